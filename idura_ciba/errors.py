@@ -1,0 +1,220 @@
+"""Every error of this package, and nothing else.
+
+    CibaError
+    |- UsageError (also ValueError)   your call cannot work; nothing was sent
+    |  |- AlreadyPending              this person is being asked already; `.transaction`
+    |- TransportError                 no usable answer; `.maybe_sent` says whether bytes may have left
+    |  |- TransportTimeout            none within the time allowed
+    |- ProtocolError
+    |  |- RemoteProtocolError         the provider's answer breaks the specification
+    |  |- LocalProtocolError          a bug in this package: an event that the state does not allow
+    |- ProviderError                  a well-formed OAuth error; `.error`, `.error_description`, `.status`
+    |  |- ClientRejected              `invalid_client`: the provider does not accept your credentials
+    |- NotAuthenticated               the person was asked and there is no login
+    |  |- Denied                      the person said no
+    |  |- Expired                     nobody answered in time; `.detected_by`
+    |  |- Indeterminate               an answer may exist and cannot be known
+    |  |- Abandoned                   you stopped asking
+    |- IdTokenRejected                the ID token proves nothing; `.claim` and `.reason`, never the token
+    |- ResumeError                    a resume token that this client cannot use
+
+Each error says what happened, what it means for the person's phone and what to do, and has a stable `code`.
+None holds a national id, a secret, an assertion or a token. Every one can be pickled.
+`authorization_pending` and `slow_down` are events of a waiting transaction and never raised.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, Self
+
+if TYPE_CHECKING:
+    from idura_ciba.redaction import Redacted
+
+__all__ = [
+    "Abandoned",
+    "AlreadyPending",
+    "CibaError",
+    "ClientRejected",
+    "Denied",
+    "Expired",
+    "IdTokenRejected",
+    "Indeterminate",
+    "LocalProtocolError",
+    "NotAuthenticated",
+    "ProtocolError",
+    "ProviderError",
+    "RemoteProtocolError",
+    "ResumeError",
+    "TransportError",
+    "TransportTimeout",
+    "UsageError",
+]
+
+
+class CibaError(Exception):
+    """The root of every error that leaves this package.
+
+    Args:
+        what: What happened, one sentence without its full stop.
+        code: A stable word for programs; one per situation, never reworded.
+        phone: What it means for the prompt on the person's phone.
+        advice: What to do next.
+    """
+
+    #: Used where the raiser names no more exact one.
+    code: str = "ciba_error"
+    #: Goes on with the transaction in `CibaClient.resume` while it may still live, else None.
+    resume_token: Redacted | None = None
+    #: The provider's `Trace-Id` of the answer that led here; quote it to the provider's support.
+    trace_id: str | None = None
+
+    def __init__(self, what: str, *, code: str | None = None, phone: str = "", advice: str = "") -> None:
+        # Only plain attributes and one positional argument: that is what lets every error pickle.
+        super().__init__(what)
+        self.what = what
+        self.phone = phone
+        self.advice = advice
+        if code is not None:
+            self.code = code
+
+    def without_frames(self) -> Self:
+        """This error without its traceback and context: the frames it came through hold what came over the wire."""
+        self.__context__: BaseException | None = None
+        self.__cause__: BaseException | None = None
+        return self.with_traceback(None)
+
+    def __str__(self) -> str:
+        """The three sentences, then the code and the trace id."""
+        parts = [part for part in (self.what, self.phone, self.advice) if part]
+        sentences = " ".join(f"{part[0].upper()}{part[1:].rstrip('.')}." for part in parts)
+        trace = f", trace {self.trace_id}" if self.trace_id else ""
+        return f"{sentences} [{self.code}{trace}]"
+
+
+class UsageError(CibaError, ValueError):
+    """The caller asked for something that cannot work; raised before anything is sent."""
+
+    code = "usage"
+
+
+class AlreadyPending(UsageError):
+    """This person is being asked already by the same client.
+
+    A second order for one person cancels both at BankID and at Freja, so none was sent. `transaction` is the one
+    that is under way; it is lost when the error is pickled.
+    """
+
+    code = "already_pending"
+    transaction: object = None
+
+    def __getstate__(self) -> dict[str, object]:
+        """All but the live transaction, which belongs to one event loop."""
+        return {name: value for name, value in self.__dict__.items() if name != "transaction"}
+
+    def __reduce__(self) -> tuple[type[AlreadyPending], tuple[str], dict[str, object]]:
+        """Pickle without the transaction."""
+        return type(self), (self.what,), self.__getstate__()
+
+
+class TransportError(CibaError):
+    """No usable answer came back."""
+
+    code = "no_answer"
+    #: False only where certainly nothing reached the provider: no connection was ever made.
+    maybe_sent: bool = True
+    #: Monotonic seconds at which the request had its connection; None where it never got one.
+    sent_at: float | None = None
+    #: Monotonic seconds at which the exchange was given up.
+    ended_at: float | None = None
+
+
+class TransportTimeout(TransportError):
+    """No answer within the time allowed."""
+
+    code = "timeout"
+
+
+class ProtocolError(CibaError):
+    """Somebody broke the protocol; see the two subclasses for whom."""
+
+
+class RemoteProtocolError(ProtocolError):
+    """The provider's answer breaks the specification."""
+
+    code = "bad_answer"
+
+
+class LocalProtocolError(ProtocolError):
+    """An event that the current state does not allow: a bug in this package. Nothing was changed."""
+
+    code = "illegal_event"
+
+
+class ProviderError(CibaError):
+    """The provider answered with an OAuth error (RFC 6749 section 5.2, CIBA Core sections 11 and 13)."""
+
+    code = "provider_error"
+    #: The wire code, verbatim, also where it is not a standard one.
+    error: str = ""
+    #: The provider's own words. Foreign text: escape it before showing it.
+    error_description: str | None = None
+    #: The HTTP status.
+    status: int = 0
+    #: Seconds that the provider asked to wait before the next try, where it said so.
+    retry_after: float | None = None
+
+
+class ClientRejected(ProviderError):
+    """`invalid_client`: the provider does not accept this client's credentials."""
+
+    code = "invalid_client"
+
+
+class NotAuthenticated(CibaError):
+    """The person was asked and nobody is logged in; see the subclasses for why."""
+
+    code = "not_authenticated"
+    #: The provider's own words, where it gave any. Foreign text: escape it before showing it.
+    error_description: str | None = None
+
+
+class Denied(NotAuthenticated):
+    """The person said no, cancelled, or picked the wrong words."""
+
+    code = "denied"
+
+
+class Expired(NotAuthenticated):
+    """Nobody answered in time. `detected_by` says who noticed: the provider or the local deadline."""
+
+    code = "expired"
+    detected_by: Literal["server", "deadline"] = "deadline"
+
+
+class Indeterminate(NotAuthenticated):
+    """An answer may exist and was lost on the way. It is neither an approval nor a denial."""
+
+    code = "indeterminate"
+
+
+class Abandoned(NotAuthenticated):
+    """The caller stopped asking, or the caller's own timeout passed. The prompt stays on the phone."""
+
+    code = "abandoned"
+
+
+class IdTokenRejected(CibaError):
+    """The provider issued an ID token that does not prove who the person is.
+
+    `claim` names the claim or header member at fault, `reason` says why; neither quotes the token.
+    """
+
+    code = "id_token_rejected"
+    claim: str = ""
+    reason: str = ""
+
+
+class ResumeError(CibaError):
+    """A resume token that is unreadable, altered, of another version, provider or client, or over."""
+
+    code = "resume"

@@ -1,0 +1,273 @@
+"""Tools for tests of programs that use this package: a virtual clock that needs no waiting.
+
+`run_virtual` runs a coroutine on a `VirtualLoop`: two minutes of waiting take no time, and every run is the same to
+the last bit. With `pytest_plugins = ["idura_ciba.testing"]` in the outermost `conftest.py` there are fixtures:
+
+    virtual_clock       wall-clock time of the virtual loop
+    simulated_idura     a provider that knows the client of the next one; script its people
+    make_ciba_client    makes clients that talk to it in memory; takes the arguments of `CibaClient`
+
+    def test_a_login(simulated_idura, make_ciba_client):
+        simulated_idura.script("209801011231", Script.approve(after=8))
+
+        async def log_in() -> str:
+            async with make_ciba_client() as ciba:
+                login = await ciba.authenticate(SwedishBankID("209801011231", call_initiator="RP", message="Hello"))
+                return login.claims["ssn"]
+
+        assert run_virtual(log_in()) == "209801011231"
+
+Rules of the virtual clock:
+
+1. Time stands still while anything can run. When nothing can, it jumps to the next timer's exact instant. Timers less
+   than a nanosecond apart run together, as asyncio has it.
+2. Nothing real may be waited for, because time would jump while it is under way: sockets, pipes, subprocesses and name
+   resolution are refused, and `run_in_executor` runs its function on the loop instead of in a thread.
+3. When nothing is left that could ever happen, the run ends with `DeadlockError` instead of hanging.
+
+PYTEST_DONT_REWRITE: a `conftest.py` may import from here before pytest does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import math
+import selectors
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import Executor
+from contextvars import Context
+from random import Random
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, TypeVarTuple
+
+from idura_ciba.clock import Clock
+
+__all__ = ["VIRTUAL_EPOCH", "DeadlockError", "VirtualLoop", "run_virtual", "virtual_clock"]
+
+if TYPE_CHECKING:
+    from idura_ciba.client import CibaClient
+    from idura_ciba.simulator import SimulatedIdura
+
+_T = TypeVar("_T")
+_Ts = TypeVarTuple("_Ts")
+
+#: Wall time at the virtual instant 0: 2026-01-01T00:00:00Z.
+VIRTUAL_EPOCH: float = 1_767_225_600.0
+
+_CLIENT_ID = "urn:my:application:identifier:0001"
+_CLIENT_SECRET = "known to the simulator"  # noqa: S105 - opens nothing
+
+#: asyncio runs a timer when its instant is less than this ahead (`BaseEventLoop._run_once`).
+_RESOLUTION = time.get_clock_info("monotonic").resolution
+
+
+class DeadlockError(RuntimeError):
+    """Everything waits and no timer is left: on a real clock the program would hang for ever."""
+
+
+class _VirtualSelector(selectors.BaseSelector):
+    """The place where an event loop sleeps; here it turns the clock instead.
+
+    Attributes:
+        now: The virtual time in seconds.
+        timers: A heap of the loop's timers, also of those that have run or were cancelled.
+    """
+
+    def __init__(self, start: float) -> None:
+        self.now = start
+        self.timers: list[asyncio.TimerHandle] = []
+        self._real = selectors.DefaultSelector()
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """Return what is ready; where nothing is and the loop would sleep, turn the clock."""
+        # Also here, signals and other threads wake the loop through a real pipe.
+        ready = self._real.select(0)
+        if not ready and (timeout is None or timeout > 0):
+            self._advance()
+        return ready
+
+    def _advance(self) -> None:
+        # Not `now + timeout`: that sum is rounded, so a timer would see a time beside its own.
+        timers = self.timers
+        while timers and (timers[0].cancelled() or timers[0].when() <= self.now):
+            heapq.heappop(timers)
+        instant = timers[0].when() if timers else math.inf
+        if instant == math.inf:
+            raise DeadlockError(_describe_waiting())
+        if instant + _RESOLUTION <= instant:
+            msg = f"asyncio cannot tell timers apart at {instant:g} virtual seconds; start the loop at an earlier time"
+            raise OverflowError(msg)
+        self.now = instant
+
+    def register(self, fileobj: Any, events: int, data: object = None) -> selectors.SelectorKey:
+        """Watch a real file."""
+        return self._real.register(fileobj, events, data)
+
+    def unregister(self, fileobj: Any) -> selectors.SelectorKey:
+        """Stop watching a real file."""
+        return self._real.unregister(fileobj)
+
+    def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
+        """Return the real files that are watched."""
+        return self._real.get_map()
+
+    def close(self) -> None:
+        """Release the real selector."""
+        self._real.close()
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """An event loop whose time is virtual: it never sleeps, and timers run at exactly their instant.
+
+    `asyncio.sleep`, `asyncio.timeout`, `call_later`, `asyncio.to_thread` and `asyncio.Runner` work as ever; whatever
+    would wait for something real raises `RuntimeError`. Threads of your own are not waited for.
+
+    Args:
+        start: The virtual time at the beginning, in seconds.
+    """
+
+    def __init__(self, start: float = 0.0) -> None:
+        self._virtual = _VirtualSelector(start)
+        super().__init__(self._virtual)
+
+    def time(self) -> float:
+        """Return the virtual time in seconds."""
+        return self._virtual.now
+
+    def call_at(
+        self, when: float, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """Call back at a virtual instant. Every timer of the loop comes through here."""
+        handle = super().call_at(when, callback, *args, context=context)
+        heapq.heappush(self._virtual.timers, handle)
+        return handle
+
+    def run_in_executor(self, executor: Executor | None, func: Callable[[*_Ts], _T], *args: *_Ts) -> asyncio.Future[_T]:
+        """Run `func` on the loop's own thread, after everything that is ready now; `executor` stays unused."""
+        del executor
+        future: asyncio.Future[_T] = self.create_future()
+
+        def run() -> None:
+            if future.cancelled():
+                return
+            try:
+                future.set_result(func(*args))
+            except Exception as exc:  # noqa: BLE001 - handed to whoever awaits, as an executor does
+                future.set_exception(exc)
+
+        self.call_soon(run)
+        return future
+
+
+def _describe_waiting() -> str:
+    waiting = (f"{task.get_name()} in {getattr(task.get_coro(), '__qualname__', '?')}" for task in asyncio.all_tasks())
+    return f"no timer is left and nothing is ready; waiting for ever: {', '.join(sorted(waiting)) or 'the loop itself'}"
+
+
+def _refusal(name: str) -> Callable[..., NoReturn]:
+    def refuse(*_args: object, **_kwargs: object) -> NoReturn:
+        msg = f"{name}: the virtual clock would jump while something real is under way; use a real event loop"
+        raise RuntimeError(msg)
+
+    return refuse
+
+
+for _name in (
+    "add_reader",
+    "add_writer",
+    "connect_accepted_socket",
+    "connect_read_pipe",
+    "connect_write_pipe",
+    "create_connection",
+    "create_datagram_endpoint",
+    "create_server",
+    "create_unix_connection",
+    "create_unix_server",
+    "getaddrinfo",
+    "getnameinfo",
+    "sendfile",
+    "sock_accept",
+    "sock_connect",
+    "sock_recv",
+    "sock_recv_into",
+    "sock_recvfrom",
+    "sock_recvfrom_into",
+    "sock_sendall",
+    "sock_sendfile",
+    "sock_sendto",
+    "start_tls",
+    "subprocess_exec",
+    "subprocess_shell",
+):
+    setattr(VirtualLoop, _name, _refusal(_name))
+
+
+def virtual_clock() -> Clock:
+    """Return a clock whose wall time is `VIRTUAL_EPOCH` plus the running loop's time."""
+    return Clock(wall=lambda: VIRTUAL_EPOCH + asyncio.get_running_loop().time())
+
+
+def run_virtual(main: Coroutine[Any, Any, _T], *, start: float = 0.0) -> _T:
+    """Run a coroutine to its end on a fresh `VirtualLoop`, as `asyncio.run` does on a real one.
+
+    Args:
+        main: What to run.
+        start: The virtual time at the beginning, in seconds.
+
+    Returns:
+        What `main` returns.
+
+    Raises:
+        DeadlockError: `main` waits for something that can no longer happen.
+
+    Example:
+        >>> async def two_minutes() -> float:
+        ...     await asyncio.sleep(120)
+        ...     return asyncio.get_running_loop().time()
+        >>> run_virtual(two_minutes())
+        120.0
+    """
+    with asyncio.Runner(loop_factory=lambda: VirtualLoop(start)) as runner:
+        return runner.run(main)
+
+
+try:
+    import pytest
+except ImportError:  # The clock is of use without pytest too; only the fixtures need it.
+    pass
+else:
+
+    @pytest.fixture(name="virtual_clock")
+    def _virtual_clock() -> Clock:
+        """A `Clock` on virtual wall time, for `CibaClient(clock=...)` and the like."""
+        return virtual_clock()
+
+    @pytest.fixture
+    def simulated_idura() -> SimulatedIdura:
+        """A provider in memory that knows the client of `make_ciba_client`."""
+        # Loaded here: a program that only wants the clock shall not pay for the rest.
+        from idura_ciba.simulator import SimulatedIdura  # noqa: PLC0415
+
+        idura = SimulatedIdura(seed=1)
+        idura.register_client(_CLIENT_ID, secret=_CLIENT_SECRET)
+        return idura
+
+    @pytest.fixture
+    def make_ciba_client(simulated_idura: SimulatedIdura) -> Callable[..., CibaClient]:
+        """Makes clients of `simulated_idura`; any argument of `CibaClient` but the first two can be given."""
+        from idura_ciba.client import CibaClient  # noqa: PLC0415
+        from idura_ciba.client_auth import ClientSecretPost  # noqa: PLC0415
+        from idura_ciba.simulator import MemoryTransport  # noqa: PLC0415
+
+        def make(**options: Any) -> CibaClient:
+            clock = virtual_clock()
+            defaults: dict[str, Any] = {
+                "clock": clock,
+                "rng": Random(1),  # noqa: S311 - the same in each run
+                "transport": MemoryTransport(simulated_idura, clock=clock),
+            }
+            auth = ClientSecretPost(_CLIENT_ID, _CLIENT_SECRET)
+            return CibaClient(simulated_idura.issuer, auth, **(defaults | options))
+
+        return make

@@ -1,0 +1,151 @@
+"""What the developers and the CI run: `nox` for the checks of every commit, `nox -l` for the list."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.sessions = ["tests", "lint", "types"]
+# Also under CI=true: a machine tests with the interpreters that it has.
+nox.options.error_on_missing_interpreters = False
+
+ROOT = Path(__file__).parent
+PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
+#: `pyproject.toml` does not name joserfc, which comes with Authlib; this is the oldest that Authlib's oldest allows.
+OLDEST_JOSERFC = "joserfc==1.6.0"
+#: Tells the tests of `tests/interop` where the provider is.
+NODE_MODULES = "IDURA_CIBA_INTEROP_NODE_MODULES"
+
+
+def present_pythons() -> list[str]:
+    """Return the supported versions whose interpreter answers, the oldest first.
+
+    A name on PATH proves nothing: pyenv puts a shim there for each version that it has ever installed, and those that
+    are not selected only fail. So the interpreters that pyenv has are put on PATH, at its end, and each one is asked.
+    """
+    pyenv = os.environ.get("PYENV_ROOT")
+    installed = sorted(Path(pyenv).glob("versions/*/bin")) if pyenv else []
+    os.environ["PATH"] = os.pathsep.join([os.environ["PATH"], *map(str, installed)])
+    present = [version for version in ("3.11", "3.12", "3.13") if answers(f"python{version}")]
+    return present or [f"{sys.version_info.major}.{sys.version_info.minor}"]
+
+
+def answers(name: str) -> bool:
+    """Say whether one of the programs of this name on PATH runs, and is no build without what this package needs."""
+    programs = filter(None, (shutil.which(name, path=folder) for folder in os.get_exec_path()))
+    probe = ("-c", "import sqlite3, ssl")
+    return any(subprocess.run([found, *probe], capture_output=True, check=False).returncode == 0 for found in programs)
+
+
+PYTHONS = present_pythons()
+
+
+def install(session: nox.Session, *requirements: str, groups: tuple[str, ...]) -> None:
+    """Install requirements and dependency groups in one go; also an old pip, which knows no groups, can."""
+    tools = nox.project.dependency_groups(PYPROJECT, *groups)
+    session.install(*requirements, *tools)
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Run the tests on each Python; on the first one all of them together must reach the required coverage."""
+    install(session, "-e", ".[cli]", groups=("test",))
+    if session.posargs or session.python != PYTHONS[0]:
+        session.run("pytest", *session.posargs)
+        return
+    session.run("coverage", "erase")
+    # Not pytest-cov: a plugin starts too late to see what other plugins import.
+    session.run("coverage", "run", "-m", "pytest")
+    session.run("coverage", "combine", "--quiet")
+    session.run("coverage", "report")
+
+
+@nox.session(python=PYTHONS[:1])
+def lowest(session: nox.Session) -> None:
+    """Run the tests with the oldest dependencies that are allowed."""
+    project = PYPROJECT["project"]
+    bounds = [*project["dependencies"], *project["optional-dependencies"]["cli"]]
+    constraints = Path(session.create_tmp()) / "lowest.txt"
+    constraints.write_text("\n".join([OLDEST_JOSERFC, *(bound.replace(">=", "==") for bound in bounds)]))
+    install(session, "-c", str(constraints), "-e", ".[cli]", groups=("test",))
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Look for faults and for unformatted code."""
+    install(session, groups=("lint",))
+    session.run("ruff", "check", *session.posargs)
+    session.run("ruff", "format", "--check", *session.posargs)
+
+
+@nox.session(python=PYTHONS[:1])
+def types(session: nox.Session) -> None:
+    """Check the types inside, the calls of a user, and that no public name leaves a user's checker guessing."""
+    install(session, "-e", ".[cli]", groups=("test", "types"))
+    session.run("mypy", *session.posargs)
+    complete = session.run(
+        *("pyright", "--verifytypes", "idura_ciba", "--ignoreexternal", "--outputjson"),
+        silent=True,
+        success_codes=[0, 1],
+    )
+    report = json.loads(str(complete))["typeCompleteness"]
+    for symbol in report["symbols"]:
+        if symbol["isExported"] and not symbol["isTypeKnown"]:
+            session.log(f"{symbol['name']}: {'; '.join(found['message'] for found in symbol['diagnostics'])}")
+    if report["completenessScore"] < 1:
+        session.error(f"the types of {report['completenessScore']:.2%} of the public names are known, not of all")
+
+
+@nox.session(python=PYTHONS[:1])
+def interop(session: nox.Session) -> None:
+    """Log in at an independent provider, node-oidc-provider, which nobody here wrote."""
+    npm = shutil.which("npm")
+    if npm is None:
+        refuse = session.error if "CI" in os.environ else session.skip
+        refuse("needs Node.js with npm")
+    folder = ROOT / "tests" / "interop"
+    lock = hashlib.sha256((folder / "package-lock.json").read_bytes()).hexdigest()
+    installed = session.cache_dir / f"interop-{lock[:16]}"
+    if not (installed / "node_modules" / ".package-lock.json").exists():
+        installed.mkdir(parents=True, exist_ok=True)
+        for name in ("package.json", "package-lock.json", ".npmrc"):
+            shutil.copy(folder / name, installed)
+        with session.chdir(installed):
+            session.run(npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts", external=True)
+    install(session, "-e", ".[cli]", groups=("test",))
+    session.run("pytest", "tests/interop", "-m", "interop", *session.posargs, env={NODE_MODULES: str(installed)})
+
+
+@nox.session(python=PYTHONS[:1])
+def wheel(session: nox.Session) -> None:
+    """Build the wheel and test what is in it, with the source out of reach."""
+    temporary = Path(session.create_tmp()).resolve()
+    shutil.rmtree(temporary)  # what an earlier run left
+    session.run("pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(temporary), ".")
+    (built,) = temporary.glob("idura_ciba-*.whl")
+    install(session, f"{built}[cli]", groups=("test",))
+    # The checkout's own folder would be imported before the wheel.
+    for name in ("pyproject.toml", "README.md", "CHANGELOG.md"):
+        shutil.copy(ROOT / name, temporary)
+    for name in ("tests", "docs"):
+        if (ROOT / name).is_dir():
+            shutil.copytree(
+                ROOT / name, temporary / name, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__")
+            )
+    session.chdir(temporary)
+    session.run(
+        *("python", "-c"),
+        "import idura_ciba, pathlib; home = pathlib.Path(idura_ciba.__file__).parent; print(home);"
+        "assert home.parent.name == 'site-packages' and (home / 'py.typed').exists()",
+    )
+    session.run("idura-ciba", "--help", silent=True)
+    session.run("pytest", *session.posargs)

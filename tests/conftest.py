@@ -1,0 +1,84 @@
+"""What holds for every test: virtual time, no network but loopback, no sleep."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+from idura_ciba.testing import VirtualLoop
+
+pytest_plugins = ["idura_ciba.testing"]
+
+# No deadline: it would measure the machine. In CI the same examples each time: a commit fails for its own faults only.
+settings.register_profile("idura_ciba", deadline=None, derandomize="CI" in os.environ)
+settings.load_profile("idura_ciba")
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Run async tests on the virtual clock, except those that talk through sockets."""
+    del config
+    if item.get_closest_marker("sockets") or item.get_closest_marker("interop"):
+        return {"real": asyncio.new_event_loop}
+    return {"virtual": VirtualLoop}
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _stay_on_this_machine() -> Iterator[None]:
+    """Refuse to connect, to send and to resolve names beyond loopback, and to sleep."""
+    with pytest.MonkeyPatch.context() as patch:
+        for method in ("connect", "connect_ex", "sendto"):
+            patch.setattr(socket.socket, method, _only_loopback(getattr(socket.socket, method)))
+        patch.setattr(socket, "getaddrinfo", _only_local_names(socket.getaddrinfo))
+        patch.setattr(time, "sleep", _never(time.sleep))
+        yield
+
+
+def _only_loopback(real: Callable[..., Any]) -> Callable[..., Any]:
+    def guarded(self: socket.socket, *args: Any) -> Any:
+        # The address is the last argument of all three; that of a Unix socket is no tuple.
+        if isinstance(args[-1], tuple):
+            _check(args[-1][0])
+        return real(self, *args)
+
+    return guarded
+
+
+def _only_local_names(real: Callable[..., Any]) -> Callable[..., Any]:
+    def guarded(host: Any, *args: Any, **kwargs: Any) -> Any:
+        _check(host)
+        return real(host, *args, **kwargs)
+
+    return guarded
+
+
+def _check(host: str | bytes | None) -> None:
+    name = host.decode() if isinstance(host, bytes) else host
+    if name in {None, "", "localhost"}:
+        return
+    try:
+        local = ipaddress.ip_address(str(name)).is_loopback
+    except ValueError:
+        local = False
+    if not local:
+        pytest.fail("a test reached for the network beyond 127.0.0.1")
+
+
+def _never(real: Callable[[float], None]) -> Callable[[float], None]:
+    def guarded(seconds: float) -> None:
+        # `Popen.wait(timeout=...)` has no other way to wait.
+        if sys._getframe(1).f_globals.get("__name__") != "subprocess":
+            pytest.fail("a test sleeps for real; use the virtual clock")
+        real(seconds)
+
+    return guarded
