@@ -1,0 +1,227 @@
+"""The life of a transaction as one table.
+
+Rules:
+1. A state changes here or nowhere: `advance` looks up `TRANSITIONS`; a pair that is not in it raises and changes
+   nothing.
+2. A final state has no way out.
+3. `in_doubt` is `pending` after an answer that may have been lost on the way. Whatever was lost was final, so from
+   here the provider's "no", "too late" and "unknown id" cannot be told from the echo of an approval: they end
+   `indeterminate`. Only `authorization_pending` and `slow_down` prove that nothing was lost.
+4. What the person's phone shows plays no part: no event here changes it.
+
+The picture in the documentation is drawn from the table.
+
+Spec: CIBA Core 1.0 sections 7.3, 10.1, 11 and 13.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+
+from idura_ciba.errors import LocalProtocolError
+from idura_ciba.protocol import messages
+
+__all__ = ["TRANSITIONS", "Event", "State", "advance", "judge", "judge_acknowledgement"]
+
+#: RFC 6585 section 4.
+TOO_MANY = 429
+
+
+class State(StrEnum):
+    """Where a transaction stands."""
+
+    SUBMITTING = "submitting"
+    PENDING = "pending"
+    IN_DOUBT = "in_doubt"
+    APPROVED = "approved"
+    DENIED = "denied"
+    EXPIRED = "expired"
+    REJECTED = "rejected"
+    FAILED = "failed"
+    INDETERMINATE = "indeterminate"
+    ABANDONED = "abandoned"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing can change any more."""
+        return not TRANSITIONS[self]
+
+
+class Event(StrEnum):
+    """What happened, in the past participle."""
+
+    # while submitting
+    ACKNOWLEDGED = "acknowledged"
+    NOT_CONNECTED = "not connected"
+    TURNED_AWAY = "turned away"
+    ACKNOWLEDGEMENT_BROKEN = "acknowledgement broken"
+    ACKNOWLEDGEMENT_LOST = "acknowledgement lost"
+    # while waiting
+    STILL_PENDING = "still pending"
+    SLOWED_DOWN = "slowed down"
+    PUT_OFF = "put off"
+    ANSWER_LOST = "answer lost"
+    APPROVED = "approved"
+    DENIED = "denied"
+    EXPIRED = "expired"
+    GRANT_UNKNOWN = "grant unknown"
+    MISTRUSTED = "mistrusted"
+    REFUSED = "refused"
+    PROOF_REJECTED = "proof rejected"
+    # from our own side
+    ENDED = "ended"
+    ABANDONED = "abandoned"
+
+
+_PENDING = {
+    Event.STILL_PENDING: State.PENDING,
+    Event.SLOWED_DOWN: State.PENDING,
+    Event.ANSWER_LOST: State.IN_DOUBT,
+    Event.APPROVED: State.APPROVED,
+    Event.REFUSED: State.FAILED,
+    Event.PROOF_REJECTED: State.FAILED,
+    Event.ABANDONED: State.ABANDONED,
+}
+
+TRANSITIONS: Mapping[State, Mapping[Event, State]] = MappingProxyType(
+    {
+        State.SUBMITTING: {
+            Event.ACKNOWLEDGED: State.PENDING,
+            Event.NOT_CONNECTED: State.FAILED,
+            Event.TURNED_AWAY: State.REJECTED,
+            Event.ACKNOWLEDGEMENT_BROKEN: State.FAILED,
+            Event.ACKNOWLEDGEMENT_LOST: State.INDETERMINATE,
+        },
+        State.PENDING: {
+            **_PENDING,
+            Event.NOT_CONNECTED: State.PENDING,
+            Event.PUT_OFF: State.PENDING,
+            Event.MISTRUSTED: State.PENDING,
+            Event.DENIED: State.DENIED,
+            Event.EXPIRED: State.EXPIRED,
+            Event.GRANT_UNKNOWN: State.FAILED,
+            Event.ENDED: State.EXPIRED,
+        },
+        State.IN_DOUBT: {
+            **_PENDING,
+            Event.NOT_CONNECTED: State.IN_DOUBT,
+            Event.PUT_OFF: State.IN_DOUBT,
+            Event.MISTRUSTED: State.IN_DOUBT,
+            Event.DENIED: State.INDETERMINATE,
+            Event.EXPIRED: State.INDETERMINATE,
+            Event.GRANT_UNKNOWN: State.INDETERMINATE,
+            Event.ENDED: State.INDETERMINATE,
+        },
+        State.APPROVED: {},
+        State.DENIED: {},
+        State.EXPIRED: {},
+        State.REJECTED: {},
+        State.FAILED: {},
+        State.INDETERMINATE: {},
+        State.ABANDONED: {},
+    }
+)
+
+
+def advance(state: State, event: Event) -> State:
+    """The state after `event`.
+
+    Raises:
+        LocalProtocolError: The table has no such transition.
+    """
+    try:
+        return TRANSITIONS[state][event]
+    except KeyError:
+        raise LocalProtocolError(
+            f"the event {event.value!r} is not possible in the state {state.value!r}",
+            advice="this is a bug in idura_ciba; please report it",
+        ) from None
+
+
+#: What an answer that cannot be used means for a request that nobody has acknowledged.
+_UNACKNOWLEDGED: Mapping[messages.Unusable, Event] = MappingProxyType(
+    {
+        messages.Unusable.NOT_CONNECTED: Event.NOT_CONNECTED,
+        messages.Unusable.TURNED_AWAY: Event.TURNED_AWAY,
+        messages.Unusable.BUSY: Event.ACKNOWLEDGEMENT_LOST,
+        messages.Unusable.LOST: Event.ACKNOWLEDGEMENT_LOST,
+        messages.Unusable.REDIRECT: Event.ACKNOWLEDGEMENT_BROKEN,
+        messages.Unusable.BROKEN: Event.ACKNOWLEDGEMENT_BROKEN,
+    }
+)
+
+
+def judge_acknowledgement(answer: messages.AuthenticationAnswer) -> Event:
+    """What an answer of the backchannel authentication endpoint means for the transaction.
+
+    Spec: CIBA Core 1.0 sections 7.3 and 13.
+    """
+    if isinstance(answer, messages.Acknowledgement):
+        return Event.ACKNOWLEDGED
+    if isinstance(answer, messages.ErrorAnswer):
+        return Event.TURNED_AWAY
+    if answer.kind is messages.Unusable.BUSY and (answer.status == TOO_MANY or answer.retry_after is not None):
+        # Refused by a limit, or with a time to come back: nobody took the request further.
+        return Event.TURNED_AWAY
+    return _UNACKNOWLEDGED[answer.kind]
+
+
+#: What an OAuth code means while waiting; every other one is final (RFC 8628 section 3.5).
+_CODES: Mapping[str, Event] = MappingProxyType(
+    {
+        "access_denied": Event.DENIED,
+        "expired_token": Event.EXPIRED,
+        "invalid_client": Event.MISTRUSTED,
+        "invalid_grant": Event.GRANT_UNKNOWN,
+    }
+)
+
+#: What an answer that cannot be used means while waiting.
+_UNUSABLE: Mapping[messages.Unusable, Event] = MappingProxyType(
+    {
+        messages.Unusable.NOT_CONNECTED: Event.NOT_CONNECTED,
+        messages.Unusable.BUSY: Event.PUT_OFF,
+        messages.Unusable.LOST: Event.ANSWER_LOST,
+        messages.Unusable.TURNED_AWAY: Event.MISTRUSTED,
+        messages.Unusable.REDIRECT: Event.REFUSED,
+        messages.Unusable.BROKEN: Event.REFUSED,
+    }
+)
+
+
+def judge(answer: messages.TokenAnswer, *, strikes: int, after_end: bool) -> Event:
+    """What an answer of the token endpoint means for the transaction.
+
+    Args:
+        answer: The answer as read.
+        strikes: How many answers in a row have mistrusted us (`invalid_client`, or a bare 4xx as edges and proxies
+            produce it). The first is forgiven, because the next request carries a fresh assertion; the second is not.
+        after_end: Whether the transaction's time is certainly over; servers forget what expired long ago, so that
+            `invalid_grant` then reads as expired.
+
+    Tokens are judged `APPROVED` here; whoever verifies them may still find `PROOF_REJECTED`.
+
+    Spec: CIBA Core 1.0 section 11, RFC 6749 section 5.2, RFC 8628 section 3.5.
+    """
+    event = _meaning(answer)
+    if event is Event.MISTRUSTED and strikes:
+        return Event.REFUSED
+    if event is Event.GRANT_UNKNOWN and after_end:
+        return Event.EXPIRED
+    return event
+
+
+def _meaning(answer: messages.TokenAnswer) -> Event:
+    match answer:
+        case messages.Tokens():
+            return Event.APPROVED
+        case messages.StillPending():
+            return Event.STILL_PENDING
+        case messages.SlowedDown():
+            return Event.SLOWED_DOWN
+        case messages.ErrorAnswer():
+            return _CODES.get(answer.error, Event.REFUSED)
+        case _:
+            return _UNUSABLE[answer.kind]

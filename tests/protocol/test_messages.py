@@ -1,0 +1,799 @@
+"""Tests of what goes over the wire."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import parse_qsl
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from idura_ciba.errors import RemoteProtocolError, UsageError
+from idura_ciba.protocol.messages import (
+    DEFAULT_INTERVAL,
+    GRANT_TYPE,
+    Acknowledgement,
+    AuthenticationAnswer,
+    ErrorAnswer,
+    ProviderMetadata,
+    SlowedDown,
+    StillPending,
+    TokenAnswer,
+    Tokens,
+    Unusable,
+    UnusableAnswer,
+    build_authentication_request,
+    build_discovery_url,
+    build_token_request,
+    encode_form,
+    parse_authentication_response,
+    parse_discovery,
+    parse_jwks,
+    parse_retry_after,
+    parse_token_response,
+)
+from idura_ciba.wire import HttpResponse
+
+TESTS = Path(__file__).parents[1]
+SAMPLES = TESTS / "samples"
+VECTOR = json.loads((TESTS / "vectors" / "private-key-jwt.json").read_text(encoding="utf-8"))
+
+AUTH_REQ_ID = "3857f8ff-21b9-48ae-a732-a3bd8128a7ae"
+SSN = "209801011231"
+#: Thursday 2026-01-01, midnight.
+WALL = 1_767_225_600.0
+ISSUER = "https://simulator.idura.broker"
+
+
+def answer(
+    body: object = None, *, status: int = 200, text: str | bytes | None = None, headers: Mapping[str, str] | None = None
+) -> HttpResponse:
+    """An answer whose body is a JSON value, or a text as it stands."""
+    raw = json.dumps(body) if text is None else text
+    return HttpResponse(status, headers or {}, raw if isinstance(raw, bytes) else raw.encode(), 1.0, 2.0)
+
+
+def acknowledge(**members: Any) -> AuthenticationAnswer:
+    """Read an acknowledgement that is as it should be, but for these members; `...` leaves one out."""
+    body = {"auth_req_id": AUTH_REQ_ID, "expires_in": 120, **members}
+    return parse_authentication_response(
+        answer({name: value for name, value in body.items() if value is not ...}), wall=WALL
+    )
+
+
+def poll(body: object = None, **how: Any) -> TokenAnswer:
+    """Read the answer to a poll."""
+    return parse_token_response(answer(body, **how), wall=WALL)
+
+
+# --- requests ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_request_is_written_as_idura_documents_it() -> None:
+    """The parameters of the example for Swedish BankID, byte for byte."""
+    parameters = build_authentication_request(
+        login_hint=f"sub:ssn:{SSN}",
+        acr_values="urn:grn:authn:se:bankid",
+        binding_message="Hej",
+        authorization_details=[{"type": "phoneAuth", "callInitiator": "RP"}],
+    )
+    assert encode_form(parameters) == (
+        b"scope=openid&login_hint=sub%3Assn%3A209801011231&acr_values=urn%3Agrn%3Aauthn%3Ase%3Abankid"
+        b"&binding_message=Hej"
+        b"&authorization_details=%5B%7B%22type%22%3A%22phoneAuth%22%2C%22callInitiator%22%3A%22RP%22%7D%5D"
+    )
+
+
+def test_a_poll_is_written_as_idura_documents_it() -> None:
+    """The id and the grant type, then whatever authenticates the client."""
+    body = encode_form(
+        {
+            **build_token_request(AUTH_REQ_ID),
+            "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+            "client_assertion": VECTOR["assertion"],
+        }
+    )
+    assert body == (
+        b"auth_req_id=3857f8ff-21b9-48ae-a732-a3bd8128a7ae&grant_type=urn%3Aopenid%3Aparams%3Agrant-type%3Aciba"
+        b"&client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer"
+        b"&client_assertion=" + VECTOR["assertion"].encode()
+    )
+    assert GRANT_TYPE == "urn:openid:params:grant-type:ciba"
+
+
+def test_every_parameter_has_its_place() -> None:
+    """All arguments arrive under their wire names, and nothing else does."""
+    assert build_authentication_request(
+        scope="openid ssn",
+        id_token_hint="e30.e30.",
+        acr_values="a b",
+        binding_message="W4SCT",
+        user_code="1234",
+        requested_expiry=300,
+        authorization_details=({"type": "x"},),
+        extra={"ui_locales": "nb"},
+    ) == {
+        "scope": "openid ssn",
+        "id_token_hint": "e30.e30.",
+        "acr_values": "a b",
+        "binding_message": "W4SCT",
+        "user_code": "1234",
+        "requested_expiry": "300",
+        "authorization_details": '[{"type":"x"}]',
+        "ui_locales": "nb",
+    }
+
+
+def test_what_has_no_value_is_not_sent() -> None:
+    """An empty parameter counts as absent on the wire, so it stays at home."""
+    assert build_authentication_request(
+        login_hint="kim", login_hint_token="", acr_values="", binding_message="", user_code="", authorization_details=()
+    ) == {"scope": "openid", "login_hint": "kim"}
+
+
+@pytest.mark.parametrize("hint", ["login_hint", "login_hint_token", "id_token_hint"])
+def test_each_of_the_three_hints_can_stand_alone(hint: str) -> None:
+    """Whichever hint is given is the one that is sent."""
+    assert build_authentication_request(**{hint: "kim"}) == {"scope": "openid", hint: "kim"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ({"login_hint": None}, "one_hint"),
+        ({"login_hint": ""}, "one_hint"),
+        ({"login_hint_token": "t"}, "one_hint"),
+        ({"id_token_hint": "t"}, "one_hint"),
+        ({"login_hint_token": "t", "id_token_hint": "t"}, "one_hint"),
+        ({"scope": ""}, "scope"),
+        ({"scope": "profile"}, "scope"),
+        ({"scope": "OpenID"}, "scope"),
+        ({"scope": "openid2"}, "scope"),
+        *(({"requested_expiry": value}, "requested_expiry") for value in (0, -1, True, 1.5, 60.0, "60")),
+        *(
+            ({"extra": {name: "x"}}, "extra_parameter")
+            for name in (
+                *("scope", "login_hint", "login_hint_token", "id_token_hint", "acr_values", "binding_message"),
+                *("user_code", "requested_expiry", "authorization_details", "client_id", "client_secret"),
+                *("client_assertion", "client_assertion_type", "grant_type", "auth_req_id", "request"),
+            )
+        ),
+    ],
+    ids=str,
+)
+def test_a_request_that_cannot_work_is_refused(arguments: dict[str, Any], code: str) -> None:
+    """Before anything is sent, and by a code that says what is wrong."""
+    with pytest.raises(UsageError) as caught:
+        build_authentication_request(**{"login_hint": SSN, **arguments})
+    assert caught.value.code == code
+    assert SSN not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("details", "text"),
+    [
+        ([{"type": "a"}, {"type": "b", "n": 1}], '[{"type":"a"},{"type":"b","n":1}]'),
+        (({"type": "a"},), '[{"type":"a"}]'),
+        ([MappingProxyType({"type": "a"})], '[{"type":"a"}]'),
+        ([{"type": "å", "deep": [{"x": None}, True, 1.5]}], '[{"type":"å","deep":[{"x":null},true,1.5]}]'),
+    ],
+    ids=["two", "a tuple", "any mapping", "more than ASCII"],
+)
+def test_details_are_sent_as_compact_json(details: Any, text: str) -> None:
+    """No space is wasted, and text beyond ASCII is left to the form's encoding."""
+    assert (
+        build_authentication_request(login_hint="kim", authorization_details=details)["authorization_details"] == text
+    )
+
+
+def endless() -> list[Any]:
+    """A list that holds itself."""
+    ring: list[Any] = []
+    ring.append(ring)
+    return ring
+
+
+def deep(levels: int) -> list[Any]:
+    """Lists in lists."""
+    value: list[Any] = []
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        {"type": "phoneAuth"},
+        '[{"type": "phoneAuth"}]',
+        b"[]x",
+        ["phoneAuth"],
+        [{"callInitiator": "RP"}],
+        [{"type": 1}],
+        [{"type": "a"}, None],
+        [{"type": "a", "x": {1, 2}}],
+        [{"type": "a", "x": math.nan}],
+        [{"type": "a", "x": math.inf}],
+        [{"type": "a", ("x",): 1}],
+        [{"type": "a", "x": endless()}],
+        [{"type": "a", "x": deep(100_000)}],
+    ],
+    ids=[
+        *("one object", "ready JSON", "bytes", "a string", "no type", "a type that is no text", "None"),
+        *("a set", "NaN", "infinity", "a tuple as a name", "a ring", "too deep"),
+    ],
+)
+def test_details_of_another_shape_are_refused(details: Any) -> None:
+    """A single object or a ready JSON text would go out wrong, and what JSON cannot say cannot go out."""
+    with pytest.raises(UsageError) as caught:
+        build_authentication_request(login_hint="kim", authorization_details=details)
+    assert caught.value.code == "authorization_details"
+    assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    ("issuer", "url"),
+    [
+        (ISSUER, f"{ISSUER}/.well-known/openid-configuration"),
+        (f"{ISSUER}/", f"{ISSUER}/.well-known/openid-configuration"),
+        (f"{ISSUER}/tenant", f"{ISSUER}/tenant/.well-known/openid-configuration"),
+    ],
+)
+def test_metadata_stands_below_the_issuer(issuer: str, url: str) -> None:
+    """One slash at the end is taken off before the well-known path is put there."""
+    assert build_discovery_url(issuer) == url
+
+
+@given(st.dictionaries(st.text(st.characters(codec="utf-8"), min_size=1), st.text(st.characters(codec="utf-8"))))
+def test_a_form_is_read_back_as_it_was(parameters: dict[str, str]) -> None:
+    """Names, values and their order survive, whatever characters they are made of."""
+    body = encode_form(parameters).decode("ascii")
+    assert parse_qsl(body, keep_blank_values=True, strict_parsing=bool(body)) == list(parameters.items())
+
+
+def test_text_that_utf8_cannot_hold_is_refused_without_quoting_it() -> None:
+    """Half a surrogate pair cannot be sent, and its neighbours may be a person's."""
+    with pytest.raises(UsageError) as caught:
+        encode_form({"login_hint": f"{SSN}\ud800"})
+    assert caught.value.code == "parameter_encoding"
+    assert SSN not in str(caught.value)
+    assert caught.value.__context__ is None
+
+
+# --- documented bodies ------------------------------------------------------------------------------------------------
+
+SAMPLE_ANSWERS: Mapping[str, Callable[[HttpResponse], object]] = {
+    "acknowledgement": lambda sample: parse_authentication_response(sample, wall=WALL),
+    "pending": lambda sample: parse_token_response(sample, wall=WALL),
+    "denied": lambda sample: parse_token_response(sample, wall=WALL),
+    "error": lambda sample: parse_token_response(sample, wall=WALL),
+    "tokens": lambda sample: parse_token_response(sample, wall=WALL),
+    "discovery": lambda sample: parse_discovery(sample, issuer="https://server.example.com"),
+    "jwks": lambda sample: [key["kty"] for key in parse_jwks(sample)],
+}
+
+_ID_TOKEN = json.loads((SAMPLES / "tokens.json").read_text(encoding="utf-8"))["id_token"]
+_ACCESS_TOKEN = "cf1ce646-7fbe-4740-9c56-fe3f0891f6c6"
+
+#: By file; `members`, the whole body, is added by the test.
+EXPECTED: Mapping[str, Callable[[Any], object]] = {
+    "acknowledgement-se": lambda all_: Acknowledgement(AUTH_REQ_ID, 120.0, 5.0, None, all_),
+    "acknowledgement-no": lambda all_: Acknowledgement(AUTH_REQ_ID, 900.0, 3.0, "Frekk Julekos", all_),
+    "acknowledgement-ciba": lambda all_: Acknowledgement(all_["auth_req_id"], 120.0, 2.0, None, all_),
+    "pending-se": lambda _: StillPending("awaiting user identification"),
+    "pending-no": lambda _: StillPending("User has not yet granted authorization"),
+    "denied": lambda all_: ErrorAnswer("access_denied", "user declined", 400, None, all_),
+    "error-oauth": lambda all_: ErrorAnswer("invalid_request", None, 400, None, all_),
+    "tokens": lambda all_: Tokens(_ID_TOKEN, _ACCESS_TOKEN, "Bearer", 120.0, all_),
+    "tokens-expiry-as-text": lambda all_: Tokens(_ID_TOKEN, _ACCESS_TOKEN, "Bearer", 120.0, all_),
+    "tokens-oauth": lambda _: UnusableAnswer(Unusable.BROKEN, 200, "neither error nor id_token is in the answer"),
+    "discovery": lambda all_: ProviderMetadata(
+        "https://server.example.com",
+        "https://server.example.com/jwks.json",
+        "https://server.example.com/connect/token",
+        None,
+        all_,
+    ),
+    "jwks": lambda _: ["EC", "RSA"],
+}
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_a_documented_body_is_read(name: str) -> None:
+    """What the documentation shows comes out as what it says there."""
+    body = (SAMPLES / f"{name}.json").read_bytes()
+    members = json.loads(body)
+    sample = answer(text=body, status=400 if "error" in members else 200)
+    assert SAMPLE_ANSWERS[name.partition("-")[0]](sample) == EXPECTED[name](members)
+
+
+def test_each_sample_is_used_and_names_its_source() -> None:
+    """No sample is forgotten, and none comes from nowhere."""
+    files = {path.name for path in SAMPLES.glob("*.json")}
+    readme = (SAMPLES / "README.md").read_text(encoding="utf-8")
+    assert files == {f"{name}.json" for name in EXPECTED}
+    assert {name for name in files if f"| `{name}` |" in readme} == files
+
+
+# --- numbers ----------------------------------------------------------------------------------------------------------
+
+#: JSON text, and the seconds that it means; None where it means none.
+NUMBERS: Mapping[str, float | None] = {
+    "120": 120.0,
+    "120.0": 120.0,
+    "1.2e2": 120.0,
+    '"120"': 120.0,
+    '"0120"': 120.0,
+    "1": 1.0,
+    '"1"': 1.0,
+    "86400": 86400.0,
+    "1" + "0" * 30: 1e9,
+    "1e300": 1e9,
+    '"999999999999999"': 1e9,
+    '"9999999999999999"': None,
+    '"' + "9" * 5000 + '"': None,
+    "0": None,
+    "-0.0": None,
+    '"0"': None,
+    "-1": None,
+    '"-5"': None,
+    "0.5": None,
+    "120.5": None,
+    "1e-9": None,
+    '"120.0"': None,
+    '"1e2"': None,
+    '"+120"': None,
+    '" 120"': None,
+    '"120\\n"': None,
+    '"120 s"': None,
+    '"\uff11\uff12\uff10"': None,
+    '""': None,
+    "true": None,
+    "false": None,
+    "null": None,
+    "[120]": None,
+    '{"seconds": 120}': None,
+}
+numbers = pytest.mark.parametrize(("text", "seconds"), NUMBERS.items(), ids=lambda value: str(value)[:20])
+
+
+@numbers
+def test_a_lifetime_is_read_as_leniently_as_it_can_be(text: str, seconds: float | None) -> None:
+    """Whole positive numbers in any notation are read, up to a day; without one there is no acknowledgement."""
+    body = f'{{"auth_req_id": "{AUTH_REQ_ID}", "expires_in": {text}}}'
+    read = parse_authentication_response(answer(text=body), wall=WALL)
+    if seconds is None:
+        assert read == UnusableAnswer(Unusable.BROKEN, 200, "expires_in is missing or not a positive number")
+    else:
+        assert isinstance(read, Acknowledgement)
+        assert read.expires_in == min(seconds, 86400.0)
+
+
+@numbers
+def test_an_interval_that_cannot_be_read_is_five_seconds(text: str, seconds: float | None) -> None:
+    """The phone rings already: nothing about the interval is worth losing the login."""
+    body = f'{{"auth_req_id": "{AUTH_REQ_ID}", "expires_in": 120, "interval": {text}}}'
+    read = parse_authentication_response(answer(text=body), wall=WALL)
+    assert isinstance(read, Acknowledgement)
+    assert read.interval == (seconds or DEFAULT_INTERVAL)
+
+
+@numbers
+def test_other_numbers_are_read_the_same_way(text: str, seconds: float | None) -> None:
+    """The lifetime of an access token and the interval of a `slow_down`, both optional."""
+    tokens = poll(text=f'{{"id_token": "e30.e30.", "expires_in": {text}}}')
+    assert isinstance(tokens, Tokens)
+    assert tokens.expires_in == seconds
+    slow_down = poll(text=f'{{"error": "slow_down", "interval": {text}}}', status=400)
+    assert slow_down == SlowedDown(None, None, seconds)
+
+
+@pytest.mark.parametrize("number", ["1e400", "-1e400", "NaN", "Infinity", "9" * 5000, "0120"])
+def test_what_is_no_number_of_json_spoils_the_answer(number: str) -> None:
+    """Two readers would disagree about such a text, so nothing of it is used."""
+    body = f'{{"auth_req_id": "{AUTH_REQ_ID}", "expires_in": 120, "interval": {number}}}'
+    read = parse_authentication_response(answer(text=body), wall=WALL)
+    assert isinstance(read, UnusableAnswer)
+    assert read.kind is Unusable.BROKEN
+
+
+# --- acknowledgements -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "auth_req_id",
+    [AUTH_REQ_ID, "a", "AZaz09.-_", "with/other+signs=", "~!{}'\"\\", "x" * 2048],
+    ids=["a UUID", "one letter", "all allowed", "base64", "odd", "the longest"],
+)
+def test_a_handle_is_kept_as_it_is(auth_req_id: str) -> None:
+    """Providers that use more than the allowed characters are understood; the handle hides itself."""
+    read = acknowledge(auth_req_id=auth_req_id)
+    assert isinstance(read, Acknowledgement)
+    assert read.auth_req_id == auth_req_id
+    assert "redacted" in repr(read.auth_req_id)
+
+
+@pytest.mark.parametrize(
+    "auth_req_id",
+    [..., None, "", 1, ["a"], "a b", "a\n", "\x00", "\x7f", "å", "x" * 2049],
+    ids=repr,
+)
+def test_without_a_handle_there_is_no_acknowledgement(auth_req_id: object) -> None:
+    """Control characters and spaces in it would spoil more than they help."""
+    assert acknowledge(auth_req_id=auth_req_id) == UnusableAnswer(
+        Unusable.BROKEN, 200, "auth_req_id is missing or not printable text"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "read"),
+    [("Frekk Julekos", "Frekk Julekos"), ("Blå Ål", "Blå Ål"), ("", None), (None, None), (7, None), (["a"], None)],
+)
+def test_words_are_spoken_only_if_they_are_words(words: object, read: str | None) -> None:
+    """`bindingMessage` is Idura's addition: of another type it is as good as absent."""
+    acknowledged = acknowledge(bindingMessage=words)
+    assert isinstance(acknowledged, Acknowledgement)
+    assert acknowledged.spoken_words == read
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
+def test_any_success_acknowledges(status: int) -> None:
+    """By the specification it is 200; a provider that creates with 201 has created all the same."""
+    body = {"auth_req_id": AUTH_REQ_ID, "expires_in": 120}
+    assert isinstance(parse_authentication_response(answer(body, status=status), wall=WALL), Acknowledgement)
+
+
+def test_unknown_members_are_kept() -> None:
+    """Extensions reach the caller in `members`, of every kind of answer that has a body."""
+    extra = {"x": [1, {"y": None}]}
+    for read in (
+        acknowledge(**extra),
+        poll({"id_token": "e30.e30.", **extra}),
+        poll({"error": "odd", **extra}, status=400),
+        parse_discovery(answer({"issuer": ISSUER, **extra}), issuer=ISSUER),
+    ):
+        assert read.members["x"] == [1, {"y": None}]  # type: ignore[union-attr]  # that is what is tested
+
+
+# --- token answers ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("members", "expected"),
+    [
+        ({}, ("a.b.c", None, None)),
+        ({"access_token": "t", "token_type": "bearer"}, ("a.b.c", "t", "bearer")),
+        ({"access_token": "", "token_type": ""}, ("a.b.c", None, "")),
+        ({"access_token": 1, "token_type": 2}, ("a.b.c", None, None)),
+        ({"access_token": None, "token_type": None}, ("a.b.c", None, None)),
+    ],
+    ids=str,
+)
+def test_only_the_id_token_is_needed(members: dict[str, Any], expected: tuple[str | None, ...]) -> None:
+    """Whatever else is missing or of a wrong type costs no login."""
+    read = poll({"id_token": "a.b.c", **members})
+    assert isinstance(read, Tokens)
+    assert (read.id_token, read.access_token, read.token_type) == expected
+
+
+@pytest.mark.parametrize("id_token", [..., None, "", 1, ["a.b.c"], {"a": "b"}], ids=repr)
+def test_success_without_an_id_token_is_broken(id_token: object) -> None:
+    """An answer that was read and says nothing is against the specification."""
+    members = {"access_token": "t", "id_token": id_token}
+    read = poll({name: value for name, value in members.items() if value is not ...})
+    assert read == UnusableAnswer(Unusable.BROKEN, 200, "neither error nor id_token is in the answer")
+
+
+_PENDING = {"error": "authorization_pending", "error_description": "soon"}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "expected"),
+    [
+        (400, _PENDING, StillPending("soon")),
+        (200, _PENDING, StillPending("soon")),
+        (401, _PENDING, StillPending("soon")),
+        (503, _PENDING, StillPending("soon")),
+        (302, _PENDING, StillPending("soon")),
+        (400, {"error": "authorization_pending"}, StillPending(None)),
+        (400, {"error": "authorization_pending", "error_description": 7}, StillPending(None)),
+        (400, {"error": "slow_down", "interval": "10"}, SlowedDown(None, None, 10.0)),
+        (429, {"error": "slow_down"}, SlowedDown(None)),
+        (500, {"error": "access_denied"}, ErrorAnswer("access_denied", None, 500)),
+        (200, {"error": "access_denied", "id_token": "a.b.c"}, ErrorAnswer("access_denied", None, 200)),
+        (400, {"error": "made up"}, ErrorAnswer("made up", None, 400)),
+        (400, {"error": "Slow_Down"}, ErrorAnswer("Slow_Down", None, 400)),
+        (400, {"error": ""}, Unusable.TURNED_AWAY),
+        (400, {"error": None}, Unusable.TURNED_AWAY),
+        (400, {"error": {"code": "slow_down"}}, Unusable.TURNED_AWAY),
+        (400, {"id_token": "a.b.c"}, Unusable.TURNED_AWAY),
+        (500, {"id_token": "a.b.c"}, Unusable.LOST),
+        (302, {"id_token": "a.b.c"}, Unusable.REDIRECT),
+    ],
+    ids=str,
+)
+def test_an_error_code_decides_and_the_status_only_without_one(
+    status: int, body: dict[str, Any], expected: object
+) -> None:
+    """Rule 1: a string `error` is an error at any status, and only a 2xx without one can be a success."""
+    read = poll(body, status=status)
+    if isinstance(read, ErrorAnswer):
+        assert read.members == body
+        read = ErrorAnswer(read.error, read.error_description, read.status)
+    assert (read.kind if isinstance(read, UnusableAnswer) else read) == expected
+
+
+@pytest.mark.parametrize("error", ["", None, 0, False, [], {"code": "x"}], ids=repr)
+def test_a_success_may_carry_an_error_member_that_is_no_code(error: object) -> None:
+    """An `error` that is empty or no text says nothing."""
+    assert isinstance(poll({"error": error, "id_token": "a.b.c"}), Tokens)
+    assert isinstance(acknowledge(error=error), Acknowledgement)
+
+
+def kinds() -> Iterator[tuple[int, Unusable]]:
+    """Every status that an answer can have, and what it means where the body says nothing."""
+    for status in [*range(100, 600), 0, 99, 600, 999]:
+        if status in (408, 425, 429, 503):
+            yield status, Unusable.BUSY
+        elif status // 100 == 3:
+            yield status, Unusable.REDIRECT
+        elif status // 100 == 4:
+            yield status, Unusable.TURNED_AWAY
+        else:
+            yield status, Unusable.LOST
+
+
+@pytest.mark.parametrize("text", ["", "<html>", "[]", "{", "null"], ids=["none", "HTML", "array", "cut", "null"])
+def test_without_a_readable_body_the_status_decides(text: str) -> None:
+    """Every status has a meaning, and the reason quotes nothing of the body."""
+    for status, kind in kinds():
+        read = poll(text=text, status=status)
+        assert isinstance(read, UnusableAnswer)
+        assert (read.kind, read.status) == (kind, status)
+        assert read.reason.startswith(f"HTTP {status}, not ")
+        first = parse_authentication_response(answer(text=text, status=status), wall=WALL)
+        # A request that was accepted with words that nobody can read must not be sent again.
+        assert first == (UnusableAnswer(Unusable.BROKEN, status, read.reason) if status // 100 == 2 else read)
+
+
+def test_an_error_of_the_first_request_is_kept_verbatim() -> None:
+    """Every code is for the caller, the ones of polling included."""
+    for code in ("unknown_user_id", "invalid_binding_message", "authorization_pending", "slow_down", "made up"):
+        body = {"error": code, "error_description": "because"}
+        read = parse_authentication_response(answer(body, status=400), wall=WALL)
+        assert read == ErrorAnswer(code, "because", 400, None, body)
+
+
+def test_what_identifies_a_person_or_opens_a_door_is_not_shown() -> None:
+    """Neither tokens, handles, spoken words nor a provider's echo of them is in the repr of an answer."""
+    for read in (
+        acknowledge(auth_req_id="secret", bindingMessage="secret", x="secret"),
+        poll({"id_token": "secret", "access_token": "secret", "x": "secret"}),
+        poll({"error": "odd", "error_description": "secret", "x": "secret"}, status=400),
+        poll(text="secret", status=502),
+        poll({"x": "secret"}, status=403),
+        parse_discovery(answer({"issuer": ISSUER, "x": "secret"}), issuer=ISSUER),
+    ):
+        assert "secret" not in repr(read)
+
+
+# --- Retry-After ------------------------------------------------------------------------------------------------------
+
+NEW_YEAR = "Thu, 01 Jan 2026 00:00:00 GMT"
+RETRY_AFTER: Mapping[str, tuple[str | None, str | None, float | None]] = {
+    "absent": (None, None, None),
+    "absent beside a date": (None, NEW_YEAR, None),
+    "empty": ("", None, None),
+    "seconds": ("20", None, 20.0),
+    "seconds in spaces": (" 20 ", None, 20.0),
+    "zero": ("0", None, 0.0),
+    "nine digits": ("999999999", None, 999_999_999.0),
+    "ten digits": ("9999999999", None, None),
+    "five thousand digits": ("9" * 5000, None, None),
+    "negative": ("-5", None, None),
+    "a fraction": ("1.5", None, None),
+    "digits of another script": ("\uff12\uff10", None, None),
+    "a list": ("20, 30", None, None),
+    "garbage": ("soon", None, None),
+    "half a date": ("Thu, 01 Jan", None, None),
+    "an impossible date": ("Thu, 32 Jan 2026 00:00:00 GMT", None, None),
+    "a year out of range": ("Thu, 01 Jan 99999 00:00:00 GMT", None, None),
+    "a date": ("Thu, 01 Jan 2026 00:00:20 GMT", None, 20.0),
+    "a past date": ("Wed, 31 Dec 2025 23:59:40 GMT", None, 0.0),
+    "a distant date": ("Fri, 31 Dec 9999 23:59:59 GMT", None, 251_635_075_199.0),
+    "a date by RFC 850": ("Thursday, 01-Jan-26 00:00:20 GMT", None, 20.0),
+    "a date by asctime": ("Thu Jan  1 00:00:20 2026", None, 20.0),
+    "a date with an offset": ("Thu, 01 Jan 2026 01:00:20 +0100", None, 20.0),
+    "a date without a zone": ("Thu, 01 Jan 2026 00:00:20 -0000", None, 20.0),
+    "a date by a clock that is an hour fast": (
+        "Thu, 01 Jan 2026 01:00:20 GMT",
+        "Thu, 01 Jan 2026 01:00:00 GMT",
+        20.0,
+    ),
+    "a date by a clock that is a day slow": ("Wed, 31 Dec 2025 00:00:20 GMT", "Wed, 31 Dec 2025 00:00:00 GMT", 20.0),
+    "a past date by the same clock": (NEW_YEAR, "Thu, 01 Jan 2026 01:00:00 GMT", 0.0),
+    "a date beside one that is garbage": ("Thu, 01 Jan 2026 00:00:20 GMT", "today", 20.0),
+    "seconds beside a date": ("20", "Thu, 01 Jan 2026 01:00:00 GMT", 20.0),
+}
+
+
+@pytest.mark.parametrize(("value", "date", "seconds"), RETRY_AFTER.values(), ids=RETRY_AFTER)
+def test_retry_after(value: str | None, date: str | None, seconds: float | None) -> None:
+    """Seconds or a date, read against the answer's own clock; what is neither is ignored."""
+    assert parse_retry_after(value, date=date, wall=WALL) == seconds
+
+
+def test_http_dates_do_not_depend_on_where_we_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A date that names no zone is Greenwich time, also on a machine that is not there."""
+    monkeypatch.setitem(os.environ, "TZ", "UTC-9")
+    time.tzset()
+    try:
+        assert parse_retry_after("Thu Jan  1 00:00:20 2026", date=None, wall=WALL) == 20.0
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_each_kind_of_answer_passes_retry_after_on() -> None:
+    """Also a wait that calls itself pending may name a time."""
+    headers = {"retry-after": "Thu, 01 Jan 2026 00:00:20 GMT", "date": NEW_YEAR}
+    for body, status in (
+        (_PENDING, 400),
+        ({"error": "slow_down"}, 400),
+        ({"error": "odd"}, 400),
+        ({}, 503),
+    ):
+        read = parse_token_response(answer(body, status=status, headers=headers), wall=0.0)
+        assert read.retry_after == 20.0  # type: ignore[union-attr]  # that is what is tested
+
+
+# --- metadata and keys ------------------------------------------------------------------------------------------------
+
+
+def document(**members: Any) -> HttpResponse:
+    """Metadata of the simulator's issuer with these members."""
+    return answer({"issuer": ISSUER, **members})
+
+
+def test_endpoints_are_read_where_they_are_named() -> None:
+    """Idura's metadata may lack some of them; the provider knows what to do then."""
+    endpoints = ("jwks_uri", "token_endpoint", "backchannel_authentication_endpoint")
+    read = parse_discovery(document(**{name: f"{ISSUER}/{name}" for name in endpoints}), issuer=ISSUER)
+    assert [getattr(read, name) for name in endpoints] == [f"{ISSUER}/{name}" for name in endpoints]
+    for useless in (None, "", 1, ["x"]):
+        read = parse_discovery(document(**dict.fromkeys(endpoints, useless)), issuer=ISSUER)
+        assert [getattr(read, name) for name in endpoints] == [None, None, None]
+
+
+@pytest.mark.parametrize(
+    "issuer",
+    [
+        f"{ISSUER}/",
+        ISSUER.upper(),
+        f"{ISSUER}:443",
+        f" {ISSUER}",
+        "https://simulator.idura.broker.evil.test",
+        "",
+        None,
+        [ISSUER],
+        ...,
+    ],
+    ids=repr,
+)
+def test_metadata_of_another_issuer_is_refused(issuer: object) -> None:
+    """The name is compared code point by code point, as it is in ID tokens."""
+    members = {} if issuer is ... else {"issuer": issuer}
+    with pytest.raises(RemoteProtocolError) as caught:
+        parse_discovery(answer(members), issuer=ISSUER)
+    assert caught.value.code == "issuer_mismatch"
+
+
+@pytest.mark.parametrize(
+    ("response", "message"),
+    [
+        (answer({}, status=404), "HTTP 404"),
+        (answer({"issuer": ISSUER, "keys": []}, status=201), "HTTP 201"),
+        (answer({"issuer": ISSUER, "keys": []}, status=302), "HTTP 302"),
+        (answer(text="<html>secret</html>"), "not JSON"),
+        (answer([{"keys": "secret"}]), "not a JSON object"),
+        (answer(text='{"keys": [], "keys": ["secret"]}'), "twice"),
+        (answer(text=b'{"keys": "\xff secret"}'), "not UTF-8"),
+    ],
+    ids=["404", "201", "302", "HTML", "array", "twice", "bad byte"],
+)
+def test_documents_that_cannot_be_read_are_refused(response: HttpResponse, message: str) -> None:
+    """Only a 200 with strict JSON is a document, and the error quotes nothing of what it is instead."""
+    readers: tuple[Callable[[HttpResponse], object], ...] = (
+        lambda it: parse_discovery(it, issuer=ISSUER),
+        parse_jwks,
+    )
+    for read in readers:
+        with pytest.raises(RemoteProtocolError, match=message) as caught:
+            read(response)
+        assert caught.value.code == "bad_document"
+        assert "secret" not in str(caught.value)
+        assert caught.value.__context__ is None
+
+
+def test_keys_are_handed_on_unjudged() -> None:
+    """A set may be empty, large or hold keys of unknown kinds; what is no object is left out."""
+    assert parse_jwks(answer({"keys": []})) == []
+    assert parse_jwks(answer({"keys": [{"kty": "odd"}, "x", None, ["y"], {}]})) == [{"kty": "odd"}, {}]
+    assert len(parse_jwks(answer({"keys": [{"kid": str(number)} for number in range(100)]}))) == 100
+
+
+@pytest.mark.parametrize("keys", [..., None, {}, "keys", 1, [{}] * 101], ids=lambda keys: repr(keys)[:20])
+def test_a_set_without_a_list_of_keys_is_refused(keys: object) -> None:
+    """So is one that no issuer needs."""
+    with pytest.raises(RemoteProtocolError) as caught:
+        parse_jwks(answer({} if keys is ... else {"keys": keys}))
+    assert caught.value.code == "bad_jwks"
+
+
+# --- anything at all --------------------------------------------------------------------------------------------------
+
+_names = st.sampled_from(
+    [
+        *("error", "error_description", "auth_req_id", "expires_in", "interval", "bindingMessage", "id_token"),
+        *("access_token", "token_type", "issuer", "jwks_uri", "token_endpoint", "keys", "kty", "other"),
+    ]
+)
+_values = st.recursive(
+    st.sampled_from(
+        [None, True, 0, -1, 1.5, 10**30, "", "120", "slow_down", "authorization_pending", AUTH_REQ_ID, ISSUER]
+    )
+    | st.integers()
+    | st.floats()
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_names, inner, max_size=3),
+    max_leaves=5,
+)
+_bodies = (
+    st.dictionaries(_names, _values, max_size=6).map(lambda members: json.dumps(members).encode())
+    | _values.map(lambda value: json.dumps(value, ensure_ascii=True).encode())
+    | st.binary()
+)
+_fields = st.text() | st.from_regex(r"(Thu|Sun)?,? ?\d{1,2} (Jan|Feb) \d{1,5} \d\d:\d\d(:\d\d)? (GMT|[+-]\d{4}|)")
+_headers = st.dictionaries(st.sampled_from(["retry-after", "date", "content-type"]), _fields | st.integers().map(str))
+_responses = st.builds(
+    HttpResponse,
+    st.sampled_from([200, 200, 200, 201, 302, 400, 401, 429, 500, 503]) | st.integers(0, 999),
+    _headers,
+    _bodies,
+    st.just(1.0),
+    st.just(2.0),
+)
+
+
+@given(_responses)
+def test_no_answer_can_raise(response: HttpResponse) -> None:
+    """Whatever bytes, status and header fields come back, they are read as one of the values that there are."""
+    acknowledged = parse_authentication_response(response, wall=WALL)
+    assert isinstance(acknowledged, AuthenticationAnswer)
+    if isinstance(acknowledged, Acknowledgement):
+        assert 1 <= acknowledged.expires_in <= 86400
+        assert 1 <= acknowledged.interval <= 1e9
+    polled = parse_token_response(response, wall=WALL)
+    assert isinstance(polled, TokenAnswer)
+    for read in (acknowledged, polled):
+        wait = getattr(read, "retry_after", None)
+        assert wait is None or 0 <= wait < math.inf
+
+
+@given(_responses)
+def test_no_document_raises_anything_but_a_protocol_error(response: HttpResponse) -> None:
+    """Metadata and keys are read or refused."""
+    for read in (lambda: parse_discovery(response, issuer=ISSUER), lambda: parse_jwks(response)):
+        try:
+            result: object = read()
+        except RemoteProtocolError as error:
+            result = error.code
+        assert isinstance(result, ProviderMetadata | list) or result in {"bad_document", "bad_jwks", "issuer_mismatch"}
