@@ -1,0 +1,180 @@
+"""Private keys that sign: read from whatever form they come in, and judged before they are used.
+
+1. No exception of the libraries below gets out of here: theirs may hold the key, and so may their tracebacks.
+2. A key is taken down to its numbers and built anew, so what a JWK says of itself is heard once and never enforced
+   later, in the middle of a login.
+
+Spec: RFC 7517, RFC 7518 sections 3 and 6, RFC 8037.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+from attrs import field, frozen
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from joserfc.jwk import ECKey, OKPKey, RSAKey
+
+from idura_ciba.errors import UsageError
+from idura_ciba.redaction import Redacted
+
+__all__ = ["ALGORITHMS", "JoseKey", "KeyInput", "SigningKey", "read_signing_key"]
+
+JoseKey = RSAKey | ECKey | OKPKey
+#: PEM text, a JWK as a mapping or as JSON text, or a private key object of joserfc or cryptography.
+KeyInput = str | bytes | Mapping[str, object] | JoseKey | RSAPrivateKey | EllipticCurvePrivateKey | Ed25519PrivateKey
+
+#: The algorithms for each kind of key; the first is the default.
+#: RS256 is what Idura documents, although FAPI-CIBA 7.10 wants PS256 or ES256.
+#: RFC 9864 has a new name for EdDSA, and servers take one of the two and refuse the other.
+ALGORITHMS: Final[Mapping[str, tuple[str, ...]]] = {
+    "RSA": ("RS256", "PS256"),
+    "P-256": ("ES256",),
+    "P-384": ("ES384",),
+    "Ed25519": ("EdDSA", "Ed25519"),
+}
+#: RFC 7518 section 3.3.
+MIN_RSA_BITS: Final = 2048
+
+_Flaw = Literal["key_unreadable", "key_encrypted", "key_public", "key_unsupported", "key_too_small", "key_use"]
+
+#: What is wrong and what to do about it, by the code of the error.
+_FLAWS: Final[Mapping[_Flaw, tuple[str, str]]] = {
+    "key_unreadable": (
+        "The private key cannot be read",
+        "Pass PEM that begins with -----BEGIN PRIVATE KEY-----, or a JWK with all its members",
+    ),
+    "key_encrypted": (
+        "The private key is encrypted",
+        "Decrypt it with cryptography's load_pem_private_key and pass the object that it returns",
+    ),
+    "key_public": (
+        "This is a public key or a certificate",
+        "Pass the private key; the public one is for the provider",
+    ),
+    "key_unsupported": (
+        "This is no private key of a kind to sign with",
+        "Pass RSA of 2048 bits or more, P-256, P-384 or Ed25519",
+    ),
+    "key_too_small": ("The RSA key has less than 2048 bits", "Make a new one"),
+    "key_use": ("The JWK says that it is not for signing", "Pass the one whose use is sig and whose key_ops have sign"),
+}
+
+
+@frozen
+class SigningKey:
+    """A private key that may sign.
+
+    Attributes:
+        key: As joserfc wants it, with nothing but its numbers.
+        kind: A key of `ALGORITHMS`.
+        material: The private numbers, the same text however the key was written down.
+        kid: What the JWK calls it, if it came as one.
+        alg: What the JWK says it signs with.
+    """
+
+    key: JoseKey = field(repr=False)
+    kind: str
+    material: Redacted
+    kid: str | None = None
+    alg: str | None = None
+
+    def choose_alg(self, wanted: str | None) -> str:
+        """Return the wanted algorithm, or else the JWK's, or else the default.
+
+        Raises:
+            UsageError: That one is not for this kind of key, or not for any.
+        """
+        fitting = ALGORITHMS[self.kind]
+        alg = wanted or self.alg or fitting[0]
+        if alg in fitting:
+            return alg
+        advice = f"Leave alg out, or pass {' or '.join(fitting)}"
+        if any(alg in others for others in ALGORITHMS.values()):
+            raise UsageError(f"The algorithm is not for {self.kind} keys", code="alg_mismatch", advice=advice)
+        raise UsageError("The algorithm is not one to sign assertions with", code="alg_unsupported", advice=advice)
+
+
+def read_signing_key(key: object) -> SigningKey | UsageError:
+    """Read a key of any of the forms of `KeyInput`.
+
+    Returns:
+        The key, or the error to raise: by the caller, when its own variables hold the key no more.
+    """
+    try:
+        read = _read(key)
+    except Exception:  # noqa: BLE001 - KeyError, binascii.Error, RecursionError, UnsupportedAlgorithm: all mean the same
+        read = "key_unreadable"
+    if isinstance(read, SigningKey):
+        return read
+    what, advice = _FLAWS[read]
+    return UsageError(what, code=read, advice=advice)
+
+
+def _read(key: object) -> SigningKey | _Flaw:
+    if isinstance(key, str):
+        key = key.encode()
+    if isinstance(key, bytes):
+        if not key.lstrip().startswith(b"{"):
+            return _read_pem(key)
+        key = json.loads(key)
+    if isinstance(key, Mapping):
+        return _read_jwk({**key})
+    if isinstance(key, JoseKey):
+        return _judge(key.raw_value, key)
+    return _judge(key, {})
+
+
+def _read_pem(text: bytes) -> SigningKey | _Flaw:
+    if b"PRIVATE KEY" not in text and (b"PUBLIC KEY" in text or b"CERTIFICATE" in text):
+        return "key_public"
+    try:
+        native = load_pem_private_key(text, password=None)
+    except TypeError:
+        return "key_encrypted"
+    return _judge(native, {})
+
+
+def _read_jwk(jwk: dict[str, Any]) -> SigningKey | _Flaw:
+    types: dict[object, type[JoseKey]] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}
+    if jwk["kty"] not in types:
+        return "key_unsupported"
+    if "d" not in jwk:
+        return "key_public"
+    # Not `import_key`, which warns of a small RSA key instead of refusing it.
+    return _judge(types[jwk["kty"]].binding.import_from_dict(jwk), jwk)
+
+
+def _judge(native: object, jwk: Mapping[str, Any] | JoseKey) -> SigningKey | _Flaw:
+    """Decide whether a key of cryptography may sign; `jwk` is asked for `use`, `key_ops`, `kid` and `alg`."""
+    key: JoseKey
+    if isinstance(native, RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey):
+        return "key_public"
+    if isinstance(native, RSAPrivateKey):
+        if native.key_size < MIN_RSA_BITS:
+            return "key_too_small"
+        private = native.private_numbers()
+        # Sorted, because the primes of a JWK that leaves them out are recovered in either order.
+        kind, key, numbers = "RSA", RSAKey.import_key(native), sorted((private.p, private.q))
+    elif isinstance(native, EllipticCurvePrivateKey) and native.curve.name in {"secp256r1", "secp384r1"}:
+        key = ECKey.import_key(native)
+        kind, numbers = key.curve_name, [native.private_numbers().private_value]
+    elif isinstance(native, Ed25519PrivateKey):
+        kind, key, numbers = "Ed25519", OKPKey.import_key(native), [int.from_bytes(native.private_bytes_raw())]
+    else:
+        return "key_unsupported"
+    if jwk.get("use") not in {None, "sig"} or "sign" not in (jwk.get("key_ops") or ["sign"]):
+        return "key_use"
+    kid, alg = jwk.get("kid"), jwk.get("alg")
+    return SigningKey(
+        key=key,
+        kind=kind,
+        material=Redacted(":".join([kind, *(f"{number:x}" for number in numbers)])),
+        kid=kid if isinstance(kid, str) else None,
+        alg=alg if isinstance(alg, str) else None,
+    )
