@@ -1,0 +1,8 @@
+"""Strategies: each one says *when* to poll next, and nothing else.
+
+    strategy    what a strategy is and what it may know
+    basic       Fixed, Proportional, Backoff
+    final_poll  the wrapper that places the last poll before the end
+
+A strategy cannot sleep, send, stop a login or go below the provider's floor; `protocol.timing` sees to the last.
+"""

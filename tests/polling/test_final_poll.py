@@ -1,0 +1,303 @@
+"""Tests of the last poll before the end."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from itertools import pairwise
+from random import Random
+from typing import Any
+
+import pytest
+import tenacity
+from attrs import evolve, field, frozen
+from hypothesis import given
+from hypothesis import strategies as st
+
+from idura_ciba.errors import UsageError
+from idura_ciba.polling.basic import Backoff, Fixed, Proportional
+from idura_ciba.polling.final_poll import ROUND_TRIP, TOO_LATE, FinalPoll
+from idura_ciba.polling.strategy import Poll, PollView, next_poll
+from idura_ciba.protocol.timing import Timing
+
+# --- one decision -----------------------------------------------------------------------------------------------------
+# The last answer came at 150, the interval is 5, the end is at 219.5: the last poll belongs at 219.3, and the one
+# before it at 214.05 at the latest.
+
+#: What the inner strategy wants, the floor, and what comes of it.
+DECISIONS: Mapping[str, tuple[float | None, float, float | None]] = {
+    "far from the end": (160.0, 155.0, 160.0),
+    "below the floor": (151.0, 155.0, 155.0),
+    "at the last poll": (219.3, 155.0, 219.3),
+    "after the last poll": (500.0, 155.0, 219.3),
+    "never": (None, 155.0, 219.3),
+    "never, and the floor is close": (None, 219.3, 219.3),
+    "never, and the floor leaves a moment": (None, 219.4, 219.4),
+    "never, and the floor leaves too little": (None, 219.45, None),
+    "never, and the floor is behind the end": (None, 230.0, None),
+    "soon, and the floor is behind the end": (160.0, 230.0, None),
+    "too close to the last poll": (216.0, 155.0, 214.05),
+    "too close, and the floor forbids to be earlier": (216.0, 215.0, 219.3),
+    "too close by a hair": (214.1, 155.0, 214.05),
+    "just in time": (214.0, 155.0, 214.0),
+    "far enough for two more": (160.0, 155.0, 160.0),
+}
+
+
+@pytest.mark.parametrize(("wanted", "not_before", "at"), DECISIONS.values(), ids=DECISIONS)
+def test_one_decision(wanted: float | None, not_before: float, at: float | None, view: Any) -> None:
+    """The inner answer, moved where the last poll asks for it."""
+    strategy = FinalPoll(lambda _: wanted)
+    assert strategy.next_poll(view(heard_at=150.0, not_before=not_before)) == (
+        None if at is None else pytest.approx(at)
+    )
+
+
+@pytest.mark.parametrize(
+    ("heard_at", "at"),
+    [
+        # Two full gaps fit: no reason to move anything.
+        (203.0, 208.0),
+        # One more poll fits before the last, and only one: it goes to the middle ...
+        (205.0, 212.15),
+        (208.0, 213.65),
+        # ... or as far from the last one as it has to be ...
+        (208.9, 214.05),
+        # ... and where none fits, the last one is the next.
+        (209.1, 219.3),
+    ],
+)
+def test_the_gaps_before_the_end_are_shared_evenly(heard_at: float, at: float, view: Any) -> None:
+    """Polling at the floor and then waiting for long would detect later, on average, for the same number of polls."""
+    assert FinalPoll(Fixed()).next_poll(view(heard_at=heard_at)) == pytest.approx(at)
+
+
+def test_a_late_poll_is_not_moved_later_to_be_in_the_middle(view: Any) -> None:
+    """What was wanted after the middle of what is left stays."""
+    assert FinalPoll(lambda _: 213.0).next_poll(view(heard_at=200.0)) == 213.0
+
+
+@pytest.mark.parametrize("guard", [0, 0.0, 0.3, 1.2])
+def test_the_guard_can_be_chosen(guard: float, view: Any) -> None:
+    """The last poll leaves that long before the earliest possible end, also where the floor is the same instant."""
+    for not_before in (105.0, 219.5 - guard):
+        assert FinalPoll(lambda _: None, guard=guard).next_poll(view(not_before=not_before)) == 219.5 - guard
+
+
+@pytest.mark.parametrize("guard", [-0.1, math.nan, math.inf, True, "0.2", None], ids=repr)
+def test_a_guard_that_cannot_be_is_refused(guard: Any) -> None:
+    """A negative one would send the last poll after the end."""
+    with pytest.raises(UsageError) as caught:
+        FinalPoll(Fixed(), guard=guard)
+    assert caught.value.what == "guard is not a finite number of at least 0"
+
+
+def test_the_inner_strategy_may_be_a_function_and_nothing_less() -> None:
+    """What cannot be asked is refused when it is given."""
+    assert FinalPoll(Fixed(), 0.2) == FinalPoll(Fixed())
+    with pytest.raises(UsageError, match="not a strategy"):
+        FinalPoll(Fixed)  # type: ignore[arg-type]  # that is the point
+
+
+@pytest.mark.parametrize("answer", [math.nan, math.inf, -1.0, True, "5"], ids=repr)
+def test_a_broken_inner_strategy_is_not_repaired(answer: Any, view: Any) -> None:
+    """Not even where its answer would not have counted."""
+    with pytest.raises(UsageError) as caught:
+        next_poll(FinalPoll(lambda _: answer), view())
+    assert caught.value.code == "strategy_failed"
+
+
+# --- any decision -----------------------------------------------------------------------------------------------------
+
+_seconds = st.floats(0, 1000).map(lambda value: round(value, 3))
+#: Rounding of instants of this size.
+TINY = 1e-6
+
+
+@st.composite
+def moments(draw: st.DrawFn) -> tuple[PollView, float | None]:
+    """A moment of any login, often close to its end, and what the inner strategy wants.
+
+    The floor is the interval after the last answer, the answer itself, or anything later.
+    """
+    acknowledged_at = draw(_seconds)
+    heard_at = acknowledged_at + draw(_seconds)
+    interval = float(draw(st.integers(1, 60)))
+    soon = st.floats(0, 3 * interval + 1).map(lambda value: round(value, 3))
+    latest_end = heard_at + draw(soon | _seconds)
+    view = PollView(
+        now=heard_at,
+        requested_at=acknowledged_at - 0.5,
+        acknowledged_at=acknowledged_at,
+        earliest_end=latest_end - draw(st.sampled_from([0.0, 0.5, 5.0])),
+        latest_end=latest_end,
+        interval=interval,
+        not_before=heard_at + draw(st.sampled_from([interval, 0.0]) | soon | _seconds),
+        attempt=2,
+        last=Poll(heard_at - draw(_seconds), heard_at, "pending"),
+        hint=None,
+        hint_since=None,
+        key=None,
+        rng=Random(1),
+    )
+    return view, draw(st.none() | (soon | _seconds).map(lambda value: heard_at + value))
+
+
+@given(moments(), st.sampled_from([0.0, 0.2, 1.2]))
+def test_what_holds_for_any_decision(case: tuple[PollView, float | None], guard: float) -> None:
+    """Never below the floor, never after the end, and never so close before the last poll as to push it over."""
+    moment, wanted = case
+    strategy = FinalPoll(lambda _: wanted, guard=guard)
+    at = strategy.next_poll(moment)
+    last_call = moment.earliest_end - guard
+    assert strategy.next_poll(moment) == at, "asked again it answers the same"
+    if at is None:
+        assert moment.not_before > last_call
+        assert moment.not_before >= moment.earliest_end - TOO_LATE
+        return
+    assert at >= moment.not_before
+    assert at <= moment.earliest_end
+    assert at == last_call or at > last_call or last_call - at >= moment.interval + ROUND_TRIP - TINY
+    if at > last_call:
+        assert at == moment.not_before < moment.earliest_end - TOO_LATE
+    if wanted is not None and at < last_call and at < wanted:
+        assert at == pytest.approx(last_call - moment.interval - ROUND_TRIP), "earlier than wanted only to fit"
+
+
+# --- whole logins -----------------------------------------------------------------------------------------------------
+
+
+@frozen
+class Login:
+    """A login that nobody answers.
+
+    Attributes:
+        expires_in: Its lifetime in seconds.
+        interval: Seconds between polls.
+        round_trip: Seconds from send to answer.
+        upset: Polls, by number from 0, whose answer is something else than `pending`.
+    """
+
+    expires_in: float
+    interval: float
+    round_trip: float = 0.12
+    upset: Mapping[int, str] = field(factory=dict)
+
+    def begin(self) -> Timing:
+        """Sent at 1000."""
+        return Timing.begin(
+            requested_at=1000.0,
+            acknowledged_at=1000.0 + self.round_trip,
+            expires_in=self.expires_in,
+            interval=self.interval,
+        )
+
+    def run(self, strategy: Any) -> list[float]:
+        """The instants of all polls, as transactions ask for them."""
+        timing, last, sent = self.begin(), None, []
+        while len(sent) < 1000:
+            heard_at = last.received_at if last else timing.acknowledged_at
+            at = next_poll(strategy, self.view(timing, heard_at, len(sent) + 1, last))
+            if at is None or at >= timing.latest_end:
+                return sent
+            received_at = at + self.round_trip
+            match self.upset.get(len(sent)):
+                case "slow_down":
+                    timing = timing.slowed_down(received_at=received_at)
+                case "busy":
+                    timing = timing.put_off(sent_at=at, received_at=received_at)
+                case "hold":
+                    received_at = at + 30.0
+                    timing = timing.answered(sent_at=at, received_at=received_at)
+                case _:
+                    timing = timing.answered(sent_at=at, received_at=received_at)
+            last = Poll(at, received_at, "pending")
+            sent.append(at)
+        pytest.fail("it never stops")
+
+    @staticmethod
+    def view(timing: Timing, now: float, attempt: int, last: Poll | None) -> PollView:
+        """What the strategy is told."""
+        return PollView(
+            now=now,
+            requested_at=timing.requested_at,
+            acknowledged_at=timing.acknowledged_at,
+            earliest_end=timing.earliest_end,
+            latest_end=timing.latest_end,
+            interval=timing.interval,
+            not_before=timing.not_before,
+            attempt=attempt,
+            last=last,
+            hint=None,
+            hint_since=None,
+            key=None,
+            rng=Random(1),
+        )
+
+
+LOGINS = [Login(expires_in, interval) for expires_in in (12.0, 30.0, 120.0, 900.0) for interval in (2.0, 3.0, 5.0)]
+INNER = {
+    "Fixed": Fixed(),
+    "Fixed(20)": Fixed(20),
+    "Proportional": Proportional(),
+    "Proportional(.5)": Proportional(0.5),
+    "exponential": Backoff(tenacity.wait_exponential(max=60)),
+    "incrementing": Backoff(tenacity.wait_incrementing(start=3, increment=4)),
+    "combined": Backoff(tenacity.wait_fixed(2) + tenacity.wait_exponential(max=20)),
+    "random": Backoff(tenacity.wait_random(0, 30)),
+    "never": lambda _: None,
+}
+
+
+def name(login: Login) -> str:
+    """A short name for a test."""
+    return f"{login.expires_in:g}s every {login.interval:g}s"
+
+
+@pytest.mark.parametrize("login", LOGINS, ids=name)
+@pytest.mark.parametrize("inner", INNER.values(), ids=INNER)
+@pytest.mark.parametrize("round_trip", [0.02, 0.12, 0.25])
+def test_the_last_poll_leaves_just_before_the_end(login: Login, inner: Any, round_trip: float) -> None:
+    """Every login gets its last poll at exactly the right instant, and no two polls come too close."""
+    login = evolve(login, round_trip=round_trip)
+    sent = login.run(FinalPoll(inner))
+    assert sent[-1] == pytest.approx(login.begin().earliest_end - 0.2)
+    gaps = [later - earlier for earlier, later in pairwise(sent)]
+    assert min(gaps, default=math.inf) >= login.interval + round_trip - TINY
+    assert sent[0] >= login.begin().not_before
+
+
+@pytest.mark.parametrize("login", LOGINS, ids=name)
+def test_a_slow_provider_gets_its_last_poll_where_the_floor_allows(login: Login) -> None:
+    """With a round trip of more than a second the room kept for it is too small; what can be had is had."""
+    login = evolve(login, round_trip=1.1)
+    sent = login.run(FinalPoll(Fixed()))
+    end = login.begin().earliest_end
+    next_floor = sent[-1] + 1.1 + login.interval
+    assert end - 0.2 - TINY <= sent[-1] < end or next_floor >= end - TOO_LATE
+
+
+@pytest.mark.parametrize("login", [login for login in LOGINS if login.expires_in >= 120], ids=name)
+@pytest.mark.parametrize("upset", ["slow_down", "busy", "hold"])
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_the_last_poll_survives_a_disturbance(login: Login, upset: str, number: int) -> None:
+    """After a slow_down, a refusal or a poll that is held there is time enough to be punctual again."""
+    sent = evolve(login, upset={number: upset}).run(FinalPoll(Fixed()))
+    assert sent[-1] == pytest.approx(login.begin().earliest_end - 0.2)
+
+
+@pytest.mark.parametrize("login", LOGINS, ids=name)
+def test_fixed_alone_polls_at_the_floor(login: Login) -> None:
+    """Each poll leaves exactly an interval after the last answer, from first to last."""
+    sent = login.run(Fixed())
+    step = login.interval + login.round_trip
+    count = math.ceil((login.begin().latest_end - login.begin().acknowledged_at - login.interval) / step)
+    assert sent == pytest.approx([1000.0 + step * number for number in range(1, count + 1)])
+
+
+def test_the_wrapper_costs_at_most_one_poll_more() -> None:
+    """Whatever is inside."""
+    for login in LOGINS:
+        for inner in INNER.values():
+            if not callable(inner) and "random" not in repr(inner):
+                assert len(login.run(FinalPoll(inner))) <= len(login.run(inner)) + 1
