@@ -1,0 +1,406 @@
+"""Verification of ID tokens; the only maker of an `Authentication`.
+
+Rules, in the order in which they are applied; the first that fails names the claim or header member:
+1. Shape: three canonical base64url parts, bounded, strict JSON objects; no second reading of any byte is possible.
+2. Header: `alg` from the client's own list, which is never empty and never holds a symmetric algorithm; `typ` absent or
+   `JWT`; no member through which a token could bring its own key or its own rules.
+3. Signature: by a key that the configured issuer publishes, of the kind that `alg` needs.
+4. Standing: `iss`, `aud`, `azp`, `exp`, `iat`, `nbf`, `sub`, `nonce`; issued for this request and not before it.
+5. Belonging: `at_hash` and the `auth_req_id` claim where present.
+6. eID and level: what was asked for, compared by whole `:` segments.
+7. Person: what the request said of the person is what the token says.
+
+There is no switch that turns the signature off.
+
+Spec: OpenID Connect Core 1.0 section 3.1.3.7, CIBA Core 1.0 section 10.3.1, RFC 8725.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+from attrs import field, frozen
+from authlib.oidc.core import CodeIDToken  # type: ignore[import-untyped] # authlib ships no types
+from joserfc import jws
+from joserfc.jwa import JWSAlgModel
+
+from idura_ciba.clock import Clock
+from idura_ciba.eid import EidRequest
+from idura_ciba.errors import CibaError, IdTokenRejected, UsageError
+from idura_ciba.jwks import JwksCache, VerificationKey
+from idura_ciba.person import ClaimPath, PersonTags, find_claim
+from idura_ciba.protocol.messages import Tokens
+from idura_ciba.protocol.strict_json import load_object
+from idura_ciba.redaction import Redacted
+
+__all__ = ["Authentication", "Expectation", "IdTokenVerifier"]
+
+#: OIDC Core section 2: usually no more than a few minutes.
+DEFAULT_LEEWAY = 60.0
+#: The same. More would be a switch that turns the times off.
+MAX_LEEWAY = 600.0
+#: CIBA Core section 10.3.1 and OP practice.
+AUTH_REQ_ID_CLAIM = "urn:openid:params:jwt:claim:auth_req_id"
+MAX_HEADER = 2048
+#: That of RSA with 8192 bits.
+MAX_SIGNATURE = 1024
+#: OIDC Core section 2.
+MAX_SUB = 255
+#: The year 5138. Larger numbers are noise, and arithmetic on them is a way to be slow.
+MAX_TIME = 10**11
+
+#: What an algorithm needs of a key. Symmetric ones are not here and cannot be configured.
+_KEY_OF_ALG: Mapping[str, tuple[str, str | None]] = {
+    "RS256": ("RSA", None), "RS384": ("RSA", None), "RS512": ("RSA", None),
+    "PS256": ("RSA", None), "PS384": ("RSA", None), "PS512": ("RSA", None),
+    "ES256": ("EC", "P-256"), "ES384": ("EC", "P-384"), "ES512": ("EC", "P-521"),
+    "EdDSA": ("OKP", None), "Ed25519": ("OKP", "Ed25519"),
+}  # fmt: skip
+
+#: Members that say which key or type is meant and nothing more.
+_HEADER_MEMBERS = frozenset({"alg", "kid", "typ", "x5t", "x5t#S256"})
+_SEGMENT = re.compile(r"[A-Za-z0-9_-]+")
+
+
+@frozen
+class Expectation:
+    """What the ID token of one transaction must say. Tags stand for the person's own values.
+
+    Attributes:
+        acr_values: What was asked for; any one of them will do.
+        pin_acr: The exact value demanded, where the caller wants no other.
+        require_acr: Whether a token that names no level is refused.
+        identity: For each path into the claims, the tag of the value it must hold.
+        identity_guaranteed: Tokens of this eID always carry these claims.
+        require_person: The caller insists on them.
+        issued_from: Seconds since the epoch; a token issued earlier belongs to something else.
+    """
+
+    acr_values: Sequence[str]
+    pin_acr: str | None
+    require_acr: bool
+    identity: Mapping[ClaimPath, str]
+    identity_guaranteed: bool
+    require_person: bool
+    issued_from: float
+
+    @classmethod
+    def of(cls, request: EidRequest, *, tags: PersonTags, issued_from: float) -> Expectation:
+        """What a request demands of its answer, with the person's own values tagged away."""
+        return cls(
+            acr_values=tuple((request.acr_values or "").split()),
+            pin_acr=request.pin_acr,
+            require_acr=request.require_acr,
+            identity={path: tags.tag(path, value) for path, value in request.identity.items()},
+            identity_guaranteed=request.identity_guaranteed,
+            require_person=request.require_person,
+            issued_from=issued_from,
+        )
+
+
+@frozen(init=False)
+class Authentication:
+    """A person who has proved who they are. Made by verification only, so holding one means that all rules held.
+
+    Attributes:
+        subject: `sub`: the person's stable pseudonym at this issuer and client.
+        claims: All claims of the ID token.
+        id_token: The verified token itself, for those who must archive the proof.
+        tokens: The whole token response.
+        person_confirmed: True when the token named the person who was asked for. False when the eID delivered no
+            number, as Norwegian BankID and FrejaID may: then somebody approved, and *who* is known by `subject` only.
+        acr: The level reached, as the token spells it; None when it names none.
+        issuer: Who vouches for it.
+        trace_id: The provider's trace id of the answer that brought it.
+    """
+
+    subject: str = field(repr=False)
+    claims: Mapping[str, Any] = field(repr=False)
+    id_token: Redacted
+    tokens: Tokens = field(repr=False)
+    person_confirmed: bool
+    acr: str | None
+    issuer: str
+    trace_id: str | None
+
+    def __init__(self) -> None:
+        raise UsageError(
+            "an Authentication cannot be made by hand",
+            code="authentication",
+            advice="in tests, let the simulator approve one",
+        )
+
+
+@frozen
+class IdTokenVerifier:
+    """Turns a token response into an `Authentication`, or refuses it.
+
+    Attributes:
+        issuer: Whose tokens are accepted.
+        client_id: For whom they must be.
+        keys: The issuer's keys.
+        tags: Recognises the person asked for.
+        algorithms: Accepted signature algorithms.
+        leeway: Seconds by which the two clocks may disagree.
+        max_size: Bytes of token at most.
+    """
+
+    issuer: str
+    client_id: str
+    keys: JwksCache
+    tags: PersonTags
+    clock: Clock
+    algorithms: frozenset[str] = frozenset({"RS256"})
+    leeway: float = DEFAULT_LEEWAY
+    max_size: int = 1024 * 1024
+
+    def __attrs_post_init__(self) -> None:
+        if not self.algorithms or not self.algorithms <= set(_KEY_OF_ALG):
+            raise UsageError(
+                "id_token_algorithms is empty or names an algorithm that is not asymmetric",
+                code="id_token_algorithms",
+                advice=f"choose from {', '.join(_KEY_OF_ALG)}",
+            )
+        # Spelled so that NaN is refused too: nothing is ever later than NaN.
+        if not 0 <= self.leeway <= MAX_LEEWAY:
+            raise UsageError(
+                f"the leeway is not between 0 and {MAX_LEEWAY:.0f} seconds",
+                code="leeway",
+                advice="leave it at a minute, and set the clock",
+            )
+
+    async def verify(
+        self, tokens: Tokens, *, expected: Expectation, auth_req_id: str, trace_id: str | None = None
+    ) -> Authentication:
+        """Apply every rule of this module.
+
+        Raises:
+            IdTokenRejected: A rule failed; `claim` and `reason` say which and never quote the token.
+            TransportError: The issuer's keys could not be fetched.
+            RemoteProtocolError: The issuer's key set cannot be read.
+        """
+        failure: CibaError
+        try:
+            return await self._verify(tokens, expected, auth_req_id, trace_id)
+        except CibaError as error:
+            failure = error
+        # Raised here, without the frames it came through: they hold the claims.
+        raise failure.with_traceback(None)
+
+    async def _verify(
+        self, tokens: Tokens, expected: Expectation, auth_req_id: str, trace_id: str | None
+    ) -> Authentication:
+        parts = _split(tokens.id_token, self.max_size)
+        header = _parse_header(parts[0], self.algorithms)
+        candidates = [key for key in await self.keys.find(header.get("kid")) if _fits(key, header["alg"])]
+        if not candidates:
+            _reject("kid", "the issuer publishes no key of this name for this algorithm")
+        if not any(_signed_by(key, tokens.id_token, header["alg"], self.max_size) for key in candidates):
+            _reject("signature", "it was not made by the issuer's key")
+        claims = _parse_json(parts[1], "payload")
+        self._check_standing(claims, expected.issued_from)
+        self._check_claims(claims, header["alg"], tokens.access_token)
+        auth_req_id_claim = claims.get(AUTH_REQ_ID_CLAIM, auth_req_id)
+        if auth_req_id_claim != auth_req_id:
+            _reject(AUTH_REQ_ID_CLAIM, "it belongs to another transaction")
+        acr = _check_level(claims, expected)
+        confirmed = self._check_person(claims, expected)
+        authentication = Authentication.__new__(Authentication)
+        authentication.__attrs_init__(
+            subject=claims["sub"],
+            claims=claims,
+            id_token=tokens.id_token,
+            tokens=tokens,
+            person_confirmed=confirmed,
+            acr=acr,
+            issuer=self.issuer,
+            trace_id=trace_id,
+        )
+        return authentication
+
+    def _check_standing(self, claims: Mapping[str, Any], issued_from: float) -> None:
+        """Rule 4. authlib checks most of this too; here stands what it, or an older joserfc, takes too lightly."""
+        if claims.get("iss") != self.issuer:
+            _reject("iss", "it is another issuer's")
+        if claims.get("aud") not in (self.client_id, [self.client_id]):
+            # OIDC 3.1.3.7 rule 3: a further audience is one that we would have to trust.
+            _reject("aud", "it is not for this client alone")
+        if claims.get("azp", self.client_id) != self.client_id:
+            _reject("azp", "it was issued to another party")
+        subject = claims.get("sub")
+        if not isinstance(subject, str) or not subject or len(subject) > MAX_SUB or not subject.isascii():
+            _reject("sub", "it is missing or no text of at most 255 ASCII characters")
+        if not isinstance(claims.get("jti", ""), str):
+            _reject("jti", "it is no text")
+        if "nonce" in claims:
+            # OIDC section 2: it must equal what was sent, and CIBA sends none.
+            _reject("nonce", "nobody asked for one")
+        self._check_times(claims, issued_from)
+
+    def _check_times(self, claims: Mapping[str, Any], issued_from: float) -> None:
+        """The instants of rule 4."""
+        for name in ("exp", "iat", "nbf"):
+            value = claims.get(name, 0 if name == "nbf" else None)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < MAX_TIME:
+                _reject(name, "it is missing or no instant")
+        now = self.clock.wall()
+        if claims["exp"] <= now - self.leeway:
+            # OIDC section 2: the time must be *before* exp; joserfc lets the very second pass.
+            _reject("exp", "it has expired")
+        for name in ("iat", "nbf"):
+            if claims.get(name, 0) > now + self.leeway:
+                _reject(name, "it lies in the future")
+        if claims["iat"] < math.floor(issued_from) - self.leeway:
+            _reject("iat", "it was issued before this login was asked for")
+
+    def _check_claims(self, claims: Mapping[str, Any], alg: str, access_token: str | None) -> None:
+        """Rules 4 and 5 once more by authlib, whose knowledge of OIDC and of `at_hash` is not written again here."""
+        at_hash = claims.get("at_hash")
+        if "at_hash" in claims and (not isinstance(at_hash, str) or not at_hash or access_token is None):
+            _reject("at_hash", "it is no text, or there is no access token to compare")
+        options = {
+            "iss": {"essential": True, "value": self.issuer},
+            "sub": {"essential": True},
+            "aud": {"essential": True, "value": self.client_id},
+            "exp": {"essential": True},
+            "iat": {"essential": True},
+        }
+        params = {"client_id": self.client_id, "access_token": access_token}
+        # authlib knows the hash of EdDSA by its old name only, and would let any other name pass unchecked.
+        header = {"alg": "EdDSA" if alg == "Ed25519" else alg}
+        failure: Exception | None = None
+        try:
+            # A copy: authlib's claims object is a dict that it feels free to change.
+            CodeIDToken(dict(claims), header, options, params).validate(now=self.clock.wall(), leeway=self.leeway)
+        except Exception as error:  # noqa: BLE001 - whatever it stumbles over, the token is refused
+            failure = error
+        if failure is not None:
+            # The name is all that may be told: authlib's texts can quote values.
+            _reject(str(getattr(failure, "claim", "claims")), "it does not hold what it must")
+
+    def _check_person(self, claims: Mapping[str, Any], expected: Expectation) -> bool:
+        """Rule 7. Returns whether the token names the person who was asked for."""
+        missing = False
+        for path, tag in expected.identity.items():
+            value = find_claim(claims, path)
+            if value is None:
+                missing = True
+                if expected.identity_guaranteed or expected.require_person:
+                    _reject(".".join(path), "it is missing, so the token does not say who approved")
+            elif not isinstance(value, str) or not self.tags.matches(path, value, tag):
+                _reject(".".join(path), "it names another person than the one who was asked")
+        return bool(expected.identity) and not missing
+
+
+def _split(token: str, max_size: int) -> list[bytes]:
+    if len(token) > max_size:
+        _reject("size", f"it is longer than {max_size} characters")
+    # At most one more than a JWE has: a megabyte of dots must not become a million strings.
+    segments = token.split(".", 5)
+    if len(segments) == 5:  # noqa: PLR2004 - RFC 7516: five parts make a JWE
+        _reject("encryption", "it is encrypted, which was not agreed")
+    if len(segments) != 3 or not all(_SEGMENT.fullmatch(segment) for segment in segments):  # noqa: PLR2004 - RFC 7515
+        _reject("format", "it is not three parts of base64url")
+    return [_decode(segment) for segment in segments]
+
+
+def _decode(segment: str) -> bytes:
+    data = b""
+    if len(segment) % 4 != 1:
+        data = base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
+    # Spare bits that are not zero are a second spelling of the same token.
+    if base64.urlsafe_b64encode(data).rstrip(b"=").decode() != segment:
+        _reject("format", "a part is not canonical base64url")
+    return data
+
+
+def _parse_json(data: bytes, part: str) -> dict[str, Any]:
+    try:
+        return load_object(data)
+    except ValueError as error:
+        problem = str(error)
+    return _reject(part, f"it is {problem}")
+
+
+def _parse_header(data: bytes, algorithms: frozenset[str]) -> dict[str, Any]:
+    if len(data) > MAX_HEADER:
+        _reject("header", f"it is longer than {MAX_HEADER} bytes")
+    header = _parse_json(data, "header")
+    for name in header:
+        if name not in _HEADER_MEMBERS:
+            known = name in {"crit", "b64", "jwk", "jku", "x5u", "x5c", "zip", "enc", "cty", "url", "nonce"}
+            _reject(name if known else "header", "a member that could change the rules is not accepted")
+    if not isinstance(header.get("alg"), str) or header["alg"] not in algorithms:
+        _reject("alg", "it is not one of the accepted algorithms")
+    if header.get("typ", "JWT") != "JWT":
+        _reject("typ", "it is another kind of token")
+    if not isinstance(header.get("kid", ""), str):
+        _reject("kid", "it is no text")
+    return header
+
+
+def _fits(key: VerificationKey, alg: str) -> bool:
+    kty, crv = _KEY_OF_ALG[alg]
+    names = {alg, "EdDSA"} if alg == "Ed25519" else {alg, "Ed25519"} if alg == "EdDSA" else {alg}
+    return key.kty == kty and crv in {key.crv, None} and (key.alg is None or key.alg in names)
+
+
+class _Registry(jws.JWSRegistry):
+    """joserfc's limits, widened: a photo from Freja does not fit into its 128 kB. It counts base64url, not bytes."""
+
+    max_header_length = MAX_HEADER * 2
+    max_signature_length = MAX_SIGNATURE * 2
+
+    def __init__(self, alg: str, max_size: int) -> None:
+        # Members were checked by rule 2; joserfc does not know the thumbprint ones in this position.
+        super().__init__(algorithms=[alg], strict_check_header=False)
+        self.max_payload_length = max_size
+        self._alg = alg
+
+    def get_alg(self, name: str) -> JWSAlgModel:  # noqa: ARG002 - what the token says was judged by rule 2
+        """The algorithm decided on. joserfc's own would warn of EdDSA, and refuse it where warnings are errors."""
+        return self.algorithms[self._alg]
+
+
+def _signed_by(key: VerificationKey, token: str, alg: str, max_size: int) -> bool:
+    try:
+        jws.deserialize_compact(token, key.key, algorithms=[alg], registry=_Registry(alg, max_size))
+    except Exception:  # noqa: BLE001 - joserfc also raises TypeError and others; none of them means "signed"
+        return False
+    return True
+
+
+def _check_level(claims: Mapping[str, Any], expected: Expectation) -> str | None:
+    """Rule 6. Idura says it in `authenticationtype`, the standard in `acr`; whichever is there must agree."""
+    reached: str | None = None
+    for name in ("authenticationtype", "acr"):
+        if name not in claims:
+            continue
+        value = claims[name]
+        if not isinstance(value, str):
+            _reject(name, "it is no text")
+        if expected.pin_acr is not None:
+            if value != expected.pin_acr:
+                _reject(name, "it is not exactly the level that was demanded")
+        elif expected.acr_values and not any(
+            value == asked or value.startswith(f"{asked}:") for asked in expected.acr_values
+        ):
+            _reject(name, "it is another eID or level than was asked for")
+        reached = reached or value
+    if reached is None and (expected.pin_acr is not None or (expected.acr_values and expected.require_acr)):
+        _reject("acr", "the token does not say which eID or level was used")
+    return reached
+
+
+def _reject(claim: str, reason: str) -> NoReturn:
+    error = IdTokenRejected(
+        f"the ID token was refused: {claim}, {reason}",
+        phone="The person has approved on the phone, and nobody is logged in",
+        advice="do not trust this login; report it to the provider with the trace id",
+    )
+    error.claim, error.reason = claim, reason
+    raise error

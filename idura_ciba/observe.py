@@ -1,0 +1,96 @@
+"""What happens inside, for logs and metrics.
+
+An observer is a function of one event. It is called after the fact, on the event loop, and cannot change anything: what
+it raises is swallowed and logged once. Events hold nothing that identifies a person or opens a door.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+
+from attrs import frozen
+
+from idura_ciba.protocol.machine import State
+
+__all__ = ["Observer", "Observers", "PollEvent", "TransactionEvent", "log_events"]
+
+_logger = logging.getLogger("idura_ciba")
+
+
+@frozen
+class TransactionEvent:
+    """A transaction has come to a new state.
+
+    Attributes:
+        transaction: A random name of ours, the same in every event of one transaction.
+        state: The new state.
+        code: The error's code, where the state is a failure.
+        polls: Polls so far.
+        elapsed: Seconds since the request was sent.
+        trace_id: The provider's trace id of the latest answer.
+    """
+
+    transaction: str
+    state: State
+    code: str | None
+    polls: int
+    elapsed: float
+    trace_id: str | None
+
+
+@frozen
+class PollEvent:
+    """A poll is over.
+
+    Attributes:
+        transaction: As in `TransactionEvent`.
+        result: What it meant, in the words of `protocol.machine.Event`.
+        elapsed: Seconds from having a connection to the end of the answer.
+        trace_id: The provider's trace id of this answer.
+    """
+
+    transaction: str
+    result: str
+    elapsed: float
+    trace_id: str | None
+
+
+Observer = Callable[[TransactionEvent | PollEvent], None]
+
+
+class Observers:
+    """Tells every observer, and survives each of them."""
+
+    def __init__(self, observers: Iterable[Observer]) -> None:
+        self._observers = tuple(observers)
+        self._complained = False
+
+    def __bool__(self) -> bool:
+        """Whether anybody listens; without listeners no event need be made."""
+        return bool(self._observers)
+
+    def tell(self, event: TransactionEvent | PollEvent) -> None:
+        """Pass the event on."""
+        for observer in self._observers:
+            try:
+                observer(event)
+            except Exception as error:  # noqa: BLE001 - a broken observer must not break a login
+                if not self._complained:
+                    self._complained = True
+                    # Not the traceback: its frames are not ours to print.
+                    _logger.warning("an observer failed with %s; further failures are not logged", type(error).__name__)
+
+
+def log_events(event: TransactionEvent | PollEvent) -> None:
+    """Write events to the logger `idura_ciba`: states at INFO, polls at DEBUG."""
+    if isinstance(event, TransactionEvent):
+        _logger.info(
+            "transaction %s is %s after %.1f s and %d polls (code %s, trace %s)",
+            event.transaction, event.state.value, event.elapsed, event.polls, event.code, event.trace_id,
+        )  # fmt: skip
+    else:
+        _logger.debug(
+            "transaction %s: poll %s in %.3f s (trace %s)",
+            event.transaction, event.result, event.elapsed, event.trace_id,
+        )  # fmt: skip

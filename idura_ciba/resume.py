@@ -1,0 +1,162 @@
+"""Resume tokens: a pending transaction as text, to go on in another process.
+
+A token is one line of JSON with a version and a seal. Instants in it are wall-clock seconds, because a monotonic clock
+means nothing in another process. It holds the `auth_req_id`, so it is a secret; it does not hold the national number,
+only the tag by which the right person is recognised. The seal is a MAC under a key of the client's credential: a token
+that was changed, or made by somebody else, is refused before anything is sent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import field, frozen
+
+from idura_ciba.errors import ResumeError
+from idura_ciba.id_token import Expectation
+from idura_ciba.protocol.strict_json import load_object
+from idura_ciba.redaction import Redacted
+
+__all__ = ["Checkpoint", "Sealer"]
+
+VERSION = 1
+#: A real token has about 1 kB. The words in it may be as long as the 64 kB of the provider's answer, and JSON escapes
+#: make three times that: what was sealed must be opened again.
+MAX_LENGTH = 256 * 1024
+
+
+@frozen
+class Checkpoint:
+    """All of a pending transaction that another process needs. Instants are seconds since the epoch.
+
+    A caller's own timeout is not in it: whoever resumes sets a new one or none.
+
+    Attributes:
+        auth_req_id: Its handle at the provider.
+        person: The tag of the person's hint.
+        expected: What the ID token must say.
+        requested_at: When the request was sent.
+        acknowledged_at: When it was acknowledged.
+        expires_in: Seconds it lives.
+        interval: Seconds between polls, as grown so far.
+        not_before: No poll before this.
+        in_doubt: Whether an answer may have been lost.
+        polls: Polls so far.
+        spoken_words: To be read to the person.
+    """
+
+    auth_req_id: Redacted
+    person: str = field(repr=False)
+    expected: Expectation = field(repr=False)
+    requested_at: float
+    acknowledged_at: float
+    expires_in: float
+    interval: float
+    not_before: float
+    in_doubt: bool
+    polls: int
+    spoken_words: Redacted | None
+
+
+@frozen
+class Sealer:
+    """Writes and reads the resume tokens of one client at one provider."""
+
+    issuer: str
+    client_id: str
+    key: bytes = field(repr=False)
+
+    def seal(self, checkpoint: Checkpoint) -> Redacted:
+        """The token for a checkpoint."""
+        expected = checkpoint.expected
+        # Listed by hand, not attrs.asdict: what leaves the process is decided here, member by member.
+        members: dict[str, Any] = {
+            "v": VERSION,
+            "issuer": self.issuer,
+            "client_id": self.client_id,
+            "auth_req_id": checkpoint.auth_req_id,
+            "person": checkpoint.person,
+            "requested_at": checkpoint.requested_at,
+            "acknowledged_at": checkpoint.acknowledged_at,
+            "expires_in": checkpoint.expires_in,
+            "interval": checkpoint.interval,
+            "not_before": checkpoint.not_before,
+            "in_doubt": checkpoint.in_doubt,
+            "polls": checkpoint.polls,
+            "spoken_words": checkpoint.spoken_words,
+            "acr_values": list(expected.acr_values),
+            "pin_acr": expected.pin_acr,
+            "require_acr": expected.require_acr,
+            "identity": [[list(path), tag] for path, tag in expected.identity.items()],
+            "identity_guaranteed": expected.identity_guaranteed,
+            "require_person": expected.require_person,
+            "issued_from": expected.issued_from,
+        }
+        return Redacted(_text({**members, "seal": self._seal(members)}))
+
+    def open(self, token: str) -> Checkpoint:
+        """The checkpoint in a token.
+
+        Raises:
+            ResumeError: Not a token, of another version, provider, client or credential, or changed on the way.
+        """
+        members = _read(token)
+        if members.get("v") != VERSION:
+            raise _refused("it is of another version of idura_ciba", "version")
+        if members.get("issuer") != self.issuer or members.get("client_id") != self.client_id:
+            raise _refused("it belongs to another provider or client", "provider")
+        seal = members.pop("seal", None)
+        if not isinstance(seal, str) or not hmac.compare_digest(seal.encode(), self._seal(members).encode()):
+            raise _refused("its seal does not fit: it was changed, or sealed under another credential", "seal")
+        # Sealed by us, so from here on its shape is ours.
+        words = members["spoken_words"]
+        return Checkpoint(
+            auth_req_id=Redacted(members["auth_req_id"]),
+            person=members["person"],
+            expected=Expectation(
+                acr_values=tuple(members["acr_values"]),
+                pin_acr=members["pin_acr"],
+                require_acr=members["require_acr"],
+                identity={tuple(path): tag for path, tag in members["identity"]},
+                identity_guaranteed=members["identity_guaranteed"],
+                require_person=members["require_person"],
+                issued_from=members["issued_from"],
+            ),
+            requested_at=members["requested_at"],
+            acknowledged_at=members["acknowledged_at"],
+            expires_in=members["expires_in"],
+            interval=members["interval"],
+            not_before=members["not_before"],
+            in_doubt=members["in_doubt"],
+            polls=members["polls"],
+            spoken_words=None if words is None else Redacted(words),
+        )
+
+    def _seal(self, members: Mapping[str, Any]) -> str:
+        return hmac.new(self.key, _text(members).encode(), hashlib.sha256).hexdigest()
+
+
+def _text(members: Mapping[str, Any]) -> str:
+    return json.dumps(members, sort_keys=True, separators=(",", ":"))
+
+
+def _read(token: str) -> dict[str, Any]:
+    try:
+        if len(token) <= MAX_LENGTH:
+            return load_object(token.encode("ascii"))
+    except (ValueError, AttributeError, TypeError):
+        pass
+    raise _refused("it is not a resume token", "unreadable")
+
+
+def _refused(why: str, code: str) -> ResumeError:
+    return ResumeError(
+        f"the resume token cannot be used: {why}",
+        code=f"resume_{code}",
+        phone="A prompt that was sent stays on the person's phone until it expires",
+        advice="resume with the configuration that started it, or ask the person anew once the prompt is gone",
+    )

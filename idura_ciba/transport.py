@@ -1,0 +1,270 @@
+"""HTTP: the only room on the client's side that knows aiohttp, and the only one that retries.
+
+Rules:
+1. One request, one answer. No redirect is followed: a 307 would carry the form, and with it credentials and a national
+   id, to another host. No cookie is kept, no proxy or netrc is read from the environment unless asked for.
+2. An answer is complete, uncompressed and bounded, or it is an error. aiohttp inflates a bomb before anyone can count.
+3. What an error says was put together here. aiohttp's own errors hold headers, and with them `Authorization`.
+4. `maybe_sent` is False only where no connection was ever made.
+5. Retried is only what is safe to repeat: reading documents, and any request that never had a connection. A poll is
+   never retried, its next slot comes from the floor; an authentication request that may have left is never sent again.
+6. A connection of our own pool on which something arrived while nobody waited for it is not used again. aiohttp would
+   take it for the answer to the next request: one person's tokens for another's poll.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from types import SimpleNamespace, TracebackType
+from typing import Self, TypeVar
+from weakref import WeakSet
+
+import aiohttp
+import tenacity
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
+from aiohttp.tracing import Trace
+from attrs import define
+
+from idura_ciba.errors import TransportError, TransportTimeout
+from idura_ciba.wire import HttpRequest, HttpResponse, Transport
+
+__all__ = ["AiohttpTransport", "fetch", "until_connected"]
+
+#: Seconds for name look-up, TCP and TLS together.
+CONNECT_TIMEOUT = 10.0
+#: Seconds an idle connection is kept. Below 5, the shortest default among common servers (Node.js): a connection that
+#: the server closes just as a poll leaves would cost the answer of that poll.
+KEEP_ALIVE = 4.0
+#: Seconds after which no new try of making a connection begins: people are waiting on the line.
+CONNECT_PATIENCE = 2.0
+#: The same for reading a document: a token that is issued only once may be waiting for keys.
+FETCH_PATIENCE = 8.0
+#: What does not become better by asking again.
+_HOPELESS = frozenset({"tls", "session_closed"})
+
+T = TypeVar("T")
+
+
+@define
+class _Exchange:
+    """What aiohttp's tracing tells of one request; handed to it as the trace context."""
+
+    timeout: float
+    deadline: asyncio.Timeout
+    sent_at: float | None = None
+
+
+async def _on_connection(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: object) -> None:
+    """The request has its connection: from now on it may have been sent, and the wait for the answer begins."""
+    exchange: _Exchange = context.trace_request_ctx
+    exchange.sent_at = asyncio.get_running_loop().time()
+    exchange.deadline.reschedule(exchange.sent_at + exchange.timeout)
+
+
+class _Pool(aiohttp.TCPConnector):
+    """Rule 6."""
+
+    def __init__(self, *, limit: int, keepalive_timeout: float) -> None:
+        super().__init__(limit=limit, keepalive_timeout=keepalive_timeout)
+        self._used = WeakSet[ResponseHandler]()
+
+    async def connect(
+        self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
+    ) -> Connection:
+        """An idle connection that kept silent, or a new one."""
+        while True:
+            connection = await super().connect(req, traces, timeout)
+            protocol = connection.protocol
+            assert protocol is not None  # noqa: S101 - for type checkers: only one that was released has none
+            if protocol not in self._used or not protocol.should_close:
+                self._used.add(protocol)
+                return connection
+            connection.close()
+
+
+class AiohttpTransport:
+    """Sends over aiohttp.
+
+    Args:
+        session: Lends its connection pool, with whatever TLS and address settings it has; nothing else of it is used
+            (no cookies, headers, credentials or proxies) and it is never closed. None: a pool of our own. Rule 6 is
+            then the lender's: `TCPConnector(force_close=True)` gives each request a connection of its own.
+        trust_env: Read proxies and netrc from the environment.
+        connect_timeout: Seconds for name look-up, TCP and TLS together.
+        keep_alive: Seconds an idle connection of our own pool is kept; keep it below the server's own.
+    """
+
+    def __init__(
+        self,
+        *,
+        session: aiohttp.ClientSession | None = None,
+        trust_env: bool = False,
+        connect_timeout: float = CONNECT_TIMEOUT,
+        keep_alive: float = KEEP_ALIVE,
+    ) -> None:
+        self._lent = session
+        self._trust_env = trust_env
+        self._connect_timeout = connect_timeout
+        self._keep_alive = keep_alive
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        """Nothing to prepare; the pool is made with the first request."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close."""
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the pool if it is our own. A later request opens a new one."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        """Send once; see `idura_ciba.wire.Transport`.
+
+        Raises:
+            TransportTimeout: No connection, or no complete answer in time.
+            TransportError: Everything else, with a `code` that says what.
+        """
+        failure: TransportError
+        exchange: _Exchange | None = None
+        try:
+            async with asyncio.timeout(self._connect_timeout) as deadline:
+                exchange = _Exchange(request.timeout, deadline)
+                return await self._exchange(request, exchange)
+        except TimeoutError:
+            failure = TransportTimeout("no complete answer arrived in time")
+        except TransportError as error:
+            # Without the frames below: they hold the body.
+            failure = error.with_traceback(None)
+        except aiohttp.ClientSSLError:
+            failure = TransportError("the server's certificate or TLS was not acceptable", code="tls")
+        except (aiohttp.ClientError, OSError, ValueError, RuntimeError) as error:
+            # ValueError: aiohttp's own for an address or header it cannot take; RuntimeError: for a lent session that
+            # was closed or belongs to another loop. Only the kind is told, see rule 3.
+            failure = TransportError(f"the connection failed ({type(error).__name__})", code="connection")
+        failure.sent_at = exchange.sent_at if exchange else None
+        failure.maybe_sent = failure.sent_at is not None
+        failure.ended_at = asyncio.get_running_loop().time()
+        if not failure.maybe_sent:
+            failure.what += ", nothing was sent"
+        raise failure
+
+    async def _exchange(self, request: HttpRequest, exchange: _Exchange) -> HttpResponse:
+        response = await self._open().request(
+            request.method,
+            request.url,
+            data=request.body or None,
+            headers=request.headers,
+            allow_redirects=False,
+            trace_request_ctx=exchange,
+        )
+        complete = False
+        try:
+            if response.headers.get("Content-Encoding", "identity").strip().lower() not in {"", "identity"}:
+                raise TransportError("the answer is compressed, which was not asked for", code="compressed")
+            body = bytearray()
+            async for chunk in response.content.iter_any():
+                body += chunk
+                if len(body) > request.max_body:
+                    raise TransportError(f"the answer is longer than {request.max_body} bytes", code="oversized")
+            complete = True
+        finally:
+            if not complete:
+                # What was not read to its end must not become the beginning of somebody else's answer.
+                response.close()
+        received_at = asyncio.get_running_loop().time()
+        headers: dict[str, str] = {}
+        for name, value in response.headers.items():
+            headers.setdefault(name.lower(), value)
+        sent_at = received_at if exchange.sent_at is None else exchange.sent_at
+        return HttpResponse(response.status, headers, bytes(body), sent_at, received_at)
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            trace = aiohttp.TraceConfig()
+            trace.on_connection_create_end.append(_on_connection)
+            trace.on_connection_reuseconn.append(_on_connection)
+            connector = self._lent.connector if self._lent else None
+            if self._lent is not None and connector is None:
+                raise TransportError("the session that was lent is closed", code="session_closed")
+            self._session = aiohttp.ClientSession(
+                # No limit of its own: a request that waits for a place in the pool would wait on the answer's time.
+                # How many are in flight at once is the scheduler's to say.
+                connector=connector or _Pool(limit=0, keepalive_timeout=self._keep_alive),
+                connector_owner=connector is None,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                trust_env=self._trust_env,
+                timeout=aiohttp.ClientTimeout(total=None),
+                trace_configs=[trace],
+            )
+        return self._session
+
+
+async def fetch(transport: Transport, request: HttpRequest) -> HttpResponse:
+    """Read a document, again if need be: a `GET` changes nothing.
+
+    Raises:
+        TransportError: No answer after several tries.
+    """
+    unanswered = tenacity.retry_if_exception(_unanswered) | tenacity.retry_if_result(_is_busy)
+    return await _retrying(unanswered, FETCH_PATIENCE)(transport.send, request)
+
+
+async def until_connected(attempt: Callable[[], Awaitable[T]]) -> T:
+    """Repeat `attempt` while it fails without ever having had a connection; it makes its request anew each time.
+
+    Raises:
+        TransportError: The last failure.
+    """
+
+    async def once() -> T:
+        return await attempt()
+
+    return await _retrying(tenacity.retry_if_exception(_never_connected), CONNECT_PATIENCE)(once)
+
+
+def _unanswered(error: BaseException) -> bool:
+    return isinstance(error, TransportError) and error.code not in _HOPELESS
+
+
+def _never_connected(error: BaseException) -> bool:
+    return _unanswered(error) and not getattr(error, "maybe_sent", True)
+
+
+def _is_busy(response: HttpResponse) -> bool:
+    # A gateway without its server behind it: as good as no answer.
+    return response.status == 429 or response.status >= 500  # noqa: PLR2004 - RFC 6585 4; the class of status codes
+
+
+def _retrying(worth_it: tenacity.retry_base, patience: float) -> tenacity.AsyncRetrying:
+    # A new controller for each call: one that is shared loses calls. The loop's clock, because tenacity's own is
+    # another one.
+    now = asyncio.get_running_loop().time
+    give_up_at = now() + patience
+
+    def is_over(state: tenacity.RetryCallState) -> bool:
+        return now() + state.upcoming_sleep > give_up_at
+
+    def last(state: tenacity.RetryCallState) -> object:
+        # Also the last answer, where it is one that was worth another try.
+        assert state.outcome is not None  # noqa: S101 - for type checkers: called after a try
+        return state.outcome.result()
+
+    return tenacity.AsyncRetrying(
+        retry=worth_it,
+        stop=is_over,
+        wait=tenacity.wait_exponential(multiplier=0.25, max=4.0),
+        retry_error_callback=last,
+    )
