@@ -1,0 +1,55 @@
+"""A faithful stand-in for Idura Verify, so that everybody can try, test and demonstrate without credentials.
+
+    idura = SimulatedIdura(seed=1)
+    idura.register_client("urn:my:app", secret="...")
+    idura.script("209801011231", Script.approve(after=8))
+
+`SimulatedIdura` is pure. `MemoryTransport` lets a client in the same process talk to it on any event loop, also a
+virtual one; `SimulatorServer` serves it on a port. Nothing in here uses the client's half of this package, so that
+the two cannot share a misreading of the specifications.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from idura_ciba.simulator.eids import EIDS, Eid
+from idura_ciba.simulator.faults import Arrival, Fault, FaultRule
+from idura_ciba.simulator.ledger import Ledger, OrderRecord, Totals
+from idura_ciba.simulator.memory import MemoryTransport
+from idura_ciba.simulator.messages import SimReply, SimRequest
+from idura_ciba.simulator.orders import Rules
+from idura_ciba.simulator.provider import SimulatedIdura
+from idura_ciba.simulator.scenario import Crowd, Population, Script
+
+if TYPE_CHECKING:
+    from idura_ciba.simulator.server import SimulatorServer
+
+__all__ = [
+    "EIDS",
+    "Arrival",
+    "Crowd",
+    "Eid",
+    "Fault",
+    "FaultRule",
+    "Ledger",
+    "MemoryTransport",
+    "OrderRecord",
+    "Population",
+    "Rules",
+    "Script",
+    "SimReply",
+    "SimRequest",
+    "SimulatedIdura",
+    "SimulatorServer",
+    "Totals",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the server when it is asked for: it brings aiohttp.web, which most programs do not need."""
+    if name == "SimulatorServer":
+        from idura_ciba.simulator.server import SimulatorServer  # noqa: PLC0415
+
+        return SimulatorServer
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

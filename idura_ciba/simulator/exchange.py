@@ -1,0 +1,108 @@
+"""One request on its way to the provider and its answer on the way back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Self
+
+from idura_ciba.simulator.faults import Endpoint
+from idura_ciba.simulator.messages import Refusal, SimReply, SimRequest, read_form
+from idura_ciba.simulator.orders import Order, Verdict
+
+__all__ = ["Exchange"]
+
+_PATHS: dict[str, tuple[Endpoint, str]] = {
+    "/.well-known/openid-configuration": ("discovery", "GET"),
+    "/.well-known/jwks": ("jwks", "GET"),
+    "/ciba/bc-authorize": ("bc-authorize", "POST"),
+    "/oauth2/token": ("token", "POST"),
+}
+
+
+class Exchange:
+    """One request from the moment it leaves its sender until its answer is there, or never will be.
+
+    A context manager: while it is open, the poll that it carries counts as under way.
+
+    Args:
+        request: What is sent.
+        orders: The provider's orders by `auth_req_id`.
+        process: The provider's work.
+
+    Attributes:
+        request: What is sent.
+        endpoint: Where it goes.
+        method: The HTTP method that this endpoint takes.
+        form: The parameters of a `POST`.
+        refusal: Why the form cannot be read.
+        order: The order that a poll asks for.
+        verdict: How the provider decided a poll.
+        hold: Seconds by which the answer is to be held back.
+        refused: The sender is to get no connection.
+        intact: The answer is the provider's own.
+    """
+
+    __slots__ = (
+        "_process", "endpoint", "form", "hold", "intact", "method", "order", "refusal", "refused", "request", "verdict",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        request: SimRequest,
+        orders: Mapping[str, Order],
+        process: Callable[[Exchange, float], SimReply | None],
+    ) -> None:
+        self._process = process
+        self.request: SimRequest = request
+        endpoint, method = _PATHS.get(request.path.partition("?")[0], ("other", ""))
+        self.endpoint: Endpoint = endpoint
+        self.method: str = method
+        self.form: Mapping[str, str] = {}
+        self.refusal: Refusal | None = None
+        self.order: Order | None = None
+        self.verdict: Verdict | None = None
+        self.hold: float = 0.0
+        self.refused: bool = False
+        self.intact: bool = True
+        if method == request.method == "POST":
+            try:
+                self.form = read_form(request)
+            except Refusal as refusal:
+                self.refusal = refusal
+        if endpoint == "token":
+            self.order = orders.get(self.form.get("auth_req_id", ""))
+
+    def __enter__(self) -> Self:
+        """The request leaves."""
+        if self.order is not None:
+            self.order.in_flight += 1
+            if self.order.in_flight > 1:
+                self.order.record.overlapping += 1
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """The answer has arrived, or nobody waits for it any more."""
+        if self.order is not None:
+            self.order.in_flight -= 1
+
+    def process(self, now: float) -> SimReply | None:
+        """Let the provider see the request; once.
+
+        Args:
+            now: Wall-clock seconds at its arrival.
+
+        Returns:
+            The answer, to be held back for `hold` seconds; None where the connection breaks.
+        """
+        return self._process(self, now)
+
+    def delivered(self) -> None:
+        """Say that the whole answer has reached whoever asked."""
+        if self.order is None or not self.intact or self.verdict in {None, "pending", "slow_down"}:
+            return
+        self.order.record.told = True
+        if self.verdict != "spent":
+            self.order.record.delivered += 1

@@ -1,0 +1,90 @@
+"""Carries requests to a simulated provider within the process, without sockets and on whatever clock the loop has."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from random import Random
+
+from idura_ciba.clock import Clock
+from idura_ciba.errors import TransportError, TransportTimeout
+from idura_ciba.simulator.messages import SimRequest
+from idura_ciba.simulator.people import dice
+from idura_ciba.simulator.provider import SimulatedIdura
+from idura_ciba.wire import HttpRequest, HttpResponse
+
+__all__ = ["Latency", "MemoryTransport"]
+
+#: Draws the seconds that one request takes to the provider and its answer back.
+Latency = Callable[[Random], tuple[float, float]]
+
+
+class MemoryTransport:
+    """A `Transport` whose network is a pause.
+
+    Args:
+        idura: The provider; requests to any other origin find no connection.
+        latency: Seconds each way, or what draws them.
+        seed: Of the dice for `latency`.
+        clock: The provider's wall clock, and where `sent_at` and `received_at` are read.
+    """
+
+    def __init__(
+        self,
+        idura: SimulatedIdura,
+        *,
+        latency: float | Latency = 0.0,
+        seed: int = 0,
+        clock: Clock = Clock(),  # noqa: B008 - frozen
+    ) -> None:
+        self._idura = idura
+        self._latency: Latency = latency if callable(latency) else lambda _: (latency, latency)
+        self._dice = dice(seed, "latency")
+        self._clock = clock
+
+    async def aclose(self) -> None:
+        """Nothing to release."""
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        """Carry one request; see `idura_ciba.wire.Transport`.
+
+        Raises:
+            TransportTimeout: The answer takes longer than the request allows.
+            TransportError: No such provider, an answer longer than allowed, or a fault.
+        """
+        path = request.url.removeprefix(self._idura.issuer)
+        if path == request.url or not path.startswith("/"):
+            await asyncio.sleep(0)
+            raise self._broken("nobody listens there, nothing was sent", None)
+        up, down = self._latency(self._dice)
+        sent_at = self._clock.monotonic()
+        with self._idura.exchange(SimRequest(request.method, path, request.headers, request.body)) as exchange:
+            # What travels for longer than its sender waits arrives all the same, here somewhat early.
+            await asyncio.sleep(min(up, request.timeout))
+            reply = exchange.process(self._clock.wall())
+            if exchange.refused:
+                raise self._broken("the connection was refused, nothing was sent", None)
+            left, rest = request.timeout - up, exchange.hold + down
+            if rest > left:
+                await asyncio.sleep(left)
+                raise self._marked(TransportTimeout("no complete answer arrived in time"), sent_at)
+            if rest > 0:
+                await asyncio.sleep(rest)
+            if reply is None:
+                raise self._broken("the connection broke", sent_at)
+            if len(reply.body) > request.max_body:
+                what = f"the answer is longer than {request.max_body} bytes"
+                raise self._marked(TransportError(what, code="oversized"), sent_at)
+            exchange.delivered()
+            headers = {name.lower(): value for name, value in reply.headers.items()}
+            return HttpResponse(reply.status, headers, reply.body, sent_at, self._clock.monotonic())
+
+    def _broken(self, what: str, sent_at: float | None) -> TransportError:
+        return self._marked(TransportError(what, code="connection"), sent_at)
+
+    def _marked(self, error: TransportError, sent_at: float | None) -> TransportError:
+        """Say of an error when its request had a connection, as a real transport does."""
+        error.sent_at = sent_at
+        error.maybe_sent = sent_at is not None
+        error.ended_at = self._clock.monotonic()
+        return error

@@ -1,0 +1,100 @@
+"""Serves a simulated provider over HTTP on this machine, so that any client in any language can try it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+
+from idura_ciba.simulator.messages import SimRequest
+from idura_ciba.simulator.provider import SimulatedIdura
+
+__all__ = ["SimulatorServer"]
+
+_HOST = "127.0.0.1"
+#: Seconds that closing waits for answers still held back; 0 would mean for ever.
+_PATIENCE = 0.1
+_WELCOME = """\
+This is a simulated Idura Verify. It asks nobody and proves nothing: people, names and tokens are made up.
+
+    issuer      {issuer}
+    discovery   GET  /.well-known/openid-configuration
+    keys        GET  /.well-known/jwks
+    start       POST /ciba/bc-authorize
+    poll        POST /oauth2/token
+"""
+
+
+class SimulatorServer:
+    """A simulated provider on a port of 127.0.0.1, as an async context manager.
+
+    Args:
+        idura: The provider; its issuer becomes that of this server.
+        port: 0 for any that is free.
+        wall: The provider's clock.
+
+    Example:
+        >>> async def show() -> str:
+        ...     async with SimulatorServer(SimulatedIdura()) as server:
+        ...         return server.issuer
+    """
+
+    def __init__(self, idura: SimulatedIdura, *, port: int = 0, wall: Callable[[], float] = time.time) -> None:
+        self.idura: SimulatedIdura = idura
+        self._port = port
+        self._wall = wall
+        self._runner: web.ServerRunner | None = None
+
+    @property
+    def issuer(self) -> str:
+        """The issuer identifier, which is also the address."""
+        return self.idura.issuer
+
+    async def __aenter__(self) -> Self:
+        """Listen."""
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close."""
+        await self.aclose()
+
+    async def start(self) -> None:
+        """Listen, and give the provider its issuer."""
+        # Cancelling handlers: a poll whose sender has gone is no longer under way.
+        server = web.Server(self._handle, access_log=None, handler_cancellation=True)
+        self._runner = web.ServerRunner(server, shutdown_timeout=_PATIENCE)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, _HOST, self._port).start()
+        port = self._runner.addresses[0][1]
+        self.idura.issuer = f"http://{_HOST}:{port}"
+
+    async def aclose(self) -> None:
+        """Stop listening and close all connections."""
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.cleanup()
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.path == "/":
+            return web.Response(text=_WELCOME.format(issuer=self.issuer))
+        message = SimRequest(request.method, request.path_qs, request.headers, await request.read())
+        with self.idura.exchange(message) as exchange:
+            reply = exchange.process(self._wall())
+            if exchange.hold:
+                await asyncio.sleep(exchange.hold)
+            if reply is None:
+                # What aiohttp then tries to write goes nowhere.
+                request.protocol.force_close()
+                return web.Response()
+            response = web.Response(status=reply.status, headers=reply.headers, body=reply.body)
+            await response.prepare(request)
+            await response.write_eof()
+            exchange.delivered()
+            return response

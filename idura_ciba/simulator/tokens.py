@@ -1,0 +1,212 @@
+"""What the simulator issues: signing keys, the JWKS, and ID tokens with the claims of each eID."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from attrs import define, field, frozen
+from joserfc import jwt
+from joserfc.jwk import ECKey, OKPKey, RSAKey
+
+from idura_ciba.simulator.clients import Signatures
+from idura_ciba.simulator.eids import FREJA_ID, NORWEGIAN_BANKID, Wish
+from idura_ciba.simulator.people import Person
+
+__all__ = ["PrivateKey", "SigningAlg", "SigningKeys", "claims_of"]
+
+PrivateKey = RSAKey | ECKey | OKPKey
+SigningAlg = Literal["RS256", "PS256", "ES256", "EdDSA"]
+
+#: Idura's sample token lives 1200 seconds.
+ID_TOKEN_LIFETIME = 1200
+
+
+@functools.cache
+def _generated(kind: Literal["RSA", "EC", "OKP"], serial: int) -> PrivateKey:
+    """The process's key number `serial` of a kind. Making RSA keys is slow, so all providers share them."""
+    del serial  # only tells the keys apart
+    if kind == "RSA":
+        return RSAKey.generate_key(2048)
+    return ECKey.generate_key("P-256") if kind == "EC" else OKPKey.generate_key("Ed25519")
+
+
+@frozen
+class _SigningKey:
+    key: PrivateKey = field(repr=False)
+    kid: str
+    published_until: float = math.inf
+
+
+@define(eq=False)
+class SigningKeys:
+    """The provider's keys: one signs, earlier ones may still be published.
+
+    Args:
+        alg: What it signs with.
+        first: The first key; None for one that is made when it is needed and shared within the process.
+    """
+
+    alg: SigningAlg
+    first: PrivateKey | None = field(default=None, repr=False)
+    _keys: list[_SigningKey] = field(factory=list, init=False, repr=False)
+    _rotations: int = field(default=0, init=False)
+
+    def sign(self, claims: Mapping[str, object]) -> str:
+        """Make a JWT."""
+        current = self._current()
+        header = {"alg": self.alg, "kid": current.kid}
+        return jwt.encode(header, dict(claims), current.key, registry=Signatures([self.alg]))
+
+    def jwks(self, now: float) -> dict[str, object]:
+        """The public keys, as a client may fetch them at this instant."""
+        self._current()
+        members = {"use": "sig", "alg": self.alg}
+        return {
+            "keys": [
+                {**member.key.as_dict(private=False), **members, "kid": member.kid}
+                for member in self._keys
+                if now < member.published_until
+            ]
+        }
+
+    def rotate(self, now: float, overlap: float) -> None:
+        """Sign with a new key from now on; the old one stays published for `overlap` seconds."""
+        self._current()
+        old = self._keys.pop()
+        self._keys.append(_SigningKey(old.key, old.kid, now + overlap))
+        self._rotations += 1
+        self._add(_generated(self._kind(), self._rotations))
+
+    def _current(self) -> _SigningKey:
+        if not self._keys:
+            self._add(self.first or _generated(self._kind(), 0))
+        return self._keys[-1]
+
+    def _add(self, key: PrivateKey) -> None:
+        # Idura's `kid`s are 40 upper-case hexadecimal digits, presumably a certificate's thumbprint.
+        self._keys.append(_SigningKey(key, hashlib.sha256(key.thumbprint().encode()).hexdigest()[:40].upper()))
+
+    def _kind(self) -> Literal["RSA", "EC", "OKP"]:
+        return "EC" if self.alg == "ES256" else "OKP" if self.alg == "EdDSA" else "RSA"
+
+
+def claims_of(
+    wish: Wish,
+    person: Person,
+    *,
+    issuer: str,
+    client_id: str,
+    session: str,
+    shares_number: bool,
+    decided_at: float,
+    now: float,
+) -> dict[str, object]:
+    """The claims of one login, named and shaped as Idura's samples are.
+
+    Args:
+        wish: What was asked for.
+        person: Who answered.
+        issuer: For `iss`.
+        client_id: For `aud`.
+        session: For `sessionindex`.
+        shares_number: The token may carry the identity number.
+        decided_at: When the person identified.
+        now: When the token is made.
+    """
+    eid = wish.eid
+    build = _norwegian if eid is NORWEGIAN_BANKID else _freja if eid is FREJA_ID else _swedish
+    issued_at = math.floor(now)
+    return {
+        "iss": issuer,
+        "aud": client_id,
+        "identityscheme": _SCHEMES[eid.name],
+        "authenticationtype": eid.reached,
+        "authenticationmethod": "urn:oasis:names:tc:SAML:2.0:ac:classes:SoftwarePKI",
+        "authenticationinstant": _iso(decided_at),
+        "nameidentifier": person.guid.hex,
+        "sub": f"{{{person.guid}}}",
+        "sessionindex": session,
+        **build(wish, person, shares_number),
+        "iat": issued_at,
+        "nbf": issued_at,
+        "exp": issued_at + ID_TOKEN_LIFETIME,
+    }
+
+
+_SCHEMES = {"se": "sebankid", "no": "nobankid-oidc", "freja": "sefrejaid"}
+
+
+def _names(person: Person) -> dict[str, object]:
+    return {
+        "name": f"{person.given_name} {person.family_name}",
+        "givenname": person.given_name,
+        "given_name": person.given_name,
+        "surname": person.family_name,
+        "family_name": person.family_name,
+    }
+
+
+def _swedish(_wish: Wish, person: Person, shares_number: bool) -> dict[str, object]:
+    number = {"ssn": person.number} if shares_number else {}
+    return {**number, **_names(person), "ipaddress": person.address, "country": "SE"}
+
+
+def _norwegian(_wish: Wish, person: Person, shares_number: bool) -> dict[str, object]:
+    birthdate = _norwegian_birthdate(person.number)
+    return {
+        "uniqueuserid": person.unique_id,
+        "certissuer": "CN=BankID - Simulator - Bank CA,O=Simulator,C=NO",
+        # No certsubject: that comes with the code device only.
+        "birthdate": birthdate,
+        "dateofbirth": birthdate,
+        "emailaddress": person.email,
+        "email": person.email,
+        "mobilephone": person.phone,
+        "phone_number": person.phone,
+        **({"socialno": person.number} if shares_number else {}),
+        **_names(person),
+        "country": "NO",
+    }
+
+
+def _freja(wish: Wish, person: Person, shares_number: bool) -> dict[str, object]:
+    attributes: dict[str, Any] = {
+        "basicUserInfo": {"name": person.given_name, "surname": person.family_name},
+        "emailAddress": wish.person if "@" in wish.person else person.email,
+    }
+    if shares_number:
+        attributes["ssn"] = {"ssn": person.number, "country": wish.country}
+    reference = person.guid.hex
+    return {
+        "authRef": reference,
+        "status": "APPROVED",
+        "userInfoType": "SSN" if wish.is_number else "EMAIL" if "@" in wish.person else "PHONE",
+        "registrationLevel": "PLUS",
+        "details": {"authRef": reference, "status": "APPROVED", "requestedAttributes": attributes},
+        **_names(person),
+        "country": wish.country,
+    }
+
+
+#: D-numbers add 40 to the day; synthetic numbers add 80 (Skatteetaten), 65 (Norsk helsenett) or 40 (NAV) to the month.
+_DAY_SHIFTS, _MONTH_SHIFTS = (40,), (80, 65, 40)
+#: Serials from 500 mean 2000-2039 up to this year of the century; older centuries are left aside.
+_FIRST_YEAR_OF_1900S = 40
+
+
+def _norwegian_birthdate(number: str) -> str:
+    """The date that a Norwegian number holds, of synthetic ones and D-numbers too; not checked for existence."""
+    day, month, year = int(number[:2]), int(number[2:4]), int(number[4:6])
+    day -= next((shift for shift in _DAY_SHIFTS if day > shift), 0)
+    month -= next((shift for shift in _MONTH_SHIFTS if month > shift), 0)
+    century = "20" if number[6] >= "5" and year < _FIRST_YEAR_OF_1900S else "19"
+    return f"{century}{year:02}-{month:02}-{day:02}"
+
+
+def _iso(instant: float) -> str:
+    return datetime.fromtimestamp(instant, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
