@@ -1,0 +1,405 @@
+"""The client: starts, authenticates, resumes and closes. Composition only; every rule lives in a room of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import math
+import random
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Self
+
+from idura_ciba import explain
+from idura_ciba.backchannel import MAX_TOKEN_ANSWER, Answered, Backchannel
+from idura_ciba.client_auth import ClientAuth
+from idura_ciba.clock import Clock
+from idura_ciba.eid import EidRequest
+from idura_ciba.errors import CibaError, ResumeError, UsageError
+from idura_ciba.holds import Hold, Holds
+from idura_ciba.id_token import DEFAULT_LEEWAY, Authentication, Expectation, IdTokenVerifier
+from idura_ciba.jwks import JwksCache
+from idura_ciba.observe import Observer, Observers, log_events
+from idura_ciba.person import PersonTags
+from idura_ciba.polling.basic import Fixed
+from idura_ciba.polling.final_poll import FinalPoll
+from idura_ciba.polling.strategy import StrategyLike, as_strategy
+from idura_ciba.protocol.machine import State, advance, judge_acknowledgement
+from idura_ciba.protocol.messages import Acknowledgement, AuthenticationAnswer, ErrorAnswer, Unusable, UnusableAnswer
+from idura_ciba.protocol.timing import Timing
+from idura_ciba.provider import Provider
+from idura_ciba.redaction import Redacted
+from idura_ciba.resume import Sealer
+from idura_ciba.scheduling.scheduler import Scheduler
+from idura_ciba.transaction import Context, Transaction
+from idura_ciba.transport import AiohttpTransport
+from idura_ciba.wire import Transport
+
+__all__ = ["CibaClient"]
+
+#: RFC 2104 section 3: a key shorter than the hash weakens it.
+MIN_RESUME_SECRET = 32
+
+
+class CibaClient:
+    """Asks people to prove who they are, many at once.
+
+    Args:
+        issuer: Exactly as the provider spells it; for Idura `https://NAME.idura.broker`, without a trailing slash.
+        client_auth: How this client proves itself, for example `PrivateKeyJwt`.
+        strategy: When to poll; a strategy object or a function of a `PollView`.
+        farewell_poll: Ask once more right after the end, for the provider's own word on it.
+        max_in_flight: Polls under way at once; waiting transactions are not counted.
+        id_token_algorithms: Accepted signature algorithms of ID tokens.
+        leeway: Seconds by which this clock and the provider's may disagree.
+        max_token_size: Bytes of a token response at most; raise it for Freja photos.
+        backchannel_authentication_endpoint: Overrides discovery and Idura's path.
+        token_endpoint: The same.
+        jwks_uri: The same.
+        trusted_origins: Further origins that endpoints may have.
+        transport: Carries the requests; lent, not closed. None: HTTP with a connection pool of our own.
+        observers: Functions that hear of every state and poll; by default they go to the logger `idura_ciba`.
+        resume_secret: Seals resume tokens; by default derived from the client's credential. Give one (32 or
+            more random bytes) where tokens must outlive a change of credential.
+        clock: Reads wall-clock time; replaced in tests.
+        rng: Makes `jti` values and names; replaced in tests.
+
+    Raises:
+        UsageError: An argument that cannot work.
+
+    Example:
+        >>> async def log_in(ssn: str) -> str:
+        ...     auth = PrivateKeyJwt.from_file("urn:my:app", "key.pem")
+        ...     async with CibaClient("https://acme.idura.broker", auth) as ciba:
+        ...         login = await ciba.authenticate(SwedishBankID(ssn, call_initiator="user", message="Log in"))
+        ...     return login.subject
+    """
+
+    def __init__(
+        self,
+        issuer: str,
+        client_auth: ClientAuth,
+        *,
+        strategy: StrategyLike | None = None,
+        farewell_poll: bool = True,
+        max_in_flight: int = 256,
+        id_token_algorithms: Iterable[str] = ("RS256",),
+        leeway: float = DEFAULT_LEEWAY,
+        max_token_size: int = MAX_TOKEN_ANSWER,
+        backchannel_authentication_endpoint: str | None = None,
+        token_endpoint: str | None = None,
+        jwks_uri: str | None = None,
+        trusted_origins: Iterable[str] = (),
+        transport: Transport | None = None,
+        observers: Iterable[Observer] = (log_events,),
+        resume_secret: bytes | None = None,
+        clock: Clock | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._clock = clock or Clock()
+        self._own_transport = AiohttpTransport() if transport is None else None
+        carrier = transport or self._own_transport
+        assert carrier is not None  # noqa: S101 - for type checkers
+        self._provider = Provider(
+            issuer,
+            transport=carrier,
+            backchannel_authentication_endpoint=backchannel_authentication_endpoint,
+            token_endpoint=token_endpoint,
+            jwks_uri=jwks_uri,
+            trusted_origins=trusted_origins,
+        )
+        self._keys = JwksCache(self._provider, transport=carrier, clock=self._clock)
+        if resume_secret is not None and len(resume_secret) < MIN_RESUME_SECRET:
+            raise UsageError(
+                f"resume_secret is shorter than {MIN_RESUME_SECRET} bytes",
+                code="resume_secret",
+                advice="make it with secrets.token_bytes(32)",
+            )
+        secret = resume_secret or client_auth.derive_key(b"idura_ciba resume")
+        self._tags = PersonTags(hmac.digest(secret, b"person tags", "sha256"))
+        self._client_id = client_auth.client_id
+        self._scheduler = Scheduler(max_in_flight=max_in_flight)
+        source = rng or random.SystemRandom()
+        self._backchannel = Backchannel(
+            self._provider, client_auth, carrier, self._clock, source, max_token_answer=max_token_size
+        )
+        self._context = Context(
+            backchannel=self._backchannel,
+            verifier=IdTokenVerifier(
+                issuer,
+                self._client_id,
+                self._keys,
+                self._tags,
+                self._clock,
+                algorithms=frozenset[str](id_token_algorithms),
+                leeway=leeway,
+                max_size=max_token_size,
+            ),
+            scheduler=self._scheduler,
+            strategy=FinalPoll(Fixed()) if strategy is None else as_strategy(strategy),
+            sealer=Sealer(issuer, self._client_id, hmac.digest(secret, b"resume tokens", "sha256")),
+            observers=Observers(observers),
+            clock=self._clock,
+            rng=source,
+            farewell_poll=farewell_poll,
+            ended=self._release,
+        )
+        self._holds = Holds(self._clock)
+        self._pending: dict[Transaction, Hold] = {}
+        self._starting: set[asyncio.Task[Transaction]] = set()
+        self._closed = False
+
+    def __repr__(self) -> str:
+        """Issuer, client id and how many are pending."""
+        return f"<CibaClient {self._provider.issuer} as {self._client_id}, {len(self._pending)} pending>"
+
+    async def __aenter__(self) -> Self:
+        """Nothing happens yet; the first request opens the first connection."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close."""
+        await self.close()
+
+    @property
+    def pending(self) -> tuple[Transaction, ...]:
+        """The transactions that have not ended, oldest first."""
+        return tuple(self._pending)
+
+    async def start(
+        self, request: EidRequest, *, timeout: float | None = None, even_if_pending: bool = False
+    ) -> Transaction:
+        """Ask the provider to ask the person; returns once it has accepted.
+
+        At most one request leaves, and it is never sent again once it may have arrived: a second order for one person
+        cancels both at BankID and at Freja. Cancelling this call does not unsend it either; it goes on in the
+        background, and the person stays held until the prompt is gone.
+
+        Args:
+            request: Whom to ask and how, for example `NorwegianBankID(number)`.
+            timeout: Seconds after which this client stops asking. Adds to the provider's own end, never replaces it.
+            even_if_pending: Start although this client knows of a prompt that this person may still have.
+
+        Raises:
+            AlreadyPending: This person has or may have a prompt already; `.transaction` is the one, where known.
+            ProviderError: The provider refused; the phone has not rung.
+            Indeterminate: The request may have arrived and no usable answer came back.
+            RemoteProtocolError: The provider accepted with an answer that breaks the specification, or its discovery
+                document does.
+            TransportError: The provider could not be reached; nothing was sent.
+            UsageError: The client is closed, or an argument cannot work.
+
+        Spec: CIBA Core 1.0 section 7.
+        """
+        self._check_open()
+        limit = self._limit(timeout)
+        person = self._tags.tag(("hint",), request.person_key)
+        if not even_if_pending:
+            self._holds.check(person)
+        task = asyncio.get_running_loop().create_task(self._submit(request, self._holds.take(person), limit))
+        self._starting.add(task)
+        task.add_done_callback(self._started)
+        try:
+            return await asyncio.shield(task)
+        except CibaError as error:
+            raise error.without_frames() from None
+
+    async def authenticate(
+        self, request: EidRequest, *, timeout: float | None = None, even_if_pending: bool = False
+    ) -> Authentication:
+        """Start, and wait for the login.
+
+        Cancelling this call abandons the transaction, because nobody else can be waiting for it. The prompt stays on
+        the phone until it expires.
+
+        Args:
+            request: As for `start`.
+            timeout: As for `start`.
+            even_if_pending: As for `start`.
+
+        Raises:
+            NotAuthenticated: Denied, expired, indeterminate or abandoned.
+            CibaError: Everything that `start` and `await transaction` raise.
+        """
+        transaction = await self.start(request, timeout=timeout, even_if_pending=even_if_pending)
+        try:
+            return await transaction
+        finally:
+            transaction.abandon()
+
+    async def resume(self, token: str, *, timeout: float | None = None) -> Transaction:
+        """Go on with a transaction that was started here or elsewhere.
+
+        It polls no earlier than it would have without the interruption, and recognises the same person. Two clients
+        that resume one token poll twice as often as allowed, and only one of them gets the answer: make sure that the
+        first has stopped.
+
+        Args:
+            token: From a transaction's or an error's `resume_token`, or from `close`.
+            timeout: As for `start`, counted from now; what was given there is over.
+
+        Raises:
+            ResumeError: The token is unreadable, changed, over, or of another version, provider, client or credential.
+            AlreadyPending: This client is asking this person already.
+            TransportError: The provider's discovery document could not be fetched.
+            RemoteProtocolError: It is unusable.
+            UsageError: The client is closed, or an argument cannot work.
+        """
+        self._check_open()
+        limit = self._limit(timeout)
+        token = Redacted(token)
+        try:
+            checkpoint = self._context.sealer.open(token)
+        except ResumeError as error:
+            raise error.without_frames() from None
+        offset = self._clock.monotonic() - self._clock.wall()
+        timing = Timing(
+            requested_at=checkpoint.requested_at + offset,
+            acknowledged_at=checkpoint.acknowledged_at + offset,
+            expires_in=checkpoint.expires_in,
+            interval=checkpoint.interval,
+            not_before=checkpoint.not_before + offset,
+            limit=limit,
+        )
+        if timing.provider_end <= self._clock.monotonic():
+            raise ResumeError(
+                "the resume token is over: the prompt that it belongs to has expired",
+                code="resume_expired",
+                phone="The prompt is gone from the phone",
+                advice="start again when the person is ready",
+            )
+        await self._provider.endpoints()
+        self._check_open()
+        self._holds.check(checkpoint.person, but_abandoned=True)
+        transaction = Transaction(
+            self._context,
+            auth_req_id=checkpoint.auth_req_id,
+            person=checkpoint.person,
+            expected=checkpoint.expected,
+            timing=timing,
+            spoken_words=checkpoint.spoken_words,
+            state=State.IN_DOUBT if checkpoint.in_doubt else State.PENDING,
+            polls=checkpoint.polls,
+        )
+        self._adopt(transaction, self._holds.take(checkpoint.person))
+        return transaction
+
+    async def close(self, *, patience: float = 5.0) -> list[Redacted]:
+        """Stop asking and release everything; returns the resume tokens of what was pending.
+
+        Polls under way get `patience` seconds to bring their answers; then they are cancelled, and their tokens say
+        that an answer may have been lost. Prompts stay on the phones. May be called again, and then returns nothing.
+        """
+        self._closed = True
+        try:
+            if self._starting:
+                # A request under way has rung a phone or is about to; its token is worth waiting for.
+                await asyncio.wait(self._starting, timeout=patience)
+            await self._scheduler.aclose(patience=patience)
+        finally:
+            # Also when the closer itself is cancelled, and then without patience: nothing stays behind.
+            for task in self._starting:
+                task.cancel()
+            await asyncio.gather(*self._starting, return_exceptions=True)
+            await self._scheduler.aclose(patience=0)
+            tokens = [transaction.end_with_client() for transaction in self.pending]
+            await self._keys.aclose()
+            await self._provider.aclose()
+            if self._own_transport is not None:
+                await self._own_transport.aclose()
+        return [token for token in tokens if token is not None]
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise UsageError("the client is closed", code="closed", advice="make a new one")
+
+    def _limit(self, timeout: float | None) -> float | None:
+        if timeout is None:
+            return None
+        if not 0 < timeout < math.inf:
+            raise UsageError("timeout is not a positive number of seconds", code="timeout")
+        return self._clock.monotonic() + timeout
+
+    async def _submit(self, request: EidRequest, hold: Hold, limit: float | None) -> Transaction:
+        issued_from = self._clock.wall()
+        try:
+            answered = await self._backchannel.authenticate(request.parameters())
+        except CibaError:
+            # Discovery or signing failed: nothing has left.
+            self._holds.free(hold)
+            raise
+        except asyncio.CancelledError:
+            self._holds.lost(hold, lifetime=request.requested_expiry)
+            raise
+        except Exception as error:  # noqa: BLE001 - objects given to us are foreign code
+            self._holds.free(hold)
+            raise explain.internal(error) from None
+        answer = answered.answer
+        state = advance(State.SUBMITTING, judge_acknowledgement(answer))
+        if not isinstance(answer, Acknowledgement):
+            if state is State.REJECTED or _never_connected(answer):
+                self._holds.free(hold)
+            else:
+                self._holds.lost(hold, lifetime=request.requested_expiry)
+            raise self._refusal(state, answered)
+        transaction = Transaction(
+            self._context,
+            auth_req_id=answer.auth_req_id,
+            person=hold.person,
+            expected=Expectation.of(request, tags=self._tags, issued_from=issued_from),
+            timing=Timing.begin(
+                requested_at=answered.sent_at,
+                acknowledged_at=answered.received_at,
+                expires_in=answer.expires_in,
+                interval=answer.interval,
+                limit=limit,
+            ),
+            spoken_words=answer.spoken_words,
+            trace_id=answered.trace_id,
+        )
+        self._adopt(transaction, hold)
+        return transaction
+
+    def _refusal(self, state: State, answered: Answered[AuthenticationAnswer]) -> CibaError:
+        answer = answered.answer
+        error: CibaError
+        if isinstance(answer, ErrorAnswer):
+            error = explain.provider_error(
+                answer, begun=False, wall=self._clock.wall(), server_date=answered.server_date
+            )
+        else:
+            assert isinstance(answer, UnusableAnswer)  # noqa: S101 - the acknowledgement was handled before
+            lost = state is State.INDETERMINATE
+            error = explain.acknowledgement_lost(answer.reason) if lost else explain.unusable(answer, begun=False)
+        error.trace_id = answered.trace_id
+        return error
+
+    def _started(self, task: asyncio.Task[Transaction]) -> None:
+        self._starting.discard(task)
+        # Whoever started it may be gone; asyncio would complain of an exception nobody retrieved.
+        if not task.cancelled():
+            task.exception()
+
+    def _adopt(self, transaction: Transaction, hold: Hold) -> None:
+        hold.transaction = transaction
+        self._holds.settle(hold)
+        # A strategy that fails at once has ended it already.
+        if not transaction.state.is_final:
+            self._pending[transaction] = hold
+
+    def _release(self, transaction: Transaction) -> None:
+        """A transaction has ended."""
+        hold = self._pending.pop(transaction, None)
+        if hold is not None:
+            self._holds.settle(hold)
+
+
+def _never_connected(answer: AuthenticationAnswer) -> bool:
+    return isinstance(answer, UnusableAnswer) and answer.kind is Unusable.NOT_CONNECTED

@@ -1,0 +1,59 @@
+"""What a transaction looks like from outside: while it waits, and when it has ended."""
+
+from __future__ import annotations
+
+import copy
+
+from attrs import frozen
+
+from idura_ciba.errors import CibaError
+from idura_ciba.id_token import Authentication
+from idura_ciba.protocol.machine import State
+
+__all__ = ["Outcome", "Update"]
+
+
+@frozen
+class Outcome:
+    """How a transaction ended, as a value.
+
+    Attributes:
+        state: One of the final states.
+        authentication: The login when `state` is `approved`, else None.
+        error: Why there is none, else None.
+    """
+
+    state: State
+    authentication: Authentication | None = None
+    error: CibaError | None = None
+
+    def result(self) -> Authentication:
+        """The login.
+
+        Raises:
+            CibaError: The outcome's error.
+        """
+        if self.error is not None:
+            # Each caller raises an error of its own: a shared one would collect everybody's tracebacks.
+            raise copy.copy(self.error)
+        assert self.authentication is not None  # noqa: S101 - one of the two is always there
+        return self.authentication
+
+
+@frozen
+class Update:
+    """What can be shown while a person is being asked. Instants are seconds since the epoch.
+
+    Attributes:
+        state: Where the transaction stands.
+        hint: The provider's latest word on progress. Foreign text: escape it before showing it.
+        polls: Answers waited for so far.
+        next_poll_at: When the next poll is due; None while one is under way and at the end.
+        expires_at: When the prompt goes from the phone at the latest.
+    """
+
+    state: State
+    hint: str | None
+    polls: int
+    next_poll_at: float | None
+    expires_at: float

@@ -1,0 +1,428 @@
+"""One person being asked: the handle a caller holds, and what happens when its poll is due.
+
+A transaction belongs to its client. The client's scheduler serves it; callers only watch. However many await it, there
+is one poll at a time, and an awaiter that goes away changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator
+from random import Random
+from typing import Any
+
+from attrs import field, frozen
+
+from idura_ciba import explain
+from idura_ciba.backchannel import Answered, Backchannel
+from idura_ciba.clock import Clock
+from idura_ciba.errors import CibaError, IdTokenRejected, RemoteProtocolError, TransportError, UsageError
+from idura_ciba.id_token import Authentication, Expectation, IdTokenVerifier
+from idura_ciba.observe import Observers, PollEvent, TransactionEvent
+from idura_ciba.outcome import Outcome, Update
+from idura_ciba.polling.strategy import Poll, PollView, Strategy, next_poll
+from idura_ciba.protocol.machine import Event, State, advance, judge
+from idura_ciba.protocol.messages import (
+    ErrorAnswer,
+    SlowedDown,
+    StillPending,
+    TokenAnswer,
+    Tokens,
+    UnusableAnswer,
+)
+from idura_ciba.protocol.timing import Timing
+from idura_ciba.redaction import Redacted
+from idura_ciba.resume import Checkpoint, Sealer
+from idura_ciba.scheduling.scheduler import Scheduler
+
+_NoTokens = StillPending | SlowedDown | ErrorAnswer | UnusableAnswer
+
+__all__ = ["Context", "Transaction"]
+
+
+@frozen
+class Context:
+    """What all transactions of one client share."""
+
+    backchannel: Backchannel
+    verifier: IdTokenVerifier
+    scheduler: Scheduler
+    strategy: Strategy
+    sealer: Sealer
+    observers: Observers
+    clock: Clock
+    rng: Random = field(repr=False)
+    farewell_poll: bool
+    #: Called once with each transaction that has ended.
+    ended: Callable[[Transaction], None]
+
+
+class Transaction:
+    """A person being asked. `await` it for the login.
+
+    Made by `CibaClient.start` and `CibaClient.resume`. Cancelling an awaiter never cancels the transaction.
+    """
+
+    __slots__ = (
+        "__weakref__", "_auth_req_id", "_changed", "_closing", "_context", "_done", "_expected", "_hint", "_hint_since",
+        "_in_doubt", "_last", "_next_at", "_person", "_polling", "_polls", "_spoken_words", "_state", "_strikes",
+        "_timing", "_trace_id", "_wall_offset", "id",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        context: Context,
+        *,
+        auth_req_id: Redacted,
+        person: str,
+        expected: Expectation,
+        timing: Timing,
+        spoken_words: Redacted | None,
+        trace_id: str | None = None,
+        state: State = State.PENDING,
+        polls: int = 0,
+    ) -> None:
+        #: A random name for logs; says nothing about the person and opens nothing.
+        self.id: str = f"{context.rng.getrandbits(64):016x}"
+        self._context = context
+        self._auth_req_id = auth_req_id
+        self._person = person
+        self._expected = expected
+        self._timing = timing
+        self._spoken_words = spoken_words
+        self._trace_id = trace_id
+        self._state = state
+        self._polls = polls
+        # Fixed once: what is shown and stored must not jump when the wall clock is set.
+        self._wall_offset = context.clock.wall() - context.clock.monotonic()
+        self._strikes = 0
+        self._last: Poll | None = None
+        self._hint: str | None = None
+        self._hint_since: float | None = None
+        self._next_at: float | None = None
+        self._closing = False
+        self._polling = False
+        self._in_doubt = state is State.IN_DOUBT
+        self._done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        # Exists only while somebody watches; most transactions are awaited and never watched.
+        self._changed: asyncio.Future[None] | None = None
+        self._tell_state(None)
+        self._plan()
+
+    def __repr__(self) -> str:
+        """The random name and the state; nothing of the person."""
+        return f"<Transaction {self.id} {self._state.value}>"
+
+    # --- for the caller ---------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        """Where the transaction stands."""
+        return self._state
+
+    @property
+    def spoken_words(self) -> Redacted | None:
+        """Words to read to the person before anything else happens (Norwegian BankID), or None."""
+        return self._spoken_words
+
+    @property
+    def trace_id(self) -> str | None:
+        """The provider's trace id of its latest answer."""
+        return self._trace_id
+
+    @property
+    def resume_token(self) -> Redacted | None:
+        """Goes on with this transaction in `CibaClient.resume`, in this process or another; a secret.
+
+        None once the provider has given its final answer. One that is taken while a poll is under way says so: should
+        that poll have used up the answer, resuming ends `indeterminate`. Closing the client first avoids it.
+        """
+        answered = self._state.is_final and self._state is not State.ABANDONED
+        return None if answered else self._context.sealer.seal(self._checkpoint())
+
+    async def updates(self) -> AsyncIterator[Update]:
+        """Progress: the present state at once, then each change, the final state last.
+
+        Who reads slowly misses steps in between and never the latest.
+        """
+        while True:
+            changed = self._changed = self._changed or asyncio.get_running_loop().create_future()
+            update = self._update()
+            yield update
+            if update.state.is_final:
+                return
+            await asyncio.shield(changed)
+
+    async def outcome(self) -> Outcome:
+        """Wait for the end and return it as a value; never raises what the transaction ended with."""
+        return await asyncio.shield(self._done)
+
+    def __await__(self) -> Generator[Any, None, Authentication]:
+        """Wait for the login.
+
+        Raises:
+            Denied: The person said no.
+            Expired: Nobody answered in time.
+            Indeterminate: An answer was lost.
+            Abandoned: Somebody called `abandon()`, closed the client, or the timeout of this login passed.
+            ProviderError: The provider refused to go on.
+            IdTokenRejected: The provider's token proves nothing.
+            CibaError: Everything else that ended it.
+        """
+        outcome = yield from self.outcome().__await__()
+        return outcome.result()
+
+    def abandon(self) -> None:
+        """Stop asking. The prompt stays on the person's phone until it expires: CIBA has no cancel endpoint.
+
+        An approval given after this is lost, unless somebody resumes with the resume token. Does nothing at the end.
+        """
+        if not self._state.is_final:
+            self._settle(Event.ABANDONED, explain.abandoned())
+
+    # --- for the client ---------------------------------------------------------------------------------------------
+
+    @property
+    def prompt_until(self) -> float:
+        """Monotonic instant until which the prompt may be on the phone; in the past once the provider has finished."""
+        finished = self._state.is_final and self._state is not State.ABANDONED
+        return -math.inf if finished else self._timing.provider_end
+
+    def end_with_client(self) -> Redacted | None:
+        """Stop asking because the client closes; the resume token of what was pending."""
+        if self._state.is_final:
+            return None
+        self._settle(Event.ABANDONED, explain.abandoned("closed"))
+        return self.resume_token
+
+    def serve(self) -> Coroutine[Any, Any, None] | None:
+        """What to do now that the planned instant has come; called by the scheduler."""
+        now = self._context.clock.monotonic()
+        if self._state.is_final:
+            return None
+        if not self._closing and now < self._timing.latest_end:
+            return self._poll()
+        if not self._closing:
+            # Kept waiting past the end by the cap on polls in flight.
+            self._plan_end()
+            return None
+        if self._may_say_farewell() and now <= self._timing.farewell_until:
+            return self._poll()
+        self._end()
+        return None
+
+    # --- polling ----------------------------------------------------------------------------------------------------
+
+    async def _poll(self) -> None:
+        """One poll and all that follows from it. Never raises but when cancelled."""
+        self._next_at = None
+        self._polling = True
+        self._notify()
+        try:
+            answered = await self._context.backchannel.poll(self._auth_req_id)
+            self._polling = False
+            if self._state.is_final:
+                return  # abandoned meanwhile; nobody wants the answer
+            await self._take(answered)
+        except asyncio.CancelledError:
+            # The client is closing. The answer may be on its way, and whoever resumes has to know.
+            if not self._state.is_final:
+                self._advance(Event.ANSWER_LOST)
+            raise
+        except CibaError as error:
+            self._fail(error)
+        except Exception as error:  # noqa: BLE001 - a transaction that never ends would be worse than any error
+            self._fail(explain.internal(error))
+
+    async def _take(self, answered: Answered[TokenAnswer]) -> None:
+        answer = answered.answer
+        self._polls += 1
+        self._trace_id = answered.trace_id or self._trace_id
+        event = judge(answer, strikes=self._strikes, after_end=answered.received_at >= self._timing.provider_end)
+        self._strikes = self._strikes + 1 if event is Event.MISTRUSTED else 0
+        if self._context.observers:
+            elapsed = answered.received_at - answered.sent_at
+            self._context.observers.tell(PollEvent(self.id, event.value, elapsed, answered.trace_id))
+        if isinstance(answer, Tokens):
+            await self._verify(answer)
+        elif advance(self._state, event).is_final:
+            self._settle(event, self._explain(event, answer, answered.server_date))
+        else:
+            self._note(event, answer, answered.sent_at, answered.received_at)
+            self._advance(event)
+            if self._closing:
+                self._end()
+            else:
+                self._plan()
+
+    async def _verify(self, tokens: Tokens) -> None:
+        """The answer is here and can be had once only: from now on nothing is polled, whatever comes of it."""
+        try:
+            authentication = await self._context.verifier.verify(
+                tokens, expected=self._expected, auth_req_id=self._auth_req_id, trace_id=self._trace_id
+            )
+        except (IdTokenRejected, TransportError, RemoteProtocolError) as error:
+            if not self._state.is_final:
+                self._settle(Event.PROOF_REJECTED, error.without_frames())
+            return
+        if not self._state.is_final:
+            self._settle(Event.APPROVED, None, authentication)
+
+    def _note(self, event: Event, answer: _NoTokens, sent_at: float, received_at: float) -> None:
+        """Remember what an answer that is not final says about time and progress."""
+        timing, retry_after = self._timing, answer.retry_after
+        hint: str | None = None
+        match answer:
+            case StillPending(hint=hint):
+                self._timing = timing.answered(sent_at=sent_at, received_at=received_at, retry_after=retry_after)
+                self._last = Poll(sent_at, received_at, "pending", hint, retry_after)
+            case SlowedDown(hint=hint, interval=interval):
+                self._timing = timing.slowed_down(received_at=received_at, retry_after=retry_after, interval=interval)
+                self._last = Poll(sent_at, received_at, "slow_down", hint, retry_after)
+            case _:
+                # Being mistrusted is an answer; only silence and refusal to answer call for backing off.
+                rule = timing.answered if event is Event.MISTRUSTED else timing.put_off
+                self._timing = rule(sent_at=sent_at, received_at=received_at, retry_after=retry_after)
+                self._last = Poll(sent_at, received_at, "unanswered", None, retry_after)
+        if hint is not None and hint != self._hint:
+            self._hint, self._hint_since = hint, received_at
+
+    # --- time -------------------------------------------------------------------------------------------------------
+
+    def _plan(self) -> None:
+        """Ask the strategy for the next instant; past the end there is none."""
+        try:
+            at = next_poll(self._context.strategy, self._view())
+        except UsageError as error:
+            self._fail(error)
+            return
+        except Exception as error:  # noqa: BLE001 - a strategy is foreign code
+            self._fail(explain.strategy_failed(error))
+            return
+        if at is None or at >= self._timing.latest_end:
+            self._plan_end()
+        else:
+            self._schedule(at)
+
+    def _plan_end(self) -> None:
+        self._closing = True
+        farewell = self._timing.farewell if self._may_say_farewell() else None
+        self._schedule(self._timing.latest_end if farewell is None else farewell)
+
+    def _may_say_farewell(self) -> bool:
+        return self._context.farewell_poll and self._timing.farewell is not None
+
+    def _schedule(self, at: float) -> None:
+        self._next_at = at
+        self._context.scheduler.schedule(self, at)
+        self._notify()
+
+    def _view(self) -> PollView:
+        timing = self._timing
+        return PollView(
+            now=self._context.clock.monotonic(),
+            requested_at=timing.requested_at,
+            acknowledged_at=timing.acknowledged_at,
+            earliest_end=timing.earliest_end,
+            latest_end=timing.latest_end,
+            interval=timing.interval,
+            not_before=timing.not_before,
+            attempt=self._polls + 1,
+            last=self._last,
+            hint=self._hint,
+            hint_since=self._hint_since,
+            key=(self._expected.acr_values, timing.expires_in),
+            rng=self._context.rng,
+        )
+
+    # --- endings ----------------------------------------------------------------------------------------------------
+
+    def _end(self) -> None:
+        """The time is over and nobody said so but the clock."""
+        if self._timing.limited:
+            self._settle(Event.ABANDONED, explain.limit_passed())
+        elif advance(self._state, Event.ENDED) is State.INDETERMINATE:
+            self._settle(Event.ENDED, explain.indeterminate())
+        else:
+            self._settle(Event.ENDED, explain.expired("deadline"))
+
+    def _explain(self, event: Event, answer: _NoTokens, server_date: str | None) -> CibaError:
+        state = advance(self._state, event)
+        description = answer.error_description if isinstance(answer, ErrorAnswer) else None
+        if state is State.DENIED:
+            return explain.denied(description)
+        if state is State.EXPIRED:
+            return explain.expired("server")
+        if state is State.INDETERMINATE:
+            return explain.indeterminate(description)
+        if isinstance(answer, ErrorAnswer):
+            wall = self._context.clock.wall()
+            return explain.provider_error(answer, begun=True, wall=wall, server_date=server_date)
+        assert isinstance(answer, UnusableAnswer)  # noqa: S101 - the others are never final
+        return explain.unusable(answer, begun=True)
+
+    def _fail(self, error: CibaError) -> None:
+        """Something on our own side broke: we stop asking, and whoever mends it may resume."""
+        if not self._state.is_final:
+            self._settle(Event.ABANDONED, error.without_frames())
+
+    def _settle(self, event: Event, error: CibaError | None, authentication: Authentication | None = None) -> None:
+        """Come to a final state: the only way there."""
+        if error is not None:
+            error.trace_id = self._trace_id
+            if event is Event.ABANDONED:
+                error.resume_token = self.resume_token
+        self._advance(event, error.code if error else None)
+        self._next_at = None
+        self._context.scheduler.forget(self)
+        self._done.set_result(Outcome(self._state, authentication, error))
+        self._notify()
+        self._context.ended(self)
+
+    def _advance(self, event: Event, code: str | None = None) -> None:
+        before, self._state = self._state, advance(self._state, event)
+        if not self._state.is_final:
+            self._in_doubt = self._state is State.IN_DOUBT
+        if self._state is not before:
+            self._tell_state(code)
+
+    # --- telling ----------------------------------------------------------------------------------------------------
+
+    def _tell_state(self, code: str | None) -> None:
+        if self._context.observers:
+            elapsed = self._context.clock.monotonic() - self._timing.requested_at
+            self._context.observers.tell(
+                TransactionEvent(self.id, self._state, code, self._polls, elapsed, self._trace_id)
+            )
+
+    def _notify(self) -> None:
+        """Wake whoever watches."""
+        if self._changed is not None:
+            self._changed.set_result(None)
+            self._changed = None
+
+    def _update(self) -> Update:
+        return Update(
+            state=self._state,
+            hint=self._hint,
+            polls=self._polls,
+            next_poll_at=None if self._next_at is None else self._next_at + self._wall_offset,
+            expires_at=self._timing.provider_end + self._wall_offset,
+        )
+
+    def _checkpoint(self) -> Checkpoint:
+        timing, offset = self._timing, self._wall_offset
+        return Checkpoint(
+            auth_req_id=self._auth_req_id,
+            person=self._person,
+            expected=self._expected,
+            requested_at=timing.requested_at + offset,
+            acknowledged_at=timing.acknowledged_at + offset,
+            expires_in=timing.expires_in,
+            interval=timing.interval,
+            not_before=timing.not_before + offset,
+            in_doubt=self._in_doubt or self._polling,
+            polls=self._polls,
+            spoken_words=self._spoken_words,
+        )

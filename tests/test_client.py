@@ -1,0 +1,568 @@
+"""Starting, resuming and closing: what a caller of `CibaClient` can rely on."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import pickle
+from collections.abc import Callable
+
+import pytest
+
+from idura_ciba import (
+    Abandoned,
+    AlreadyPending,
+    CibaClient,
+    CibaError,
+    ClientRejected,
+    ClientSecretPost,
+    Denied,
+    EidRequest,
+    Expired,
+    FrejaID,
+    Indeterminate,
+    NorwegianBankID,
+    ProviderError,
+    RemoteProtocolError,
+    ResumeError,
+    State,
+    SwedishBankID,
+    TransportError,
+    UsageError,
+)
+from idura_ciba.client_auth import ClientAuth
+from idura_ciba.simulator import Arrival, Fault, MemoryTransport, Script, SimulatedIdura
+from idura_ciba.testing import virtual_clock
+
+SWEDE, OTHER_SWEDE, NORWEGIAN = "209801011231", "209602294564", "01023990128"
+MakeClient = Callable[..., CibaClient]
+
+
+def swedish(number: str = SWEDE) -> SwedishBankID:
+    """A request for a Swede."""
+    return SwedishBankID(number, call_initiator="RP", message="Hello from the tests")
+
+
+def on(endpoint: str, fault: Fault, *, nth: int | None = None) -> Callable[[Arrival], Fault | None]:
+    """A rule: this fault at this endpoint, for the nth request or for all."""
+    return lambda arrival: fault if arrival.endpoint == endpoint and nth in {None, arrival.nth} else None
+
+
+async def test_a_login_names_the_person_who_was_asked(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
+) -> None:
+    """The ten lines of the README: asked, approved, verified."""
+    simulated_idura.script(SWEDE, Script.approve(after=8))
+    async with make_ciba_client() as ciba:
+        login = await ciba.authenticate(swedish())
+    assert login.claims["ssn"] == SWEDE
+    assert login.person_confirmed
+    assert login.acr == "urn:grn:authn:se:bankid"
+    assert login.trace_id
+    assert simulated_idura.ledger.summary()["delivered"] == 1
+
+
+@pytest.mark.parametrize(
+    ("script", "error", "state"),
+    [
+        (Script.deny(after=4), Denied, State.DENIED),
+        (Script.wrong_words(after=4), Denied, State.DENIED),
+        (Script.never(), Expired, State.EXPIRED),
+    ],
+)
+async def test_no_login_raises_and_is_a_value_too(
+    simulated_idura: SimulatedIdura,
+    make_ciba_client: MakeClient,
+    script: Script,
+    error: type[CibaError],
+    state: State,
+) -> None:
+    """`await tx` raises for each awaiter an error of its own; `outcome()` returns the same as a value."""
+    simulated_idura.script(SWEDE, script)
+    async with make_ciba_client() as ciba:
+        transaction = await ciba.start(swedish())
+
+        async def wait() -> None:
+            await transaction
+
+        first, second = await asyncio.gather(wait(), wait(), return_exceptions=True)
+        outcome = await transaction.outcome()
+    assert isinstance(first, error)
+    assert first is not second
+    assert outcome.state is transaction.state is state
+    assert outcome.authentication is None
+    assert transaction.resume_token is None
+    assert first.trace_id == transaction.trace_id
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [swedish(), NorwegianBankID(NORWEGIAN), FrejaID(SWEDE), FrejaID(email="someone@example.com")],
+    ids=["se", "no", "freja by number", "freja by e-mail"],
+)
+async def test_every_eid_logs_in(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient, request_: EidRequest
+) -> None:
+    """Each eID's request is accepted by a provider that checks it, and its token by us."""
+    for person in (SWEDE, NORWEGIAN, "someone@example.com"):
+        simulated_idura.script(person, Script.approve(after=5))
+    async with make_ciba_client() as ciba:
+        transaction = await ciba.start(request_)
+        assert bool(transaction.spoken_words) == isinstance(request_, NorwegianBankID)
+        login = await transaction
+    assert login.acr is not None
+    assert login.acr.startswith(request_.acr_values or "?")
+
+
+@pytest.mark.parametrize(("shares", "confirmed"), [(True, True), (False, False)])
+async def test_person_confirmed_says_whether_the_token_had_the_number(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient, *, shares: bool, confirmed: bool
+) -> None:
+    """A Norwegian token without the number logs in and says so."""
+    simulated_idura.script(NORWEGIAN, Script.approve(after=5, shares_number=shares))
+    async with make_ciba_client() as ciba:
+        login = await ciba.authenticate(NorwegianBankID(NORWEGIAN))
+    assert login.person_confirmed is confirmed
+
+
+@pytest.mark.parametrize(
+    ("request_", "script"),
+    [
+        (swedish(), Script.approve(after=5, answered_by=OTHER_SWEDE)),
+        (NorwegianBankID(NORWEGIAN, require_person=True), Script.approve(after=5, shares_number=False)),
+        (swedish(), Script.approve(after=5, claims={"authenticationtype": "urn:grn:authn:no:bankid"})),
+    ],
+    ids=["another person", "number withheld and required", "another eID"],
+)
+async def test_a_token_that_proves_something_else_is_no_login(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient, request_: EidRequest, script: Script
+) -> None:
+    """The phone approved, and still nobody is logged in."""
+    simulated_idura.script(SWEDE, script)
+    simulated_idura.script(NORWEGIAN, script)
+    async with make_ciba_client() as ciba:
+        outcome = await (await ciba.start(request_)).outcome()
+    assert outcome.state is State.FAILED
+    assert outcome.error is not None
+    assert outcome.error.code == "id_token_rejected"
+
+
+# --- one ring ---------------------------------------------------------------------------------------------------------
+
+
+async def test_a_second_start_for_one_person_is_refused_with_the_first(make_ciba_client: MakeClient) -> None:
+    """The error holds the live transaction and leads back to it; pickled, it holds none."""
+    async with make_ciba_client() as ciba:
+        first = await ciba.start(swedish())
+        with pytest.raises(AlreadyPending) as caught:
+            await ciba.start(swedish())
+        assert caught.value.transaction is first
+        assert caught.value.resume_token == first.resume_token
+        assert pickle.loads(pickle.dumps(caught.value)).transaction is None  # noqa: S301 - our own
+        other = await ciba.start(swedish(OTHER_SWEDE))
+        assert ciba.pending == (first, other)
+
+
+async def test_a_second_start_at_the_same_time_is_refused_too(make_ciba_client: MakeClient) -> None:
+    """Also before the first one has its acknowledgement."""
+    async with make_ciba_client() as ciba:
+        results = await asyncio.gather(ciba.start(swedish()), ciba.start(swedish()), return_exceptions=True)
+    assert sorted(type(result).__name__ for result in results) == ["AlreadyPending", "Transaction"]
+
+
+async def test_a_person_is_free_again_when_the_provider_has_finished(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
+) -> None:
+    """After a denial the next start goes through; so does one that the caller insists on."""
+    simulated_idura.script(SWEDE, Script.deny(after=1), Script.never())
+    async with make_ciba_client() as ciba:
+        with pytest.raises(Denied):
+            await ciba.authenticate(swedish())
+        await ciba.start(swedish())
+        with pytest.raises(ProviderError):  # the simulator cancels both, as BankID does
+            await ciba.start(swedish(), even_if_pending=True)
+    assert simulated_idura.ledger.summary()["collisions"] == 1
+
+
+async def test_abandoning_keeps_the_person_held_until_the_prompt_is_gone(make_ciba_client: MakeClient) -> None:
+    """The prompt stays on the phone, so a new order would still collide."""
+    async with make_ciba_client() as ciba:
+        transaction = await ciba.start(swedish())
+        transaction.abandon()
+        transaction.abandon()
+        with pytest.raises(Abandoned) as abandoned:
+            await transaction
+        assert abandoned.value.resume_token is not None
+        with pytest.raises(AlreadyPending):
+            await ciba.start(swedish())
+        await asyncio.sleep(121)
+        await ciba.start(swedish())
+
+
+async def test_a_cancelled_start_does_not_ring_twice(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
+) -> None:
+    """The request is out: it goes on in the background and whoever starts again finds its transaction."""
+    clock = virtual_clock()
+    simulated_idura.script(SWEDE, Script.approve(after=10))
+    transport = MemoryTransport(simulated_idura, clock=clock, latency=0.5)
+    async with make_ciba_client(transport=transport) as ciba:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1.2):  # discovery takes 1 s, the request is on its way
+                await ciba.start(swedish())
+        with pytest.raises(AlreadyPending) as caught:
+            await ciba.start(swedish())
+        assert caught.value.transaction is None
+        await asyncio.sleep(2)
+        with pytest.raises(AlreadyPending) as caught:
+            await ciba.start(swedish())
+        assert (await caught.value.transaction).claims["ssn"] == SWEDE  # type: ignore[misc]
+    assert len(simulated_idura.ledger.orders) == 1
+
+
+async def test_cancelling_authenticate_abandons(make_ciba_client: MakeClient) -> None:
+    """Nobody else can be waiting for it."""
+    async with make_ciba_client() as ciba:
+        task = asyncio.create_task(ciba.authenticate(swedish()))
+        await asyncio.sleep(5)
+        (transaction,) = ciba.pending
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert transaction.state is State.ABANDONED
+        assert ciba.pending == ()
+
+
+# --- refused, unreachable, lost ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "code", "held"),
+    [
+        (Fault.answer(400, body=b'{"error": "unknown_user_id"}'), ProviderError, "provider_error", False),
+        (Fault.answer(401, body=b'{"error": "invalid_client"}'), ClientRejected, "invalid_client", False),
+        (Fault.answer(403), ProviderError, "turned_away", False),
+        (Fault.answer(429), ProviderError, "busy", False),
+        (Fault.answer(503, {"Retry-After": "3"}), ProviderError, "busy", False),
+        (Fault.answer(503), Indeterminate, "start_unknown", True),
+        (Fault.answer(502, body=b"<html>"), Indeterminate, "start_unknown", True),
+        (Fault.lose_answer(), Indeterminate, "start_unknown", True),
+        (Fault.lose_request(), Indeterminate, "start_unknown", True),
+        (Fault.delay(40), Indeterminate, "start_unknown", True),
+        (Fault.answer(200, body=b"{}"), RemoteProtocolError, "bad_answer", True),
+        (Fault.answer(200, body=b"<html>"), RemoteProtocolError, "bad_answer", True),
+        (Fault.answer(302, {"Location": "https://elsewhere.example"}), RemoteProtocolError, "redirect", True),
+        (Fault.refuse_connection(), TransportError, "never_connected", False),
+    ],
+)
+async def test_a_start_that_fails_says_whether_the_phone_may_ring(
+    simulated_idura: SimulatedIdura,
+    make_ciba_client: MakeClient,
+    fault: Fault,
+    error: type[CibaError],
+    code: str,
+    *,
+    held: bool,
+) -> None:
+    """Each failure has its own error; the request is never repeated; and the person is held where it may have rung."""
+    simulated_idura.faults.append(on("bc-authorize", fault))
+    async with make_ciba_client() as ciba:
+        with pytest.raises(error) as caught:
+            await ciba.start(swedish())
+        assert type(caught.value) is error
+        assert caught.value.code == code
+        assert "phone" in str(caught.value).lower() or "prompt" in str(caught.value).lower()
+        simulated_idura.faults.clear()
+        if held:
+            with pytest.raises(AlreadyPending):
+                await ciba.start(swedish())
+            await asyncio.sleep(121)
+        await ciba.start(swedish())
+
+
+async def test_a_start_that_never_connected_is_tried_again(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
+) -> None:
+    """Nothing left this machine, so trying again rings nobody twice."""
+    simulated_idura.faults.append(on("bc-authorize", Fault.refuse_connection(), nth=1))
+    simulated_idura.script(SWEDE, Script.approve(after=1))
+    async with make_ciba_client() as ciba:
+        assert (await ciba.authenticate(swedish())).person_confirmed
+    assert len(simulated_idura.ledger.orders) == 1
+
+
+@pytest.mark.parametrize("fault", [Fault.answer(200, body=b'{"issuer": "https://other"}'), Fault.answer(500)])
+async def test_an_unusable_discovery_document_stops_before_anything_is_sent(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient, fault: Fault
+) -> None:
+    """Nobody is held either."""
+    simulated_idura.faults.append(on("discovery", fault))
+    async with make_ciba_client() as ciba:
+        for _ in range(2):
+            with pytest.raises(RemoteProtocolError):
+                await ciba.start(swedish())
+    assert not simulated_idura.ledger.orders
+
+
+async def test_a_foreign_object_that_breaks_is_an_error_of_ours(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
+) -> None:
+    """No third-party exception crosses the package's edge; the person is free again."""
+
+    class Broken:
+        async def send(self, _request: object) -> None:
+            raise KeyError(SWEDE)
+
+        async def aclose(self) -> None: ...
+
+    del simulated_idura
+    async with make_ciba_client(transport=Broken()) as ciba:
+        for _ in range(2):
+            with pytest.raises(CibaError) as caught:
+                await ciba.start(swedish())
+            assert caught.value.code == "internal"
+            assert SWEDE not in str(caught.value)
+
+
+# --- resume and close -------------------------------------------------------------------------------------------------
+
+
+async def test_closing_hands_back_tokens_that_another_client_resumes(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
+) -> None:
+    """The person answers between two processes, and the answer is not lost."""
+    simulated_idura.script(NORWEGIAN, Script.approve(after=30, shares_number=True))
+    first = make_ciba_client()
+    transaction = await first.start(NorwegianBankID(NORWEGIAN))
+    await asyncio.sleep(10)
+    (token,) = await first.close()
+    assert await first.close() == []
+    with pytest.raises(Abandoned) as caught:
+        await transaction
+    assert caught.value.code == "closed"
+    assert caught.value.resume_token == token
+    assert NORWEGIAN not in str(token)
+    await asyncio.sleep(40)
+    async with make_ciba_client() as second:
+        resumed = await second.resume(str(token))
+        assert resumed.spoken_words == transaction.spoken_words
+        with pytest.raises(AlreadyPending):
+            await second.start(NorwegianBankID(NORWEGIAN))
+        login = await resumed
+    assert login.person_confirmed
+    record = simulated_idura.ledger.orders[0]
+    assert (record.slow_downs, record.polls_after_final) == (0, 0)
+
+
+async def test_a_resumed_transaction_keeps_its_floor_and_its_person(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
+) -> None:
+    """Resumed at once it polls no earlier than it would have, and another person's approval is still refused."""
+    simulated_idura.script(SWEDE, Script.approve(after=20, answered_by=OTHER_SWEDE))
+    first = make_ciba_client()
+    await first.start(swedish())
+    await asyncio.sleep(7)  # one second after a poll
+    (token,) = await first.close()
+    async with make_ciba_client() as second:
+        outcome = await (await second.resume(token)).outcome()
+    assert outcome.state is State.FAILED
+    assert simulated_idura.ledger.orders[0].min_spacing == pytest.approx(3.0, abs=1e-6)
+
+
+async def test_what_was_abandoned_can_be_resumed_by_the_same_client(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
+) -> None:
+    """The advice of the error holds: its token goes on where the timeout stopped, with a timeout of its own."""
+    simulated_idura.script(SWEDE, Script.approve(after=40))
+    async with make_ciba_client() as ciba:
+        with pytest.raises(Abandoned) as caught:
+            await ciba.authenticate(swedish(), timeout=10)
+        assert caught.value.resume_token is not None
+        with pytest.raises(Abandoned) as again:
+            await (await ciba.resume(caught.value.resume_token, timeout=10))
+        assert again.value.resume_token is not None
+        resumed = await ciba.resume(again.value.resume_token)
+        with pytest.raises(AlreadyPending):
+            await ciba.resume(again.value.resume_token)
+        assert (await resumed).person_confirmed
+    assert simulated_idura.ledger.summary()["slow_downs"] == 0
+
+
+async def test_a_slow_discovery_does_not_cost_the_last_seconds(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
+) -> None:
+    """The end counts from when the request had its connection, not from when `start` was called."""
+    simulated_idura.script(SWEDE, Script.approve(after=119))
+    simulated_idura.faults.append(on("discovery", Fault.delay(9)))
+    async with make_ciba_client() as ciba:
+        assert (await ciba.authenticate(swedish())).person_confirmed
+
+
+async def test_a_poll_under_way_at_close_leaves_its_doubt_in_the_token(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
+) -> None:
+    """The answer that the cancelled poll may have used up is not reported as anything else."""
+    simulated_idura.script(SWEDE, Script.approve(after=2))
+    simulated_idura.faults.append(on("token", Fault.delay(30), nth=1))
+    first = make_ciba_client()
+    transaction = await first.start(swedish())
+    await asyncio.sleep(4)
+    assert json.loads(str(transaction.resume_token))["in_doubt"] is True
+    (token,) = await first.close(patience=0.5)
+    assert json.loads(token)["in_doubt"] is True
+    async with make_ciba_client() as second:
+        outcome = await (await second.resume(token)).outcome()
+    assert outcome.state is State.INDETERMINATE
+
+
+async def test_closing_waits_for_polls_under_way(simulated_idura: SimulatedIdura, make_ciba_client: MakeClient) -> None:
+    """An answer that is on its way is taken, not thrown away."""
+    simulated_idura.script(SWEDE, Script.approve(after=2))
+    simulated_idura.faults.append(on("token", Fault.delay(3), nth=1))
+    ciba = make_ciba_client()
+    transaction = await ciba.start(swedish())
+    await asyncio.sleep(4)
+    assert await ciba.close() == []
+    assert (await transaction).person_confirmed
+
+
+async def test_closing_waits_for_a_start_under_way(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
+) -> None:
+    """Its acknowledgement is the only key to a phone that rings."""
+    transport = MemoryTransport(simulated_idura, clock=virtual_clock(), latency=0.5)
+    ciba = make_ciba_client(transport=transport)
+    task = asyncio.create_task(ciba.start(swedish()))
+    await asyncio.sleep(1.2)
+    (token,) = await ciba.close()
+    assert (await task).resume_token == token
+    with pytest.raises(UsageError):
+        await ciba.start(swedish())
+    with pytest.raises(UsageError):
+        await ciba.resume(token)
+
+
+@pytest.mark.parametrize("patience", [5.0, 0.1])
+async def test_nothing_is_left_after_close(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient, patience: float
+) -> None:
+    """No task and no timer, also when a poll and a start are cancelled in the middle."""
+    transport = MemoryTransport(simulated_idura, clock=virtual_clock(), latency=0.5)
+    ciba = make_ciba_client(transport=transport)
+    transaction = await ciba.start(swedish())
+    await asyncio.sleep(3.2)
+    task = asyncio.create_task(ciba.start(swedish(OTHER_SWEDE)))
+    await asyncio.sleep(0.1)
+    await ciba.close(patience=patience)
+    await asyncio.wait([task])
+    assert transaction.state.is_final
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    loop = asyncio.get_running_loop()
+    assert not [timer for timer in loop._scheduled if not timer.cancelled()]  # type: ignore[attr-defined]
+    gc.collect()  # an exception that nobody retrieved would complain now, and warnings are errors
+
+
+async def test_a_close_that_is_cancelled_still_leaves_nothing(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
+) -> None:
+    """It stops waiting, cancels what is under way, and everything else ends as it should."""
+    simulated_idura.faults.append(on("token", Fault.delay(30)))
+    ciba = make_ciba_client()
+    transaction = await ciba.start(swedish())
+    await asyncio.sleep(4)
+    closing = asyncio.create_task(ciba.close(patience=60))
+    await asyncio.sleep(1)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    assert asyncio.get_running_loop().time() == 5
+    assert transaction.state is State.ABANDONED
+    assert json.loads(str(transaction.resume_token))["in_doubt"] is True
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_resume_refuses_what_is_over_or_not_ours(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
+) -> None:
+    """Nothing is sent for a token that cannot work."""
+    ciba = make_ciba_client()
+    await ciba.start(swedish())
+    (token,) = await ciba.close()
+    requests = simulated_idura.ledger.totals.requests
+    other: ClientAuth = ClientSecretPost("urn:my:application:identifier:0001", "another secret")
+    clock = virtual_clock()
+    transport = MemoryTransport(simulated_idura, clock=clock)
+    async with CibaClient(simulated_idura.issuer, other, transport=transport, clock=clock) as stranger:
+        with pytest.raises(ResumeError) as caught:
+            await stranger.resume(token)
+        assert caught.value.code == "resume_seal"
+    await asyncio.sleep(121)
+    async with make_ciba_client() as late:
+        with pytest.raises(ResumeError) as caught:
+            await late.resume(token)
+        assert caught.value.code == "resume_expired"
+    assert simulated_idura.ledger.totals.requests == requests
+
+
+async def test_a_secret_of_ones_own_lets_tokens_outlive_a_change_of_credential(
+    simulated_idura: SimulatedIdura,
+) -> None:
+    """`resume_secret` seals instead of the credential; the person is recognised all the same."""
+    simulated_idura.register_client("urn:my:application:identifier:0001", secret="rotated")
+    simulated_idura.script(SWEDE, Script.approve(after=10))
+    clock = virtual_clock()
+
+    def client(secret: str) -> CibaClient:
+        return CibaClient(
+            simulated_idura.issuer,
+            ClientSecretPost("urn:my:application:identifier:0001", secret),
+            transport=MemoryTransport(simulated_idura, clock=clock),
+            clock=clock,
+            resume_secret=b"0123456789abcdef0123456789abcdef",
+        )
+
+    first = client("rotated")
+    await first.start(swedish())
+    (token,) = await first.close()
+    simulated_idura.register_client("urn:my:application:identifier:0001", secret="rotated again")
+    async with client("rotated again") as second:
+        assert (await (await second.resume(token))).person_confirmed
+
+
+async def test_a_short_resume_secret_is_refused(make_ciba_client: MakeClient) -> None:
+    """It would seal nothing."""
+    with pytest.raises(UsageError):
+        make_ciba_client(resume_secret=b"short")
+
+
+@pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf")])
+async def test_a_timeout_must_be_a_positive_number(make_ciba_client: MakeClient, timeout: float) -> None:
+    """None means none."""
+    async with make_ciba_client() as ciba:
+        with pytest.raises(UsageError):
+            await ciba.start(swedish(), timeout=timeout)
+
+
+async def test_a_client_shows_whose_it_is_and_nothing_else(make_ciba_client: MakeClient) -> None:
+    """Issuer, client id and a count."""
+    async with make_ciba_client() as ciba:
+        await ciba.start(swedish())
+        assert repr(ciba) == (
+            "<CibaClient https://simulator.idura.broker as urn:my:application:identifier:0001, 1 pending>"
+        )
+
+
+async def test_a_transport_that_is_lent_is_not_closed(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
+) -> None:
+    """Who opens it closes it."""
+    closed = []
+
+    class Watched(MemoryTransport):
+        async def aclose(self) -> None:
+            closed.append(self)
+
+    async with make_ciba_client(transport=Watched(simulated_idura, clock=virtual_clock())) as ciba:
+        await ciba.start(swedish())
+    assert not closed

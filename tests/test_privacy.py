@@ -1,0 +1,242 @@
+"""The hunt: what identifies a person or opens a door is planted, and looked for wherever it could show itself.
+
+The transport is tapped, so that everything that really went over the wire and must stay secret is known: hints,
+messages, assertions, secrets, `auth_req_id`, tokens, word pairs. Then logins succeed and fail in every way there is,
+and each repr, log record, exception with its chain, formatted traceback with the variables of its frames, event and
+asyncio debug text is searched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import logging
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from urllib.parse import parse_qs
+
+import attrs
+import pytest
+from joserfc.jwk import ECKey
+
+from idura_ciba import (
+    CibaClient,
+    CibaError,
+    ClientSecretBasic,
+    ClientSecretJwt,
+    ClientSecretPost,
+    EidRequest,
+    FrejaID,
+    NorwegianBankID,
+    Outcome,
+    PrivateKeyJwt,
+    SwedishBankID,
+    UsageError,
+)
+from idura_ciba.client_auth import ClientAuth
+from idura_ciba.simulator import Arrival, Fault, MemoryTransport, Script, SimulatedIdura
+from idura_ciba.testing import virtual_clock
+from idura_ciba.wire import HttpRequest, HttpResponse
+
+SWEDE, NORWEGIAN = "209801011231", "01023990128"
+CLIENT_ID = "urn:my:app"
+SECRET = "canary-secret-0123456789-0123456789"
+MESSAGE = "canary message for the phone"
+EMAIL = "canary@example.com"
+#: Shorter values occur by chance.
+MIN_LENGTH = 6
+
+
+class Tap:
+    """A transport that remembers every secret it carries."""
+
+    def __init__(self, idura: SimulatedIdura) -> None:
+        self._inner = MemoryTransport(idura, clock=virtual_clock())
+        self.canaries: dict[str, str] = {}
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        """Carry and listen."""
+        for name, values in parse_qs(request.body.decode()).items():
+            if name in {"login_hint", "binding_message", "client_assertion", "client_secret", "auth_req_id"}:
+                self._plant(name, values[0])
+        self._plant("authorization", request.headers.get("Authorization", ""))
+        response = await self._inner.send(request)
+        try:
+            members = json.loads(response.body)
+        except ValueError:
+            members = {}
+        for name in ("auth_req_id", "bindingMessage", "id_token", "access_token"):
+            self._plant(name, str(members.get(name) or ""))
+        return response
+
+    def _plant(self, name: str, value: str) -> None:
+        if len(value) >= MIN_LENGTH:
+            self.canaries[value] = name
+
+    async def aclose(self) -> None:
+        """Nothing to release."""
+
+
+def everything_said_by(error: BaseException) -> Iterator[str]:
+    """An exception in every form in which it can land in a log, with all that hangs on it."""
+    seen: set[int] = set()
+    todo: list[BaseException | None] = [error]
+    while todo:
+        current = todo.pop()
+        if current is None or id(current) in seen:
+            continue
+        seen.add(id(current))
+        yield str(current)
+        yield repr(current)
+        yield repr(current.args)
+        yield repr(vars(current))
+        # Also a context that a traceback would not print: error trackers walk it all the same.
+        todo += [current.__cause__, current.__context__]
+    whole = traceback.TracebackException.from_exception(error, capture_locals=True)
+    # The test's own frames hold its own variables; everything below them is ours.
+    for part in whole.stack:
+        if "idura_ciba" in part.filename and "/tests/" not in part.filename:
+            yield repr(part.locals)
+    yield "".join(traceback.format_exception(error))
+
+
+PEOPLE: dict[str, tuple[EidRequest, Script]] = {
+    "approved": (SwedishBankID(SWEDE, call_initiator="RP", message=MESSAGE), Script.approve(after=4)),
+    "denied": (SwedishBankID(SWEDE, call_initiator="RP", message=MESSAGE), Script.deny(after=4)),
+    "expired": (SwedishBankID(SWEDE, call_initiator="RP", message=MESSAGE), Script.never()),
+    "another person": (
+        SwedishBankID(SWEDE, call_initiator="RP", message=MESSAGE),
+        Script.approve(after=4, answered_by="209602294564"),
+    ),
+    "words": (NorwegianBankID(NORWEGIAN), Script.wrong_words(after=4)),
+    "number withheld": (
+        NorwegianBankID(NORWEGIAN, require_person=True),
+        Script.approve(after=4, shares_number=False),
+    ),
+    "e-mail": (FrejaID(email=EMAIL), Script.approve(after=4)),
+}
+FAULTS: dict[str, Fault | None] = {
+    "no fault": None,
+    "lost": Fault.lose_answer(),
+    "garbage": Fault.change(lambda reply: attrs.evolve(reply, body=reply.body[:-3])),
+    "echo": Fault.change(lambda reply: attrs.evolve(reply, status=400, body=b'{"error":"' + reply.body[:300] + b'"}')),
+    "refused": Fault.answer(401, body=b'{"error":"invalid_client","error_description":"no"}'),
+    "redirect": Fault.answer(302, {"Location": "https://elsewhere.example"}),
+}
+KEY = ECKey.generate_key("P-256")
+
+
+def auth(kind: str) -> ClientAuth:
+    """One way to prove who the client is."""
+    return {
+        "post": lambda: ClientSecretPost(CLIENT_ID, SECRET),
+        "basic": lambda: ClientSecretBasic(CLIENT_ID, SECRET),
+        "secret_jwt": lambda: ClientSecretJwt(CLIENT_ID, SECRET),
+        "private_key_jwt": lambda: PrivateKeyJwt(CLIENT_ID, KEY),
+    }[kind]()
+
+
+@pytest.mark.parametrize("kind", ["post", "basic", "secret_jwt", "private_key_jwt"])
+@pytest.mark.parametrize("where", ["bc-authorize", "token", "jwks"])
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_nothing_secret_shows_itself(caplog: pytest.LogCaptureFixture, kind: str, where: str, fault: str) -> None:
+    """Whatever goes wrong, and also when nothing does."""
+    caplog.set_level(logging.DEBUG)
+    asyncio.get_running_loop().set_debug(True)
+    said: list[str] = []
+    canaries: dict[str, str] = {SWEDE: "number", NORWEGIAN: "number", EMAIL: "e-mail", MESSAGE: "message"}
+    canaries |= {SECRET: "secret", str(KEY.as_dict(private=True)["d"]): "private key"}
+    for request, script in PEOPLE.values():
+        idura = SimulatedIdura(seed=2)
+        idura.register_client(CLIENT_ID, secret=SECRET) if kind != "private_key_jwt" else idura.register_client(
+            CLIENT_ID, jwks={"keys": [KEY.as_dict(private=False)]}
+        )
+        for person in (SWEDE, NORWEGIAN, EMAIL):
+            idura.script(person, script)
+        if FAULTS[fault] is not None:
+            idura.faults.append(_rule(where, FAULTS[fault]))
+        tap = Tap(idura)
+        events: list[object] = []
+        client_auth = auth(kind)
+        clock = virtual_clock()
+        with warnings.catch_warnings(record=True) as complaints:
+            async with CibaClient(
+                idura.issuer,
+                client_auth,
+                transport=tap,
+                clock=clock,
+                observers=(events.append,),
+            ) as ciba:
+                said += [repr(ciba), repr(client_auth), repr(request), str(request)]
+                await _log_in(ciba, request, said)
+        said += map(repr, events)
+        said += [str(complaint.message) for complaint in complaints]
+        canaries |= tap.canaries
+        said += idura.ledger.lines()
+    gc.collect()
+    said += [record.getMessage() + repr(record.__dict__) for record in caplog.records]
+    assert {"login_hint", "message"} & set(canaries.values()), "nothing was planted"
+    if fault == "no fault":
+        assert {"auth_req_id", "id_token", "access_token", "bindingMessage"} <= set(canaries.values())
+    for text in said:
+        for canary, name in canaries.items():
+            assert canary not in text, f"{name} shows itself in {text[:300]!r}"
+
+
+def _rule(where: str, fault: Fault | None) -> Callable[[Arrival], Fault | None]:
+    return lambda arrival: fault if arrival.endpoint == where else None
+
+
+async def _log_in(ciba: CibaClient, request: EidRequest, said: list[str]) -> None:
+    try:
+        transaction = await ciba.start(request)
+        said += [repr(transaction), repr(transaction.resume_token), repr(transaction.spoken_words)]
+        said += [repr(task) for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        try:
+            await ciba.start(request)
+        except CibaError as error:
+            said += everything_said_by(error)
+        try:
+            await ciba.resume(str(transaction.resume_token)[:-5])
+        except CibaError as error:
+            said += everything_said_by(error)
+        said += [repr(update) async for update in transaction.updates()]
+        outcome: Outcome = await transaction.outcome()
+        said += [repr(outcome), repr(outcome.authentication), repr(outcome.error)]
+        login = await transaction
+        said += [repr(login), repr(login.tokens)]
+    except CibaError as error:
+        said += everything_said_by(error)
+
+
+@pytest.mark.parametrize("wrong", [SWEDE[:-1] + "2", SWEDE + "\n", SWEDE + "0", "canary-canary"])
+def test_a_wrong_number_is_not_quoted(wrong: str) -> None:
+    """A mistyped number is still somebody's."""
+    for make in (
+        lambda: SwedishBankID(wrong, call_initiator="RP", message=MESSAGE),
+        lambda: NorwegianBankID(wrong),
+        lambda: FrejaID(wrong),
+    ):
+        with pytest.raises(UsageError) as caught:
+            make()
+        said = [str(caught.value), repr(caught.value), repr(caught.value.args), repr(caught.value.__context__)]
+        assert not [text for text in said if wrong.strip() in text]
+
+
+def test_the_hunt_finds_what_is_there() -> None:
+    """The same search turns up a number in a context, in a local variable and in an attribute."""
+
+    def leak_in_context() -> None:
+        try:
+            int(f"{SWEDE}x")
+        except ValueError:
+            raise UsageError("no number here") from None
+
+    with pytest.raises(UsageError) as caught:
+        leak_in_context()
+    assert [text for text in everything_said_by(caught.value) if SWEDE in text]
+    error = UsageError("no number here")
+    error.advice = SWEDE
+    assert [text for text in everything_said_by(error) if SWEDE in text]

@@ -1,0 +1,95 @@
+"""How users write it. Checked by mypy, never run: a signature that changes shows here first."""
+
+from __future__ import annotations
+
+import aiohttp
+from tenacity import wait_exponential
+
+from idura_ciba import (
+    AiohttpTransport,
+    Authentication,
+    Backoff,
+    CibaClient,
+    CibaError,
+    ClientAuth,
+    ClientSecretBasic,
+    EidRequest,
+    FinalPoll,
+    Fixed,
+    FrejaID,
+    NorwegianBankID,
+    Outcome,
+    PollView,
+    PrivateKeyJwt,
+    Proportional,
+    State,
+    Strategy,
+    SwedishBankID,
+    Transaction,
+    Update,
+)
+from idura_ciba.observe import PollEvent, TransactionEvent
+
+
+class Nordic(EidRequest):
+    """An eID of one's own."""
+
+    def __init__(self, number: str) -> None:
+        super().__init__(login_hint=number, acr_values="urn:example:eid", identity={("number",): number})
+
+
+class Twice:
+    """A strategy of one's own."""
+
+    def next_poll(self, view: PollView) -> float | None:
+        """Every second chance."""
+        return view.heard_at + 2 * view.interval
+
+
+def every_ten_seconds(view: PollView) -> float:
+    """A function is a strategy too."""
+    return view.heard_at + 10
+
+
+def listen(event: TransactionEvent | PollEvent) -> None:
+    """An observer."""
+    name: str = event.transaction
+    assert name
+
+
+async def service(ssn: str) -> Authentication:
+    """One login."""
+    auth: ClientAuth = PrivateKeyJwt.from_file("urn:my:app", "key.pem")
+    async with CibaClient("https://acme.idura.broker", auth) as ciba:
+        return await ciba.authenticate(SwedishBankID(ssn, call_initiator="user", message="Hello"), timeout=60)
+
+
+async def desk(ciba: CibaClient) -> State:
+    """Progress, and giving up."""
+    transaction: Transaction = await ciba.start(NorwegianBankID("01023990128"))
+    words: str | None = transaction.spoken_words
+    assert words
+    async for update in transaction.updates():
+        shown: Update = update
+        if shown.polls > 10:
+            transaction.abandon()
+    outcome: Outcome = await transaction.outcome()
+    error: CibaError | None = outcome.error
+    assert error is None
+    return outcome.state
+
+
+async def options(session: aiohttp.ClientSession) -> None:
+    """Everything that plugs in."""
+    strategies: list[Strategy] = [Fixed(), Proportional(), Twice(), FinalPoll(every_ten_seconds)]
+    async with CibaClient(
+        "https://acme.idura.broker",
+        ClientSecretBasic("urn:my:app", "secret"),
+        strategy=FinalPoll(Backoff(wait_exponential(max=30))),
+        transport=AiohttpTransport(session=session),
+        observers=[listen],
+    ) as ciba:
+        await ciba.resume("a token")
+        await ciba.start(FrejaID(email="someone@example.com"), even_if_pending=True)
+        await ciba.start(Nordic("1"))
+        assert strategies
