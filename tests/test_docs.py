@@ -1,0 +1,119 @@
+"""What the documentation shows is run, and its pictures are what the code says."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from joserfc.jwk import RSAKey
+
+from idura_ciba import CibaClient, State
+from idura_ciba.protocol.machine import TRANSITIONS, Event
+from idura_ciba.simulator import Script, SimulatedIdura
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SWEDE, NORWEGIAN = "209801011231", "01023990128"
+
+
+def example(name: str) -> dict[str, Any]:
+    """Run one of the README's examples and return what it defines."""
+    found = re.search(rf"<!-- example: {name} -->\n```python\n(.*?)```", README, re.DOTALL)
+    assert found, f"README.md has no example {name}"
+    names: dict[str, Any] = {}
+    exec(compile(found[1], f"README.md, {name}", "exec"), names)  # noqa: S102 - our own README
+    return names
+
+
+def test_every_python_block_of_the_readme_is_tested() -> None:
+    """A block without a name would be run by nobody."""
+    blocks = re.findall(r"^```python$", README, re.MULTILINE)
+    named = re.findall(r"^<!-- example: (\w+) -->\n```python$", README, re.MULTILINE)
+    assert len(blocks) == len(named)
+    source = Path(__file__).read_text(encoding="utf-8")
+    assert all(f'example("{name}")' in source for name in named)
+
+
+@pytest.mark.parametrize(
+    ("script", "name"), [(Script.approve(after=8), True), (Script.deny(after=8), False), (Script.never(), False)]
+)
+async def test_the_service_example(
+    simulated_idura: SimulatedIdura, make_ciba_client: Callable[..., CibaClient], script: Script, *, name: bool
+) -> None:
+    """It returns a name for an approval and None for everything that people do."""
+    simulated_idura.script(SWEDE, script)
+    async with make_ciba_client() as ciba:
+        assert bool(await example("service")["name_of_caller"](ciba, SWEDE)) is name
+
+
+def test_the_service_example_connects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a key in the file that it names."""
+    monkeypatch.chdir(tmp_path)
+    Path("key.pem").write_bytes(RSAKey.generate_key(2048).as_pem(private=True))
+    assert "urn:my:application" in repr(example("service")["connect"]())
+
+
+async def test_the_desk_example(simulated_idura: SimulatedIdura, make_ciba_client: Callable[..., CibaClient]) -> None:
+    """The words come first, then progress, then the end; an approval without a number says so."""
+    simulated_idura.script(NORWEGIAN, Script.approve(after=8, shares_number=False))
+    shown: list[str] = []
+    async with make_ciba_client() as ciba:
+        outcome = await example("desk")["verify_caller"](ciba, NORWEGIAN, shown.append)
+    assert outcome.state is State.APPROVED
+    assert shown[0].startswith("Please choose the words: ")
+    assert shown[1] == "pending: asking"
+    assert shown[-2].startswith("approved")
+    assert shown[-1] == "approved, but the eID did not say by whom"
+
+
+async def test_the_resume_example(simulated_idura: SimulatedIdura, make_ciba_client: Callable[..., CibaClient]) -> None:
+    """What was pending in one client is logged in by the next; what is no token is passed over."""
+    from idura_ciba import SwedishBankID  # noqa: PLC0415 - as a user of the example would
+
+    simulated_idura.script(SWEDE, Script.approve(after=8))
+    names = example("resume")
+    first = make_ciba_client()
+    await first.start(SwedishBankID(SWEDE, call_initiator="RP", message="Hello"))
+    tokens = await names["shut_down"](first)
+    async with make_ciba_client() as second:
+        (login,) = await names["go_on"](second, [*tokens, "no token"])
+    assert login.claims["ssn"] == SWEDE
+
+
+def test_the_tests_example(simulated_idura: SimulatedIdura, make_ciba_client: Callable[..., CibaClient]) -> None:
+    """It passes, and on no other clock than the virtual one."""
+    example("tests")["test_a_login"](simulated_idura, make_ciba_client)
+
+
+def test_the_raw_example() -> None:
+    """It sends what it says."""
+    assert example("raw")["request"].parameters()["login_hint"] == "cpr:0000000000"
+
+
+def drawing() -> ModuleType:
+    """The script that draws."""
+    spec = importlib.util.spec_from_file_location("draw_states", ROOT / "docs" / "draw_states.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_picture_of_the_states_is_what_the_table_gives() -> None:
+    """Draw it again with `python docs/draw_states.py` when this fails."""
+    assert (ROOT / "docs" / "states.svg").read_text(encoding="utf-8") == drawing().picture()
+
+
+def test_the_picture_shows_every_state_and_every_event() -> None:
+    """A state without a place would be missing without a word."""
+    script = drawing()
+    assert set(script.PLACES) == set(State)
+    drawn = {(source, event) for (source, _), events in script.arrows().items() for event in events}
+    assert drawn == {(source, event) for source, row in TRANSITIONS.items() for event in row}
+    assert {event for _, event in drawn} == set(Event)
