@@ -22,7 +22,7 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from idura_ciba.clock import Clock
 from idura_ciba.errors import RemoteProtocolError, TransportError
-from idura_ciba.protocol.messages import parse_jwks
+from idura_ciba.protocol.documents import parse_jwks
 from idura_ciba.provider import DOCUMENT_HEADERS, MAX_DOCUMENT, Provider
 from idura_ciba.single_flight import SingleFlight
 from idura_ciba.transport import fetch

@@ -18,7 +18,7 @@ from urllib.parse import SplitResult, urlsplit
 from attrs import frozen
 
 from idura_ciba.errors import RemoteProtocolError, UsageError
-from idura_ciba.protocol.messages import ProviderMetadata, build_discovery_url, parse_discovery
+from idura_ciba.protocol.documents import ProviderMetadata, build_discovery_url, parse_discovery
 from idura_ciba.single_flight import SingleFlight
 from idura_ciba.transport import fetch
 from idura_ciba.wire import HttpRequest, Transport

@@ -7,7 +7,7 @@ Rules:
 3. Unknown members are kept and ignored; a member of the wrong type is an error only where it is needed.
 4. What cannot be read is a value too, `UnusableAnswer`, never an exception: the machine decides what it means.
 
-Spec: CIBA Core 1.0 sections 7, 10 and 11; RFC 6749 section 5; Discovery 1.0 section 4; RFC 7517 section 5.
+Spec: CIBA Core 1.0 sections 7, 10 and 11; RFC 6749 section 5.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import email.utils
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC
 from enum import Enum
 from types import MappingProxyType
@@ -24,7 +25,7 @@ from urllib.parse import urlencode
 
 from attrs import field, frozen
 
-from idura_ciba.errors import RemoteProtocolError, UsageError
+from idura_ciba.errors import UsageError
 from idura_ciba.protocol.strict_json import load_object
 from idura_ciba.redaction import Redacted
 from idura_ciba.wire import HttpResponse
@@ -35,7 +36,6 @@ __all__ = [
     "Acknowledgement",
     "AuthenticationAnswer",
     "ErrorAnswer",
-    "ProviderMetadata",
     "SlowedDown",
     "StillPending",
     "TokenAnswer",
@@ -43,12 +43,9 @@ __all__ = [
     "Unusable",
     "UnusableAnswer",
     "build_authentication_request",
-    "build_discovery_url",
     "build_token_request",
     "encode_form",
     "parse_authentication_response",
-    "parse_discovery",
-    "parse_jwks",
     "parse_retry_after",
     "parse_token_response",
 ]
@@ -61,9 +58,6 @@ DEFAULT_INTERVAL = 5.0
 MAX_EXPIRES_IN = 86_400.0
 #: As long as any issuer's; the specification sets no bound, memory does.
 MAX_AUTH_REQ_ID_LENGTH = 2048
-#: A set larger than this is no key set of one issuer.
-MAX_KEYS = 100
-
 _NO_MEMBERS: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -152,14 +146,9 @@ def _compact_json(details: Sequence[Mapping[str, object]]) -> str:
             advice='pass for example [{"type": "phoneAuth", "callInitiator": "RP"}]',
         )
     plain = [dict(item) for item in details]
-    problem = False
-    try:
-        text = json.dumps(plain, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    except (TypeError, ValueError, RecursionError):
-        problem = True
-    if problem:
-        raise UsageError("authorization_details holds something that JSON cannot say", code="authorization_details")
-    return text
+    with suppress(TypeError, ValueError, RecursionError):
+        return json.dumps(plain, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    raise UsageError("authorization_details holds something that JSON cannot say", code="authorization_details")
 
 
 def build_token_request(auth_req_id: str) -> dict[str, str]:
@@ -170,28 +159,16 @@ def build_token_request(auth_req_id: str) -> dict[str, str]:
     return {"auth_req_id": auth_req_id, "grant_type": GRANT_TYPE}
 
 
-def build_discovery_url(issuer: str) -> str:
-    """Where the issuer's metadata stands.
-
-    Spec: OpenID Connect Discovery 1.0 section 4.
-    """
-    return issuer.removesuffix("/") + "/.well-known/openid-configuration"
-
-
 def encode_form(parameters: Mapping[str, str]) -> bytes:
     """The parameters as an `application/x-www-form-urlencoded` body in UTF-8.
 
     Raises:
         UsageError: A value that UTF-8 cannot hold, such as a lone surrogate.
     """
-    try:
-        body = urlencode(parameters).encode("ascii")
-    except UnicodeEncodeError:
-        body = None
-    if body is None:
-        # Outside the handler: UnicodeEncodeError quotes the value, and the value may be a person's.
-        raise UsageError("a parameter holds text that is not valid Unicode", code="parameter_encoding")
-    return body
+    with suppress(UnicodeEncodeError):
+        return urlencode(parameters).encode("ascii")
+    # Not from a handler: UnicodeEncodeError quotes the value, and the value may be a person's.
+    raise UsageError("a parameter holds text that is not valid Unicode", code="parameter_encoding")
 
 
 # --- answers ----------------------------------------------------------------------------------------------------------
@@ -295,17 +272,6 @@ AuthenticationAnswer = Acknowledgement | ErrorAnswer | UnusableAnswer
 TokenAnswer = Tokens | StillPending | SlowedDown | ErrorAnswer | UnusableAnswer
 
 
-@frozen
-class ProviderMetadata:
-    """The part of a discovery document that this package uses; `members` has all of it."""
-
-    issuer: str
-    jwks_uri: str | None
-    token_endpoint: str | None
-    backchannel_authentication_endpoint: str | None
-    members: Mapping[str, Any] = field(repr=False)
-
-
 def parse_authentication_response(response: HttpResponse, *, wall: float) -> AuthenticationAnswer:
     """Read the answer to a backchannel authentication request.
 
@@ -373,62 +339,6 @@ def parse_token_response(response: HttpResponse, *, wall: float) -> TokenAnswer:
         expires_in=_positive_seconds(answer.get("expires_in")),
         members=answer,
     )
-
-
-def parse_discovery(response: HttpResponse, *, issuer: str) -> ProviderMetadata:
-    """Read the issuer's metadata.
-
-    Raises:
-        RemoteProtocolError: Not a JSON object with 200, or it names another issuer: code point by code point, no
-            normalisation, because ID tokens are compared with the same text.
-
-    Spec: OpenID Connect Discovery 1.0 sections 3 and 4.3.
-    """
-    members = _document(response, "discovery document")
-    if members.get("issuer") != issuer:
-        raise RemoteProtocolError(
-            f"the discovery document of {issuer} names another issuer",
-            code="issuer_mismatch",
-            advice="pass the issuer exactly as the provider spells it, trailing slash included or not",
-        )
-
-    def endpoint(name: str) -> str | None:
-        value = members.get(name)
-        return value if isinstance(value, str) and value else None
-
-    return ProviderMetadata(
-        issuer=issuer,
-        jwks_uri=endpoint("jwks_uri"),
-        token_endpoint=endpoint("token_endpoint"),
-        backchannel_authentication_endpoint=endpoint("backchannel_authentication_endpoint"),
-        members=members,
-    )
-
-
-def parse_jwks(response: HttpResponse) -> Sequence[Mapping[str, Any]]:
-    """Read a key set; the keys themselves are judged one by one by whoever uses them.
-
-    Raises:
-        RemoteProtocolError: Not a JSON object with 200 and a list in `keys`, or too many of them. What is no object is
-            left out.
-
-    Spec: RFC 7517 section 5.
-    """
-    keys = _document(response, "key set").get("keys")
-    if not isinstance(keys, list) or len(keys) > MAX_KEYS:
-        raise RemoteProtocolError(f"the key set holds no list of at most {MAX_KEYS} keys", code="bad_jwks")
-    return [key for key in keys if isinstance(key, dict)]
-
-
-def _document(response: HttpResponse, name: str) -> dict[str, Any]:
-    if response.status != 200:  # noqa: PLR2004 - Discovery 4.2: a successful answer is exactly 200
-        raise RemoteProtocolError(f"the {name} was answered with HTTP {response.status}", code="bad_document")
-    problem = ""
-    try:
-        return load_object(response.body)
-    except ValueError as error:
-        problem = str(error)
-    raise RemoteProtocolError(f"the {name} cannot be read: {problem}", code="bad_document")
 
 
 def _members_or_error(response: HttpResponse, wall: float) -> dict[str, Any] | ErrorAnswer | UnusableAnswer:

@@ -1,0 +1,95 @@
+"""What a provider publishes about itself: its metadata and its keys.
+
+Spec: OpenID Connect Discovery 1.0 sections 3 and 4; RFC 7517 section 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from attrs import field, frozen
+
+from idura_ciba.errors import RemoteProtocolError
+from idura_ciba.protocol.strict_json import load_object
+from idura_ciba.wire import HttpResponse
+
+__all__ = ["ProviderMetadata", "build_discovery_url", "parse_discovery", "parse_jwks"]
+
+#: A set larger than this is no key set of one issuer.
+MAX_KEYS = 100
+
+
+@frozen
+class ProviderMetadata:
+    """The part of a discovery document that this package uses; `members` has all of it."""
+
+    issuer: str
+    jwks_uri: str | None
+    token_endpoint: str | None
+    backchannel_authentication_endpoint: str | None
+    members: Mapping[str, Any] = field(repr=False)
+
+
+def build_discovery_url(issuer: str) -> str:
+    """Where the issuer's metadata stands.
+
+    Spec: OpenID Connect Discovery 1.0 section 4.
+    """
+    return issuer.removesuffix("/") + "/.well-known/openid-configuration"
+
+
+def parse_discovery(response: HttpResponse, *, issuer: str) -> ProviderMetadata:
+    """Read the issuer's metadata.
+
+    Raises:
+        RemoteProtocolError: Not a JSON object with 200, or it names another issuer: code point by code point, no
+            normalisation, because ID tokens are compared with the same text.
+
+    Spec: OpenID Connect Discovery 1.0 sections 3 and 4.3.
+    """
+    members = _document(response, "discovery document")
+    if members.get("issuer") != issuer:
+        raise RemoteProtocolError(
+            f"the discovery document of {issuer} names another issuer",
+            code="issuer_mismatch",
+            advice="pass the issuer exactly as the provider spells it, trailing slash included or not",
+        )
+
+    def endpoint(name: str) -> str | None:
+        value = members.get(name)
+        return value if isinstance(value, str) and value else None
+
+    return ProviderMetadata(
+        issuer=issuer,
+        jwks_uri=endpoint("jwks_uri"),
+        token_endpoint=endpoint("token_endpoint"),
+        backchannel_authentication_endpoint=endpoint("backchannel_authentication_endpoint"),
+        members=members,
+    )
+
+
+def parse_jwks(response: HttpResponse) -> Sequence[Mapping[str, Any]]:
+    """Read a key set; the keys themselves are judged one by one by whoever uses them.
+
+    Raises:
+        RemoteProtocolError: Not a JSON object with 200 and a list in `keys`, or too many of them. What is no object is
+            left out.
+
+    Spec: RFC 7517 section 5.
+    """
+    keys = _document(response, "key set").get("keys")
+    if not isinstance(keys, list) or len(keys) > MAX_KEYS:
+        raise RemoteProtocolError(f"the key set holds no list of at most {MAX_KEYS} keys", code="bad_jwks")
+    return [key for key in keys if isinstance(key, dict)]
+
+
+def _document(response: HttpResponse, name: str) -> dict[str, Any]:
+    if response.status != 200:  # noqa: PLR2004 - Discovery 4.2: a successful answer is exactly 200
+        raise RemoteProtocolError(f"the {name} was answered with HTTP {response.status}", code="bad_document")
+    problem = ""
+    try:
+        return load_object(response.body)
+    except ValueError as error:
+        problem = str(error)
+    raise RemoteProtocolError(f"the {name} cannot be read: {problem}", code="bad_document")

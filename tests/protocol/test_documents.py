@@ -1,0 +1,143 @@
+"""Tests of what a provider publishes about itself. Documented bodies are read in `test_messages.py`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from idura_ciba.errors import RemoteProtocolError
+from idura_ciba.protocol.documents import ProviderMetadata, build_discovery_url, parse_discovery, parse_jwks
+from idura_ciba.wire import HttpResponse
+
+ISSUER = "https://simulator.idura.broker"
+
+
+def answer(body: object = None, *, status: int = 200, text: str | bytes | None = None) -> HttpResponse:
+    """An answer whose body is a JSON value, or a text as it stands."""
+    raw = json.dumps(body) if text is None else text
+    return HttpResponse(status, {}, raw if isinstance(raw, bytes) else raw.encode(), 1.0, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("issuer", "url"),
+    [
+        (ISSUER, f"{ISSUER}/.well-known/openid-configuration"),
+        (f"{ISSUER}/", f"{ISSUER}/.well-known/openid-configuration"),
+        (f"{ISSUER}/tenant", f"{ISSUER}/tenant/.well-known/openid-configuration"),
+    ],
+)
+def test_metadata_stands_below_the_issuer(issuer: str, url: str) -> None:
+    """One slash at the end is taken off before the well-known path is put there."""
+    assert build_discovery_url(issuer) == url
+
+
+def document(**members: Any) -> HttpResponse:
+    """Metadata of the simulator's issuer with these members."""
+    return answer({"issuer": ISSUER, **members})
+
+
+def test_endpoints_are_read_where_they_are_named() -> None:
+    """Idura's metadata may lack some of them; the provider knows what to do then."""
+    endpoints = ("jwks_uri", "token_endpoint", "backchannel_authentication_endpoint")
+    read = parse_discovery(document(**{name: f"{ISSUER}/{name}" for name in endpoints}), issuer=ISSUER)
+    assert [getattr(read, name) for name in endpoints] == [f"{ISSUER}/{name}" for name in endpoints]
+    for useless in (None, "", 1, ["x"]):
+        read = parse_discovery(document(**dict.fromkeys(endpoints, useless)), issuer=ISSUER)
+        assert [getattr(read, name) for name in endpoints] == [None, None, None]
+
+
+@pytest.mark.parametrize(
+    "issuer",
+    [
+        f"{ISSUER}/",
+        ISSUER.upper(),
+        f"{ISSUER}:443",
+        f" {ISSUER}",
+        "https://simulator.idura.broker.evil.test",
+        "",
+        None,
+        [ISSUER],
+        ...,
+    ],
+    ids=repr,
+)
+def test_metadata_of_another_issuer_is_refused(issuer: object) -> None:
+    """The name is compared code point by code point, as it is in ID tokens."""
+    members = {} if issuer is ... else {"issuer": issuer}
+    with pytest.raises(RemoteProtocolError) as caught:
+        parse_discovery(answer(members), issuer=ISSUER)
+    assert caught.value.code == "issuer_mismatch"
+
+
+@pytest.mark.parametrize(
+    ("response", "message"),
+    [
+        (answer({}, status=404), "HTTP 404"),
+        (answer({"issuer": ISSUER, "keys": []}, status=201), "HTTP 201"),
+        (answer({"issuer": ISSUER, "keys": []}, status=302), "HTTP 302"),
+        (answer(text="<html>secret</html>"), "not JSON"),
+        (answer([{"keys": "secret"}]), "not a JSON object"),
+        (answer(text='{"keys": [], "keys": ["secret"]}'), "twice"),
+        (answer(text=b'{"keys": "\xff secret"}'), "not UTF-8"),
+    ],
+    ids=["404", "201", "302", "HTML", "array", "twice", "bad byte"],
+)
+def test_documents_that_cannot_be_read_are_refused(response: HttpResponse, message: str) -> None:
+    """Only a 200 with strict JSON is a document, and the error quotes nothing of what it is instead."""
+    readers: tuple[Callable[[HttpResponse], object], ...] = (
+        lambda it: parse_discovery(it, issuer=ISSUER),
+        parse_jwks,
+    )
+    for read in readers:
+        with pytest.raises(RemoteProtocolError, match=message) as caught:
+            read(response)
+        assert caught.value.code == "bad_document"
+        assert "secret" not in str(caught.value)
+        assert caught.value.__context__ is None
+
+
+def test_keys_are_handed_on_unjudged() -> None:
+    """A set may be empty, large or hold keys of unknown kinds; what is no object is left out."""
+    assert parse_jwks(answer({"keys": []})) == []
+    assert parse_jwks(answer({"keys": [{"kty": "odd"}, "x", None, ["y"], {}]})) == [{"kty": "odd"}, {}]
+    assert len(parse_jwks(answer({"keys": [{"kid": str(number)} for number in range(100)]}))) == 100
+
+
+@pytest.mark.parametrize("keys", [..., None, {}, "keys", 1, [{}] * 101], ids=lambda keys: repr(keys)[:20])
+def test_a_set_without_a_list_of_keys_is_refused(keys: object) -> None:
+    """So is one that no issuer needs."""
+    with pytest.raises(RemoteProtocolError) as caught:
+        parse_jwks(answer({} if keys is ... else {"keys": keys}))
+    assert caught.value.code == "bad_jwks"
+
+
+_names = st.sampled_from(["issuer", "jwks_uri", "token_endpoint", "keys", "kty", "other"])
+_values = st.recursive(
+    st.sampled_from([None, True, 0, 10**30, "", ISSUER]) | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_names, inner, max_size=3),
+    max_leaves=5,
+)
+_responses = st.builds(
+    HttpResponse,
+    st.sampled_from([200, 200, 200, 201, 302, 404, 500]),
+    st.just({}),
+    st.dictionaries(_names, _values, max_size=4).map(lambda members: json.dumps(members).encode()) | st.binary(),
+    st.just(1.0),
+    st.just(2.0),
+)
+
+
+@given(_responses)
+def test_no_document_raises_anything_but_a_protocol_error(response: HttpResponse) -> None:
+    """Metadata and keys are read or refused."""
+    for read in (lambda: parse_discovery(response, issuer=ISSUER), lambda: parse_jwks(response)):
+        try:
+            result: object = read()
+        except RemoteProtocolError as error:
+            result = error.code
+        assert isinstance(result, ProviderMetadata | list) or result in {"bad_document", "bad_jwks", "issuer_mismatch"}
