@@ -65,9 +65,9 @@ class Transaction:
     """
 
     __slots__ = (
-        "__weakref__", "_auth_req_id", "_changed", "_closing", "_context", "_done", "_expected", "_hint", "_hint_since",
-        "_in_doubt", "_last", "_next_at", "_person", "_polling", "_polls", "_spoken_words", "_state", "_strikes",
-        "_timing", "_trace_id", "_wall_offset", "id",
+        "__weakref__", "_answer_out", "_auth_req_id", "_changed", "_closing", "_context", "_done", "_expected",
+        "_hint", "_hint_since", "_in_doubt", "_last", "_next_at", "_person", "_polls", "_spoken_words", "_state",
+        "_strikes", "_timing", "_trace_id", "_wall_offset", "id",
     )  # fmt: skip
 
     def __init__(
@@ -102,8 +102,9 @@ class Transaction:
         self._hint_since: float | None = None
         self._next_at: float | None = None
         self._closing = False
-        self._polling = False
         self._in_doubt = state is State.IN_DOUBT
+        # From when a poll leaves until its answer is known not to be the last: whoever resumes meanwhile must doubt.
+        self._answer_out = False
         self._done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         # Exists only while somebody watches; most transactions are awaited and never watched.
         self._changed: asyncio.Future[None] | None = None
@@ -217,11 +218,10 @@ class Transaction:
     async def _poll(self) -> None:
         """One poll and all that follows from it. Never raises but when cancelled."""
         self._next_at = None
-        self._polling = True
+        self._answer_out = True
         self._notify()
         try:
             answered = await self._context.backchannel.poll(self._auth_req_id)
-            self._polling = False
             if self._state.is_final:
                 return  # abandoned meanwhile; nobody wants the answer
             await self._take(answered)
@@ -249,6 +249,7 @@ class Transaction:
         elif advance(self._state, event).is_final:
             self._settle(event, self._explain(event, answer, answered.server_date))
         else:
+            self._answer_out = False
             self._note(event, answer, answered.sent_at, answered.received_at)
             self._advance(event)
             if self._closing:
@@ -422,7 +423,7 @@ class Transaction:
             expires_in=timing.expires_in,
             interval=timing.interval,
             not_before=timing.not_before + offset,
-            in_doubt=self._in_doubt or self._polling,
+            in_doubt=self._in_doubt or self._answer_out,
             polls=self._polls,
             spoken_words=self._spoken_words,
         )

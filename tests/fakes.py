@@ -31,7 +31,7 @@ Answer = Any
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
 
 
-@define
+@define(repr=False)
 class FakeTransport:
     """Answers by URL, in order; the last answer of a URL stays. A URL without answers is a bug of the test.
 

@@ -20,6 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from idura_ciba.clock import Clock
+from idura_ciba.eid import EidRequest, FrejaID, NorwegianBankID, SwedishBankID
 from idura_ciba.errors import CibaError, IdTokenRejected, RemoteProtocolError, TransportError, UsageError
 from idura_ciba.id_token import (
     AUTH_REQ_ID_CLAIM,
@@ -1036,6 +1037,27 @@ def test_no_leeway_turns_the_times_off(leeway: float) -> None:
 def test_the_sample_algorithm_is_the_default() -> None:
     """Who says nothing gets RS256 alone."""
     assert make_verifier(FakeTransport()).algorithms == {"RS256"}
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        SwedishBankID(SSN, call_initiator="RP", message="Hello", pin_acr=f"{SWEDISH}:x", require_acr=False),
+        NorwegianBankID("01023990128", require_person=True),
+        FrejaID(SSN, acr_values="urn:a urn:b"),
+        FrejaID(email="someone@example.com", acr_values=None),
+    ],
+)
+def test_a_request_says_what_its_answer_must_say(request_: EidRequest) -> None:
+    """Each demand is taken over, and of the person only tags are kept."""
+    expected = Expectation.of(request_, tags=TAGS, issued_from=5.0)
+    assert expected.acr_values == tuple((request_.acr_values or "").split())
+    assert expected.identity.keys() == request_.identity.keys()
+    assert all(TAGS.matches(path, value, expected.identity[path]) for path, value in request_.identity.items())
+    assert expected.issued_from == 5.0
+    for name in ("pin_acr", "require_acr", "identity_guaranteed", "require_person"):
+        assert getattr(expected, name) == getattr(request_, name)
+    assert not [number for number in request_.identity.values() if len(number) > 2 and number in repr(expected)]
 
 
 # --- the login --------------------------------------------------------------------------------------------------------

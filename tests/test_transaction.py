@@ -281,6 +281,9 @@ async def test_abandoned_in_the_middle_of_a_poll_the_answer_is_dropped(
         transaction.abandon()
         await asyncio.sleep(10)
         assert transaction.state is State.ABANDONED
+        # The approval was used up and thrown away, and whoever resumes must not hear anything else of it.
+        resumed = await ciba.resume(str(transaction.resume_token))
+        assert (await resumed.outcome()).state is State.INDETERMINATE
 
 
 async def test_abandoned_while_keys_are_fetched_it_stays_abandoned(
