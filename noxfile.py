@@ -26,7 +26,7 @@ NODE_MODULES = "IDURA_CIBA_INTEROP_NODE_MODULES"
 
 
 def present_pythons() -> list[str]:
-    """Return the supported versions whose interpreter answers, the oldest first.
+    """Return the supported versions whose interpreter answers, that of nox itself first.
 
     A name on PATH proves nothing: pyenv puts a shim there for each version that it has ever installed, and those that
     are not selected only fail. So the interpreters that pyenv has are put on PATH, at its end, and each one is asked.
@@ -34,8 +34,8 @@ def present_pythons() -> list[str]:
     pyenv = os.environ.get("PYENV_ROOT")
     installed = sorted(Path(pyenv).glob("versions/*/bin")) if pyenv else []
     os.environ["PATH"] = os.pathsep.join([os.environ["PATH"], *map(str, installed)])
-    present = [version for version in ("3.11", "3.12", "3.13") if answers(f"python{version}")]
-    return present or [f"{sys.version_info.major}.{sys.version_info.minor}"]
+    own = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return [own, *(other for other in ("3.11", "3.12", "3.13") if other != own and answers(f"python{other}"))]
 
 
 def answers(name: str) -> bool:
@@ -46,6 +46,8 @@ def answers(name: str) -> bool:
 
 
 PYTHONS = present_pythons()
+# One Python unless more are asked for, as in `nox -s tests -p 3.11 3.12 3.13`.
+nox.options.pythons = PYTHONS[:1]
 
 
 def install(session: nox.Session, *requirements: str, groups: tuple[str, ...]) -> None:
@@ -56,7 +58,7 @@ def install(session: nox.Session, *requirements: str, groups: tuple[str, ...]) -
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """Run the tests on each Python; on the first one all of them together must reach the required coverage."""
+    """Run the tests; on the Python that runs nox they must also reach the required coverage."""
     install(session, "-e", ".[cli]", groups=("test",))
     if session.posargs or session.python != PYTHONS[0]:
         session.run("pytest", *session.posargs)
@@ -79,7 +81,7 @@ def lowest(session: nox.Session) -> None:
     session.run("pytest", *session.posargs)
 
 
-@nox.session
+@nox.session(python=PYTHONS[:1])
 def lint(session: nox.Session) -> None:
     """Look for faults and for unformatted code."""
     install(session, groups=("lint",))

@@ -98,6 +98,7 @@ WITHOUT_MODULE: Mapping[str, str] = {
     "test_architecture.py": "reads every module",
     "test_conftest.py": "tests the guards of all other tests",
     "test_docs.py": "runs what the documentation shows",
+    "test_import.py": "looks at what importing the package loads",
     "test_privacy.py": "hunts for secrets through everything",
     "test_scale.py": "runs the whole with thousands of logins",
     "typing/": "is type-checked and never run",

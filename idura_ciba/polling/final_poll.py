@@ -8,7 +8,7 @@ from idura_ciba.polling.strategy import PollView, Strategy, StrategyLike, as_str
 
 __all__ = ["FinalPoll"]
 
-#: Room for the round trip, so that the poll before the last one does not push the last one over the edge.
+#: Room for a round trip at least, so that the poll before the last one does not push the last one over the edge.
 ROUND_TRIP = 0.25
 #: A poll that can leave only this close to the end would arrive after it.
 TOO_LATE = 0.05
@@ -39,7 +39,7 @@ class FinalPoll:
     def next_poll(self, view: PollView) -> float | None:
         """The inner answer, moved where the last poll asks for it."""
         last_call = view.earliest_end - self.guard
-        spacing = view.interval + ROUND_TRIP
+        spacing = view.interval + max(ROUND_TRIP, _round_trip(view))
         wanted = next_poll(self.inner, view)
         if wanted is None or wanted >= last_call:
             if view.not_before <= last_call:
@@ -55,3 +55,11 @@ class FinalPoll:
             middle = min((view.heard_at + last_call) / 2, last_call - spacing)
             return max(view.not_before, middle)
         return wanted
+
+
+def _round_trip(view: PollView) -> float:
+    """Seconds from request to answer, as seen last; a poll that the provider held says nothing about the way."""
+    if view.last is None:
+        return min(view.acknowledged_at - view.requested_at, view.interval)
+    taken = view.last.received_at - view.last.sent_at
+    return taken if taken < view.interval else 0.0

@@ -1,7 +1,9 @@
 """What goes over the wire: `build_*` writes requests, `parse_*` reads answers.
 
 Rules:
-1. A JSON object with a string `error` is an OAuth error whatever the status says; anything else is judged by status.
+1. A JSON object with a string `error` is an OAuth error. A code that the specifications know decides whatever the
+   status says; any other yields to a status of overload, redirection or breakdown, because a gateway's
+   `{"error": "too_many_requests"}` is no verdict on a login. Everything else is judged by its status.
 2. Numbers are read tolerantly (`120`, `120.0`, `"120"`) and refused where they cannot mean what they say
    (booleans, fractions, zero, negatives).
 3. Unknown members are kept and ignored; a member of the wrong type is an error only where it is needed.
@@ -58,6 +60,9 @@ DEFAULT_INTERVAL = 5.0
 MAX_EXPIRES_IN = 86_400.0
 #: As long as any issuer's; the specification sets no bound, memory does.
 MAX_AUTH_REQ_ID_LENGTH = 2048
+#: Seconds, thirty years: beyond it the exact number means nothing.
+MAX_NUMBER = 10**9
+
 _NO_MEMBERS: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -353,17 +358,34 @@ def _members_or_error(response: HttpResponse, wall: float) -> dict[str, Any] | E
         reason = str(error)
     if members is not None:
         code, description = members.get("error"), members.get("error_description")
-        if isinstance(code, str) and code:
+        if isinstance(code, str) and code and (code in _KNOWN_CODES or _speaks_for_itself(status)):
             words = description if isinstance(description, str) else None
             return ErrorAnswer(code, words, status, retry_after, members)
         if 200 <= status < 300:  # noqa: PLR2004 - the class of status codes
             return members
-        reason = "no error code in the answer"
+        reason = "no error code that would say more"
     return UnusableAnswer(_kind(status), status, f"HTTP {status}, {reason}", retry_after)
 
 
+#: CIBA Core sections 11 and 13, RFC 6749 section 5.2, RFC 8628 section 3.5, RFC 9396 section 5.
+_KNOWN_CODES = frozenset({
+    "authorization_pending", "slow_down", "access_denied", "expired_token", "invalid_grant", "invalid_request",
+    "invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope", "transaction_failed",
+    "expired_login_hint_token", "unknown_user_id", "missing_user_code", "invalid_user_code", "invalid_binding_message",
+    "invalid_authorization_details",
+})  # fmt: skip
+
+#: RFC 9110 sections 15.5.9 and 15.6.4, RFC 8470 section 5.2, RFC 6585 section 4: come back later.
+_COME_BACK = frozenset({408, 425, 429, 503})
+
+
+def _speaks_for_itself(status: int) -> bool:
+    """Whether an unknown error code under this status is the provider's own word."""
+    return (200 <= status < 300 or 400 <= status < 500) and status not in _COME_BACK  # noqa: PLR2004 - classes of status codes
+
+
 def _kind(status: int) -> Unusable:
-    if status in {408, 425, 429, 503}:
+    if status in _COME_BACK:
         return Unusable.BUSY
     if 300 <= status < 400:  # noqa: PLR2004 - the class of status codes
         return Unusable.REDIRECT
@@ -377,13 +399,13 @@ def parse_retry_after(value: str | None, *, date: str | None, wall: float) -> fl
     """Seconds to wait by a `Retry-After` header; None when it is absent or garbage.
 
     A date is read against the answer's own `Date`, so that two clocks that disagree cancel out; without one, against
-    `wall`. A past date is 0.
+    `wall`. A past date and a negative number are 0.
 
     Spec: RFC 9110 section 10.2.3.
     """
     text = (value or "").strip()
-    if re.fullmatch(r"[0-9]{1,9}", text):
-        return float(text)
+    if re.fullmatch(r"-?[0-9]{1,64}", text):
+        return float(min(max(int(text), 0), MAX_NUMBER))
     at = _http_date(text)
     if at is None:
         return None
@@ -402,11 +424,11 @@ def _http_date(text: str) -> float | None:
 
 def _positive_seconds(value: object) -> float | None:
     """Rule 2; None for anything that is not a positive whole number."""
-    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,15}", value):
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,64}", value):
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     if value <= 0 or value != value // 1:
         return None
-    # An int of thousands of digits does not fit a float; beyond a day the exact number means nothing anyway.
-    return float(min(value, 10**9))
+    # An int of thousands of digits does not fit a float.
+    return float(min(value, MAX_NUMBER))

@@ -30,6 +30,8 @@ MAX_BACKOFF = 60.0
 LAST_CHANCE = 1.0
 #: Providers that count whole seconds expire up to one second late.
 FAREWELL_DELAY = 1.0
+#: Nobody waits longer than this for that last word; the usual intervals of 2 to 5 seconds fit in.
+FAREWELL_PATIENCE = 10.0
 
 
 @frozen
@@ -107,7 +109,7 @@ class Timing:
     @property
     def farewell_until(self) -> float:
         """After this the provider's word on the end is not worth having any more."""
-        return self.latest_end + self.interval + FAREWELL_DELAY
+        return self.latest_end + FAREWELL_PATIENCE
 
     def _within_limit(self, end: float) -> float:
         return end if self.limit is None else min(end, self.limit)

@@ -301,3 +301,23 @@ def test_the_wrapper_costs_at_most_one_poll_more() -> None:
         for inner in INNER.values():
             if not callable(inner) and "random" not in repr(inner):
                 assert len(login.run(FinalPoll(inner))) <= len(login.run(inner)) + 1
+
+
+@pytest.mark.parametrize(
+    ("sent_at", "at"),
+    [
+        (149.9, 214.05),  # the usual way: a quarter of a second is kept
+        (148.9, 213.2),  # a slow one: as much as it took last
+        (140.0, 214.05),  # a poll that was held tells nothing of the way
+    ],
+)
+def test_room_is_left_for_the_way_there_and_back(sent_at: float, at: float, view: Any) -> None:
+    """So that the last poll is allowed when its time has come."""
+    asked = FinalPoll(lambda _: 216.0).next_poll(view(last=Poll(sent_at, 150.0, "pending"), not_before=155.0))
+    assert asked == pytest.approx(at)
+
+
+def test_before_the_first_poll_the_acknowledgement_tells_how_long_the_way_is(view: Any) -> None:
+    """It took half a second here."""
+    asked = FinalPoll(lambda _: 216.0).next_poll(view(last=None, not_before=105.0))
+    assert asked == pytest.approx(219.3 - 5.0 - 0.5)
