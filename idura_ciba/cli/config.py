@@ -1,0 +1,143 @@
+"""Which tenant, and as which client: flags, and environment variables behind them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Final, Literal, NoReturn
+
+import typer
+from attrs import field, frozen
+
+from idura_ciba import (
+    CibaClient,
+    ClientAuth,
+    ClientSecretBasic,
+    ClientSecretJwt,
+    ClientSecretPost,
+    PrivateKeyJwt,
+    UsageError,
+)
+from idura_ciba.cli.files import read_secret
+from idura_ciba.redaction import Redacted
+
+__all__ = [
+    "AlgOption",
+    "ClientIdOption",
+    "IssuerOption",
+    "KeyFileOption",
+    "Method",
+    "MethodOption",
+    "SecretFileOption",
+    "Settings",
+]
+
+#: How the client proves itself, as `--client-auth` spells it.
+Method = Literal["private-key", "basic", "post", "secret-jwt"]
+
+#: The secret has no flag: arguments are seen by everybody on the machine and stay in the shell's history.
+SECRET_VARIABLE: Final = "IDURA_CIBA_CLIENT_SECRET"  # noqa: S105 - its name, not its value
+
+_PANEL = "Tenant and client"
+
+IssuerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--issuer", envvar="IDURA_CIBA_ISSUER", rich_help_panel=_PANEL, help="For Idura https://NAME.idura.broker"
+    ),
+]
+ClientIdOption = Annotated[
+    str | None,
+    typer.Option("--client-id", envvar="IDURA_CIBA_CLIENT_ID", rich_help_panel=_PANEL, help="As registered."),
+]
+KeyFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--key-file", envvar="IDURA_CIBA_KEY_FILE", rich_help_panel=_PANEL, help="The private key, as PEM or as a JWK."
+    ),
+]
+SecretFileOption = Annotated[
+    str | None,
+    typer.Option(
+        "--secret-file",
+        rich_help_panel=_PANEL,
+        help=f"The client secret, in a file; without it, the variable {SECRET_VARIABLE}.",
+    ),
+]
+MethodOption = Annotated[
+    Method | None,
+    typer.Option(
+        "--client-auth",
+        envvar="IDURA_CIBA_CLIENT_AUTH",
+        rich_help_panel=_PANEL,
+        help="How the client proves itself; by default private-key where there is a key, else basic.",
+    ),
+]
+AlgOption = Annotated[
+    str | None,
+    typer.Option(
+        "--alg",
+        envvar="IDURA_CIBA_ALG",
+        rich_help_panel=_PANEL,
+        help="What the key signs with; by default what a JWK names, or else the usual one for its kind.",
+    ),
+]
+
+
+@frozen(kw_only=True)
+class Settings:
+    """One client of one tenant, as configured."""
+
+    issuer: str | None = None
+    client_id: str | None = None
+    key_file: Path | None = None
+    secret_file: str | None = field(default=None, repr=False)
+    method: Method | None = None
+    alg: str | None = None
+
+    def require_issuer(self) -> str:
+        """Return the issuer.
+
+        Raises:
+            UsageError: There is none.
+        """
+        return self.issuer or _missing(
+            "issuer", "--issuer or IDURA_CIBA_ISSUER, or try without a tenant: verify --simulate"
+        )
+
+    def client(self) -> CibaClient:
+        """Make a client; nothing is sent yet.
+
+        Raises:
+            UsageError: Something is missing or unusable.
+        """
+        return CibaClient(self.require_issuer(), self.client_auth())
+
+    def client_auth(self) -> ClientAuth:
+        """Load the key or the secret.
+
+        Raises:
+            UsageError: It is missing or unusable, or several could be meant.
+        """
+        client_id = self.client_id or _missing("client id", "--client-id or IDURA_CIBA_CLIENT_ID")
+        method = self.method or ("private-key" if self.key_file else "basic")
+        if method == "private-key":
+            key_file = self.key_file or _missing("private key", "--key-file or IDURA_CIBA_KEY_FILE")
+            return PrivateKeyJwt.from_file(client_id, key_file, alg=self.alg)
+        if self.alg:
+            raise UsageError("--alg is for private keys", code="alg", advice="Leave it out")
+        secret = self._secret()
+        if method == "secret-jwt":
+            return ClientSecretJwt(client_id, secret)
+        return ClientSecretPost(client_id, secret) if method == "post" else ClientSecretBasic(client_id, secret)
+
+    def _secret(self) -> Redacted:
+        if self.secret_file:
+            return read_secret(self.secret_file, what="client secret")
+        return Redacted(os.environ.get(SECRET_VARIABLE, "")) or _missing(
+            "credential", f"--key-file, --secret-file, IDURA_CIBA_KEY_FILE or {SECRET_VARIABLE}"
+        )
+
+
+def _missing(what: str, where: str) -> NoReturn:
+    raise UsageError(f"There is no {what}", code="missing", advice=f"Pass {where}")

@@ -1,0 +1,140 @@
+"""`idura-ciba demo`: five people at once, over real HTTP, at a provider that is not one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import typer
+from attrs import frozen
+from rich.console import Console
+
+from idura_ciba import (
+    CibaClient,
+    CibaError,
+    EidRequest,
+    FrejaID,
+    NorwegianBankID,
+    Outcome,
+    State,
+    SwedishBankID,
+)
+from idura_ciba.cli.board import Row, Show, follow, showing
+from idura_ciba.cli.guard import ExitCode
+from idura_ciba.cli.report import failed_to_start
+from idura_ciba.cli.simulated import simulated_client
+from idura_ciba.cli.text import OUT, explained, say
+from idura_ciba.clock import Clock
+from idura_ciba.redaction import Redacted
+from idura_ciba.simulator import Script, SimulatedIdura
+
+__all__ = ["Scene", "demo", "perform", "play", "scenes", "simulated"]
+
+#: Seconds between polls; Idura says 3, and nobody likes to wait.
+INTERVAL: Final = 1
+#: Seconds for which the prompt of the one who never answers lives.
+PATIENCE: Final = 12
+#: What the five do, counted.
+EXPECTED: Final[Mapping[State, int]] = {State.APPROVED: 3, State.DENIED: 1, State.EXPIRED: 1}
+
+
+@frozen
+class Scene:
+    """One person of the demonstration: a label, a number that is nobody's, what is asked and what the person does."""
+
+    label: str
+    number: Redacted
+    request: EidRequest
+    script: Script
+
+
+def scenes() -> tuple[Scene, ...]:
+    """Return the five of the demonstration."""
+    ringing, called, freja, absent, wrong = map(
+        Redacted, ("209801011231", "01023990128", "209602294564", "209712310011", "31123990199")
+    )
+    hello = "Demonstration of idura_ciba"
+    return (
+        Scene(
+            "Swedish BankID 1",
+            ringing,
+            SwedishBankID(ringing, call_initiator="user", message=hello),
+            Script.approve(after=7),
+        ),
+        Scene("Norwegian BankID 1", called, NorwegianBankID(called), Script.approve(after=9)),
+        Scene("FrejaID 1", freja, FrejaID(freja), Script.approve(after=5)),
+        Scene("Norwegian BankID 2", wrong, NorwegianBankID(wrong), Script.wrong_words(after=6)),
+        Scene(
+            "Swedish BankID 2",
+            absent,
+            SwedishBankID(absent, call_initiator="RP", message=hello, requested_expiry=PATIENCE),
+            Script.never(),
+        ),
+    )
+
+
+def simulated(cast: Sequence[Scene]) -> SimulatedIdura:
+    """Return a provider whose people keep to the script."""
+    idura = SimulatedIdura(interval=INTERVAL)
+    for scene in cast:
+        idura.script(scene.number, scene.script)
+    return idura
+
+
+def demo() -> None:
+    """Watch the library work: three eIDs at once, at a simulated Idura on this machine.
+
+    Five people are asked. Three approve, one picks the wrong words, one never answers. Takes about 13 seconds and
+    needs neither credentials nor a network. Exits with 0 when all ended as it should.
+    """
+    raise typer.Exit(asyncio.run(play(scenes(), OUT)))
+
+
+async def play(cast: Sequence[Scene], console: Console) -> ExitCode:
+    """Run the demonstration from the server to the summary."""
+    idura, clock = simulated(cast), Clock()
+    async with simulated_client(idura) as client:
+        say(f"Asking {len(cast)} people at once, at a simulated Idura on this machine: {idura.issuer}", to=console)
+        began_at = clock.wall()
+        outcomes = await perform(client, cast, console, clock)
+        took = clock.wall() - began_at
+    counted = {state: [outcome.state for outcome in outcomes].count(state) for state in EXPECTED}
+    books = idura.ledger.summary()
+    counts = ", ".join(f"{count} {state.value}" for state, count in counted.items())
+    say(f"{counts} in {took:.1f} s", to=console, style="bold")
+    say(f"The provider counted {books['polls']} polls, {books['slow_downs']} of them too early.", to=console)
+    say("Nobody was really asked: the provider, the people and their names are made up.", to=console, style="dim")
+    return ExitCode.OK if counted == EXPECTED else ExitCode.FAILED
+
+
+async def perform(client: CibaClient, cast: Sequence[Scene], console: Console, clock: Clock) -> list[Outcome]:
+    """Ask everybody at once, show how it goes, and return what came of each."""
+    rows = [Row(scene.label) for scene in cast]
+    async with showing(rows, console, clock) as show, asyncio.TaskGroup() as group:
+        tasks = [
+            group.create_task(_ask(client, scene.request, row, show, clock))
+            for scene, row in zip(cast, rows, strict=True)
+        ]
+    return [task.result() for task in tasks]
+
+
+async def _ask(client: CibaClient, request: EidRequest, row: Row, show: Show, clock: Clock) -> Outcome:
+    row.began_at = clock.wall()
+    try:
+        transaction = await client.start(request)
+    except CibaError as error:
+        outcome = failed_to_start(error)
+        row.state, row.note = outcome.state, explained(error)
+        show(row)
+        return outcome
+    return await follow(transaction, row, show, clock=clock, verdict=_verdict)
+
+
+def _verdict(outcome: Outcome) -> str:
+    """What the last column says of how a login ended; only the names of made-up people are told like this."""
+    login, error = outcome.authentication, outcome.error
+    if login is not None:
+        return f"{login.claims.get('name')}, {'confirmed' if login.person_confirmed else 'number not shared'}"
+    said = {State.DENIED: "said no, or picked the wrong words", State.EXPIRED: "never answered"}
+    return said.get(outcome.state) or (error.what if error else "")

@@ -1,0 +1,60 @@
+"""The one place where an error becomes sentences and an exit code."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any
+
+import typer
+from typer.core import TyperCommand
+
+from idura_ciba import State, UsageError, explain
+from idura_ciba.cli.text import explained, say
+from idura_ciba.errors import CibaError
+
+__all__ = ["ExitCode", "Guarded"]
+
+
+class ExitCode(IntEnum):
+    """What the shell is told. `verify` uses all of them."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    DENIED = 3
+    EXPIRED = 4
+    INDETERMINATE = 5
+    GAVE_UP = 6
+    #: 128 and the number of SIGINT, as shells have it.
+    INTERRUPTED = 130
+
+    @classmethod
+    def of(cls, state: State) -> ExitCode:
+        """Return the code for how a login ended."""
+        return {
+            State.APPROVED: cls.OK,
+            State.DENIED: cls.DENIED,
+            State.EXPIRED: cls.EXPIRED,
+            State.INDETERMINATE: cls.INDETERMINATE,
+            State.ABANDONED: cls.GAVE_UP,
+        }.get(state, cls.FAILED)
+
+
+class Guarded(TyperCommand):
+    """A command whose errors are sentences, and that ends on Ctrl-C without a word."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except (KeyboardInterrupt, typer.Abort):
+            code, error = ExitCode.INTERRUPTED, None
+        except typer.Exit:
+            raise
+        except CibaError as refusal:
+            code, error = ExitCode.USAGE if isinstance(refusal, UsageError) else ExitCode.FAILED, refusal
+        except Exception as bug:  # noqa: BLE001 - its own words may hold anything, a person's number included
+            code, error = ExitCode.FAILED, explain.internal(bug)
+        if error is not None:
+            say(explained(error), style="red", prose=True)
+        raise typer.Exit(code)

@@ -1,0 +1,90 @@
+"""Who is to be asked, and through which eID."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import Final, Literal
+
+import typer
+
+from idura_ciba import EidRequest, FrejaID, NorwegianBankID, SwedishBankID, UsageError
+from idura_ciba.cli.files import read_secret
+from idura_ciba.eid import EidOptions
+from idura_ciba.redaction import Redacted
+
+__all__ = ["LABELS", "CallInitiator", "Country", "EidName", "build_request", "read_person"]
+
+EidName = Literal["se", "no", "freja"]
+CallInitiator = Literal["RP", "user"]
+Country = Literal["SE", "NO", "DK", "FI"]
+
+LABELS: Final[Mapping[str, str]] = {"se": "Swedish BankID", "no": "Norwegian BankID", "freja": "FrejaID"}
+PERSON_VARIABLE: Final = "IDURA_CIBA_SSN"
+
+
+def read_person(ssn: str | None, ssn_file: str | None) -> Redacted:
+    """Return the number of the person: from the argument, a file, the environment, or a prompt that does not echo.
+
+    Raises:
+        UsageError: It is given twice, cannot be read, or there is nobody to prompt.
+    """
+    if ssn and ssn_file:
+        raise UsageError("Both --ssn and --ssn-file are given", code="one_person", advice="Pass one of them")
+    if ssn_file:
+        return read_secret(ssn_file, what="number of the person")
+    given = Redacted(ssn or os.environ.get(PERSON_VARIABLE, ""))
+    if given:
+        return Redacted(given.strip())
+    if not sys.stdin.isatty():
+        raise UsageError(
+            "Nobody is named, and there is no terminal to ask on",
+            code="missing",
+            advice=f"Pass --ssn-file FILE, --ssn-file - for the standard input, or the variable {PERSON_VARIABLE}",
+        )
+    return Redacted(typer.prompt("National number (not shown)", hide_input=True, err=True).strip())
+
+
+def build_request(
+    eid: EidName,
+    person: Redacted,
+    *,
+    call_initiator: CallInitiator | None = None,
+    message: str | None = None,
+    country: Country = "SE",
+    scope: str = "openid",
+    require_person: bool = False,
+) -> EidRequest:
+    """Return the request for one person.
+
+    Args:
+        eid: Through which eID.
+        person: The national number; with FrejaID also an e-mail address or a phone number.
+        call_initiator: Swedish BankID needs it and no other takes it.
+        message: What the person reads in the app.
+        country: Whose number it is, with FrejaID.
+        scope: What to ask the provider for.
+        require_person: Refuse a login that does not say who it was.
+
+    Raises:
+        UsageError: Something is missing, does not fit the eID, or is no such number.
+    """
+    options: EidOptions = {"scope": scope, "require_person": require_person}
+    if (eid == "se") != (call_initiator is not None):
+        raise UsageError(
+            "Swedish BankID needs --call-initiator, and no other eID takes it",
+            code="call_initiator",
+            advice="Pass --call-initiator RP when you called the person, user when the person called you",
+        )
+    if call_initiator is not None:
+        return SwedishBankID(person, call_initiator=call_initiator, message=message or "", **options)
+    if message is not None:
+        options["binding_message"] = message
+    if eid == "no":
+        return NorwegianBankID(person, **options)
+    if "@" in person:
+        return FrejaID(email=person, **options)
+    if person.startswith("+"):
+        return FrejaID(phone=person, **options)
+    return FrejaID(person, country=country, **options)

@@ -1,0 +1,164 @@
+"""`idura-ciba simulate`: a provider on this machine, for clients in any language."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from idura_ciba import UsageError
+from idura_ciba.cli.files import read_secret
+from idura_ciba.cli.person import LABELS
+from idura_ciba.cli.simulated import CLIENT_ID
+from idura_ciba.cli.text import OUT, say
+from idura_ciba.simulator import Crowd, Ledger, OrderRecord, Script, SimulatedIdura, SimulatorServer
+
+__all__ = ["Chronicle", "serve", "simulate"]
+
+#: No well-known service has it.
+PORT = 8700
+#: Seconds between two looks at the provider's books.
+LOOK = 0.2
+
+
+def simulate(
+    *,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 for any that is free.")] = PORT,
+    seed: Annotated[int, typer.Option(help="Names, words and behaviour follow from it.")] = 0,
+    approve_after: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="Everybody approves after so many seconds; without it they are like a crowd."),
+    ] = None,
+    expires_in: Annotated[int | None, typer.Option(min=1, help="Seconds that a prompt lives.")] = None,
+    interval: Annotated[int | None, typer.Option(min=1, help="Seconds between polls.")] = None,
+    client_id: Annotated[str, typer.Option(help="The one client of this provider.")] = CLIENT_ID,
+    client_secret: Annotated[str | None, typer.Option(help="Its secret; by default a new one.")] = None,
+    jwks: Annotated[
+        Path | None, typer.Option(help="Its public keys instead, as `idura-ciba keygen` writes them.")
+    ] = None,
+) -> None:
+    """Serve a simulated Idura on 127.0.0.1, until Ctrl-C.
+
+    It prints what a client has to know, and then a line for each order. Nobody is really asked. In a crowd most people
+    approve within half a minute, some decline, and some never answer.
+
+    Point verify at it in another terminal: set the variables that it prints, then: idura-ciba verify --eid no
+    """
+    idura = SimulatedIdura(
+        seed=seed,
+        expires_in=expires_in,
+        interval=interval,
+        people=Crowd() if approve_after is None else lambda _dice: Script.approve(approve_after),
+    )
+    secret = None
+    if jwks is not None:
+        _register_keys(idura, client_id, jwks)
+    else:
+        secret = client_secret or secrets.token_urlsafe(32)
+        idura.register_client(client_id, secret=secret)
+    try:
+        asyncio.run(serve(idura, port=port, client_id=client_id, secret=secret, console=OUT))
+    except KeyboardInterrupt:
+        say("Stopped.")
+
+
+def _register_keys(idura: SimulatedIdura, client_id: str, path: Path) -> None:
+    text = read_secret(str(path), what="key set")
+    failed = False
+    try:
+        idura.register_client(client_id, jwks=json.loads(text))
+    except Exception:  # noqa: BLE001 - JSON, or one of a dozen kinds that key libraries raise: all mean the same
+        failed = True
+    if failed:
+        raise UsageError(f"There is no usable key set in {path}", code="jwks", advice="Pass what keygen writes")
+
+
+async def serve(idura: SimulatedIdura, *, port: int, client_id: str, secret: str | None, console: Console) -> None:
+    """Serve until cancelled.
+
+    Args:
+        idura: The provider, with its client registered.
+        port: 0 for any.
+        client_id: Its client.
+        secret: The client's secret; None where it has keys.
+        console: Where to tell what happens.
+
+    Raises:
+        UsageError: The port is taken.
+    """
+    server = SimulatorServer(idura, port=port)
+    reason = ""
+    try:
+        try:
+            await server.start()
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+        if reason:
+            raise UsageError(
+                f"Port {port} of 127.0.0.1 cannot be served: {reason}", code="port", advice="Pass another --port"
+            )
+        for line in _introduction(server.issuer, client_id, secret):
+            say(line, to=console)
+        chronicle = Chronicle(idura.ledger)
+        while True:
+            for line in chronicle.lines(time.time()):
+                say(line, to=console)
+            await asyncio.sleep(LOOK)
+    finally:
+        await server.aclose()
+
+
+def _introduction(issuer: str, client_id: str, secret: str | None) -> Iterator[str]:
+    yield f"A simulated Idura listens at {issuer}. Nobody is really asked. Ctrl-C stops it."
+    yield "For verify in another terminal:"
+    yield f"  export IDURA_CIBA_ISSUER={issuer}"
+    yield f"  export IDURA_CIBA_CLIENT_ID={client_id}"
+    yield "  export IDURA_CIBA_KEY_FILE=KEY.pem" if secret is None else f"  export IDURA_CIBA_CLIENT_SECRET={secret}"
+    yield "  idura-ciba verify --eid no"
+
+
+class Chronicle:
+    """Tells what is new in a provider's books, in lines that say nothing of the people."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._rejected = 0
+        self._seen = 0
+        self._open: list[OrderRecord] = []
+
+    def lines(self, now: float) -> Iterator[str]:
+        """Return one line for each event since the last call, as the books stand at this wall-clock instant."""
+        self._ledger.settle(now)
+        rejected = self._ledger.totals.rejected_clients
+        if rejected > self._rejected:
+            yield f"refused, because the client did not prove who it is: {rejected - self._rejected}"
+            self._rejected = rejected
+        for record in self._ledger.orders[self._seen :]:
+            self._seen += 1
+            self._open.append(record)
+            yield f"{_name(record)}: started, lives {record.expires_at - record.started_at:.0f} s"
+        ended, self._open = (
+            [record for record in self._open if (record.outcome != "open") is over] for over in (True, False)
+        )
+        yield from map(_ending, ended)
+
+
+def _name(record: OrderRecord) -> str:
+    return f"order {record.number}, {LABELS[record.eid]}"
+
+
+def _ending(record: OrderRecord) -> str:
+    told = f"{_name(record)}: {record.outcome}"
+    if record.ended_at is not None:
+        told += f" after {record.ended_at - record.started_at:.1f} s"
+    told += f", {record.polls} polls"
+    if record.slow_downs:
+        told += f", {record.slow_downs} of them too early"
+    return f"{told}, because there were two for one person" if record.collided else told

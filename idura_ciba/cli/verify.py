@@ -1,0 +1,182 @@
+"""`idura-ciba verify`: ask one person, show how it goes, tell what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import shlex
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from idura_ciba import EidRequest, UsageError
+from idura_ciba.cli.config import (
+    AlgOption,
+    ClientIdOption,
+    IssuerOption,
+    KeyFileOption,
+    MethodOption,
+    SecretFileOption,
+    Settings,
+)
+from idura_ciba.cli.files import read_secret, refuse_existing
+from idura_ciba.cli.login import Begin, keep, log_in
+from idura_ciba.cli.person import LABELS, CallInitiator, Country, EidName, build_request, read_person
+from idura_ciba.cli.report import Report
+from idura_ciba.cli.simulated import SOMEBODY, simulated_client
+from idura_ciba.cli.text import ERR, OUT, say
+from idura_ciba.clock import Clock
+from idura_ciba.redaction import Redacted
+from idura_ciba.simulator import Script, SimulatedIdura
+
+__all__ = ["SimulatedAnswer", "verify"]
+
+SimulatedAnswer = Literal["approve", "deny", "never"]
+#: Seconds that a simulated person takes.
+_SIMULATED_AFTER = 4.0
+
+_PERSON, _RESULT, _TRIAL = "Person", "Result", "Trial without a tenant"
+
+
+def verify(
+    *,
+    eid: Annotated[EidName | None, typer.Option(rich_help_panel=_PERSON, help="Which eID asks.")] = None,
+    ssn: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=_PERSON,
+            help="The national number; FrejaID also takes an e-mail address or +46.... An argument can be read in the "
+            "shell's history and in the list of processes: better leave it out and be asked.",
+        ),
+    ] = None,
+    ssn_file: Annotated[
+        str | None,
+        typer.Option(rich_help_panel=_PERSON, help="A file that holds it, - for the standard input."),
+    ] = None,
+    call_initiator: Annotated[
+        CallInitiator | None,
+        typer.Option(
+            rich_help_panel=_PERSON, help="Swedish BankID: RP when you called the person, user when they called you."
+        ),
+    ] = None,
+    message: Annotated[
+        str | None, typer.Option(rich_help_panel=_PERSON, help="Shown in the app; not with Norwegian BankID.")
+    ] = None,
+    country: Annotated[Country, typer.Option(rich_help_panel=_PERSON, help="FrejaID: whose number it is.")] = "SE",
+    scope: Annotated[
+        str, typer.Option(rich_help_panel=_PERSON, help="For example 'openid ssn', where the tenant has it enabled.")
+    ] = "openid",
+    require_person: Annotated[
+        bool,
+        typer.Option("--require-person", rich_help_panel=_PERSON, help="Refuse a login that does not say who it was."),
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", rich_help_panel=_RESULT, help="Print one JSON object, also for a no.")
+    ] = False,
+    claim: Annotated[
+        list[str] | None, typer.Option(rich_help_panel=_RESULT, help="Tell this claim too, such as name; repeatable.")
+    ] = None,
+    all_claims: Annotated[
+        bool, typer.Option("--all-claims", rich_help_panel=_RESULT, help="Tell all claims of the ID token.")
+    ] = False,
+    timeout: Annotated[
+        float | None, typer.Option(min=0.1, rich_help_panel=_RESULT, help="Seconds after which to stop waiting.")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(rich_help_panel=_RESULT, help="Go on with a login that Ctrl-C or --timeout ended.")
+    ] = None,
+    resume_file: Annotated[
+        Path | None,
+        typer.Option(
+            rich_help_panel=_RESULT, help="Where such a login is saved; by default idura-ciba-resume-ID.json here."
+        ),
+    ] = None,
+    issuer: IssuerOption = None,
+    client_id: ClientIdOption = None,
+    key_file: KeyFileOption = None,
+    secret_file: SecretFileOption = None,
+    client_auth: MethodOption = None,
+    alg: AlgOption = None,
+    simulate: Annotated[
+        bool, typer.Option("--simulate", rich_help_panel=_TRIAL, help="Ask somebody made up, on this machine.")
+    ] = False,
+    simulate_answer: Annotated[SimulatedAnswer, typer.Option(rich_help_panel=_TRIAL, help="What they do.")] = "approve",
+) -> None:
+    r"""Ask one person to prove who they are, and wait for the answer.
+
+    The number is read from --ssn-file, from IDURA_CIBA_SSN, or from a prompt that shows nothing. Progress goes to the
+    standard error, the result to the standard output. Told are a pseudonym, whether it is the person asked for, and
+    the level; everything else only with --claim or --all-claims.
+
+    Ctrl-C stops asking, and leaves a file with which --resume goes on. The prompt stays on the phone: nothing can
+    take it back.
+
+    Exits with 0 approved, 3 denied, 4 expired, 5 nobody can know, 6 --timeout passed, 1 any other failure, 2 wrong
+    use, 130 Ctrl-C.
+
+    Try it: idura-ciba verify --simulate --eid no
+    """
+    settings = Settings(
+        issuer=issuer, client_id=client_id, key_file=key_file, secret_file=secret_file, method=client_auth, alg=alg
+    )
+    # A configuration that cannot work is found before anybody is asked for a number.
+    connection = simulated_client(_simulated(simulate_answer)) if simulate else settings.client()
+    save_to = resume_file or Path(f"idura-ciba-resume-{secrets.token_hex(4)}.json")
+    if resume is not None and eid is None and not simulate:
+        save_to, label = resume, "resumed login"
+        begin = _resuming(read_secret(str(resume), what="resume token"), timeout)
+    elif eid is not None and resume is None:
+        refuse_existing(save_to)
+        label = LABELS[eid]
+        person = SOMEBODY[eid] if simulate and not (ssn or ssn_file) else read_person(ssn, ssn_file)
+        request = build_request(
+            eid,
+            person,
+            call_initiator=call_initiator,
+            message=message,
+            country=country,
+            scope=scope,
+            require_person=require_person,
+        )
+        begin = _starting(request, timeout)
+    else:
+        raise UsageError(
+            "It is not clear who is to be asked",
+            code="one_login",
+            advice="Pass either --eid, with or without --simulate, or --resume",
+        )
+
+    ending = asyncio.run(log_in(connection, begin, label=label, console=ERR, clock=Clock()))
+    # A simulated provider is gone by now, and nobody can go on with what it knew.
+    saved = None if simulate else keep(ending, save_to, resumed=resume is not None)
+    report = Report.of(ending.outcome, claims=None if all_claims else claim or (), resume_file=saved)
+    if as_json:
+        OUT.out(report.json(), highlight=False)
+    else:
+        for line in report.lines():
+            say(line, to=OUT, prose=True)
+    if saved:
+        say(f"Saved, for you alone to read: {saved}")
+        say(f"Go on with: idura-ciba verify --resume {shlex.quote(str(saved))}")
+    elif simulate and ending.token:
+        say("The simulated provider is gone too, so nothing was saved.")
+    raise typer.Exit(ending.code)
+
+
+def _simulated(answer: SimulatedAnswer) -> SimulatedIdura:
+    """A provider where everybody does the same, soon."""
+    scripts = {
+        "approve": Script.approve(_SIMULATED_AFTER),
+        "deny": Script.deny(_SIMULATED_AFTER),
+        "never": Script.never(),
+    }
+    return SimulatedIdura(people=lambda _dice: scripts[answer], interval=1)
+
+
+def _starting(request: EidRequest, timeout: float | None) -> Begin:
+    return lambda client: client.start(request, timeout=timeout)
+
+
+def _resuming(token: Redacted, timeout: float | None) -> Begin:
+    return lambda client: client.resume(token, timeout=timeout)

@@ -1,0 +1,78 @@
+"""Tests of which tenant and which client."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from idura_ciba import ClientSecretBasic, ClientSecretJwt, ClientSecretPost, PrivateKeyJwt, UsageError
+from idura_ciba.cli.config import SECRET_VARIABLE, Method, Settings
+from idura_ciba.cli.keys import generate_key
+
+SECRET = "long enough for an HMAC of 256 bits"
+
+
+@pytest.fixture(autouse=True)
+def _no_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of the developer's own."""
+    monkeypatch.delenv(SECRET_VARIABLE, raising=False)
+
+
+@pytest.fixture(name="key_file")
+def _key_file(tmp_path: Path) -> Path:
+    """A private key."""
+    path = tmp_path / "key.pem"
+    path.write_text(generate_key("ES256"))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("method", "kind"),
+    [
+        (None, ClientSecretBasic),
+        ("basic", ClientSecretBasic),
+        ("post", ClientSecretPost),
+        ("secret-jwt", ClientSecretJwt),
+    ],
+)
+def test_a_secret_proves_in_the_way_that_was_named(
+    method: Method | None, kind: type, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """From the environment or from a file."""
+    path = tmp_path / "secret"
+    path.write_text(f"{SECRET}\n")
+    assert isinstance(Settings(client_id="a", method=method, secret_file=str(path)).client_auth(), kind)
+    monkeypatch.setenv(SECRET_VARIABLE, SECRET)
+    assert isinstance(Settings(client_id="a", method=method).client_auth(), kind)
+
+
+def test_a_key_wins_over_a_secret(key_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What Idura recommends is what happens where both are there, unless the other is named."""
+    monkeypatch.setenv(SECRET_VARIABLE, SECRET)
+    settings = Settings(client_id="a", key_file=key_file, alg="ES256")
+    assert isinstance(settings.client_auth(), PrivateKeyJwt)
+    assert isinstance(Settings(client_id="a", key_file=key_file, method="post").client_auth(), ClientSecretPost)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Settings(issuer="https://a").client(), "no client id"),
+        (lambda: Settings(client_id="a").client(), "no issuer"),
+        (lambda: Settings(client_id="a").client_auth(), "no credential"),
+        (lambda: Settings(client_id="a", method="private-key").client_auth(), "no private key"),
+        (lambda: Settings(client_id="a", alg="RS256").client_auth(), "--alg is for private keys"),
+    ],
+)
+def test_what_is_missing_is_named(make: Callable[[], object], words: str) -> None:
+    """The sentence says what to pass, by flag and by variable."""
+    with pytest.raises(UsageError, match=words):
+        make()
+
+
+async def test_a_client_is_made_of_it(key_file: Path) -> None:
+    """Nothing is sent before somebody asks."""
+    async with Settings(issuer="https://a.example", client_id="urn:me", key_file=key_file).client() as client:
+        assert repr(client) == "<CibaClient https://a.example as urn:me, 0 pending>"

@@ -1,0 +1,57 @@
+"""Tests of text for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from idura_ciba import Denied, UsageError
+from idura_ciba.cli.text import clean, explained, say
+
+
+@pytest.mark.parametrize(
+    ("foreign", "shown"),
+    [
+        ("Våken Måke", "Våken Måke"),
+        ("\x1b[2Jgone", r"\x1b[2Jgone"),
+        ("a\r\nb\tc\x00\x7f\x9b", r"a\r\nb\tc\x00\x7f\x9b"),
+        ("\u202etxt.exe", r"\u202etxt.exe"),
+        ("zero\u200bwidth", r"zero\u200bwidth"),
+        ("\u2028", r"\u2028"),
+        ("\ud800", r"\ud800"),
+        ("[bold]not markup[/bold] :skull:", "[bold]not markup[/bold] :skull:"),
+    ],
+)
+def test_foreign_text_cannot_do_anything(foreign: str, shown: str, paper: Callable[..., Any]) -> None:
+    """Escapes, line breaks and direction marks are shown, and markup is text."""
+    assert clean(foreign) == shown
+    sheet = paper()
+    say(foreign, to=sheet.console)
+    assert sheet.text == f"{shown}\n"
+
+
+def test_foreign_text_is_bounded() -> None:
+    """Nobody fills the screen from afar."""
+    assert clean("x" * 301) == "x" * 300 + "…"
+    assert clean("x" * 300) == "x" * 300
+
+
+def test_an_error_is_its_sentences_and_then_the_providers() -> None:
+    """The provider's own words come last, escaped and in quotation marks."""
+    error = Denied("the person said no", phone="The prompt is gone")
+    assert explained(error) == "The person said no. The prompt is gone. [denied]"
+    error.error_description = "user \x1b[31mdeclined"
+    assert explained(error).endswith(r'[denied] The provider says: "user \x1b[31mdeclined"')
+    assert explained(UsageError("wrong")) == "Wrong. [usage]"
+
+
+@pytest.mark.parametrize(("terminal", "prose", "lines"), [(True, True, 2), (True, False, 1), (False, True, 1)])
+def test_only_prose_on_a_terminal_is_broken_into_lines(
+    terminal: bool, prose: bool, lines: int, paper: Callable[..., Any]
+) -> None:
+    """What may be copied, and what is piped, stays on one line."""
+    sheet = paper(terminal=terminal, width=20)
+    say("sixteen letters, and some more", to=sheet.console, prose=prose)
+    assert len(sheet.lines) == lines
