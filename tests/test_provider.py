@@ -18,7 +18,7 @@ from tests.fakes import Answer, FakeTransport, outage
 ISSUER = "https://acme.idura.broker"
 DISCOVERY = f"{ISSUER}/.well-known/openid-configuration"
 #: The three endpoints as a caller names them.
-NAMED = {
+NAMED: dict[str, Any] = {
     "backchannel_authentication_endpoint": f"{ISSUER}/start",
     "token_endpoint": f"{ISSUER}/token",
     "jwks_uri": f"{ISSUER}/keys",
@@ -274,8 +274,9 @@ def test_plain_http_and_worse_is_refused_for_any_other(issuer: Any) -> None:
 @pytest.mark.parametrize("url", ["http://acme.idura.broker", "acme.idura.broker", "/path"])
 def test_what_the_caller_names_must_be_safe_too(name: str, url: str) -> None:
     """Naming an address trusts its host and not the wire."""
+    options: dict[str, Any] = {name: [url] if name == "trusted_origins" else url}
     with pytest.raises(UsageError) as caught:
-        make(**{name: [url] if name == "trusted_origins" else url})
+        make(**options)
     assert caught.value.code == "insecure_url"
 
 

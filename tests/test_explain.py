@@ -1,0 +1,275 @@
+"""Tests of the words for what went wrong."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from idura_ciba import explain
+from idura_ciba.errors import (
+    Abandoned,
+    CibaError,
+    ClientRejected,
+    Denied,
+    Expired,
+    Indeterminate,
+    LocalProtocolError,
+    ProviderError,
+    RemoteProtocolError,
+    TransportError,
+    UsageError,
+)
+from idura_ciba.protocol.messages import ErrorAnswer, Unusable, UnusableAnswer
+
+#: 2026-01-01T00:00:00Z.
+WALL = 1767225600.0
+SSN = "209801011231"
+
+
+def provider(code: str, *, begun: bool = False, status: int = 400) -> ProviderError:
+    """The error for a wire code."""
+    return explain.provider_error(ErrorAnswer(code, "their words", status, 7.0), begun=begun)
+
+
+def unusable(kind: Unusable, *, begun: bool) -> CibaError:
+    """The error for an answer of no use."""
+    return explain.unusable(UnusableAnswer(kind, 503, "HTTP 503, not JSON", 7.0), begun=begun)
+
+
+ALL: dict[str, Callable[[], CibaError]] = {
+    "denied": lambda: explain.denied("user declined"),
+    "expired by server": lambda: explain.expired("server"),
+    "expired by deadline": lambda: explain.expired("deadline"),
+    "indeterminate": explain.indeterminate,
+    "indeterminate with words": lambda: explain.indeterminate("user declined"),
+    "acknowledgement lost": lambda: explain.acknowledgement_lost("HTTP 502, not JSON"),
+    "abandoned": explain.abandoned,
+    "closed": lambda: explain.abandoned("closed"),
+    "limit": explain.limit_passed,
+    "internal": lambda: explain.internal(ValueError(SSN)),
+    "strategy": lambda: explain.strategy_failed(ValueError(SSN)),
+    **{
+        f"{code} {begun}": lambda code=code, begun=begun: provider(code, begun=begun)  # type: ignore[misc]
+        for code in (*explain._ADVICE, "invalid_client", "invalid_request", "invalid_grant", "something_else")
+        for begun in (True, False)
+    },
+    **{
+        f"{kind} {begun}": lambda kind=kind, begun=begun: unusable(kind, begun=begun)  # type: ignore[misc]
+        for kind in Unusable
+        for begun in (True, False)
+    },
+}
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_wording_is_whole(name: str) -> None:
+    """What happened, what it means for the phone, what to do, and a word for programs; nothing of a person."""
+    error = ALL[name]()
+    for sentence in (error.what, error.phone, error.advice):
+        assert len(sentence) > 10
+        assert not sentence.endswith(".")
+        assert not re.search(r"  |\bNone\b|[{}]", sentence)
+    assert re.fullmatch(r"[a-z_]+", error.code)
+    assert str(error).endswith(f"[{error.code}]")
+    assert SSN not in str(error)
+    assert "their words" not in str(error)
+    assert "user declined" not in str(error)
+
+
+def test_every_function_is_public_and_tried() -> None:
+    """No wording is left out of `__all__`."""
+    made = [
+        name
+        for name, value in vars(explain).items()
+        if getattr(value, "__module__", "") == explain.__name__ and name[0] != "_"
+    ]
+    assert sorted(made) == sorted(explain.__all__)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "code"),
+    [
+        ("denied", Denied, "denied"),
+        ("expired by server", Expired, "expired"),
+        ("indeterminate", Indeterminate, "indeterminate"),
+        ("acknowledgement lost", Indeterminate, "start_unknown"),
+        ("abandoned", Abandoned, "abandoned"),
+        ("closed", Abandoned, "closed"),
+        ("limit", Abandoned, "caller_timeout"),
+        ("internal", LocalProtocolError, "internal"),
+        ("strategy", UsageError, "strategy_failed"),
+        ("invalid_client False", ClientRejected, "invalid_client"),
+        ("invalid_grant True", ProviderError, "provider_error"),
+        ("Unusable.NOT_CONNECTED False", TransportError, "never_connected"),
+        ("Unusable.REDIRECT True", RemoteProtocolError, "redirect"),
+        ("Unusable.TURNED_AWAY True", ProviderError, "turned_away"),
+        ("Unusable.BUSY False", ProviderError, "busy"),
+        ("Unusable.BROKEN True", RemoteProtocolError, "bad_answer"),
+    ],
+)
+def test_each_situation_has_its_class_and_code(name: str, kind: type[CibaError], code: str) -> None:
+    """Programs branch on these; they are never reworded."""
+    error = ALL[name]()
+    assert type(error) is kind
+    assert error.code == code
+
+
+def test_their_words_are_kept_as_an_attribute() -> None:
+    """Whoever wants to show the provider's description can, and escapes it first."""
+    assert explain.denied("user declined").error_description == "user declined"
+    assert explain.denied(None).error_description is None
+    assert explain.indeterminate("gone").error_description == "gone"
+    assert [explain.expired(by).detected_by for by in ("server", "deadline")] == ["server", "deadline"]
+    error = provider("invalid_scope", status=403)
+    assert (error.error, error.error_description, error.status, error.retry_after) == (
+        "invalid_scope",
+        "their words",
+        403,
+        7.0,
+    )
+    busy = unusable(Unusable.BUSY, begun=True)
+    assert isinstance(busy, ProviderError)
+    assert (busy.status, busy.retry_after) == (503, 7.0)
+
+
+# --- the phone --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_what_the_phone_does_depends_on_how_far_it_went(*, begun: bool) -> None:
+    """Before the acknowledgement the phone has not rung; afterwards nothing takes the prompt back."""
+    for error in (provider("invalid_request", begun=begun), provider("invalid_client", begun=begun)):
+        assert ("has not rung" in error.phone) is not begun
+        assert ("nothing can take it back" in error.phone) is begun
+    for kind in (Unusable.REDIRECT, Unusable.BUSY, Unusable.TURNED_AWAY):
+        assert ("most likely not rung" in unusable(kind, begun=begun).phone) is not begun
+    # The provider accepted, and nobody can read what: the phone may ring.
+    assert "has not rung" not in unusable(Unusable.BROKEN, begun=begun).phone
+
+
+def test_without_a_connection_nothing_was_sent() -> None:
+    """The error says so to programs too."""
+    error = unusable(Unusable.NOT_CONNECTED, begun=False)
+    assert isinstance(error, TransportError)
+    assert error.maybe_sent is False
+    assert "has not rung" in error.phone
+
+
+@pytest.mark.parametrize("name", ["abandoned", "closed", "limit", "acknowledgement lost", "strategy", "internal"])
+def test_no_wording_pretends_that_a_prompt_was_taken_back(name: str) -> None:
+    """CIBA has no way to cancel."""
+    assert re.search(r"until it expires|may be asking now", ALL[name]().phone)
+
+
+# --- foreign text -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", [*explain._ADVICE, "invalid_request", "login_required", "consent_required"])
+def test_a_code_is_told(code: str) -> None:
+    """Known or not, what looks like a code helps whoever reads the log."""
+    assert f"with {code} (HTTP 400)" in provider(code).what
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "",
+        SSN,
+        f"ssn_{SSN}",
+        "Terne Paulsen",
+        "Invalid_Request",
+        "invalid request",
+        "invalid_request\n",
+        "invalid-request",
+        "\u00e5",
+        "\u0430ccess_denied",
+        "<script>",
+        "\x1b[31m",
+        "\u202eabc",
+        "{0.__class__}",
+        "%s",
+        "a" * 65,
+    ],
+)
+def test_foreign_text_does_not_get_into_the_message(code: str) -> None:
+    """What does not look like a code stays an attribute."""
+    error = provider(code)
+    assert "the provider refused the request (HTTP 400)" in error.what
+    assert error.error == code
+
+
+@given(st.text(st.characters(codec=None), max_size=80), st.booleans())
+def test_no_code_breaks_the_message(code: str, begun: bool) -> None:
+    """Whatever a provider sends, the message is one printable line."""
+    error = provider(code, begun=begun)
+    assert str(error).isascii()
+    assert str(error).isprintable()
+    assert error.error == code
+    # A short text may stand in our own words by chance.
+    assert code not in error.what or len(code) < 4 or re.fullmatch(r"[a-z_]+", code)
+
+
+# --- clocks -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("date", "sentence"),
+    [
+        ("Thu, 01 Jan 2026 00:00:00 GMT", "clock, which agrees with the provider's."),
+        ("Thu, 01 Jan 2026 00:00:01 GMT", "clock, which agrees with the provider's."),
+        ("Thu, 01 Jan 2026 00:00:02 GMT", "clock: the provider's clock is 2 s ahead of this one."),
+        ("Wed, 31 Dec 2025 23:50:00 GMT", "clock: the provider's clock is 600 s behind this one."),
+        ("Thursday, 01-Jan-26 01:00:00 GMT", "clock: the provider's clock is 3600 s ahead of this one."),
+        (None, "clock."),
+        ("", "clock."),
+        ("now", "clock."),
+        ("Thu, 01 Jan 99999999999999 00:00:00 GMT", "clock."),
+        ("Thu, 99 Jan 2026 00:00:00 GMT", "clock."),
+    ],
+)
+def test_a_rejected_client_hears_of_clocks_that_disagree(date: str | None, sentence: str) -> None:
+    """An assertion of the future or the past is the usual reason, and the answer's own date shows it."""
+    error = explain.provider_error(ErrorAnswer("invalid_client", None, 401), begun=False, wall=WALL, server_date=date)
+    assert str(error).endswith(f"{sentence} [invalid_client]".replace("..", "."))
+
+
+def test_only_a_rejected_client_hears_of_clocks() -> None:
+    """Elsewhere they explain nothing."""
+    date = "Wed, 31 Dec 2025 23:50:00 GMT"
+    error = explain.provider_error(ErrorAnswer("invalid_scope", None, 400), begun=False, wall=WALL, server_date=date)
+    assert "clock" not in str(error)
+
+
+@given(
+    st.text(max_size=40)
+    | st.from_regex(r"[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{1,9} [0-9:]{5,12} [A-Z+0-9-]{1,9}")
+)
+def test_no_date_breaks_the_explanation(date: str) -> None:
+    """A header that cannot be read is left out."""
+    error = explain.provider_error(ErrorAnswer("invalid_client", None, 401), begun=False, wall=WALL, server_date=date)
+    assert error.advice.startswith("check client id, registered key and clock")
+    assert not date.strip() or date not in error.advice or len(date) < 4
+
+
+# --- bugs -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_bug_is_told_by_kind_and_place_only() -> None:
+    """What an unexpected error says may hold anything, so it is not repeated."""
+
+    def fails() -> Iterator[None]:
+        raise KeyError(SSN)
+        yield
+
+    with pytest.raises(KeyError) as caught:
+        next(fails())
+    error = explain.internal(caught.value)
+    line = caught.tb.tb_next.tb_lineno if caught.tb.tb_next else 0
+    assert error.what.endswith(f"KeyError at {__name__}:{line}")
+    assert SSN not in str(error) + repr(error) + repr(vars(error))
+    assert error.__cause__ is None
+    assert explain.internal(KeyError(SSN)).what.endswith("KeyError")
