@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import warnings
 from contextlib import suppress
@@ -265,7 +266,8 @@ async def test_a_fetch_that_nobody_waits_for_any_more_fails_silently() -> None:
     await asyncio.sleep(0.5)
     waiting.cancel()
     await asyncio.sleep(5)
-    del cache
+    del cache, waiting
+    gc.collect()
     assert complaints == []
 
 

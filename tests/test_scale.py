@@ -17,20 +17,20 @@ STATES = {"approved": State.APPROVED, "denied": State.DENIED, None: State.EXPIRE
 
 
 def script_of(number: int) -> Script:
-    """What the nth person does: most approve within half a minute, some say no, some never answer."""
+    """What the nth person does: most approve within a quarter of a minute, some say no, some never answer."""
     dice = random.Random(number)
-    fate, after = dice.random(), dice.lognormvariate(2.0, 0.5)
-    if fate < 0.05:
+    fate, after = dice.random(), dice.lognormvariate(1.5, 0.5)
+    if fate < 0.03:
         return Script.never()
     return Script.deny(after=after) if fate < 0.15 else Script.approve(after=after)
 
 
 async def log_everybody_in(people: int) -> tuple[list[str], dict[str, int]]:
     """All of them, 300 a second; checks every outcome against its script and returns the provider's log and books."""
-    idura = SimulatedIdura(seed=1, signing_alg="ES256", expires_in=60)
+    idura = SimulatedIdura(seed=1, signing_alg="ES256", expires_in=30)
     idura.register_client(CLIENT_ID, secret=SECRET)
     clock, rng = virtual_clock(), random.Random(1)
-    transport = MemoryTransport(idura, clock=clock, latency=lambda d: (0.03 + d.random() / 10, 0.03 + d.random() / 10))
+    transport = MemoryTransport(idura, clock=clock, latency=lambda d: (0.05 + d.random() / 5, 0.0))
     outcomes: Counter[State] = Counter()
 
     async def log_in(ciba: CibaClient, number: int) -> None:

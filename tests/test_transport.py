@@ -16,6 +16,7 @@ import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -26,7 +27,15 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from idura_ciba.errors import TransportError, TransportTimeout
-from idura_ciba.transport import CONNECT_PATIENCE, FETCH_PATIENCE, KEEP_ALIVE, AiohttpTransport, fetch, until_connected
+from idura_ciba.transport import (
+    CONNECT_PATIENCE,
+    FETCH_PATIENCE,
+    KEEP_ALIVE,
+    AiohttpTransport,
+    _Pool,
+    fetch,
+    until_connected,
+)
 from idura_ciba.wire import HttpRequest, HttpResponse
 from tests.fakes import Answer, FakeTransport, outage, private_key, refused
 
@@ -643,23 +652,38 @@ async def test_an_answer_that_nobody_waited_for_is_nobody_s_answer(name: str, pa
         assert server.connections == (3 if name == "half a head" else 6)
 
 
-@pytest.mark.sockets
-async def test_a_server_that_answers_before_it_is_asked_cannot_keep_us_busy() -> None:
-    """A new connection is taken as it is; whatever it brings, each request opens one at most."""
-    connections = 0
+async def test_a_server_that_speaks_before_it_is_asked_cannot_keep_us_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a new connection brings is not somebody else's answer: it is taken as it is, so each request opens one."""
 
-    async def eager(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal connections
-        connections += 1
-        writer.write(http())
-        await reader.read()
-        writer.close()
+    @define(eq=False)
+    class Protocol:
+        should_close: bool = True
 
-    async with listening(eager) as port, Transport() as transport:
-        for _ in range(3):
-            with suppress(TransportError):
-                await transport.send(HttpRequest("GET", f"http://127.0.0.1:{port}", timeout=0.05))
-    assert 1 <= connections <= 3
+    @define
+    class Connection:
+        protocol: Protocol
+        closed: int = 0
+
+        def close(self) -> None:
+            self.closed += 1
+
+    spoiled, new = Connection(Protocol()), Connection(Protocol())
+    opened = [spoiled, spoiled, new, new]
+
+    async def connect(*_: object) -> Connection:
+        return opened.pop(0)
+
+    monkeypatch.setattr(aiohttp.TCPConnector, "connect", connect)
+    pool = _Pool(limit=0, keepalive_timeout=1)
+    arguments: tuple[Any, ...] = (None, [], None)
+    take: Any = pool.connect
+    assert await take(*arguments) is spoiled
+    # The second time it is one that was used before.
+    assert await take(*arguments) is new
+    assert (spoiled.closed, new.closed) == (1, 0)
+    new.protocol.should_close = False
+    assert await take(*arguments) is new
+    await pool.close()
 
 
 @pytest.mark.sockets
