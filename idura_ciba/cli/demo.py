@@ -29,7 +29,7 @@ from idura_ciba.clock import Clock
 from idura_ciba.redaction import Redacted
 from idura_ciba.simulator import Script, SimulatedIdura
 
-__all__ = ["Scene", "demo", "perform", "play", "scenes", "simulated"]
+__all__ = ["Scene", "demo", "perform", "play", "scenes", "simulated", "verdict_on"]
 
 #: Seconds between polls; Idura says 3, and nobody likes to wait.
 INTERVAL: Final = 1
@@ -128,10 +128,10 @@ async def _ask(client: CibaClient, request: EidRequest, row: Row, show: Show, cl
         row.state, row.note = outcome.state, explained(error)
         show(row)
         return outcome
-    return await follow(transaction, row, show, clock=clock, verdict=_verdict)
+    return await follow(transaction, row, show, clock=clock, verdict=verdict_on)
 
 
-def _verdict(outcome: Outcome) -> str:
+def verdict_on(outcome: Outcome) -> str:
     """What the last column says of how a login ended; only the names of made-up people are told like this."""
     login, error = outcome.authentication, outcome.error
     if login is not None:
