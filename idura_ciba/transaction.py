@@ -191,17 +191,13 @@ class Transaction:
         return -math.inf if finished else self._timing.provider_end
 
     def end_with_client(self) -> Redacted | None:
-        """Stop asking because the client closes; the resume token of what was pending."""
-        if self._state.is_final:
-            return None
+        """Stop asking because the client closes; the resume token of what is pending."""
         self._settle(Event.ABANDONED, explain.abandoned("closed"))
         return self.resume_token
 
     def serve(self) -> Coroutine[Any, Any, None] | None:
         """What to do now that the planned instant has come; called by the scheduler."""
         now = self._context.clock.monotonic()
-        if self._state.is_final:
-            return None
         if not self._closing and now < self._timing.latest_end:
             return self._poll()
         if not self._closing:
@@ -265,7 +261,7 @@ class Transaction:
             )
         except (IdTokenRejected, TransportError, RemoteProtocolError) as error:
             if not self._state.is_final:
-                self._settle(Event.PROOF_REJECTED, error.without_frames())
+                self._settle(Event.PROOF_REJECTED, explain.about_document(error, "after").without_frames())
             return
         if not self._state.is_final:
             self._settle(Event.APPROVED, None, authentication)

@@ -10,13 +10,17 @@ import pytest
 from idura_ciba import (
     Abandoned,
     CibaClient,
+    ClientSecretPost,
     Expired,
     Fixed,
     PollView,
     State,
     SwedishBankID,
+    Transaction,
     Update,
+    UsageError,
 )
+from idura_ciba.client_auth import Credentials
 from idura_ciba.observe import PollEvent, TransactionEvent
 from idura_ciba.simulator import Arrival, Fault, MemoryTransport, Rules, Script, SimulatedIdura
 from idura_ciba.testing import VIRTUAL_EPOCH, virtual_clock
@@ -185,6 +189,50 @@ async def test_a_bug_ends_the_transaction_and_tells_nothing_but_its_kind(
     assert outcome.error.resume_token is not None
     assert "KeyError" in str(outcome.error)
     assert SWEDE not in str(outcome.error)
+
+
+@pytest.mark.parametrize("abandoned", [False, True])
+async def test_credentials_that_break_between_polls_end_the_transaction(
+    simulated_idura: SimulatedIdura, *, abandoned: bool
+) -> None:
+    """An HSM that is away, say: the error is its own, the token leads on; abandoned before, it stays abandoned."""
+    inner = ClientSecretPost("urn:my:application:identifier:0001", "known to the simulator")
+    transactions: list[Transaction] = []
+
+    class Flaky:
+        client_id = inner.client_id
+        signs_slowly = False
+        derive_key = staticmethod(inner.derive_key)
+
+        def credentials(self, *, issuer: str, endpoint: str, now: float, jti: str) -> Credentials:
+            if endpoint.endswith("token"):
+                if abandoned:
+                    transactions[0].abandon()
+                raise UsageError("the key cannot be reached", code="hsm")
+            return inner.credentials(issuer=issuer, endpoint=endpoint, now=now, jti=jti)
+
+    clock = virtual_clock()
+    transport = MemoryTransport(simulated_idura, clock=clock)
+    async with CibaClient(simulated_idura.issuer, Flaky(), transport=transport, clock=clock) as ciba:
+        transactions.append(await ciba.start(swedish()))
+        outcome = await transactions[0].outcome()
+    assert outcome.state is State.ABANDONED
+    assert outcome.error is not None
+    assert outcome.error.code == ("abandoned" if abandoned else "hsm")
+    assert outcome.error.resume_token is not None
+
+
+async def test_a_poll_of_an_abandoned_transaction_is_cancelled_with_the_client(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
+) -> None:
+    """And changes nothing any more."""
+    simulated_idura.faults.append(polls(Fault.delay(30)))
+    ciba = make_ciba_client()
+    transaction = await ciba.start(swedish())
+    await asyncio.sleep(4)
+    transaction.abandon()
+    assert await ciba.close(patience=0.1) == []
+    assert transaction.state is State.ABANDONED
 
 
 # --- ends -------------------------------------------------------------------------------------------------------------
