@@ -136,7 +136,7 @@ def wheel(session: nox.Session) -> None:
     (built,) = temporary.glob("idura_ciba-*.whl")
     install(session, f"{built}[cli]", groups=("test",))
     # The checkout's own folder would be imported before the wheel.
-    for name in ("pyproject.toml", "README.md", "CHANGELOG.md"):
+    for name in ("pyproject.toml", "README.md", "SECURITY.md", "CHANGELOG.md"):
         shutil.copy(ROOT / name, temporary)
     for name in ("tests", "docs"):
         if (ROOT / name).is_dir():

@@ -18,6 +18,7 @@ from idura_ciba.simulator import Script, SimulatedIdura
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+SECURITY = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
 SWEDE, NORWEGIAN = "209801011231", "01023990128"
 
 
@@ -117,3 +118,15 @@ def test_the_picture_shows_every_state_and_every_event() -> None:
     drawn = {(source, event) for (source, _), events in script.arrows().items() for event in events}
     assert drawn == {(source, event) for source, row in TRANSITIONS.items() for event in row}
     assert {event for _, event in drawn} == set(Event)
+
+
+def test_every_promise_names_tests_that_exist() -> None:
+    """A promise that nothing holds is a wish."""
+    promises = re.findall(r"^\| (P\d+) \|.*\| (.*) \|$", SECURITY, re.MULTILINE)
+    assert [name for name, _ in promises] == [f"P{number}" for number in range(1, 11)]
+    for name, cell in promises:
+        held_by = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", cell)
+        assert held_by, name
+        for path, test in held_by:
+            source = (ROOT / path).read_text(encoding="utf-8")
+            assert not test or re.search(rf"^(async )?def {test}\(", source, re.MULTILINE), f"{name}: {path}::{test}"
