@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import email.utils
 import re
-from typing import Literal
+from typing import Literal, TypeVar
 
 from idura_ciba.errors import (
     Abandoned,
@@ -26,6 +26,7 @@ from idura_ciba.protocol.messages import ErrorAnswer, Unusable, UnusableAnswer
 
 __all__ = [
     "abandoned",
+    "about_document",
     "acknowledgement_lost",
     "denied",
     "expired",
@@ -39,6 +40,17 @@ __all__ = [
 
 _MAY_STAY = "The prompt may stay on the phone until it expires; nothing can take it back"
 _NOT_RUNG = "The phone has not rung"
+
+_E = TypeVar("_E", bound=CibaError)
+#: What it means, and what to do, when a document of the provider cannot be had, by how far the login has come.
+_DOCUMENT = {
+    "before": (_NOT_RUNG, "check the network and the issuer, then start again"),
+    "meanwhile": (_MAY_STAY, "check the network and the issuer, then resume with the resume token"),
+    "after": (
+        "The person has answered on the phone, and nobody is logged in",
+        "see that the provider's keys can be fetched, and start anew with the person's consent",
+    ),
+}
 
 #: What to do about codes of the authentication endpoint and the token endpoint (CIBA Core 11 and 13, RFC 9396 5).
 _ADVICE = {
@@ -142,6 +154,20 @@ def strategy_failed(error: BaseException) -> UsageError:
         phone=_MAY_STAY,
         advice="mend the strategy and resume with the resume token",
     )
+
+
+def about_document(error: _E, stage: Literal["before", "meanwhile", "after"]) -> _E:
+    """Say of an error with the provider's documents, which know nothing of a login, what it means for this one.
+
+    Args:
+        error: Keeps the words it has; one that is about something else keeps its silence too.
+        stage: Before the request left, while the person is asked, or after the tokens came.
+    """
+    if isinstance(error, TransportError | RemoteProtocolError):
+        phone, advice = _DOCUMENT[stage]
+        error.phone = error.phone or phone
+        error.advice = error.advice or advice
+    return error
 
 
 def provider_error(

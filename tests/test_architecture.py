@@ -96,11 +96,14 @@ MAX_LINES = 500
 WITHOUT_MODULE: Mapping[str, str] = {
     "interop/": "runs against a provider that is not ours",
     "test_architecture.py": "reads every module",
+    "test_cancellation.py": "cuts every operation at every step",
     "test_conftest.py": "tests the guards of all other tests",
     "test_docs.py": "runs what the documentation shows",
+    "test_faults.py": "tries every fault at every endpoint, through the whole client",
     "test_import.py": "looks at what importing the package loads",
     "test_privacy.py": "hunts for secrets through everything",
     "test_scale.py": "runs the whole with thousands of logins",
+    "test_stateful.py": "does everything in any order",
     "typing/": "is type-checked and never run",
 }
 

@@ -53,6 +53,10 @@ ALL: dict[str, Callable[[], CibaError]] = {
     "internal": lambda: explain.internal(ValueError(SSN)),
     "strategy": lambda: explain.strategy_failed(ValueError(SSN)),
     **{
+        f"document {stage}": lambda stage=stage: explain.about_document(TransportError("nothing came"), stage)  # type: ignore[misc]
+        for stage in explain._DOCUMENT
+    },
+    **{
         f"{code} {begun}": lambda code=code, begun=begun: provider(code, begun=begun)  # type: ignore[misc]
         for code in (*explain._ADVICE, "invalid_client", "invalid_request", "invalid_grant", "something_else")
         for begun in (True, False)
@@ -149,6 +153,15 @@ def test_what_the_phone_does_depends_on_how_far_it_went(*, begun: bool) -> None:
         assert ("most likely not rung" in unusable(kind, begun=begun).phone) is not begun
     # The provider accepted, and nobody can read what: the phone may ring.
     assert "has not rung" not in unusable(Unusable.BROKEN, begun=begun).phone
+
+
+def test_an_error_about_a_document_keeps_its_own_words_and_others_theirs() -> None:
+    """Only what is missing is added, and only where it fits."""
+    error = RemoteProtocolError("another issuer", advice="spell it exactly")
+    assert explain.about_document(error, "before") is error
+    assert (error.phone, error.advice) == ("The phone has not rung", "spell it exactly")
+    assert explain.about_document(RemoteProtocolError("x", phone="It rang"), "meanwhile").phone == "It rang"
+    assert not explain.about_document(UsageError("no scope"), "before").phone
 
 
 def test_without_a_connection_nothing_was_sent() -> None:

@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
 
-from idura_ciba.simulator.faults import Endpoint
+from idura_ciba.simulator.faults import Endpoint, Fault
 from idura_ciba.simulator.messages import Refusal, SimReply, SimRequest, read_form
 from idura_ciba.simulator.orders import Order, Verdict
 
 __all__ = ["Exchange"]
+
+_NO_FAULT = Fault()
 
 _PATHS: dict[str, tuple[Endpoint, str]] = {
     "/.well-known/openid-configuration": ("discovery", "GET"),
@@ -38,13 +40,12 @@ class Exchange:
         refusal: Why the form cannot be read.
         order: The order that a poll asks for.
         verdict: How the provider decided a poll.
-        hold: Seconds by which the answer is to be held back.
-        refused: The sender is to get no connection.
+        fault: What the carrier is to do to it; by default nothing.
         intact: The answer is the provider's own.
     """
 
     __slots__ = (
-        "_process", "endpoint", "form", "hold", "intact", "method", "order", "refusal", "refused", "request", "verdict",
+        "_process", "endpoint", "fault", "form", "intact", "method", "order", "refusal", "request", "verdict",
     )  # fmt: skip
 
     def __init__(
@@ -62,8 +63,7 @@ class Exchange:
         self.refusal: Refusal | None = None
         self.order: Order | None = None
         self.verdict: Verdict | None = None
-        self.hold: float = 0.0
-        self.refused: bool = False
+        self.fault: Fault = _NO_FAULT
         self.intact: bool = True
         if method == request.method == "POST":
             try:
@@ -95,7 +95,7 @@ class Exchange:
             now: Wall-clock seconds at its arrival.
 
         Returns:
-            The answer, to be held back for `hold` seconds; None where the connection breaks.
+            The answer, for the carrier to treat as `fault` says; None where the connection breaks before it.
         """
         return self._process(self, now)
 

@@ -8,6 +8,7 @@ A rule is any callable that looks at what arrives and returns a `Fault`, or None
     idura.faults.append(second_answer_is_lost)
 
 Rules are asked in order; the first that answers decides. Both transports of the simulator act alike on a fault.
+`idura_ciba.simulator.catalogue` has faults by name, and a rule for the usual cases.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ class Arrival:
         nth: 1 for the first request to this endpoint.
         request: The request.
         order: For a poll of a known order, its page in the ledger as it stands before this poll.
+        person: Whom an order or a poll is about, by the identity number or address of the hint; None elsewhere.
         now: The provider's wall clock.
     """
 
@@ -42,6 +44,7 @@ class Arrival:
     request: SimRequest
     order: OrderRecord | None
     now: float
+    person: str | None = field(default=None, repr=False)
 
 
 @frozen(kw_only=True)
@@ -54,6 +57,9 @@ class Fault:
         hold: Seconds by which the answer is held back.
         dropped: The client gets no answer.
         refused: It never even got a connection. A server that listens cannot do that for one request; it drops it.
+        cut: Bytes of the answer's body after which the connection breaks; 0 is right after the headers.
+        drip: Seconds before each byte of the body.
+        reset: A connection that breaks does so with a reset, not with an orderly end.
     """
 
     reaches_provider: bool = True
@@ -61,6 +67,9 @@ class Fault:
     hold: float = 0.0
     dropped: bool = False
     refused: bool = False
+    cut: int | None = None
+    drip: float = 0.0
+    reset: bool = False
 
     @classmethod
     def answer(cls, status: int, headers: Mapping[str, str] | None = None, body: bytes = b"") -> Self:
@@ -84,14 +93,24 @@ class Fault:
         return cls(reaches_provider=False, dropped=True, refused=True)
 
     @classmethod
-    def lose_request(cls) -> Self:
+    def lose_request(cls, *, reset: bool = False) -> Self:
         """The connection breaks before the provider has read the request."""
-        return cls(reaches_provider=False, dropped=True)
+        return cls(reaches_provider=False, dropped=True, reset=reset)
 
     @classmethod
-    def lose_answer(cls) -> Self:
+    def lose_answer(cls, *, reset: bool = False) -> Self:
         """The provider does its work, and the connection breaks before its answer leaves."""
-        return cls(dropped=True)
+        return cls(dropped=True, reset=reset)
+
+    @classmethod
+    def cut_answer(cls, after: int, *, reset: bool = False) -> Self:
+        """The provider does its work, and the connection breaks after so many bytes of its answer's body."""
+        return cls(cut=after, reset=reset)
+
+    @classmethod
+    def trickle(cls, seconds: float) -> Self:
+        """The provider does its work, and each byte of its answer's body takes so long."""
+        return cls(drip=seconds)
 
 
 #: Looks at what arrives; None lets it pass.

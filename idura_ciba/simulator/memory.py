@@ -50,7 +50,7 @@ class MemoryTransport:
 
         Raises:
             TransportTimeout: The answer takes longer than the request allows.
-            TransportError: No such provider, an answer longer than allowed, or a fault.
+            TransportError: No such provider, an answer that is compressed or longer than allowed, or a fault.
         """
         path = request.url.removeprefix(self._idura.issuer)
         if path == request.url or not path.startswith("/"):
@@ -62,21 +62,26 @@ class MemoryTransport:
             # What travels for longer than its sender waits arrives all the same, here somewhat early.
             await asyncio.sleep(min(up, request.timeout))
             reply = exchange.process(self._clock.wall())
-            if exchange.refused:
+            fault = exchange.fault
+            if fault.refused:
                 raise self._broken("the connection was refused, nothing was sent", None)
-            left, rest = request.timeout - up, exchange.hold + down
+            size = 0 if reply is None else len(reply.body[: fault.cut])
+            left, rest = request.timeout - up, fault.hold + fault.drip * size + down
             if rest > left:
                 await asyncio.sleep(left)
                 raise self._marked(TransportTimeout("no complete answer arrived in time"), sent_at)
             if rest > 0:
                 await asyncio.sleep(rest)
-            if reply is None:
+            if reply is None or size < len(reply.body):
                 raise self._broken("the connection broke", sent_at)
+            headers = {name.lower(): value for name, value in reply.headers.items()}
+            if "content-encoding" in headers:
+                what = "the answer is compressed, which was not asked for"
+                raise self._marked(TransportError(what, code="compressed"), sent_at)
             if len(reply.body) > request.max_body:
                 what = f"the answer is longer than {request.max_body} bytes"
                 raise self._marked(TransportError(what, code="oversized"), sent_at)
             exchange.delivered()
-            headers = {name.lower(): value for name, value in reply.headers.items()}
             return HttpResponse(reply.status, headers, reply.body, sent_at, self._clock.monotonic())
 
     def _broken(self, what: str, sent_at: float | None) -> TransportError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from email.utils import formatdate
 
 from idura_ciba.simulator.clients import KEY_ALGORITHMS, SECRET_ALGORITHMS, ClientRegistry
@@ -141,7 +142,7 @@ class SimulatedIdura:
         fault = self._find_fault(exchange, now) if self.faults else None
         if fault is None:
             return self._answer(exchange, now)
-        exchange.hold, exchange.refused = fault.hold, fault.refused
+        exchange.fault = fault
         reply = self._answer(exchange, now) if fault.reaches_provider else SimReply(200)
         if fault.rewrite is not None:
             exchange.intact = False
@@ -151,7 +152,7 @@ class SimulatedIdura:
     def _find_fault(self, exchange: Exchange, now: float) -> Fault | None:
         nth = self._arrivals[exchange.endpoint]
         order = None if exchange.order is None else exchange.order.record
-        arrival = Arrival(exchange.endpoint, nth, exchange.request, order, now)
+        arrival = Arrival(exchange.endpoint, nth, exchange.request, order, now, _person_of(exchange))
         return next((fault for rule in self.faults if (fault := rule(arrival)) is not None), None)
 
     def _answer(self, exchange: Exchange, now: float) -> SimReply:
@@ -311,6 +312,16 @@ class SimulatedIdura:
                 "access_token": invent_uuid(made_up),
             }
         )
+
+
+def _person_of(exchange: Exchange) -> str | None:
+    """Whom an order or a poll is about."""
+    if exchange.order is not None:
+        return exchange.order.record.person
+    if exchange.endpoint == "bc-authorize":
+        with suppress(Refusal):
+            return read_wish(exchange.form).person
+    return None
 
 
 def _setting(value: int | Mapping[str, int] | None, eid: Eid) -> int | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -10,7 +12,8 @@ from typing import Self
 
 from aiohttp import web
 
-from idura_ciba.simulator.messages import SimRequest
+from idura_ciba.simulator.faults import Fault
+from idura_ciba.simulator.messages import SimReply, SimRequest
 from idura_ciba.simulator.provider import SimulatedIdura
 
 __all__ = ["SimulatorServer"]
@@ -87,14 +90,43 @@ class SimulatorServer:
         message = SimRequest(request.method, request.path_qs, request.headers, await request.read())
         with self.idura.exchange(message) as exchange:
             reply = exchange.process(self._wall())
-            if exchange.hold:
-                await asyncio.sleep(exchange.hold)
+            fault = exchange.fault
+            if fault.hold:
+                await asyncio.sleep(fault.hold)
             if reply is None:
-                # What aiohttp then tries to write goes nowhere.
-                request.protocol.force_close()
-                return web.Response()
+                return _hang_up(request, fault)
+            if fault.drip or fault.cut is not None:
+                await _write(request, reply, fault)
+                if fault.cut is None:
+                    exchange.delivered()
+                return _hang_up(request, fault)
             response = web.Response(status=reply.status, headers=reply.headers, body=reply.body)
             await response.prepare(request)
             await response.write_eof()
             exchange.delivered()
             return response
+
+
+async def _write(request: web.BaseRequest, reply: SimReply, fault: Fault) -> None:
+    """Write an answer byte by byte or only its beginning, as aiohttp never would."""
+    transport = request.transport
+    assert transport is not None  # noqa: S101 - for type checkers: whose connection is gone is cancelled
+    fields = {**reply.headers, "Content-Length": str(len(reply.body)), "Connection": "close"}
+    head = [f"HTTP/1.1 {reply.status} Fault", *(f"{name}: {value}" for name, value in fields.items()), "", ""]
+    transport.write("\r\n".join(head).encode())
+    body = reply.body[: fault.cut]
+    step = 1 if fault.drip else max(1, len(body))
+    for start in range(0, len(body), step):
+        await asyncio.sleep(fault.drip)
+        transport.write(body[start : start + step])
+
+
+def _hang_up(request: web.BaseRequest, fault: Fault) -> web.Response:
+    """Break the connection."""
+    connection = request.get_extra_info("socket")
+    if fault.reset and connection is not None:
+        # To close without lingering is what makes a kernel send a reset.
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    request.protocol.force_close()
+    # What aiohttp then tries to write goes nowhere.
+    return web.Response()

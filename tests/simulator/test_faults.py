@@ -89,7 +89,11 @@ def test_a_rule_sees_what_arrives(wire: Wire) -> None:
     assert seen[0].order is None
     assert seen[2].order is wire.idura.ledger.orders[0]
     assert seen[2].now == wire.now
-    assert auth_req_id not in repr(seen)
+    assert {arrival.person for arrival in seen} == {"209801011231"}
+    wire.start(acr_values="unknown")
+    wire.get("/.well-known/jwks")
+    assert [arrival.person for arrival in seen[3:]] == [None, None]
+    assert not [secret for secret in (auth_req_id, "209801011231") if secret in repr(seen)]
 
 
 def test_the_first_rule_that_answers_decides(wire: Wire) -> None:

@@ -149,8 +149,10 @@ async def test_a_held_answer_comes_late_or_never(wire: Wire) -> None:
         (Fault.lose_request(), True, 0),
         (Fault.lose_answer(), True, 1),
         (Fault(dropped=True, hold=2), True, 1),
+        (Fault.cut_answer(0), True, 1),
+        (Fault.cut_answer(9, reset=True), True, 1),
     ],
-    ids=["refused", "request lost", "answer lost", "answer lost late"],
+    ids=["refused", "request lost", "answer lost", "answer lost late", "cut at once", "cut later"],
 )
 async def test_a_broken_connection_says_whether_anything_was_sent(
     fault: Fault, maybe_sent: bool, orders: int, wire: Wire
@@ -164,6 +166,29 @@ async def test_a_broken_connection_says_whether_anything_was_sent(
     assert error.sent_at == (0.0 if maybe_sent else None)
     assert error.ended_at == now() >= 0.25
     assert len(wire.idura.ledger.orders) == orders
+
+
+async def test_an_answer_shorter_than_the_cut_arrives(wire: Wire) -> None:
+    """The connection breaks after the answer, and nobody looks any more."""
+    wire.idura.faults.append(lambda _: Fault.cut_answer(100_000))
+    assert (await carrier(wire).send(start(wire))).status == 200
+
+
+async def test_an_answer_that_drips_takes_its_time_for_each_byte(wire: Wire) -> None:
+    """Until the patience of the request is over."""
+    wire.idura.faults.append(lambda _: Fault.trickle(0.01))
+    response = await carrier(wire, latency=0.5).send(start(wire))
+    assert response.received_at == pytest.approx(1 + len(response.body) * 0.01)
+    with pytest.raises(TransportTimeout):
+        await carrier(wire).send(start(wire, timeout=0.5))
+
+
+async def test_a_compressed_answer_is_refused(wire: Wire) -> None:
+    """As the real transport does, however small it is."""
+    wire.idura.faults.append(lambda _: Fault.change(lambda _: SimReply(200, {"Content-Encoding": "gzip"}, b"")))
+    with pytest.raises(TransportError) as failure:
+        await carrier(wire).send(start(wire))
+    assert (failure.value.code, failure.value.maybe_sent) == ("compressed", True)
 
 
 async def test_an_altered_answer_travels_like_any_other(wire: Wire) -> None:

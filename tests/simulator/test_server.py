@@ -56,7 +56,16 @@ async def test_the_provider_answers_errors_itself(wire: Wire) -> None:
         assert response.headers.getall("Date") == ["Sun, 09 Sep 2001 01:46:40 GMT"]
 
 
-@pytest.mark.parametrize("fault", [Fault.lose_answer(), Fault.lose_request(), Fault.refuse_connection()])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault.lose_answer(),
+        Fault.lose_answer(reset=True),
+        Fault.lose_request(),
+        Fault.lose_request(reset=True),
+        Fault.refuse_connection(),
+    ],
+)
 async def test_a_dropped_connection_is_dropped(fault: Fault, wire: Wire) -> None:
     """The client sees no answer at all, and the next request is fine."""
     wire.idura.faults.append(lambda arrival: fault if arrival.nth == 1 else None)
@@ -66,6 +75,52 @@ async def test_a_dropped_connection_is_dropped(fault: Fault, wire: Wire) -> None
         async with session.get("/.well-known/jwks") as response:
             assert response.status == 200
     assert len(wire.idura.ledger.orders) == fault.reaches_provider
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected", "end"),
+    [
+        (Fault.lose_answer(), b"", None),
+        (Fault.lose_answer(reset=True), b"", ConnectionResetError),
+        (Fault.cut_answer(0), b"", None),
+        (Fault.cut_answer(9), b'{"keys":[', None),
+        (Fault.cut_answer(9, reset=True), b'{"keys":[', ConnectionResetError),
+    ],
+)
+async def test_a_connection_breaks_where_and_how_it_should(
+    fault: Fault, expected: bytes, end: type[OSError] | None, wire: Wire
+) -> None:
+    """Byte by byte what a client gets before the end, and whether the end is orderly."""
+    wire.idura.faults.append(lambda _: fault)
+    async with SimulatorServer(wire.idura) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(server.issuer.rpartition(":")[2]))
+        writer.write(b"GET /.well-known/jwks HTTP/1.1\r\nHost: x\r\n\r\n")
+        got = bytearray()
+        error: type[OSError] | None = None
+        try:
+            while chunk := await reader.read(1):
+                got += chunk
+        except OSError as failure:
+            error = type(failure)
+        writer.close()
+    head, _, body = bytes(got).partition(b"\r\n\r\n")
+    assert error is end
+    # What had arrived before a reset may be lost with it.
+    assert body == expected or (end is not None and expected.startswith(body))
+    assert (b"HTTP/1.1 200" in head) == (fault.cut is not None) or end is not None
+
+
+async def test_an_answer_can_come_byte_by_byte(wire: Wire) -> None:
+    """Whole in the end, and then it counts as delivered."""
+    wire.idura.script(ANNA, Script.deny())
+    wire.idura._rules = type(wire.idura._rules)(throttle="off")
+    wire.idura.faults.append(lambda _: Fault.trickle(0.0001))
+    async with SimulatorServer(wire.idura) as server, aiohttp.ClientSession(server.issuer) as session:
+        async with session.post("/ciba/bc-authorize", data=wire.body().encode(), headers=FORM) as response:
+            auth_req_id = (await response.json())["auth_req_id"]
+        async with session.post("/oauth2/token", data=wire.poll_body(auth_req_id).encode(), headers=FORM) as response:
+            assert (await response.json())["error"] == "access_denied"
+    assert wire.idura.ledger.orders[0].delivered == 1
 
 
 async def test_an_altered_answer_is_sent_as_it_is(wire: Wire) -> None:
