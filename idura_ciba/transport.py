@@ -15,6 +15,7 @@ Rules:
 from __future__ import annotations
 
 import asyncio
+import selectors
 from collections.abc import Awaitable, Callable
 from types import SimpleNamespace, TracebackType
 from typing import Self, TypeVar
@@ -43,6 +44,9 @@ CONNECT_PATIENCE = 2.0
 FETCH_PATIENCE = 8.0
 #: What does not become better by asking again.
 _HOPELESS = frozenset({"tls", "session_closed"})
+
+#: `select` itself knows no file above number 1023; Windows has nothing else and does not mind.
+_Selector: type[selectors.BaseSelector] = getattr(selectors, "PollSelector", selectors.SelectSelector)
 
 T = TypeVar("T")
 
@@ -78,10 +82,21 @@ class _Pool(aiohttp.TCPConnector):
             connection = await super().connect(req, traces, timeout)
             protocol = connection.protocol
             assert protocol is not None  # noqa: S101 - for type checkers: only one that was released has none
-            if protocol not in self._used or not protocol.should_close:
+            if protocol not in self._used or not (protocol.should_close or _has_unread(connection)):
                 self._used.add(protocol)
                 return connection
             connection.close()
+
+
+def _has_unread(connection: Connection) -> bool:
+    """Whether something has arrived, if only the connection's end, that a busy loop has not got round to reading."""
+    transport = connection.transport
+    idle = None if transport is None else transport.get_extra_info("socket")
+    if idle is None:
+        return False
+    with _Selector() as selector:
+        selector.register(idle, selectors.EVENT_READ)
+        return bool(selector.select(0))
 
 
 class AiohttpTransport:

@@ -8,6 +8,7 @@ import gc
 import gzip
 import ipaddress
 import logging
+import os
 import socket
 import ssl
 import struct
@@ -652,6 +653,18 @@ async def test_an_answer_that_nobody_waited_for_is_nobody_s_answer(name: str, pa
         assert server.connections == (3 if name == "half a head" else 6)
 
 
+@pytest.mark.sockets
+async def test_an_answer_that_a_busy_loop_has_not_read_yet_is_nobody_s_either() -> None:
+    """What waits in the operating system counts as having arrived, and nothing in between lets the loop read it."""
+    async with serving(http(b'{"of":"this one"}')) as server, Transport() as transport:
+        for connections in (1, 2):
+            response = await transport.send(server.request())
+            assert response.body == b'{"of":"this one"}'
+            assert server.connections == connections
+            for writer in server.open:
+                os.write(writer.get_extra_info("socket").fileno(), LATE["a whole answer"])
+
+
 async def test_a_server_that_speaks_before_it_is_asked_cannot_keep_us_busy(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a new connection brings is not somebody else's answer: it is taken as it is, so each request opens one."""
 
@@ -662,6 +675,7 @@ async def test_a_server_that_speaks_before_it_is_asked_cannot_keep_us_busy(monke
     @define
     class Connection:
         protocol: Protocol
+        transport: None = None
         closed: int = 0
 
         def close(self) -> None:
