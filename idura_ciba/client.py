@@ -7,6 +7,7 @@ import hmac
 import math
 import random
 from collections.abc import Iterable
+from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
@@ -215,7 +216,8 @@ class CibaClient:
         """Start, and wait for the login.
 
         Cancelling this call abandons the transaction, because nobody else can be waiting for it. The prompt stays on
-        the phone until it expires.
+        the phone until it expires. Cancelled before the provider has accepted, it is a cancelled `start`: that goes on
+        in the background, and `AlreadyPending` leads to it.
 
         Args:
             request: As for `start`.
@@ -245,7 +247,8 @@ class CibaClient:
 
         Raises:
             ResumeError: The token is unreadable, changed, over, or of another version, provider, client or credential.
-            AlreadyPending: This client is asking this person already.
+            AlreadyPending: This client is asking this person already; also while the last poll of a transaction that
+                was abandoned is still under way.
             TransportError: The provider's discovery document could not be fetched.
             RemoteProtocolError: It is unusable.
             UsageError: The client is closed, or an argument cannot work.
@@ -273,7 +276,10 @@ class CibaClient:
                 phone="The prompt is gone from the phone",
                 advice="start again when the person is ready",
             )
-        await self._provider.endpoints()
+        try:
+            await self._provider.endpoints()
+        except CibaError as error:
+            raise explain.about_document(error, "meanwhile").without_frames() from None
         self._check_open()
         self._holds.check(checkpoint.person, but_abandoned=True)
         transaction = Transaction(
@@ -296,23 +302,21 @@ class CibaClient:
         that an answer may have been lost. Prompts stay on the phones. May be called again, and then returns nothing.
         """
         self._closed = True
-        try:
+        tokens: list[Redacted] = []
+        async with AsyncExitStack() as releasing:
+            # Last comes first, and each is called also when the closer is cancelled before or during another one.
+            if self._own_transport is not None:
+                releasing.push_async_callback(self._own_transport.aclose)
+            releasing.push_async_callback(self._provider.aclose)
+            releasing.push_async_callback(self._keys.aclose)
+            releasing.callback(self._end_pending, tokens)
+            releasing.push_async_callback(self._scheduler.aclose, patience=0)
+            releasing.push_async_callback(self._stop_starting)
             if self._starting:
                 # A request under way has rung a phone or is about to; its token is worth waiting for.
                 await asyncio.wait(self._starting, timeout=patience)
             await self._scheduler.aclose(patience=patience)
-        finally:
-            # Also when the closer itself is cancelled, and then without patience: nothing stays behind.
-            for task in self._starting:
-                task.cancel()
-            await asyncio.gather(*self._starting, return_exceptions=True)
-            await self._scheduler.aclose(patience=0)
-            tokens = [transaction.end_with_client() for transaction in self.pending]
-            await self._keys.aclose()
-            await self._provider.aclose()
-            if self._own_transport is not None:
-                await self._own_transport.aclose()
-        return [token for token in tokens if token is not None]
+        return tokens
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
@@ -331,10 +335,10 @@ class CibaClient:
         issued_from = self._clock.wall()
         try:
             answered = await self._backchannel.authenticate(request.parameters())
-        except CibaError:
+        except CibaError as error:
             # Discovery or signing failed: nothing has left.
             self._holds.free(hold)
-            raise
+            raise explain.about_document(error, "before") from None
         except asyncio.CancelledError:
             self._holds.lost(hold, lifetime=request.requested_expiry)
             raise
@@ -386,6 +390,14 @@ class CibaClient:
         # Whoever started it may be gone; asyncio would complain of an exception nobody retrieved.
         if not task.cancelled():
             task.exception()
+
+    async def _stop_starting(self) -> None:
+        for task in self._starting:
+            task.cancel()
+        await asyncio.gather(*self._starting, return_exceptions=True)
+
+    def _end_pending(self, tokens: list[Redacted]) -> None:
+        tokens += filter(None, [transaction.end_with_client() for transaction in self.pending])
 
     def _adopt(self, transaction: Transaction, hold: Hold) -> None:
         hold.transaction = transaction

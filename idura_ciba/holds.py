@@ -49,7 +49,7 @@ class Holds:
         if hold.until <= self._clock.monotonic():
             del self._held[person]
             return
-        if but_abandoned and hold.transaction is not None and hold.transaction.state.is_final:
+        if but_abandoned and hold.transaction is not None and not hold.transaction.is_asking:
             return
         error = AlreadyPending(
             "this person is being asked already by this client, or may have a prompt that nobody can take back",

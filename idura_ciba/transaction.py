@@ -66,8 +66,8 @@ class Transaction:
 
     __slots__ = (
         "__weakref__", "_answer_out", "_auth_req_id", "_changed", "_closing", "_context", "_done", "_expected",
-        "_hint", "_hint_since", "_in_doubt", "_last", "_next_at", "_person", "_polls", "_spoken_words", "_state",
-        "_strikes", "_timing", "_trace_id", "_wall_offset", "id",
+        "_hint", "_hint_since", "_in_doubt", "_last", "_next_at", "_person", "_polling", "_polls", "_spoken_words",
+        "_state", "_strikes", "_timing", "_trace_id", "_wall_offset", "id",
     )  # fmt: skip
 
     def __init__(
@@ -105,6 +105,7 @@ class Transaction:
         self._in_doubt = state is State.IN_DOUBT
         # From when a poll leaves until its answer is known not to be the last: whoever resumes meanwhile must doubt.
         self._answer_out = False
+        self._polling = False
         self._done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         # Exists only while somebody watches; most transactions are awaited and never watched.
         self._changed: asyncio.Future[None] | None = None
@@ -190,6 +191,11 @@ class Transaction:
         finished = self._state.is_final and self._state is not State.ABANDONED
         return -math.inf if finished else self._timing.provider_end
 
+    @property
+    def is_asking(self) -> bool:
+        """Whether polls go on, or the last one of an abandoned transaction is still under way."""
+        return self._polling or not self._state.is_final
+
     def end_with_client(self) -> Redacted | None:
         """Stop asking because the client closes; the resume token of what is pending."""
         self._settle(Event.ABANDONED, explain.abandoned("closed"))
@@ -213,8 +219,11 @@ class Transaction:
 
     async def _poll(self) -> None:
         """One poll and all that follows from it. Never raises but when cancelled."""
+        if self._state.is_final:
+            return  # abandoned between its turn and its first step
         self._next_at = None
-        self._answer_out = True
+        self._answer_out = self._polling = True
+        self._timing = self._timing.left(self._context.clock.monotonic())
         self._notify()
         try:
             answered = await self._context.backchannel.poll(self._auth_req_id)
@@ -230,6 +239,8 @@ class Transaction:
             self._fail(error)
         except Exception as error:  # noqa: BLE001 - a transaction that never ends would be worse than any error
             self._fail(explain.internal(error))
+        finally:
+            self._polling = False
 
     async def _take(self, answered: Answered[TokenAnswer]) -> None:
         answer = answered.answer

@@ -482,6 +482,61 @@ async def test_a_close_that_is_cancelled_still_leaves_nothing(
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_close_that_is_cancelled_at_the_end_of_its_patience_leaves_nothing(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient, turns: int
+) -> None:
+    """Also while it waits for a start that it has cancelled itself: nobody waits for a transaction for ever."""
+    simulated_idura.faults.append(on("bc-authorize", Fault.delay(5), nth=2))
+    ciba = make_ciba_client()
+    transaction = await ciba.start(swedish())
+    starting = asyncio.create_task(ciba.start(swedish(OTHER_SWEDE)))
+    await asyncio.sleep(2)
+    closing = asyncio.create_task(ciba.close(patience=1))
+    await asyncio.sleep(1)
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    closing.cancel()
+    await asyncio.wait([closing, starting])
+    assert (await transaction.outcome()).state is State.ABANDONED
+    assert ciba.pending == ()
+
+
+async def test_resuming_waits_for_the_last_poll_of_the_abandoned_one(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
+) -> None:
+    """Two polls for one id must never be under way together."""
+    simulated_idura.script(SWEDE, Script.approve(after=50))
+    simulated_idura.faults.append(on("token", Fault.delay(30), nth=1))
+    async with make_ciba_client() as ciba:
+        transaction = await ciba.start(swedish())
+        await asyncio.sleep(4)
+        transaction.abandon()
+        assert transaction.resume_token is not None
+        with pytest.raises(AlreadyPending) as caught:
+            await ciba.resume(transaction.resume_token)
+        assert caught.value.resume_token == transaction.resume_token
+        await asyncio.sleep(30)
+        assert (await (await ciba.resume(transaction.resume_token))).person_confirmed
+    assert simulated_idura.ledger.summary()["overlapping"] == 0
+
+
+async def test_a_poll_cut_off_by_close_counts_for_who_resumes(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
+) -> None:
+    """The provider has seen it, so the next one keeps its distance from it."""
+    simulated_idura.faults.append(on("token", Fault.delay(30), nth=1))
+    first = make_ciba_client()
+    await first.start(swedish())
+    await asyncio.sleep(4)
+    (token,) = await first.close(patience=0)
+    async with make_ciba_client() as second:
+        await second.resume(token)
+        await asyncio.sleep(10)
+    summary = simulated_idura.ledger.summary()
+    assert (summary["polls"] > 2, summary["slow_downs"]) == (True, 0)
+
+
 async def test_resume_refuses_what_is_over_or_not_ours(
     simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
 ) -> None:

@@ -111,6 +111,23 @@ async def test_each_answer_and_fault_leads_where_the_table_says(
     assert simulated_idura.ledger.summary()["polls_after_final"] == 0
 
 
+async def test_no_poll_leaves_after_abandoning(simulated_idura: SimulatedIdura, make_ciba_client: MakeClient) -> None:
+    """Not even one whose turn had come already; so the token does not miss an answer that it knows nothing of."""
+    simulated_idura.script(SWEDE, Script.approve(after=1))
+    recorder = Recorder(simulated_idura)
+    async with make_ciba_client(transport=recorder) as ciba:
+        transaction = await ciba.start(swedish())
+        due = transaction._next_at
+        assert due is not None
+        # Behind the scheduler's own timer for the same instant, before the poll takes its first step.
+        asyncio.get_running_loop().call_at(due, transaction.abandon)
+        await transaction.outcome()
+        await asyncio.sleep(1)
+        assert recorder.times == []
+        assert transaction.resume_token is not None
+        assert (await (await ciba.resume(transaction.resume_token))).person_confirmed
+
+
 async def test_pending_after_a_lost_answer_clears_the_doubt(
     simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
 ) -> None:

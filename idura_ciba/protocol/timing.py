@@ -114,6 +114,10 @@ class Timing:
     def _within_limit(self, end: float) -> float:
         return end if self.limit is None else min(end, self.limit)
 
+    def left(self, at: float) -> Timing:
+        """When a poll leaves: should its end never be known here, whoever goes on keeps the distance from it."""
+        return evolve(self, not_before=max(self.not_before, at + self.interval))
+
     def answered(self, *, sent_at: float, received_at: float, retry_after: float | None = None) -> Timing:
         """After `authorization_pending`."""
         held = received_at - sent_at >= self.interval

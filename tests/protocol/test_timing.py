@@ -100,6 +100,12 @@ def test_a_poll_that_was_held_for_an_interval_may_be_followed_at_once(received_a
     assert follow(begin(expires_in=11.0), [(PUT_OFF, 10.0, received_at)]).not_before == pytest.approx(not_before)
 
 
+def test_a_poll_counts_from_when_it_leaves() -> None:
+    """Whoever goes on without its answer keeps the distance; a longer floor stays."""
+    assert begin(interval=5.0).left(7.0).not_before == 12.0
+    assert begin(interval=5.0).answered(sent_at=5.0, received_at=5.1, retry_after=20).left(7.0).not_before == 25.1
+
+
 def test_a_held_poll_that_was_told_to_slow_down_is_not_followed_at_once() -> None:
     """The provider has just said that it is asked too often."""
     assert follow(begin(), [(SLOW, 5.0, 35.0)]).not_before == 45.0
