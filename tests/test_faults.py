@@ -590,7 +590,7 @@ OVER_SOCKETS = (
 )
 
 
-@pytest.mark.sockets
+@pytest.mark.interop  # seconds pass for real
 async def test_orders_and_polls_over_sockets_lead_where_the_rules_say() -> None:
     """Everybody at once, each with one fault, and none disturbs another."""
     idura = SimulatedIdura(seed=1, signing_alg="ES256", rules=Rules(throttle="off"), expires_in=SHORT, interval=1)
@@ -623,7 +623,7 @@ async def test_orders_and_polls_over_sockets_lead_where_the_rules_say() -> None:
     assert idura.ledger.summary()["polls_after_final"] == idura.ledger.summary()["overlapping"] == 0
 
 
-@pytest.mark.sockets
+@pytest.mark.interop  # seconds pass for real
 async def test_documents_over_sockets_lead_where_the_rules_say() -> None:
     """A server for each fault, all at once; what comes back after a while is not waited for."""
     names = {*KINDS["answer lost"], "502", "200 with HTML", "compressed", "as charset utf-7"}
