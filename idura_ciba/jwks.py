@@ -2,10 +2,12 @@
 
 Rules:
 1. A key is used only if it is an asymmetric signature key of acceptable strength; one bad key does not spoil the set.
-2. An unknown `kid` means rotation: the set is fetched again at once, but at most once per `COOL_DOWN`, however many
-   logins ask and however the fetch ends. Whoever comes during the pause waits for its end rather than losing a token
-   that is issued only once.
-3. A set grows stale after `MAX_AGE`. If it cannot be fetched anew just then, the keys that the issuer did publish go
+2. That no known key will do means rotation, also where the issuer reuses a `kid` or names none: the set is fetched
+   again at once, but at most once per `COOL_DOWN`, however many logins ask and however the fetch ends. Whoever comes
+   during the pause waits for its end rather than losing a token that is issued only once.
+3. For the same reason an answer without a usable key, whether an error page or an empty set, is asked for again for a
+   few seconds. It never takes the place of keys that are known.
+4. A set grows stale after `MAX_AGE`. If it cannot be fetched anew just then, the keys that the issuer did publish go
    on serving until it can.
 """
 
@@ -13,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -23,10 +25,10 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 from idura_ciba.clock import Clock
 from idura_ciba.errors import RemoteProtocolError, TransportError
 from idura_ciba.protocol.documents import parse_jwks
-from idura_ciba.provider import DOCUMENT_HEADERS, MAX_DOCUMENT, Provider
+from idura_ciba.provider import Provider, build_document_request
 from idura_ciba.single_flight import SingleFlight
 from idura_ciba.transport import fetch
-from idura_ciba.wire import HttpRequest, Transport
+from idura_ciba.wire import HttpResponse, Transport
 
 __all__ = ["JwksCache", "VerificationKey"]
 
@@ -64,45 +66,60 @@ class JwksCache:
         self._fetched_at = self._ended_at = -math.inf
         self._refresh = SingleFlight(self._fetch)
 
-    async def find(self, kid: str | None) -> Sequence[VerificationKey]:
+    async def find(
+        self, kid: str | None, will_do: Callable[[VerificationKey], bool] = lambda _: True
+    ) -> Sequence[VerificationKey]:
         """The keys that may have signed a token with this `kid`; all of them when the token names none.
+
+        Args:
+            kid: As the token spells it.
+            will_do: Whether a key fits and its signature holds. Where no known key will do, the set is fetched anew.
 
         Empty when the issuer publishes no such key, after a fetch made for this question.
 
         Raises:
-            TransportError: The set could not be fetched, and none that was known before has the key.
+            TransportError: The set could not be fetched, and none of the keys known before will do.
             RemoteProtocolError: It cannot be read, in the same way.
         """
         asked_at = self._clock.monotonic()
         if self._keys and asked_at - self._fetched_at > MAX_AGE and asked_at - self._ended_at >= COOL_DOWN:
             with suppress(TransportError, RemoteProtocolError):
                 await self._refresh.run()
-        found = self._matching(kid)
+        found = self._matching(kid, will_do)
         while not found and self._fetched_at < asked_at:
             await self._refresh.run()
-            found = self._matching(kid)
+            found = self._matching(kid, will_do)
         return found
 
     async def aclose(self) -> None:
         """Stop a fetch under way."""
         await self._refresh.aclose()
 
-    def _matching(self, kid: str | None) -> Sequence[VerificationKey]:
+    def _matching(self, kid: str | None, will_do: Callable[[VerificationKey], bool]) -> Sequence[VerificationKey]:
         # A key without a kid cannot be told from the one that is meant; one with another kid can.
-        return [key for key in self._keys if kid is None or key.kid in {kid, None}]
+        return [key for key in self._keys if (kid is None or key.kid in {kid, None}) and will_do(key)]
 
     async def _fetch(self) -> None:
         await asyncio.sleep(max(0.0, self._ended_at + COOL_DOWN - self._clock.monotonic()))
         endpoints = await self._provider.endpoints()
         # Stamped when it begins: an answer under way may be older than the question of whoever joins it.
         began_at = self._clock.monotonic()
-        request = HttpRequest("GET", endpoints.jwks_uri, DOCUMENT_HEADERS, max_body=MAX_DOCUMENT)
         try:
-            keys = parse_jwks(await fetch(self._transport, request))
+            response = await fetch(self._transport, build_document_request(endpoints.jwks_uri), is_answer=_holds_keys)
         finally:
             self._ended_at = self._clock.monotonic()
-        self._keys = [key for member in keys if (key := _import(member)) is not None]
+        self._keys = _read(response) or self._keys
         self._fetched_at = began_at
+
+
+def _read(response: HttpResponse) -> Sequence[VerificationKey]:
+    return [key for member in parse_jwks(response) if (key := _import(member)) is not None]
+
+
+def _holds_keys(response: HttpResponse) -> bool:
+    with suppress(RemoteProtocolError):
+        return bool(_read(response))
+    return False
 
 
 def _import(member: Mapping[str, Any]) -> VerificationKey | None:

@@ -227,13 +227,28 @@ class AiohttpTransport:
         return self._session
 
 
-async def fetch(transport: Transport, request: HttpRequest) -> HttpResponse:
+def _is_answer(response: HttpResponse) -> bool:
+    # The rest is a gateway without its server behind it: as good as no answer.
+    return response.status != 429 and response.status < 500  # noqa: PLR2004 - RFC 6585 4; the class of status codes
+
+
+async def fetch(
+    transport: Transport, request: HttpRequest, *, is_answer: Callable[[HttpResponse], bool] = _is_answer
+) -> HttpResponse:
     """Read a document, again if need be: a `GET` changes nothing.
+
+    Args:
+        transport: Carries the requests.
+        request: The same each time.
+        is_answer: Whether this is worth having. What is not is asked for again while the patience lasts.
+
+    Returns:
+        The last response, also where it was none of those worth having.
 
     Raises:
         TransportError: No answer after several tries.
     """
-    unanswered = tenacity.retry_if_exception(_unanswered) | tenacity.retry_if_result(_is_busy)
+    unanswered = tenacity.retry_if_exception(_unanswered) | tenacity.retry_if_not_result(is_answer)
     return await _retrying(unanswered, FETCH_PATIENCE)(transport.send, request)
 
 
@@ -256,11 +271,6 @@ def _unanswered(error: BaseException) -> bool:
 
 def _never_connected(error: BaseException) -> bool:
     return _unanswered(error) and not getattr(error, "maybe_sent", True)
-
-
-def _is_busy(response: HttpResponse) -> bool:
-    # A gateway without its server behind it: as good as no answer.
-    return response.status == 429 or response.status >= 500  # noqa: PLR2004 - RFC 6585 4; the class of status codes
 
 
 def _retrying(worth_it: tenacity.retry_base, patience: float) -> tenacity.AsyncRetrying:

@@ -67,15 +67,15 @@ DEMANDED: Mapping[str, Mapping[Endpoint, tuple[str, ...]]] = {
     "no answer": {
         "bc-authorize": ("start_unknown", "start_unknown"),
         "token": ("approved", "indeterminate", "indeterminate"),
-        "discovery": ("timeout", "timeout"),
-        "jwks": ("timeout", "timeout"),
+        "discovery": ("approved", "timeout"),
+        "jwks": ("approved", "timeout"),
     },
     # A provider may hold a poll for half a minute; nobody holds a document.
     "held": {
         "bc-authorize": ("approved", "approved"),
         "token": ("approved", "approved", "approved"),
-        "discovery": ("timeout", "timeout"),
-        "jwks": ("timeout", "timeout"),
+        "discovery": ("approved", "timeout"),
+        "jwks": ("approved", "timeout"),
     },
     "out of order": {
         "bc-authorize": ("start_unknown", "start_unknown"),
@@ -107,39 +107,39 @@ DEMANDED: Mapping[str, Mapping[Endpoint, tuple[str, ...]]] = {
         "bc-authorize": ("start_unknown", "start_unknown"),
         "token": ("approved", "approved", "expired"),
         "discovery": ("bad_document", "bad_document"),
-        "jwks": ("bad_document", "bad_document"),
+        "jwks": ("approved", "bad_document"),
     },
     "turned away": {
         "bc-authorize": ("turned_away", "turned_away"),
         "token": ("approved", "approved", "turned_away"),
         "discovery": ("bad_document", "bad_document"),
-        "jwks": ("bad_document", "bad_document"),
+        "jwks": ("approved", "bad_document"),
     },
     "redirected": {
         "bc-authorize": ("redirect", "redirect"),
         "token": ("redirect", "redirect", "redirect"),
         "discovery": ("bad_document", "bad_document"),
-        "jwks": ("bad_document", "bad_document"),
+        "jwks": ("approved", "bad_document"),
     },
     # A good status, and nothing that can be read: it may have been the tokens.
     "unreadable": {
         "bc-authorize": ("bad_answer", "bad_answer"),
         "token": ("approved", "approved", "indeterminate"),
         "discovery": ("bad_document", "bad_document"),
-        "jwks": ("bad_document", "bad_document"),
+        "jwks": ("approved", "bad_document"),
     },
     "hollow": {
         "bc-authorize": ("bad_answer", "bad_answer"),
         "token": ("bad_answer", "bad_answer", "bad_answer"),
         "discovery": ("issuer_mismatch", "issuer_mismatch"),
-        "jwks": ("bad_jwks", "bad_jwks"),
+        "jwks": ("approved", "bad_jwks"),
     },
     # "Still pending" that cannot be read is a bare 400, forgiven once; tokens that cannot be read are lost.
     "spoilt": {
         "bc-authorize": ("bad_answer", "bad_answer"),
         "token": ("approved", "indeterminate", "turned_away"),
         "discovery": ("bad_document", "bad_document"),
-        "jwks": ("bad_document", "bad_document"),
+        "jwks": ("approved", "bad_document"),
     },
     "oversized": {
         "bc-authorize": ("start_unknown", "start_unknown"),

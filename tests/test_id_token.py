@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import pickle
 import random
@@ -1011,6 +1012,37 @@ async def test_without_keys_the_token_is_neither_good_nor_forged(answer: object,
     with pytest.raises(error) as caught:
         await verifier.verify(tokens, expected=Case().expectation, auth_req_id=Redacted(AUTH_REQ_ID))
     assert list(leaks(caught.value, tokens.id_token)) == []
+
+
+@pytest.mark.parametrize("kid", [KID, None])
+async def test_a_key_that_changed_under_its_name_costs_no_login(kid: str | None) -> None:
+    """An issuer that rotates and keeps the `kid`, or uses none, is asked for its keys once more."""
+    old, new = (public_jwk(issuer_key("RS256", nth), kid=kid) for nth in (1, 0))
+    transport = FakeTransport().on(f"{ISSUER}/jwks", {"keys": [old]}, {"keys": [new]})
+    verifier, case = make_verifier(transport), Case(header={} if kid else {"kid": ABSENT})
+    earlier = evolve(case, key=issuer_key("RS256", 1), claims={"sub": "somebody"})
+    for each in (earlier, case):
+        login = await verifier.verify(each.tokens, expected=each.expectation, auth_req_id=Redacted(AUTH_REQ_ID))
+        assert login.id_token == each.token
+        await asyncio.sleep(1)
+    assert len(transport.requests) == 2
+
+
+async def test_a_forgery_stays_one_while_newer_keys_cannot_be_had() -> None:
+    """The issuer's known key says no; an outage does not make that an error of the network."""
+    keys = {"keys": [public_jwk(issuer_key("RS256"), kid=KID)]}
+    transport = FakeTransport().on(f"{ISSUER}/jwks", keys, outage)
+    verifier, case = make_verifier(transport), Case()
+    await verifier.verify(case.tokens, expected=case.expectation, auth_req_id=Redacted(AUTH_REQ_ID))
+    await asyncio.sleep(1)
+    forged = Case(key=issuer_key("RS256", 1))
+    with pytest.raises(IdTokenRejected) as caught:
+        await verifier.verify(forged.tokens, expected=case.expectation, auth_req_id=Redacted(AUTH_REQ_ID))
+    assert caught.value.claim == "signature"
+    assert len(transport.requests) > 2
+    unknown = Case(header={"kid": "new"})
+    with pytest.raises(TransportError):
+        await verifier.verify(unknown.tokens, expected=case.expectation, auth_req_id=Redacted(AUTH_REQ_ID))
 
 
 async def test_a_bad_header_costs_no_request() -> None:

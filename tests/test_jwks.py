@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from idura_ciba.errors import CibaError, RemoteProtocolError, TransportError
 from idura_ciba.jwks import COOL_DOWN, MAX_AGE, JwksCache
-from idura_ciba.provider import DOCUMENT_HEADERS, MAX_DOCUMENT, Provider
+from idura_ciba.provider import DOCUMENT_HEADERS, DOCUMENT_TIMEOUT, MAX_DOCUMENT, Provider
 from idura_ciba.testing import run_virtual, virtual_clock
 from idura_ciba.wire import HttpResponse
 from tests.fakes import Answer, FakeTransport, b64, json_bytes, number, outage, private_key, public_jwk
@@ -67,6 +67,7 @@ async def test_two_hundred_logins_share_one_fetch() -> None:
     (request,) = transport.requests
     assert (request.method, request.url, request.headers, request.body) == ("GET", URL, DOCUMENT_HEADERS, b"")
     assert request.max_body == MAX_DOCUMENT == 256 * 1024
+    assert request.timeout == DOCUMENT_TIMEOUT
 
 
 async def test_a_new_key_is_found_at_once() -> None:
@@ -129,10 +130,10 @@ async def test_a_flood_of_names_causes_one_fetch_per_pause(answer: Answer) -> No
         assert now() == before
 
     await asyncio.gather(*(forged(nth) for nth in range(1000)))
-    # Within one fetch, only what was not answered is tried again.
+    # Within one fetch, only what brought no key is tried again.
     pauses = [later - earlier for earlier, later in itertools.pairwise(transport.sent_at)]
     fetches = 1 + sum(pause >= COOL_DOWN for pause in pauses)
-    tries = 6 if answer in (500, outage) else 1
+    tries = 1 if answer == key_set("a") else 6
     assert len(transport.sent_at) == 1 + (fetches - 1) * tries
     assert 40 / (COOL_DOWN + 8) < fetches <= 40 / COOL_DOWN + 3
 
@@ -177,13 +178,50 @@ async def test_an_old_set_serves_on_while_the_issuer_cannot_be_asked(answer: Ans
     assert await kids(cache, "a") == []
 
 
-@pytest.mark.parametrize("answer", [outage, 429, 500, 502, 503])
+NO_KEYS: dict[str, Answer] = {
+    "down": outage,
+    **{str(status): status for status in (204, 302, 403, 404, 429, 500, 502, 503)},
+    "html": b"<html>",
+    "empty": {"keys": []},
+    "for encryption": {"keys": [{**KEY, "use": "enc"}]},
+}
+
+
+@pytest.mark.parametrize("answer", NO_KEYS.values(), ids=NO_KEYS)
 async def test_an_outage_of_seconds_costs_no_login(answer: Answer) -> None:
-    """A token waits while the keys cannot be had, whether nobody answers or a gateway without its server."""
+    """A token waits while the keys cannot be had, whether nobody answers, or a gateway does, or there are none."""
     cache, transport = make(*[answer] * 5, key_set("a"))
     assert await kids(cache, "a") == ["a"]
     assert len(transport.requests) == 6
     assert now() == 7.75
+
+
+@pytest.mark.parametrize("answer", NO_KEYS.values(), ids=NO_KEYS)
+async def test_no_keys_never_take_the_place_of_known_ones(answer: Answer) -> None:
+    """What an issuer has published serves on when all that it answers afterwards holds no key."""
+    cache, transport = make(key_set("a"), answer)
+    await cache.find("a")
+    await asyncio.sleep(MAX_AGE + 1)
+    with suppress(TransportError, RemoteProtocolError):
+        await cache.find("b")
+    assert len(transport.requests) > 1
+    assert await kids(cache, "a") == ["a"]
+
+
+async def test_a_key_that_will_not_do_is_looked_for_anew_under_its_own_name() -> None:
+    """An issuer that reuses a name, or gives none, has rotated too: the new key is found with one more fetch."""
+    other = public_jwk(private_key("P-256", 1))
+    for kid in ("a", None):
+        name = {} if kid is None else {"kid": kid}
+        cache, transport = make({"keys": [{**KEY, **name}]}, {"keys": [{**other, **name}]})
+        assert len(await cache.find(kid, lambda key: key.key.as_dict()["x"] == KEY["x"])) == 1
+        await asyncio.sleep(1)
+        (found,) = await cache.find(kid, lambda key: key.key.as_dict()["x"] == other["x"])
+        assert found.key.as_dict()["x"] == other["x"]
+        assert transport.sent_at[1] - transport.sent_at[0] == COOL_DOWN
+        await asyncio.sleep(1)
+        assert await cache.find(kid, lambda _: False) == []
+        assert len(transport.requests) == 3
 
 
 async def test_without_any_keys_an_outage_is_an_error() -> None:
