@@ -9,6 +9,7 @@ Rules, in the order in which they are applied; the first that fails names the cl
 5. Belonging: `at_hash` and the `auth_req_id` claim where present.
 6. eID and level: what was asked for, compared by whole `:` segments.
 7. Person: what the request said of the person is what the token says.
+8. One token, one login: what has proved a login proves no other one.
 
 There is no switch that turns the signature off.
 
@@ -33,9 +34,10 @@ from idura_ciba.eid import EidRequest
 from idura_ciba.errors import CibaError, IdTokenRejected, RemoteProtocolError, TransportError, UsageError
 from idura_ciba.jwks import JwksCache, VerificationKey
 from idura_ciba.person import ClaimPath, PersonTags, find_claim
-from idura_ciba.protocol.messages import Tokens
+from idura_ciba.protocol.messages import MAX_EXPIRES_IN, Tokens
 from idura_ciba.protocol.strict_json import load_object
 from idura_ciba.redaction import Redacted
+from idura_ciba.replay import UsedTokens
 
 __all__ = ["Authentication", "Expectation", "IdTokenVerifier"]
 
@@ -147,6 +149,7 @@ class IdTokenVerifier:
         algorithms: Accepted signature algorithms.
         leeway: Seconds by which the two clocks may disagree.
         max_size: Bytes of token at most.
+        used: What earlier logins were proved with.
     """
 
     issuer: str
@@ -157,6 +160,7 @@ class IdTokenVerifier:
     algorithms: frozenset[str] = frozenset({"RS256"})
     leeway: float = DEFAULT_LEEWAY
     max_size: int = 1024 * 1024
+    used: UsedTokens = field(factory=UsedTokens, repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
         if not self.algorithms or not self.algorithms <= set(_KEY_OF_ALG):
@@ -205,6 +209,10 @@ class IdTokenVerifier:
             _reject(AUTH_REQ_ID_CLAIM, "it belongs to another transaction")
         acr = _check_level(claims, expected)
         confirmed = self._check_person(claims, expected)
+        # No login that began before the token was issued lasts longer than this.
+        until = min(claims["exp"] + self.leeway, claims["iat"] + 2 * MAX_EXPIRES_IN)
+        if not self.used.use(tokens.id_token, auth_req_id=auth_req_id, now=self.clock.wall(), until=until):
+            _reject("replay", "it has proved another login already")
         authentication = Authentication.__new__(Authentication)
         authentication.__attrs_init__(
             subject=claims["sub"],

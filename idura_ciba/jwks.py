@@ -25,10 +25,10 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 from idura_ciba.clock import Clock
 from idura_ciba.errors import RemoteProtocolError, TransportError
 from idura_ciba.protocol.documents import parse_jwks
-from idura_ciba.provider import Provider, build_document_request
+from idura_ciba.provider import DOCUMENT_HEADERS, MAX_DOCUMENT, Provider
 from idura_ciba.single_flight import SingleFlight
 from idura_ciba.transport import fetch
-from idura_ciba.wire import HttpResponse, Transport
+from idura_ciba.wire import HttpRequest, HttpResponse, Transport
 
 __all__ = ["JwksCache", "VerificationKey"]
 
@@ -104,8 +104,9 @@ class JwksCache:
         endpoints = await self._provider.endpoints()
         # Stamped when it begins: an answer under way may be older than the question of whoever joins it.
         began_at = self._clock.monotonic()
+        request = HttpRequest("GET", endpoints.jwks_uri, DOCUMENT_HEADERS, max_body=MAX_DOCUMENT)
         try:
-            response = await fetch(self._transport, build_document_request(endpoints.jwks_uri), is_answer=_holds_keys)
+            response = await fetch(self._transport, request, is_answer=_holds_keys)
         finally:
             self._ended_at = self._clock.monotonic()
         self._keys = _read(response) or self._keys

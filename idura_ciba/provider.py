@@ -23,7 +23,7 @@ from idura_ciba.single_flight import SingleFlight
 from idura_ciba.transport import fetch
 from idura_ciba.wire import HttpRequest, Transport
 
-__all__ = ["IDURA_PATHS", "Endpoints", "Provider", "build_document_request"]
+__all__ = ["IDURA_PATHS", "Endpoints", "Provider"]
 
 #: Idura "Caller Authentication" and "Okta" guides; used where discovery is silent, as it is on CIBA.
 IDURA_PATHS = {
@@ -33,8 +33,6 @@ IDURA_PATHS = {
 }
 #: Bytes of a discovery document or key set.
 MAX_DOCUMENT = 256 * 1024
-#: Seconds to wait for one, so short that another try fits into the patience of `fetch`.
-DOCUMENT_TIMEOUT = 5.0
 DOCUMENT_HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}
 
 #: What a URL is made of (RFC 3986 appendix A). On anything else, backslashes and line breaks above all, two readers
@@ -115,10 +113,8 @@ class Provider:
     async def _discover(self) -> Endpoints:
         found: ProviderMetadata | None = None
         if not all(self._overrides.values()):
-            found = parse_discovery(
-                await fetch(self._transport, build_document_request(build_discovery_url(self.issuer))),
-                issuer=self.issuer,
-            )
+            request = HttpRequest("GET", build_discovery_url(self.issuer), DOCUMENT_HEADERS, max_body=MAX_DOCUMENT)
+            found = parse_discovery(await fetch(self._transport, request), issuer=self.issuer)
         self._endpoints = Endpoints(
             self.issuer, **{name: self._locate(name, path, found) for name, path in IDURA_PATHS.items()}
         )
@@ -135,11 +131,6 @@ class Provider:
                 advice="if that is right, pass its origin in trusted_origins",
             )
         return str(url)
-
-
-def build_document_request(url: str) -> HttpRequest:
-    """The request for what an issuer publishes at `url`."""
-    return HttpRequest("GET", url, DOCUMENT_HEADERS, max_body=MAX_DOCUMENT, timeout=DOCUMENT_TIMEOUT)
 
 
 def _origin(url: str) -> str | None:

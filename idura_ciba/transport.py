@@ -40,8 +40,9 @@ CONNECT_TIMEOUT = 10.0
 KEEP_ALIVE = 4.0
 #: Seconds after which no new try of making a connection begins: people are waiting on the line.
 CONNECT_PATIENCE = 2.0
-#: The same for reading a document: a token that is issued only once may be waiting for keys.
-FETCH_PATIENCE = 8.0
+#: The same for reading a document: a token that is issued only once may be waiting for keys. A little more than the
+#: time that one request has, so that a second one follows a request that hung.
+FETCH_PATIENCE = 10.5
 #: What does not become better by asking again.
 _HOPELESS = frozenset({"tls", "session_closed"})
 

@@ -21,7 +21,7 @@ TESTS = Path(__file__).parent
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"redaction", "errors", "wire", "clock"}),
     frozenset({"protocol"}),
-    frozenset({"eid", "explain", "identity_number", "person", "polling", "single_flight"}),
+    frozenset({"eid", "explain", "identity_number", "person", "polling", "replay", "single_flight"}),
     frozenset(
         {
             "backchannel",

@@ -25,7 +25,7 @@ PERSON = "209999990000"
 CLIENT_ID, SECRET = "urn:my:app", "known to the simulator"
 LIFETIME, INTERVAL = 120, 3
 #: The longest that one request is waited for, and the longest that keys are fetched for.
-ONE_ANSWER, DOCUMENT = 35, 20
+ONE_ANSWER, DOCUMENT = 35, 21
 
 PATHS: Mapping[str, Endpoint] = {
     "/.well-known/openid-configuration": "discovery",

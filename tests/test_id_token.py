@@ -1000,6 +1000,34 @@ def test_junk_in_a_claim_never_makes_another_login(claims: dict[str, Any], heade
         assert not {"nonce", "at_hash"} & set(login.claims)
 
 
+# --- one token, one login ---------------------------------------------------------------------------------------------
+
+
+async def test_a_token_proves_one_login_only() -> None:
+    """The answer to one login is none to another, also where it names nobody; to the same one it may come twice."""
+    case = Case(claims={"ssn": ABSENT})
+    verifier, tokens = case.verifier, case.tokens
+    for _ in range(2):
+        login = await verifier.verify(tokens, expected=case.expectation, auth_req_id=Redacted(AUTH_REQ_ID))
+        assert not login.person_confirmed
+    with pytest.raises(IdTokenRejected) as caught:
+        await verifier.verify(tokens, expected=case.expectation, auth_req_id=Redacted("another"))
+    assert caught.value.claim == "replay"
+    assert list(leaks(caught.value, tokens.id_token)) == []
+    other = evolve(case, claims={**case.claims, "sessionindex": "another"})
+    await verifier.verify(other.tokens, expected=case.expectation, auth_req_id=Redacted("another"))
+
+
+async def test_a_token_that_was_refused_has_proved_nothing() -> None:
+    """Who was refused another's token does not take it from the one whom it belongs to."""
+    case = Case()
+    verifier, tokens = case.verifier, case.tokens
+    nobodys = evolve(case, identity={("ssn",): OTHER_SSN}).expectation
+    with pytest.raises(IdTokenRejected):
+        await verifier.verify(tokens, expected=nobodys, auth_req_id=Redacted("another"))
+    assert await verifier.verify(tokens, expected=case.expectation, auth_req_id=Redacted(AUTH_REQ_ID))
+
+
 # --- keys -------------------------------------------------------------------------------------------------------------
 
 
