@@ -22,7 +22,7 @@ from idura_ciba.id_token import Authentication, Expectation, IdTokenVerifier
 from idura_ciba.observe import Observers, PollEvent, TransactionEvent
 from idura_ciba.outcome import Outcome, Update
 from idura_ciba.polling.strategy import Poll, PollView, Strategy, next_poll
-from idura_ciba.protocol.machine import Event, State, advance, judge
+from idura_ciba.protocol.machine import Event, State, advance, judge, mistrusts
 from idura_ciba.protocol.messages import (
     ErrorAnswer,
     SlowedDown,
@@ -247,7 +247,7 @@ class Transaction:
         self._polls += 1
         self._trace_id = answered.trace_id or self._trace_id
         event = judge(answer, strikes=self._strikes, after_end=answered.received_at >= self._timing.provider_end)
-        self._strikes = self._strikes + 1 if event is Event.MISTRUSTED else 0
+        self._strikes = self._strikes + 1 if mistrusts(answer) else 0
         if self._context.observers:
             elapsed = answered.received_at - answered.sent_at
             self._context.observers.tell(PollEvent(self.id, event.value, elapsed, answered.trace_id))
@@ -257,7 +257,7 @@ class Transaction:
             self._settle(event, self._explain(event, answer, answered.server_date))
         else:
             self._answer_out = False
-            self._note(event, answer, answered.sent_at, answered.received_at)
+            self._note(answer, answered.sent_at, answered.received_at)
             self._advance(event)
             if self._closing:
                 self._end()
@@ -277,7 +277,7 @@ class Transaction:
         if not self._state.is_final:
             self._settle(Event.APPROVED, None, authentication)
 
-    def _note(self, event: Event, answer: _NoTokens, sent_at: float, received_at: float) -> None:
+    def _note(self, answer: _NoTokens, sent_at: float, received_at: float) -> None:
         """Remember what an answer that is not final says about time and progress."""
         timing, retry_after = self._timing, answer.retry_after
         hint: str | None = None
@@ -290,7 +290,7 @@ class Transaction:
                 self._last = Poll(sent_at, received_at, "slow_down", hint, retry_after)
             case _:
                 # Being mistrusted is an answer; only silence and refusal to answer call for backing off.
-                rule = timing.answered if event is Event.MISTRUSTED else timing.put_off
+                rule = timing.answered if mistrusts(answer) else timing.put_off
                 self._timing = rule(sent_at=sent_at, received_at=received_at, retry_after=retry_after)
                 self._last = Poll(sent_at, received_at, "unanswered", None, retry_after)
         if hint is not None and hint != self._hint:

@@ -115,6 +115,12 @@ DEMANDED: Mapping[str, Mapping[Endpoint, tuple[str, ...]]] = {
         "discovery": ("bad_document", "bad_document"),
         "jwks": ("approved", "bad_document"),
     },
+    "turned away in words": {
+        "bc-authorize": ("provider_error", "provider_error"),
+        "token": ("approved", "approved", "provider_error"),
+        "discovery": ("bad_document", "bad_document"),
+        "jwks": ("approved", "bad_document"),
+    },
     "redirected": {
         "bc-authorize": ("redirect", "redirect"),
         "token": ("redirect", "redirect", "redirect"),
@@ -198,6 +204,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
         "413",
         "451",
     ),
+    "turned away in words": ("403 with JSON of its own", "404 with JSON of its own"),
     "redirected": (
         *(f"{status} to another host" for status in (301, 302, 303, 307, 308)),
         "300 without an address",

@@ -23,6 +23,7 @@ from idura_ciba import (
 from idura_ciba.client_auth import Credentials
 from idura_ciba.observe import PollEvent, TransactionEvent
 from idura_ciba.simulator import Arrival, Fault, MemoryTransport, Rules, Script, SimulatedIdura
+from idura_ciba.simulator.catalogue import CATALOGUE
 from idura_ciba.testing import VIRTUAL_EPOCH, virtual_clock
 
 SWEDE = "209801011231"
@@ -80,6 +81,10 @@ class Recorder:
         (polls(Fault.answer(401, body=b'{"error":"invalid_client"}'), 1), [3, 6], State.APPROVED, None),
         (polls(Fault.answer(401, body=b'{"error":"invalid_client"}'), 1, 2), [3, 6], State.FAILED, "invalid_client"),
         (polls(Fault.answer(403), 1), [3, 6], State.APPROVED, None),
+        (polls(Fault.answer(403, body=b'{"error":"forbidden"}'), 1), [3, 6], State.APPROVED, None),
+        (polls(Fault.answer(403, body=b'{"error":"forbidden"}')), [3, 6], State.FAILED, "provider_error"),
+        (polls(Fault.answer(400), 1), [3, 6], State.APPROVED, None),
+        (polls(Fault.answer(400)), [3, 6], State.FAILED, "turned_away"),
         (polls(Fault.answer(403)), [3, 6], State.FAILED, "turned_away"),
         # Final whatever it says.
         (polls(Fault.answer(400, body=b'{"error":"invalid_request"}')), [3], State.FAILED, "provider_error"),
@@ -149,6 +154,18 @@ async def test_an_end_in_doubt_is_indeterminate(simulated_idura: SimulatedIdura,
     assert outcome.state is State.INDETERMINATE
     # The farewell poll comes last, and that is all.
     assert asyncio.get_running_loop().time() < 125
+
+
+@pytest.mark.parametrize("afterwards", [Fault.answer(503), Fault.answer(400, body=b'{"error":"invalid_grant"}')])
+async def test_a_denial_that_cannot_be_read_is_not_reported_as_something_else(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient, afterwards: Fault
+) -> None:
+    """What comes under 400 may have been final; with no readable answer after it nobody says expired, or refused."""
+    simulated_idura.script(SWEDE, Script.deny(after=1))
+    simulated_idura.faults += [polls(CATALOGUE["token"]["cut short without a sign"], 1), polls(afterwards)]
+    async with make_ciba_client() as ciba:
+        outcome = await (await ciba.start(swedish())).outcome()
+    assert outcome.state is State.INDETERMINATE
 
 
 async def test_slow_down_is_kept_for_good(simulated_idura: SimulatedIdura, make_ciba_client: MakeClient) -> None:

@@ -23,10 +23,12 @@ from types import MappingProxyType
 from idura_ciba.errors import LocalProtocolError
 from idura_ciba.protocol import messages
 
-__all__ = ["TRANSITIONS", "Event", "State", "advance", "judge", "judge_acknowledgement"]
+__all__ = ["TRANSITIONS", "Event", "State", "advance", "judge", "judge_acknowledgement", "mistrusts"]
 
 #: RFC 6585 section 4.
 TOO_MANY = 429
+#: RFC 6749 section 5.2 has the errors of a token endpoint under these; CIBA Core section 11 under the first.
+BAD_REQUEST, UNAUTHORIZED = 400, 401
 
 
 class State(StrEnum):
@@ -168,12 +170,11 @@ def judge_acknowledgement(answer: messages.AuthenticationAnswer) -> Event:
     return _UNACKNOWLEDGED[answer.kind]
 
 
-#: What an OAuth code means while waiting; every other one is final (RFC 8628 section 3.5).
+#: What an OAuth code of a provider that trusts us means while waiting; every other one is final (RFC 8628 section 3.5).
 _CODES: Mapping[str, Event] = MappingProxyType(
     {
         "access_denied": Event.DENIED,
         "expired_token": Event.EXPIRED,
-        "invalid_client": Event.MISTRUSTED,
         "invalid_grant": Event.GRANT_UNKNOWN,
     }
 )
@@ -184,11 +185,23 @@ _UNUSABLE: Mapping[messages.Unusable, Event] = MappingProxyType(
         messages.Unusable.NOT_CONNECTED: Event.NOT_CONNECTED,
         messages.Unusable.BUSY: Event.PUT_OFF,
         messages.Unusable.LOST: Event.ANSWER_LOST,
-        messages.Unusable.TURNED_AWAY: Event.MISTRUSTED,
         messages.Unusable.REDIRECT: Event.REFUSED,
         messages.Unusable.BROKEN: Event.REFUSED,
     }
 )
+
+
+def mistrusts(answer: messages.TokenAnswer) -> bool:
+    """Whether an answer turns us away without a word on the login.
+
+    So do `invalid_client`, a 4xx without a code, and a code that no specification knows under a 4xx that carries no
+    OAuth errors, as edges and proxies produce them. One is forgiven, because the next request carries a fresh assertion
+    and may meet another edge; a second in a row is not.
+    """
+    if isinstance(answer, messages.ErrorAnswer):
+        foreign = answer.error not in messages.KNOWN_CODES and answer.status in range(UNAUTHORIZED + 1, 500)
+        return answer.error == "invalid_client" or foreign
+    return isinstance(answer, messages.UnusableAnswer) and answer.kind is messages.Unusable.TURNED_AWAY
 
 
 def judge(answer: messages.TokenAnswer, *, strikes: int, after_end: bool) -> Event:
@@ -196,8 +209,7 @@ def judge(answer: messages.TokenAnswer, *, strikes: int, after_end: bool) -> Eve
 
     Args:
         answer: The answer as read.
-        strikes: How many answers in a row have mistrusted us (`invalid_client`, or a bare 4xx as edges and proxies
-            produce it). The first is forgiven, because the next request carries a fresh assertion; the second is not.
+        strikes: How many answers just before this one were such that `mistrusts`.
         after_end: Whether the transaction's time is certainly over; servers forget what expired long ago, so that
             `invalid_grant` then reads as expired.
 
@@ -205,12 +217,14 @@ def judge(answer: messages.TokenAnswer, *, strikes: int, after_end: bool) -> Eve
 
     Spec: CIBA Core 1.0 section 11, RFC 6749 section 5.2, RFC 8628 section 3.5.
     """
+    if mistrusts(answer):
+        if strikes:
+            return Event.REFUSED
+        # Under 400 come the answers to polls. One that cannot be read may have been the last: a denial, an expiry.
+        unread = isinstance(answer, messages.UnusableAnswer) and answer.status == BAD_REQUEST
+        return Event.ANSWER_LOST if unread else Event.MISTRUSTED
     event = _meaning(answer)
-    if event is Event.MISTRUSTED and strikes:
-        return Event.REFUSED
-    if event is Event.GRANT_UNKNOWN and after_end:
-        return Event.EXPIRED
-    return event
+    return Event.EXPIRED if event is Event.GRANT_UNKNOWN and after_end else event
 
 
 def _meaning(answer: messages.TokenAnswer) -> Event:

@@ -35,6 +35,7 @@ from idura_ciba.wire import HttpResponse
 __all__ = [
     "DEFAULT_INTERVAL",
     "GRANT_TYPE",
+    "KNOWN_CODES",
     "Acknowledgement",
     "AuthenticationAnswer",
     "ErrorAnswer",
@@ -358,7 +359,7 @@ def _members_or_error(response: HttpResponse, wall: float) -> dict[str, Any] | E
         reason = str(error)
     if members is not None:
         code, description = members.get("error"), members.get("error_description")
-        if isinstance(code, str) and code and (code in _KNOWN_CODES or _speaks_for_itself(status)):
+        if isinstance(code, str) and code and (code in KNOWN_CODES or _speaks_for_itself(status)):
             words = description if isinstance(description, str) else None
             return ErrorAnswer(code, words, status, retry_after, members)
         if 200 <= status < 300:  # noqa: PLR2004 - the class of status codes
@@ -368,7 +369,7 @@ def _members_or_error(response: HttpResponse, wall: float) -> dict[str, Any] | E
 
 
 #: CIBA Core sections 11 and 13, RFC 6749 section 5.2, RFC 8628 section 3.5, RFC 9396 section 5.
-_KNOWN_CODES = frozenset({
+KNOWN_CODES = frozenset({
     "authorization_pending", "slow_down", "access_denied", "expired_token", "invalid_grant", "invalid_request",
     "invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope", "transaction_failed",
     "expired_login_hint_token", "unknown_user_id", "missing_user_code", "invalid_user_code", "invalid_binding_message",

@@ -155,6 +155,8 @@ ANYWHERE: Mapping[str, Fault] = {
     "400 with HTML": Fault.answer(400, _HTML_TYPE, _HTML),
     "401 without a body": Fault.answer(401, {"WWW-Authenticate": "Negotiate"}),
     "403 from an edge": Fault.answer(403, _HTML_TYPE, _HTML),
+    "403 with JSON of its own": _error(403, "forbidden"),
+    "404 with JSON of its own": _error(404, "not_found"),
     "404 with HTML": Fault.answer(404, _HTML_TYPE, _HTML),
     "405": Fault.answer(405, {"Allow": "GET"}),
     "407": Fault.answer(407, {"Proxy-Authenticate": "Basic"}),

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from idura_ciba.errors import LocalProtocolError
-from idura_ciba.protocol.machine import TRANSITIONS, Event, State, advance, judge, judge_acknowledgement
+from idura_ciba.protocol.machine import TRANSITIONS, Event, State, advance, judge, judge_acknowledgement, mistrusts
 from idura_ciba.protocol.messages import (
     Acknowledgement,
     AuthenticationAnswer,
@@ -204,6 +204,15 @@ POLL_ANSWERS: Mapping[str, tuple[TokenAnswer, Event, Any, Any]] = {
             *("transaction_failed", "made up", "Access_Denied"),
         ]
     },
+    **{
+        f"made up, {status}": (ErrorAnswer("made up", None, status), Event.MISTRUSTED, Event.REFUSED, ...)
+        for status in (402, 403, 404, 499)
+    },
+    **{
+        f"made up, {status}": (ErrorAnswer("made up", None, status), Event.REFUSED, ..., ...)
+        for status in (200, 399, 400, 401, 500)
+    },
+    "invalid_request, 403": (ErrorAnswer("invalid_request", None, 403), Event.REFUSED, ..., ...),
     "never connected": (unusable(Unusable.NOT_CONNECTED), Event.NOT_CONNECTED, ..., ...),
     "429": (unusable(Unusable.BUSY, 429), Event.PUT_OFF, ..., ...),
     "503": (unusable(Unusable.BUSY, 503, 20.0), Event.PUT_OFF, ..., ...),
@@ -211,6 +220,8 @@ POLL_ANSWERS: Mapping[str, tuple[TokenAnswer, Event, Any, Any]] = {
     "no answer": (unusable(Unusable.LOST), Event.ANSWER_LOST, ..., ...),
     "200 cut short": (unusable(Unusable.LOST, 200), Event.ANSWER_LOST, ..., ...),
     "bare 403": (unusable(Unusable.TURNED_AWAY, 403), Event.MISTRUSTED, Event.REFUSED, ...),
+    "bare 401": (unusable(Unusable.TURNED_AWAY, 401), Event.MISTRUSTED, Event.REFUSED, ...),
+    "unreadable 400": (unusable(Unusable.TURNED_AWAY, 400), Event.ANSWER_LOST, Event.REFUSED, ...),
     "302": (unusable(Unusable.REDIRECT, 302), Event.REFUSED, ..., ...),
     "200 that says nothing": (unusable(Unusable.BROKEN, 200), Event.REFUSED, ..., ...),
 }
@@ -253,7 +264,9 @@ def test_the_first_answer_always_means_something_possible(answer: Authentication
 def test_an_answer_to_a_poll_always_means_something_possible(
     state: State, answer: TokenAnswer, strikes: int, after_end: bool
 ) -> None:
-    """No answer leads to an event that the machine refuses, nor one to a login but tokens."""
+    """No answer leads to an event that the machine refuses, nor one to a login but tokens; a second mistrust ends."""
+    if mistrusts(answer):
+        assert advance(state, judge(answer, strikes=1, after_end=after_end)) is State.FAILED
     event = judge(answer, strikes=strikes, after_end=after_end)
     assert event in TRANSITIONS[state]
     assert (advance(state, event) is State.APPROVED) == isinstance(answer, Tokens)
