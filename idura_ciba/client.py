@@ -32,6 +32,7 @@ from idura_ciba.provider import Provider
 from idura_ciba.redaction import Redacted
 from idura_ciba.resume import Sealer
 from idura_ciba.scheduling.scheduler import Scheduler
+from idura_ciba.single_flight import was_cut_off
 from idura_ciba.transaction import Context, Transaction
 from idura_ciba.transport import AiohttpTransport
 from idura_ciba.wire import Transport
@@ -189,7 +190,7 @@ class CibaClient:
         Raises:
             AlreadyPending: This person has or may have a prompt already; `.transaction` is the one, where known.
             ProviderError: The provider refused; the phone has not rung.
-            Indeterminate: The request may have arrived and no usable answer came back.
+            Indeterminate: The request may have arrived and no usable answer came back before the client was closed.
             RemoteProtocolError: The provider accepted with an answer that breaks the specification, or its discovery
                 document does.
             TransportError: The provider could not be reached; nothing was sent.
@@ -202,13 +203,18 @@ class CibaClient:
         person = self._tags.tag(("hint",), request.person_key)
         if not even_if_pending:
             self._holds.check(person)
-        task = asyncio.get_running_loop().create_task(self._submit(request, self._holds.take(person), limit))
+        hold = self._holds.take(person)
+        task = asyncio.get_running_loop().create_task(self._submit(request, hold, limit))
         self._starting.add(task)
         task.add_done_callback(self._started)
         try:
             return await asyncio.shield(task)
         except CibaError as error:
             raise error.without_frames() from None
+        except asyncio.CancelledError:
+            if not was_cut_off(task):
+                raise
+        raise explain.acknowledgement_lost("the client was closed meanwhile") if hold.is_held else explain.closed()
 
     async def authenticate(
         self, request: EidRequest, *, timeout: float | None = None, even_if_pending: bool = False
@@ -322,7 +328,7 @@ class CibaClient:
 
     def _check_open(self) -> None:
         if self._closed:
-            raise UsageError("the client is closed", code="closed", advice="make a new one")
+            raise explain.closed()
 
     def _limit(self, timeout: float | None) -> float | None:
         if timeout is None:
@@ -333,14 +339,20 @@ class CibaClient:
 
     async def _submit(self, request: EidRequest, hold: Hold, limit: float | None) -> Transaction:
         issued_from = self._clock.wall()
+        may_ring = False
         try:
+            await self._provider.endpoints()
+            may_ring = True
             answered = await self._backchannel.authenticate(request.parameters())
         except CibaError as error:
             # Discovery or signing failed: nothing has left.
             self._holds.free(hold)
             raise explain.about_document(error, "before") from None
         except asyncio.CancelledError:
-            self._holds.lost(hold, lifetime=request.requested_expiry)
+            if may_ring:
+                self._holds.lost(hold, lifetime=request.requested_expiry)
+            else:
+                self._holds.free(hold)
             raise
         except Exception as error:  # noqa: BLE001 - objects given to us are foreign code
             self._holds.free(hold)

@@ -28,6 +28,7 @@ __all__ = [
     "abandoned",
     "about_document",
     "acknowledgement_lost",
+    "closed",
     "denied",
     "expired",
     "indeterminate",
@@ -110,6 +111,11 @@ def acknowledgement_lost(reason: str) -> Indeterminate:
         phone="The phone may be asking now, for a login that nobody can fetch",
         advice="do not start again until the person sees no prompt: a second order cancels both",
     )
+
+
+def closed() -> UsageError:
+    """The client was closed before anything was sent."""
+    return UsageError("the client is closed", code="closed", phone=_NOT_RUNG, advice="make a new one")
 
 
 def abandoned(code: str = "abandoned") -> Abandoned:

@@ -28,6 +28,7 @@ class Hold:
     person: str
     until: float = math.inf
     transaction: Transaction | None = None
+    is_held: bool = True
 
 
 class Holds:
@@ -72,6 +73,7 @@ class Holds:
 
     def free(self, hold: Hold) -> None:
         """The person has no prompt."""
+        hold.is_held = False
         if self._held.get(hold.person) is hold:
             del self._held[hold.person]
 

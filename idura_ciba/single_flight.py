@@ -7,9 +7,9 @@ import copy
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
-from idura_ciba.errors import CibaError
+from idura_ciba.errors import CibaError, UsageError
 
-__all__ = ["SingleFlight"]
+__all__ = ["SingleFlight", "was_cut_off"]
 
 T = TypeVar("T")
 
@@ -25,7 +25,12 @@ class SingleFlight(Generic[T]):
         self._task: asyncio.Task[T] | None = None
 
     async def run(self) -> T:
-        """Join the work under way, or begin it."""
+        """Join the work under way, or begin it.
+
+        Raises:
+            UsageError: `aclose` stopped the work.
+            CibaError: Whatever the work raised.
+        """
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._work())
             # All waiters may be gone when it fails; asyncio would complain of an exception nobody retrieved.
@@ -36,10 +41,23 @@ class SingleFlight(Generic[T]):
         except CibaError as error:
             # A trace id or resume token that one waiter's transaction adds must not turn up in another's.
             failure = copy.copy(error)
+        except asyncio.CancelledError:
+            if not was_cut_off(self._task):
+                raise
+            failure = UsageError("the client is closed", code="closed", advice="make a new one")
         raise failure
 
     async def aclose(self) -> None:
-        """Cancel the work under way, and with it whoever waits."""
+        """Stop the work under way; whoever waits for it gets an error."""
         if self._task is not None and not self._task.done():
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+
+
+def was_cut_off(task: asyncio.Task[Any]) -> bool:
+    """Whether waiting for `task` was ended by stopping it, and not by cancelling whoever waits: called while it raises.
+
+    A waiter that nobody cancelled must not be told that somebody did: a `TaskGroup` would believe it.
+    """
+    waiter = asyncio.current_task()
+    return task.cancelled() and (waiter is None or not waiter.cancelling())

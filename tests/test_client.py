@@ -463,6 +463,63 @@ async def test_nothing_is_left_after_close(
     gc.collect()  # an exception that nobody retrieved would complain now, and warnings are errors
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "error", "code"),
+    [("discovery", UsageError, "closed"), ("bc-authorize", Indeterminate, "start_unknown")],
+)
+async def test_who_starts_while_the_client_is_closed_gets_an_error(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient, endpoint: str, error: type[CibaError], code: str
+) -> None:
+    """It says whether the phone may ring. Nobody cancelled the caller, and no task group may come to think so."""
+    simulated_idura.faults.append(on(endpoint, Fault.delay(8)))
+    ciba = make_ciba_client()
+    async with asyncio.TaskGroup() as group:
+
+        async def start() -> None:
+            with pytest.raises(error) as caught:
+                await ciba.start(swedish())
+            assert caught.value.code == code
+
+        starting = group.create_task(start())
+        sibling = group.create_task(asyncio.sleep(20, "undisturbed"))
+        await asyncio.sleep(1)
+        await ciba.close(patience=1)
+        await starting
+    assert sibling.result() == "undisturbed"
+
+
+async def test_who_resumes_while_the_client_is_closed_gets_an_error(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
+) -> None:
+    """The token is still good for the next client."""
+    first, second = make_ciba_client(), make_ciba_client()
+    await first.start(swedish())
+    (token,) = await first.close()
+    simulated_idura.faults.append(on("discovery", Fault.delay(8), nth=2))
+    resuming = asyncio.create_task(second.resume(token))
+    await asyncio.sleep(1)
+    await second.close()
+    with pytest.raises(UsageError) as caught:
+        await resuming
+    assert caught.value.code == "closed"
+    async with make_ciba_client() as third:
+        assert (await third.resume(token)).state is State.PENDING
+
+
+async def test_a_cancelled_start_stays_cancelled_when_the_client_is_closed_too(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
+) -> None:
+    """Whatever happens to the request, a cancellation is never turned into anything else."""
+    simulated_idura.faults.append(on("bc-authorize", Fault.delay(8)))
+    ciba = make_ciba_client()
+    starting = asyncio.create_task(ciba.start(swedish()))
+    await asyncio.sleep(1)
+    starting.cancel()
+    await ciba.close(patience=0)
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+
+
 async def test_a_close_that_is_cancelled_still_leaves_nothing(
     simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
 ) -> None:

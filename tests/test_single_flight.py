@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from idura_ciba.errors import TransportError
+from idura_ciba.errors import TransportError, UsageError
 from idura_ciba.single_flight import SingleFlight
 
 
@@ -115,16 +115,30 @@ async def test_a_failure_that_nobody_waits_for_is_silent() -> None:
     assert complaints == []
 
 
-async def test_closing_cancels_the_work_and_whoever_waits() -> None:
-    """At once, and nothing stays behind."""
+async def test_closing_stops_the_work_for_whoever_waits() -> None:
+    """At once, with an error that says so, and nothing stays behind; nobody is taken for cancelled."""
     flight = SingleFlight(work := Work())
     waiter = asyncio.create_task(flight.run())
     await asyncio.sleep(1)
     await flight.aclose()
     assert (work.cancelled, now()) == (1, 1.0)
+    with pytest.raises(UsageError) as caught:
+        await waiter
+    assert caught.value.code == "closed"
+    assert caught.value.__context__ is None
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_who_is_cancelled_while_the_work_is_stopped_stays_cancelled() -> None:
+    """A cancellation is never turned into anything else."""
+    flight = SingleFlight(Work())
+    waiter = asyncio.create_task(flight.run())
+    await asyncio.sleep(1)
+    waiter.cancel()
+    await flight.aclose()
     with pytest.raises(asyncio.CancelledError):
         await waiter
-    assert asyncio.all_tasks() == {asyncio.current_task()}
+    assert waiter.cancelled()
 
 
 async def test_closing_has_nothing_to_do_before_and_after_the_work() -> None:

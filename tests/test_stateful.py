@@ -236,7 +236,7 @@ class Logins(RuleBasedStateMachine):
                 transaction = await client.start(request, timeout=timeout)
             except (AlreadyPending, ProviderError, Indeterminate, TransportError, RemoteProtocolError):
                 return
-            except asyncio.CancelledError:
+            except UsageError:
                 assert client._closed
                 return
             self.adopt(transaction)
@@ -328,7 +328,7 @@ class Logins(RuleBasedStateMachine):
                     raise
             except (TransportError, RemoteProtocolError, AlreadyPending):
                 self.tokens.append(token)
-            except (UsageError, asyncio.CancelledError):
+            except UsageError:
                 assert client._closed
                 self.tokens.append(token)
             else:
