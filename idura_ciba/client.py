@@ -243,9 +243,12 @@ class CibaClient:
     async def resume(self, token: str, *, timeout: float | None = None) -> Transaction:
         """Go on with a transaction that was started here or elsewhere.
 
-        It polls no earlier than it would have without the interruption, and recognises the same person. Two clients
-        that resume one token poll twice as often as allowed, and only one of them gets the answer: make sure that the
-        first has stopped.
+        It polls no earlier than it would have without the interruption, and recognises the same person.
+
+        Make sure that whoever had the transaction before has stopped. Of two that go on with it at once, one at most
+        gets the login; the other hears that the provider does not know the transaction, and ends `failed`, or
+        `indeterminate` where it had reason to doubt. And each makes the other's polls come too soon: a strict provider
+        slows both down, until they may hear of no answer at all.
 
         Args:
             token: From a transaction's or an error's `resume_token`, or from `close`.
@@ -266,7 +269,8 @@ class CibaClient:
             checkpoint = self._context.sealer.open(token)
         except ResumeError as error:
             raise error.without_frames() from None
-        offset = self._clock.monotonic() - self._clock.wall()
+        # A clock behind the one that wrote the token would put everything off.
+        offset = self._clock.monotonic() - max(self._clock.wall(), checkpoint.written_at)
         timing = Timing(
             requested_at=checkpoint.requested_at + offset,
             acknowledged_at=checkpoint.acknowledged_at + offset,

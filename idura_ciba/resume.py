@@ -44,6 +44,7 @@ class Checkpoint:
         expires_in: Seconds it lives.
         interval: Seconds between polls, as grown so far.
         not_before: No poll before this.
+        written_at: When this was true; no clock that says less can be right.
         in_doubt: Whether an answer may have been lost.
         polls: Polls so far.
         spoken_words: To be read to the person.
@@ -57,6 +58,7 @@ class Checkpoint:
     expires_in: float
     interval: float
     not_before: float
+    written_at: float
     in_doubt: bool
     polls: int
     spoken_words: Redacted | None
@@ -85,6 +87,7 @@ class Sealer:
             "expires_in": checkpoint.expires_in,
             "interval": checkpoint.interval,
             "not_before": checkpoint.not_before,
+            "written_at": checkpoint.written_at,
             "in_doubt": checkpoint.in_doubt,
             "polls": checkpoint.polls,
             "spoken_words": checkpoint.spoken_words,
@@ -131,6 +134,7 @@ class Sealer:
             expires_in=members["expires_in"],
             interval=members["interval"],
             not_before=members["not_before"],
+            written_at=members["written_at"],
             in_doubt=members["in_doubt"],
             polls=members["polls"],
             spoken_words=None if words is None else Redacted(words),

@@ -7,6 +7,7 @@ import gc
 import json
 import pickle
 from collections.abc import Callable
+from typing import Literal
 
 import pytest
 
@@ -32,8 +33,9 @@ from idura_ciba import (
     UsageError,
 )
 from idura_ciba.client_auth import ClientAuth
-from idura_ciba.simulator import Arrival, Fault, MemoryTransport, Script, SimulatedIdura
-from idura_ciba.testing import virtual_clock
+from idura_ciba.clock import Clock
+from idura_ciba.simulator import Arrival, Fault, MemoryTransport, Rules, Script, SimulatedIdura
+from idura_ciba.testing import VIRTUAL_EPOCH, virtual_clock
 
 SWEDE, OTHER_SWEDE, NORWEGIAN = "209801011231", "209602294564", "01023990128"
 MakeClient = Callable[..., CibaClient]
@@ -592,6 +594,53 @@ async def test_a_poll_cut_off_by_close_counts_for_who_resumes(
         await asyncio.sleep(10)
     summary = simulated_idura.ledger.summary()
     assert (summary["polls"] > 2, summary["slow_downs"]) == (True, 0)
+
+
+@pytest.mark.parametrize("behind", [1.0, 3600.0, 1e6])
+async def test_a_clock_that_is_behind_keeps_nobody_waiting(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient, behind: float
+) -> None:
+    """Resumed where the clock says that the login has not begun yet, it is polled at once and ends as it would have."""
+    loop = asyncio.get_running_loop()
+    simulated_idura.script(SWEDE, Script.never())
+    first = make_ciba_client()
+    await first.start(swedish())
+    await asyncio.sleep(10)
+    (token,) = await first.close()
+    polls = simulated_idura.ledger.summary()["polls"]
+    async with make_ciba_client(clock=Clock(wall=lambda: VIRTUAL_EPOCH + loop.time() - behind)) as second:
+        transaction = await second.resume(token)
+        await asyncio.sleep(15)
+        assert simulated_idura.ledger.summary()["polls"] >= polls + 3
+        assert (await transaction.outcome()).state is State.EXPIRED
+    assert loop.time() < 125
+    assert simulated_idura.ledger.summary()["slow_downs"] == 0
+
+
+@pytest.mark.parametrize("throttle", ["off", "ttl", "reset"])
+async def test_two_processes_with_one_token_get_one_login_at_most(
+    make_ciba_client: MakeClient, throttle: Literal["off", "ttl", "reset"]
+) -> None:
+    """What the documentation says of it: the provider ends it for one, and a strict one hears both too often."""
+    idura = SimulatedIdura(seed=1, rules=Rules(throttle=throttle))
+    idura.register_client("urn:my:application:identifier:0001", secret="known to the simulator")
+    idura.script(SWEDE, Script.approve(after=20))
+    transport = MemoryTransport(idura, clock=virtual_clock())
+    async with make_ciba_client(transport=transport) as first, make_ciba_client(transport=transport) as second:
+        one = await first.start(swedish())
+        await asyncio.sleep(1)
+        other = await second.resume(str(one.resume_token))
+        outcomes = await asyncio.gather(one.outcome(), other.outcome())
+    states = sorted(outcome.state for outcome in outcomes)
+    summary = idura.ledger.summary()
+    if throttle == "off":
+        assert states == [State.APPROVED, State.FAILED]
+        (loser,) = (outcome.error for outcome in outcomes if outcome.error)
+        assert isinstance(loser, ProviderError)
+        assert loser.error == "invalid_grant"
+    else:
+        assert states.count(State.APPROVED) == summary["delivered"] <= 1
+        assert summary["slow_downs"] > 2
 
 
 async def test_resume_refuses_what_is_over_or_not_ours(
