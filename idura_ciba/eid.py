@@ -8,20 +8,23 @@ Spec: CIBA Core 1.0 section 7.1; Idura "Caller Authentication".
 
 from __future__ import annotations
 
+import base64
 import copy
 import re
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Final, Literal, TypedDict, Unpack
 
-from attrs import field, fields, frozen
+from attrs import Factory, field, fields, frozen
 
 from idura_ciba.errors import UsageError
 from idura_ciba.identity_number import check_danish, check_finnish, check_norwegian, check_swedish
 from idura_ciba.person import ClaimPath
 from idura_ciba.protocol.messages import build_authentication_request, encode_form
+from idura_ciba.protocol.strict_json import load_object
 from idura_ciba.redaction import Redacted
 
-__all__ = ["EidOptions", "EidRequest", "FrejaID", "NorwegianBankID", "SwedishBankID"]
+__all__ = ["EidOptions", "EidRequest", "FrejaID", "NorwegianBankID", "SwedishBankID", "extends"]
 
 
 class EidOptions(TypedDict, total=False):
@@ -38,27 +41,56 @@ class EidOptions(TypedDict, total=False):
     authorization_details: Iterable[Mapping[str, object]]
     extra: Mapping[str, str]
     identity: Mapping[ClaimPath, str]
+    identity_elsewhere: Mapping[ClaimPath, str]
     identity_guaranteed: bool
     require_person: bool
     require_acr: bool
     pin_acr: str | None
 
 
+# Converters let what is of the wrong kind through: `str` would make "None" of None, and the checks of the finished
+# request can say what is wrong.
+
+
+#: What may follow a level: whole segments of printable ASCII.
+_SEGMENTS: Final = re.compile(r"(?::[!-9;-~]+)*")
+
+
+def extends(level: str, asked: str) -> bool:
+    """Whether a level is the one that was asked for, or adds whole `:` segments to it."""
+    return level.startswith(asked) and _SEGMENTS.fullmatch(level, len(asked)) is not None
+
+
 def _redacted(value: str | None) -> Redacted | None:
-    return None if value is None else Redacted(value)
+    return Redacted(value) if isinstance(value, str) else value
 
 
 def _details(value: Iterable[Mapping[str, object]]) -> tuple[Mapping[str, object], ...]:
-    # Copied without a look at the kind: `build_authentication_request` refuses what is no object with a type.
+    if isinstance(value, str | Mapping) or not isinstance(value, Iterable):
+        return value  # type: ignore[return-value] # refused by `build_authentication_request`
     return tuple(copy.copy(item) for item in value)
 
 
 def _copied(value: Mapping[str, str]) -> Mapping[str, str]:
-    return dict(value)
+    return dict(value) if isinstance(value, Mapping) else value
 
 
 def _identity(value: Mapping[ClaimPath, str]) -> Mapping[ClaimPath, Redacted]:
-    return {path: Redacted(expected) for path, expected in value.items()}
+    if not isinstance(value, Mapping):
+        return value
+    return {path: Redacted(expected) if isinstance(expected, str) else expected for path, expected in value.items()}
+
+
+def _subject(request: EidRequest) -> Mapping[ClaimPath, str]:
+    """Whom the hinted ID token is about; nothing where only the provider can read it."""
+    hint = request.id_token_hint
+    if not isinstance(hint, str):
+        return {}
+    with suppress(ValueError, IndexError):
+        payload = hint.split(".")[1]
+        subject = load_object(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))).get("sub")
+        return {("sub",): subject} if isinstance(subject, str) else {}
+    return {}
 
 
 @frozen(kw_only=True, repr=False)
@@ -70,7 +102,7 @@ class EidRequest:
     Attributes:
         login_hint: Who is asked, in the provider's own notation. Exactly one of the three hints is given.
         login_hint_token: The same as a token made elsewhere.
-        id_token_hint: The same as an earlier ID token of this client.
+        id_token_hint: The same as an earlier ID token of this client; the answer must be about the same `sub`.
         acr_values: Which eID and level. Idura reads one value; without any, no eID is checked in the answer.
         scope: Space separated, contains `openid`.
         binding_message: Shown to the person in the app. Not Idura's `bindingMessage`, which comes back to be spoken.
@@ -79,7 +111,8 @@ class EidRequest:
         authorization_details: RFC 9396 objects, each with a `type`.
         extra: Further form parameters, for other providers.
         identity: What the ID token must say of the person, by the path into its claims. A claim that says something
-            else is refused always; a missing one as the next two fields say.
+            else is refused always; a missing one as the next two fields say. By default an `id_token_hint`'s `sub`.
+        identity_elsewhere: Further claims that may be missing, and that may not say something else where they are not.
         identity_guaranteed: Tokens of this eID always carry these claims, so a missing one is refused.
         require_person: The caller insists on the claims where the eID may withhold them.
         require_acr: With `acr_values`: an answer that names no level is refused.
@@ -111,7 +144,10 @@ class EidRequest:
         default=(), converter=_details, repr=False, hash=False
     )
     extra: Mapping[str, str] = field(factory=dict, converter=_copied, repr=False, hash=False)
-    identity: Mapping[ClaimPath, Redacted] = field(factory=dict, converter=_identity, repr=False, hash=False)
+    identity: Mapping[ClaimPath, Redacted] = field(
+        default=Factory(_subject, takes_self=True), converter=_identity, repr=False, hash=False
+    )
+    identity_elsewhere: Mapping[ClaimPath, Redacted] = field(factory=dict, converter=_identity, repr=False, hash=False)
     identity_guaranteed: bool = False
     require_person: bool = False
     require_acr: bool = True
@@ -119,21 +155,48 @@ class EidRequest:
 
     def __attrs_post_init__(self) -> None:
         """Refuse what cannot be sent and what could never be confirmed."""
+        self._check_kinds()
         encode_form(self.parameters())
-        for path, expected in self.identity.items():
+        for path, expected in (*self.identity.items(), *self.identity_elsewhere.items()):
             names: object = path  # {"ssn": ...} without the tuple is an easy mistake, and each letter would be a name
-            if not isinstance(names, tuple) or not path or not expected:
+            if not isinstance(names, tuple) or not path or not all(map(_is_text, (*path, expected))):
                 raise UsageError(
                     "An identity is not a tuple of claim names with the value to find there",
                     code="identity",
                     advice='Write {("ssn",): number}, with the comma',
                 )
+        if self.pin_acr is not None and not any(extends(self.pin_acr, asked) for asked in self._asked_levels()):
+            raise UsageError(
+                "The pin_acr is none of the acr_values, so no answer could ever be accepted",
+                code="pin_acr",
+                advice="Pass one of the acr_values, or one that extends it by whole segments",
+            )
         if self.require_person and not self.identity:
             raise UsageError(
                 "The person is required to be confirmed and nothing says by which claim",
                 code="require_person",
                 advice="Ask by a national number, or pass `identity`",
             )
+
+    def _check_kinds(self) -> None:
+        """Types are promises only: what comes from a form or a file may be anything, and would be sent as its repr."""
+        for item in fields(EidRequest):
+            value = getattr(self, item.name)
+            if item.name in _TEXTS:
+                good = isinstance(value, str) or (value is None and item.default is None)
+            elif item.name in _MAPPINGS:
+                good = isinstance(value, Mapping)
+            else:
+                good = not isinstance(item.default, bool) or isinstance(value, bool)
+            if not good:
+                raise UsageError(f"The {item.name} is not of the right kind", code=item.name, advice=_KINDS)
+        if not all(isinstance(value, str) for pair in self.extra.items() for value in pair):
+            raise UsageError("The extra parameters are not all text", code="extra", advice=_KINDS)
+        if self.acr_values is not None and not self._asked_levels():
+            raise UsageError("The acr_values are empty", code="acr_values", advice="Leave them out, or name one")
+
+    def _asked_levels(self) -> list[str]:
+        return (self.acr_values or "").split()
 
     def __repr__(self) -> str:
         """Show what differs from the defaults, and nothing that tells of the person."""
@@ -161,6 +224,24 @@ class EidRequest:
     def person_key(self) -> Redacted:
         """Whom this asks: the hint. Two live requests with one key would cancel each other."""
         return next(hint for hint in (self.login_hint, self.login_hint_token, self.id_token_hint) if hint)
+
+
+_TEXTS = frozenset({
+    "login_hint", "login_hint_token", "id_token_hint", "acr_values", "scope", "binding_message", "user_code", "pin_acr",
+})  # fmt: skip
+_MAPPINGS = frozenset({"extra", "identity", "identity_elsewhere"})
+_KINDS = "Pass text as str, switches as bool, and the rest as the documentation of EidRequest says"
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _text(name: str, value: object) -> Redacted:
+    """What an eID is asked with, before anything is made of it."""
+    if not isinstance(value, str):
+        raise UsageError(f"The {name} is not text", code=name, advice="Pass it as str; a number loses its zeros")
+    return Redacted(value)
 
 
 #: BankID takes at most 1500 characters of base64 (RP API v6, `userVisibleData`), which hold this many bytes.
@@ -201,8 +282,8 @@ class SwedishBankID(EidRequest):
         message: str = "",
         **overrides: Unpack[EidOptions],
     ) -> None:
-        ssn, message = Redacted(ssn), Redacted(message)
-        if call_initiator not in {"RP", "user"}:
+        ssn, message = _text("ssn", ssn), _text("message", message)
+        if call_initiator not in ("RP", "user"):
             raise UsageError(
                 "The call_initiator of Swedish BankID is neither RP nor user",
                 code="call_initiator",
@@ -221,6 +302,7 @@ class SwedishBankID(EidRequest):
             "binding_message": message,
             "authorization_details": ({"type": "phoneAuth", "callInitiator": call_initiator},),
             "identity": {("ssn",): number},
+            "identity_elsewhere": {("socialno",): number, ("country",): "SE", ("identityscheme",): "sebankid"},
             "identity_guaranteed": True,
         }
         super().__init__(**(fields | overrides))
@@ -258,7 +340,7 @@ class NorwegianBankID(EidRequest):
     __slots__ = ()
 
     def __init__(self, ssn: str, *, allow_synthetic: bool = True, **overrides: Unpack[EidOptions]) -> None:
-        ssn = Redacted(ssn)
+        ssn = _text("ssn", ssn)
         if overrides.get("binding_message") is not None:
             raise UsageError(
                 "Norwegian BankID must not be sent a binding_message",
@@ -271,6 +353,7 @@ class NorwegianBankID(EidRequest):
             "acr_values": "urn:grn:authn:no:bankid",
             "authorization_details": ({"type": "customerServiceCall.v1"},),
             "identity": {("socialno",): number},
+            "identity_elsewhere": {("ssn",): number, ("country",): "NO"},
         }
         super().__init__(**(fields | overrides))
 
@@ -322,7 +405,7 @@ class FrejaID(EidRequest):
         email: str | None = None,
         **overrides: Unpack[EidOptions],
     ) -> None:
-        ssn, phone, email = Redacted(ssn or ""), Redacted(phone or ""), Redacted(email or "")
+        ssn, phone, email = _text("ssn", ssn or ""), _text("phone", phone or ""), _text("email", email or "")
         if sum(map(bool, (ssn, phone, email))) != 1:
             raise UsageError(
                 "FrejaID asks by exactly one of ssn, phone and email",
@@ -336,6 +419,7 @@ class FrejaID(EidRequest):
             fields["login_hint"] = Redacted(f"sub:ssncountry:{country} sub:ssn:{number}")
             place = ("details", "requestedAttributes", "ssn")
             fields["identity"] = {(*place, "ssn"): number, (*place, "country"): country}
+            fields["identity_elsewhere"] = {("ssn",): number, ("socialno",): number}
         elif phone:
             _match(_PHONE, phone, "phone", "+ and the country code, then digits only")
             fields["login_hint"] = Redacted(f"sub:phone:{phone}")
@@ -346,7 +430,7 @@ class FrejaID(EidRequest):
 
 
 def _checked(number: Redacted, country: str) -> Redacted:
-    rule = _NUMBER_RULES.get(country)
+    rule = _NUMBER_RULES.get(country) if _is_text(country) else None
     if rule is None:
         raise UsageError(
             "FrejaID knows no national numbers of that country",

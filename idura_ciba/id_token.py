@@ -30,7 +30,7 @@ from joserfc import jws
 from joserfc.jwa import JWSAlgModel
 
 from idura_ciba.clock import Clock
-from idura_ciba.eid import EidRequest
+from idura_ciba.eid import EidRequest, extends
 from idura_ciba.errors import CibaError, IdTokenRejected, RemoteProtocolError, TransportError, UsageError
 from idura_ciba.jwks import JwksCache, VerificationKey
 from idura_ciba.person import ClaimPath, PersonTags, find_claim
@@ -80,6 +80,7 @@ class Expectation:
         identity_guaranteed: Tokens of this eID always carry these claims.
         require_person: The caller insists on them.
         issued_from: Seconds since the epoch; a token issued earlier belongs to something else.
+        identity_elsewhere: Like `identity`, for claims that may always be missing and may never say something else.
     """
 
     acr_values: Sequence[str]
@@ -89,18 +90,24 @@ class Expectation:
     identity_guaranteed: bool
     require_person: bool
     issued_from: float
+    identity_elsewhere: Mapping[ClaimPath, str] = field(factory=dict)
 
     @classmethod
     def of(cls, request: EidRequest, *, tags: PersonTags, issued_from: float) -> Expectation:
         """What a request demands of its answer, with the person's own values tagged away."""
+
+        def tagged(values: Mapping[ClaimPath, Redacted]) -> Mapping[ClaimPath, str]:
+            return {path: tags.tag(path, value) for path, value in values.items()}
+
         return cls(
             acr_values=tuple((request.acr_values or "").split()),
             pin_acr=request.pin_acr,
             require_acr=request.require_acr,
-            identity={path: tags.tag(path, value) for path, value in request.identity.items()},
+            identity=tagged(request.identity),
             identity_guaranteed=request.identity_guaranteed,
             require_person=request.require_person,
             issued_from=issued_from,
+            identity_elsewhere=tagged(request.identity_elsewhere),
         )
 
 
@@ -257,8 +264,8 @@ class IdTokenVerifier:
         if claims.get("azp", self.client_id) != self.client_id:
             _reject("azp", "it was issued to another party")
         subject = claims.get("sub")
-        if not isinstance(subject, str) or not subject or len(subject) > MAX_SUB or not subject.isascii():
-            _reject("sub", "it is missing or no text of at most 255 ASCII characters")
+        if not isinstance(subject, str) or len(subject) > MAX_SUB or not _is_printable(subject):
+            _reject("sub", "it is missing or no text of at most 255 printable ASCII characters")
         if not isinstance(claims.get("jti", ""), str):
             _reject("jti", "it is no text")
         if "nonce" in claims:
@@ -272,6 +279,8 @@ class IdTokenVerifier:
             value = claims.get(name, 0 if name == "nbf" else None)
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < MAX_TIME:
                 _reject(name, "it is missing or no instant")
+        if claims["exp"] <= claims["iat"]:
+            _reject("exp", "it had expired when it was issued")
         now = self.clock.wall()
         if claims["exp"] <= now - self.leeway:
             # OIDC section 2: the time must be *before* exp; joserfc lets the very second pass.
@@ -309,15 +318,13 @@ class IdTokenVerifier:
 
     def _check_person(self, claims: Mapping[str, Any], expected: Expectation) -> bool:
         """Rule 7. Returns whether the token names the person who was asked for."""
-        missing = False
-        for path, tag in expected.identity.items():
+        for path, tag in (*expected.identity.items(), *expected.identity_elsewhere.items()):
             value = find_claim(claims, path)
-            if value is None:
-                missing = True
-                if expected.identity_guaranteed or expected.require_person:
-                    _reject(".".join(path), "it is missing, so the token does not say who approved")
-            elif not isinstance(value, str) or not self.tags.matches(path, value, tag):
-                _reject(".".join(path), "it names another person than the one who was asked")
+            if value is not None and not (isinstance(value, str) and self.tags.matches(path, value, tag)):
+                _reject(".".join(path), "it names another person or eID than was asked")
+        missing = [path for path in expected.identity if find_claim(claims, path) is None]
+        if missing and (expected.identity_guaranteed or expected.require_person):
+            _reject(".".join(missing[0]), "it is missing, so the token does not say who approved")
         return bool(expected.identity) and not missing
 
 
@@ -363,8 +370,9 @@ def _parse_header(data: bytes, algorithms: frozenset[str]) -> dict[str, Any]:
         _reject("alg", "it is not one of the accepted algorithms")
     if header.get("typ", "JWT") != "JWT":
         _reject("typ", "it is another kind of token")
-    if not isinstance(header.get("kid", ""), str):
-        _reject("kid", "it is no text")
+    for name in ("kid", "x5t", "x5t#S256"):
+        if not isinstance(header.get(name, ""), str):
+            _reject(name, "it is no text")
     return header
 
 
@@ -400,7 +408,7 @@ def _signed_by(key: VerificationKey, token: str, alg: str, max_size: int) -> boo
 
 
 def _check_level(claims: Mapping[str, Any], expected: Expectation) -> str | None:
-    """Rule 6. Idura says it in `authenticationtype`, the standard in `acr`; whichever is there must agree."""
+    """Rule 6. Idura says it in `authenticationtype`, the standard in `acr`; where both are there they must agree."""
     reached: str | None = None
     for name in ("authenticationtype", "acr"):
         if name not in claims:
@@ -411,21 +419,38 @@ def _check_level(claims: Mapping[str, Any], expected: Expectation) -> str | None
         if expected.pin_acr is not None:
             if value != expected.pin_acr:
                 _reject(name, "it is not exactly the level that was demanded")
-        elif expected.acr_values and not any(
-            value == asked or value.startswith(f"{asked}:") for asked in expected.acr_values
-        ):
+        elif expected.acr_values and not any(extends(value, asked) for asked in expected.acr_values):
             _reject(name, "it is another eID or level than was asked for")
-        reached = reached or value
+        if reached is None or (expected.acr_values and extends(value, reached)):
+            reached = value
+        elif expected.acr_values and not extends(reached, value):
+            _reject(name, "it contradicts authenticationtype")
     if reached is None and (expected.pin_acr is not None or (expected.acr_values and expected.require_acr)):
         _reject("acr", "the token does not say which eID or level was used")
     return reached
 
 
+def _is_printable(text: str) -> bool:
+    return text.isascii() and text.isprintable() and bool(text.strip())
+
+
+#: What may be wrong on our own side, where something may.
+_ADVICE = {
+    "exp": "see that this machine's clock is right",
+    "iat": "see that this machine's clock is right",
+    "nbf": "see that this machine's clock is right",
+    "alg": "where the provider means to sign so, name the algorithm in id_token_algorithms",
+    "size": "where the provider sends photos or the like, raise max_token_size",
+    "acr": "where the provider names no level, pass require_acr=False",
+}
+
+
 def _reject(claim: str, reason: str) -> NoReturn:
+    advice = "do not trust this login; report it to the provider with the trace id"
     error = IdTokenRejected(
         f"the ID token was refused: {claim}, {reason}",
-        phone="The person has approved on the phone, and nobody is logged in",
-        advice="do not trust this login; report it to the provider with the trace id",
+        phone="The prompt on the phone was approved, and nobody is logged in",
+        advice=f"{_ADVICE[claim]}; otherwise {advice}" if claim in _ADVICE else advice,
     )
     error.claim, error.reason = claim, reason
     raise error

@@ -39,10 +39,15 @@ class PersonTags:
 
 
 def find_claim(claims: Mapping[str, Any], path: Sequence[str]) -> object:
-    """The value at `path`; None where any step is missing."""
+    """The value at `path`; None where any step is missing. A step that leads through no object is not missing.
+
+    What is found there instead may well name somebody, so it is returned wrapped: it equals nothing that was asked for.
+    """
     value: object = claims
     for name in path:
-        if not isinstance(value, Mapping):
+        if value is None:
             return None
+        if not isinstance(value, Mapping):
+            return [value]
         value = value.get(name)
     return value

@@ -18,6 +18,7 @@ from attrs import field, frozen
 
 from idura_ciba.errors import ResumeError
 from idura_ciba.id_token import Expectation
+from idura_ciba.person import ClaimPath
 from idura_ciba.protocol.strict_json import load_object
 from idura_ciba.redaction import Redacted
 
@@ -94,7 +95,8 @@ class Sealer:
             "acr_values": list(expected.acr_values),
             "pin_acr": expected.pin_acr,
             "require_acr": expected.require_acr,
-            "identity": [[list(path), tag] for path, tag in expected.identity.items()],
+            "identity": _listed(expected.identity),
+            "identity_elsewhere": _listed(expected.identity_elsewhere),
             "identity_guaranteed": expected.identity_guaranteed,
             "require_person": expected.require_person,
             "issued_from": expected.issued_from,
@@ -125,6 +127,7 @@ class Sealer:
                 pin_acr=members["pin_acr"],
                 require_acr=members["require_acr"],
                 identity={tuple(path): tag for path, tag in members["identity"]},
+                identity_elsewhere={tuple(path): tag for path, tag in members["identity_elsewhere"]},
                 identity_guaranteed=members["identity_guaranteed"],
                 require_person=members["require_person"],
                 issued_from=members["issued_from"],
@@ -142,6 +145,10 @@ class Sealer:
 
     def _seal(self, members: Mapping[str, Any]) -> str:
         return hmac.new(self.key, _text(members).encode(), hashlib.sha256).hexdigest()
+
+
+def _listed(tags: Mapping[ClaimPath, str]) -> list[list[Any]]:
+    return [[list(path), tag] for path, tag in tags.items()]
 
 
 def _text(members: Mapping[str, Any]) -> str:

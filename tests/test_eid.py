@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import json
 import pickle
@@ -15,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from idura_ciba.eid import EidOptions, EidRequest, FrejaID, NorwegianBankID, SwedishBankID
+from idura_ciba.eid import EidOptions, EidRequest, FrejaID, NorwegianBankID, SwedishBankID, extends
 from idura_ciba.errors import UsageError
 from idura_ciba.protocol.messages import encode_form
 from idura_ciba.redaction import Redacted
@@ -182,11 +183,107 @@ def test_freja_asks_by_phone_or_email(how: dict[str, str], hint: str) -> None:
         (lambda: EidRequest(login_hint="a", identity={"ssn": "1"}), "identity"),  # type: ignore[dict-item]
         (lambda: EidRequest(login_hint="a", identity={(): "1"}), "identity"),
         (lambda: EidRequest(login_hint="a", identity={("ssn",): ""}), "identity"),
+        (lambda: EidRequest(login_hint="a", identity_elsewhere={("ssn",): ""}), "identity"),
+        (lambda: EidRequest(login_hint="a", acr_values=" "), "acr_values"),
+        (lambda: EidRequest(login_hint="a", acr_values="urn:a urn:b", pin_acr="urn:ab"), "pin_acr"),
+        (lambda: EidRequest(login_hint="a", acr_values="urn:a", pin_acr=""), "pin_acr"),
+        (lambda: EidRequest(login_hint="a", pin_acr="urn:a"), "pin_acr"),
+        (lambda: EidRequest(login_hint="a", scope="openid\u00a0ssn"), "scope"),
     ],
 )
 def test_a_request_that_cannot_work_is_refused_where_it_is_made(make: Callable[[], object], expected: str) -> None:
     """Each broken rule has its code, and no phone rings."""
     assert code(make) == expected
+
+
+NO_TEXT: list[Any] = [b"urn:a", 7, ["urn:a"], ("urn:a",), True]
+NO_IDENTITY: list[Any] = [
+    *(None, [], "ssn", {"ssn": "1"}),
+    *({("ssn",): None}, {("ssn",): 1}, {("ssn", 0): "1"}, {("ssn", None): "1"}),
+]
+NO_SWITCH: list[Any] = [None, 1, "yes", []]
+#: By field, what is of the wrong kind there: as it comes from forms, files and slips of the pen.
+WRONG_KINDS: dict[str, list[Any]] = {
+    "login_hint": NO_TEXT,
+    "login_hint_token": NO_TEXT,
+    "id_token_hint": NO_TEXT,
+    "acr_values": NO_TEXT,
+    "scope": [None, *NO_TEXT],
+    "binding_message": NO_TEXT,
+    "user_code": NO_TEXT,
+    "requested_expiry": ["90", 9.5, True, 10**5000],
+    "authorization_details": ["[]", b"[]", 7, {"type": "x"}, [["type"]]],
+    "extra": [None, [], "a=b", {"a": None}, {"a": b"b"}, {1: "b"}],
+    "identity": NO_IDENTITY,
+    "identity_elsewhere": NO_IDENTITY,
+    "identity_guaranteed": NO_SWITCH,
+    "require_person": NO_SWITCH,
+    "require_acr": NO_SWITCH,
+    "pin_acr": NO_TEXT,
+}
+
+
+@pytest.mark.parametrize("name", WRONG_KINDS)
+def test_nothing_of_the_wrong_kind_is_sent_as_its_repr(name: str) -> None:
+    """Each field refuses it by its name, before a phone rings for something that nobody meant."""
+    assert set(WRONG_KINDS) == {item.name for item in attrs.fields(EidRequest)}
+    for value in WRONG_KINDS[name]:
+        options: dict[str, Any] = {"login_hint": "a", "acr_values": "urn:a", name: value}
+        if name.startswith(("login_hint_", "id_token_")):
+            options["login_hint"] = None
+        expected = "identity" if name.startswith("identity_e") and isinstance(value, dict) else name
+        assert code(lambda options=options: EidRequest(**options)) == expected, value  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda value: SwedishBankID(value, call_initiator="RP", message=MESSAGE), "ssn"),
+        (lambda value: SwedishBankID(SWEDISH, call_initiator="RP", message=value), "message"),
+        (lambda value: SwedishBankID(SWEDISH, call_initiator=value, message=MESSAGE), "call_initiator"),
+        (NorwegianBankID, "ssn"),
+        (FrejaID, "ssn"),
+        (lambda value: FrejaID(phone=value), "phone"),
+        (lambda value: FrejaID(email=value), "email"),
+        (lambda value: FrejaID(SWEDISH, country=value), "country"),
+    ],
+)
+def test_an_eid_takes_text_and_nothing_that_looks_like_it(make: Callable[[Any], object], name: str) -> None:
+    """A number loses its zeros, and None would be shown on the person's phone."""
+    for value in (209801011231, b"209801011231", ["RP"], {"RP"}, True):
+        assert code(lambda value=value: make(value)) == name  # type: ignore[misc]
+
+
+def test_whoever_an_earlier_token_is_about_must_answer() -> None:
+    """An `id_token_hint` names a `sub`, and the answer must be about the same; the caller's own demand goes first."""
+
+    def hint(payload: bytes) -> str:
+        return f"e30.{base64.urlsafe_b64encode(payload).rstrip(b'=').decode()}.c2ln"
+
+    request = EidRequest(id_token_hint=hint(b'{"sub":"{GUID}"}'), require_person=True)
+    assert request.identity == {("sub",): "{GUID}"}
+    assert EidRequest(id_token_hint=hint(b'{"sub":"x"}'), identity={("ssn",): "1"}).identity == {("ssn",): "1"}
+    for unreadable in (
+        hint(b"{}"),
+        hint(b'{"sub":1}'),
+        hint(b'{"sub":"a","sub":"b"}'),
+        hint(b"\xff"),
+        "a.\u00e9.b",
+        "x",
+    ):
+        assert EidRequest(id_token_hint=unreadable).identity == {}
+
+
+@pytest.mark.parametrize(
+    ("level", "asked", "extended"),
+    [
+        *(("a", "a", True), ("a:b", "a", True), ("a:b:c", "a", True), ("ab", "a", False), ("a:", "a", False)),
+        *(("b", "a", False), ("", "a", False), ("a", "a:b", False), ("a:b\n", "a", False), ("a:\u00e9", "a", False)),
+    ],
+)
+def test_a_level_is_extended_by_whole_segments(level: str, asked: str, *, extended: bool) -> None:
+    """Whoever asks for a level gets it or one below it, and nothing that only begins alike."""
+    assert extends(level, asked) is extended
 
 
 def test_the_longest_message_of_swedish_bankid_passes() -> None:

@@ -385,6 +385,21 @@ async def test_both_names_of_ed25519_mean_one_algorithm(named: str, used: str) -
     assert (await case.verify()).subject == SUBJECT
 
 
+@pytest.mark.parametrize(("first", "second"), [("", ":high"), (":high", ""), (":high", ":high"), (":a", ":a:b")])
+async def test_of_two_levels_that_agree_the_exacter_one_was_reached(first: str, second: str) -> None:
+    """`acr` and `authenticationtype` may both be there, and one may say more than the other."""
+    login = await Case(claims={"authenticationtype": SWEDISH + first, "acr": SWEDISH + second}).verify()
+    assert login.acr == SWEDISH + max(first, second, key=len)
+
+
+async def test_claims_that_confirm_the_person_elsewhere_are_welcome_and_not_needed() -> None:
+    """What may be missing is missed by nobody."""
+    tags = {path: TAGS.tag(path, value) for path, value in {("country",): "SE", ("socialno",): SSN}.items()}
+    for claims in ({}, {"socialno": SSN}, {"socialno": None, "country": ABSENT}):
+        case = Case(claims=claims, expected={"identity_elsewhere": tags, "require_person": True})
+        assert (await case.verify()).person_confirmed
+
+
 @pytest.mark.parametrize(
     ("access_token", "expected"),
     [("G5kXH2wHvUra0sHlDy1iTkDJgsgUO1bN", "Wt0kVFXMacqvnHeyU0001w"), (ACCESS_TOKEN, "45R57qeVSXoptMFsX7qfyA")],
@@ -401,7 +416,7 @@ async def test_published_hashes_are_accepted(access_token: str, expected: str) -
         ({"authenticationtype": NORWEGIAN, "ssn": ABSENT, "socialno": None}, {("socialno",): "01023990128"}),
         ({"authenticationtype": NORWEGIAN}, {}),
         ({**FREJA_CLAIMS, "authenticationtype": NORWEGIAN, "details": {}}, FREJA_IDENTITY),
-        ({**FREJA_CLAIMS, "authenticationtype": NORWEGIAN, "details": ["ssn"]}, FREJA_IDENTITY),
+        ({**FREJA_CLAIMS, "authenticationtype": NORWEGIAN, "details": None}, FREJA_IDENTITY),
         (
             {
                 **FREJA_CLAIMS,
@@ -411,7 +426,7 @@ async def test_published_hashes_are_accepted(access_token: str, expected: str) -
             FREJA_IDENTITY,
         ),
     ],
-    ids=["no number", "null", "nobody named", "Freja without attributes", "Freja with a list", "half of the identity"],
+    ids=["no number", "null", "nobody named", "Freja without attributes", "Freja with null", "half of the identity"],
 )
 async def test_an_eid_that_names_nobody_confirms_nobody(
     claims: Mapping[str, Any], identity: Mapping[tuple[str, ...], str]
@@ -594,7 +609,6 @@ SIGNATURES: Mapping[str, Case] = {
     ),
     "by the other hash": Case(signer=lambda data: sign("RS512", issuer_key("RS256"), data)),
     "an HMAC": Case(signer=lambda data: sign("HS256", public_pem(PublicFormat.SubjectPublicKeyInfo), data)),
-    "a thumbprint that is no text": Case(header={"x5t": 1}),
     "EC of somebody else": Case(alg="ES256", key=issuer_key("ES256", 1)),
     "EC as DER": Case(alg="ES256", twist=twisted_signature(as_der)),
     "EC of zeros": Case(alg="ES256", signer=lambda _: bytes(64)),
@@ -810,7 +824,7 @@ def freja(**changes: object) -> Case:
 
 
 def forgeries() -> Iterator[tuple[str, str, Case]]:
-    """All of them: a name, the claim or header member at fault, the case."""
+    """Of form, key and standing: a name, the claim or header member at fault, the case."""
     tables = {
         "format": FORMAT,
         "header": HEADERS,
@@ -837,7 +851,30 @@ def forgeries() -> Iterator[tuple[str, str, Case]]:
         "at_hash",
         Case(claims={"at_hash": "45R57qeVSXoptMFsX7qfyA"}, access_token=None),
     )
+    for name in ("x5t", "x5t#S256"):
+        yield f"{name} that is no text", name, Case(header={name: None})
+    yield "expired when it was issued", "exp", Case(claims={"exp": ISSUED, "nbf": ABSENT})
+    yield "expired before it was issued", "exp", Case(claims={"exp": ISSUED - 5, "nbf": ABSENT})
+    for name in (" ", "a\nb", "a\x00", "\x7f"):
+        yield f"sub that is {name!r}", "sub", Case(claims={"sub": name})
+
+
+def contradictions() -> Iterator[tuple[str, str, Case]]:
+    """Of level, eID and person."""
     yield "no level", "acr", Case(claims={"authenticationtype": ABSENT})
+    for tail in (":", "::x", ":\n", ":a b", ":é"):
+        yield f"level extended by {tail!r}", "authenticationtype", Case(claims={"authenticationtype": SWEDISH + tail})
+    for first, second in (("high", "low"), ("high", "higher")):
+        yield (
+            f"two levels that contradict each other: {first}, {second}",
+            "acr",
+            Case(claims={"authenticationtype": f"{SWEDISH}:{first}", "acr": f"{SWEDISH}:{second}"}),
+        )
+    yield (
+        "two eIDs at once, both asked for",
+        "acr",
+        Case(expected={"acr_values": (SWEDISH, NORWEGIAN)}, claims={"acr": NORWEGIAN}),
+    )
     yield (
         "no level where one is pinned",
         "acr",
@@ -869,10 +906,25 @@ def forgeries() -> Iterator[tuple[str, str, Case]]:
     yield "Freja: another person", f"{place}.ssn", freja(ssn={"ssn": OTHER_SSN, "country": "SE"})
     yield "Freja: another country", f"{place}.country", freja(ssn={"ssn": SSN, "country": "NO"})
     yield "Freja: a list", f"{place}.ssn", freja(ssn={"ssn": [SSN], "country": "SE"})
+    for other in (OTHER_SSN, SSN, [{"ssn": SSN, "country": "SE"}], 1, False):
+        yield f"Freja: {other!r} where an object belongs", f"{place}.ssn", freja(ssn=other)
+    elsewhere = {("socialno",): SSN, ("country",): "SE", ("identityscheme",): "sebankid"}
+    tags = {path: TAGS.tag(path, value) for path, value in elsewhere.items()}
+    for claim, value in (
+        ("socialno", OTHER_SSN),
+        ("country", "NO"),
+        ("identityscheme", "nobankid-oidc"),
+        ("country", 1),
+    ):
+        yield (
+            f"{claim} contradicts the rest with {value}",
+            claim,
+            Case(claims={claim: value}, expected={"identity_elsewhere": tags}),
+        )
     yield "Freja: nobody", f"{place}.ssn", evolve(freja(), expected={**FREJA.expected, "require_person": True})
 
 
-FORGERIES = {name: (claim, case) for name, claim, case in forgeries()}
+FORGERIES = {name: (claim, case) for name, claim, case in (*forgeries(), *contradictions())}
 
 
 @pytest.mark.parametrize("name", FORGERIES)
@@ -902,7 +954,7 @@ async def test_the_standing_of_a_token_does_not_hang_on_a_library(monkeypatch: p
 
 def test_there_are_enough_forgeries() -> None:
     """No two rows have one name, so that none of them hides another."""
-    assert len(FORGERIES) == len(list(forgeries())) > 300
+    assert len(FORGERIES) == len([*forgeries(), *contradictions()]) > 380
 
 
 def test_the_hunt_for_leaks_can_fail() -> None:

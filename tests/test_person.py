@@ -78,14 +78,15 @@ CLAIMS = {"ssn": SSN, "details": {"ssn": {"ssn": SSN, "country": None}, "list": 
         (("details", "ssn"), {"ssn": SSN, "country": None}),
         (("details", "ssn", "country"), None),
         (("details", "ssn", "name"), None),
-        (("details", "list", "ssn"), None),
-        (("details", "ssn", "ssn", "ssn"), None),
-        (("ssn", "0"), None),
+        (("details", "ssn", "country", "code"), None),
+        (("details", "list", "ssn"), [[{"ssn": SSN}]]),
+        (("details", "ssn", "ssn", "ssn"), [SSN]),
+        (("ssn", "0"), [SSN]),
         (("empty", "ssn"), None),
         (("SSN",), None),
         ((), CLAIMS),
     ],
 )
 def test_a_claim_is_found_by_its_path(path: tuple[str, ...], found: Any) -> None:
-    """Step by step through objects only; anything else on the way is nothing."""
+    """Step by step through objects only; anything else on the way is no value, and not nothing either."""
     assert find_claim(CLAIMS, path) == found

@@ -111,14 +111,15 @@ def build_authentication_request(
             code="one_hint",
             advice="say in one way who is to be asked",
         )
-    if "openid" not in scope.split():
+    # RFC 6749 section 3.3: scopes are separated by spaces, and by nothing else that Python would split at.
+    if "openid" not in scope.split(" "):
         raise UsageError("the scope lacks openid", code="scope", advice="CIBA is OpenID Connect: add openid to scope")
     parameters = {"scope": scope, **given}
     optional = {"acr_values": acr_values, "binding_message": binding_message, "user_code": user_code}
     parameters.update({name: value for name, value in optional.items() if value})
     if requested_expiry is not None:
         # bool is an int to Python and means nothing here.
-        if type(requested_expiry) is not int or requested_expiry <= 0:
+        if type(requested_expiry) is not int or not 0 < requested_expiry <= MAX_NUMBER:
             raise UsageError("requested_expiry is not a positive whole number of seconds", code="requested_expiry")
         parameters["requested_expiry"] = str(requested_expiry)
     if authorization_details:
