@@ -270,7 +270,7 @@ class CibaClient:
         except ResumeError as error:
             raise error.without_frames() from None
         # A clock behind the one that wrote the token would put everything off.
-        offset = self._clock.monotonic() - max(self._clock.wall(), checkpoint.written_at)
+        offset = self._clock.monotonic() - max(self._clock.wall(), checkpoint.heard_at)
         timing = Timing(
             requested_at=checkpoint.requested_at + offset,
             acknowledged_at=checkpoint.acknowledged_at + offset,

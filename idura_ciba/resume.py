@@ -45,7 +45,7 @@ class Checkpoint:
         expires_in: Seconds it lives.
         interval: Seconds between polls, as grown so far.
         not_before: No poll before this.
-        written_at: When this was true; no clock that says less can be right.
+        heard_at: When the provider last said anything; a clock that says less is behind.
         in_doubt: Whether an answer may have been lost.
         polls: Polls so far.
         spoken_words: To be read to the person.
@@ -59,7 +59,7 @@ class Checkpoint:
     expires_in: float
     interval: float
     not_before: float
-    written_at: float
+    heard_at: float
     in_doubt: bool
     polls: int
     spoken_words: Redacted | None
@@ -88,7 +88,7 @@ class Sealer:
             "expires_in": checkpoint.expires_in,
             "interval": checkpoint.interval,
             "not_before": checkpoint.not_before,
-            "written_at": checkpoint.written_at,
+            "heard_at": checkpoint.heard_at,
             "in_doubt": checkpoint.in_doubt,
             "polls": checkpoint.polls,
             "spoken_words": checkpoint.spoken_words,
@@ -137,7 +137,7 @@ class Sealer:
             expires_in=members["expires_in"],
             interval=members["interval"],
             not_before=members["not_before"],
-            written_at=members["written_at"],
+            heard_at=members["heard_at"],
             in_doubt=members["in_doubt"],
             polls=members["polls"],
             spoken_words=None if words is None else Redacted(words),

@@ -430,7 +430,7 @@ class Transaction:
             expires_in=timing.expires_in,
             interval=timing.interval,
             not_before=timing.not_before + offset,
-            written_at=self._context.clock.monotonic() + offset,
+            heard_at=(self._last.received_at if self._last else timing.acknowledged_at) + offset,
             in_doubt=self._in_doubt or self._answer_out,
             polls=self._polls,
             spoken_words=self._spoken_words,
