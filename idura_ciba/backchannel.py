@@ -14,9 +14,11 @@ from typing import Generic, TypeVar
 
 from attrs import field, frozen
 
+from idura_ciba import explain
+from idura_ciba.cancellation import is_cancelled
 from idura_ciba.client_auth import ClientAuth
 from idura_ciba.clock import Clock
-from idura_ciba.errors import TransportError
+from idura_ciba.errors import CibaError, TransportError
 from idura_ciba.protocol.messages import (
     AuthenticationAnswer,
     TokenAnswer,
@@ -28,7 +30,7 @@ from idura_ciba.protocol.messages import (
     parse_token_response,
 )
 from idura_ciba.provider import Provider
-from idura_ciba.transport import until_connected
+from idura_ciba.transport import deliver, until_connected
 from idura_ciba.wire import DEFAULT_MAX_BODY, HttpRequest, HttpResponse, Transport
 
 __all__ = ["Answered", "Backchannel"]
@@ -81,16 +83,30 @@ class Backchannel:
     answer_timeout: float = ANSWER_TIMEOUT
     max_token_answer: int = MAX_TOKEN_ANSWER
 
-    async def authenticate(self, parameters: Mapping[str, str]) -> Answered[AuthenticationAnswer]:
+    async def authenticate(
+        self, parameters: Mapping[str, str], *, limit: float | None = None
+    ) -> Answered[AuthenticationAnswer]:
         """Ask the provider to ask the person. Repeated only while there was no connection at all.
 
+        Args:
+            parameters: The form, client authentication excluded.
+            limit: Monotonic instant from which on nobody waits for an answer, so that no phone should ring.
+
         Raises:
+            Abandoned: The limit had passed before anything was sent.
             TransportError: Discovery failed.
             RemoteProtocolError: The discovery document is unusable.
+            LocalProtocolError: The credentials could not be made; nothing was sent.
         """
         endpoint = (await self.provider.endpoints()).backchannel_authentication_endpoint
+
+        async def attempt() -> HttpResponse:
+            if limit is not None and self.clock.monotonic() >= limit:
+                raise explain.limit_passed(begun=False)
+            return await self._post(endpoint, parameters, DEFAULT_MAX_BODY, "before")
+
         try:
-            response = await until_connected(lambda: self._post(endpoint, parameters, DEFAULT_MAX_BODY))
+            response = await until_connected(attempt)
         except TransportError as error:
             return self._unanswered(error)
         answer = parse_authentication_response(response, wall=self.clock.wall())
@@ -102,16 +118,19 @@ class Backchannel:
         Raises:
             TransportError: Discovery failed.
             RemoteProtocolError: The discovery document is unusable.
+            LocalProtocolError: The credentials could not be made; nothing was sent.
         """
         endpoint = (await self.provider.endpoints()).token_endpoint
         try:
-            response = await self._post(endpoint, build_token_request(auth_req_id), self.max_token_answer)
+            response = await self._post(endpoint, build_token_request(auth_req_id), self.max_token_answer, "meanwhile")
         except TransportError as error:
             return self._unanswered(error)
         answer = parse_token_response(response, wall=self.clock.wall())
         return self._answered(answer, response)
 
-    async def _post(self, endpoint: str, parameters: Mapping[str, str], max_body: int) -> HttpResponse:
+    async def _post(
+        self, endpoint: str, parameters: Mapping[str, str], max_body: int, stage: explain.Stage
+    ) -> HttpResponse:
         """One POST with a fresh proof of who we are: an assertion is good for one request."""
         # Clock and chance are read here: those given to us need not be made for threads.
         prove = partial(
@@ -121,11 +140,18 @@ class Backchannel:
             now=self.clock.wall(),
             jti=f"{self.rng.getrandbits(128):032x}",
         )
-        if self.client_auth.signs_slowly:
-            # An RSA signature takes as long as serving several polls, and releases the interpreter meanwhile.
-            proof = await asyncio.get_running_loop().run_in_executor(None, prove)
-        else:
-            proof = prove()
+        try:
+            if self.client_auth.signs_slowly:
+                # An RSA signature takes as long as serving several polls, and releases the interpreter meanwhile.
+                proof = await asyncio.get_running_loop().run_in_executor(None, prove)
+            else:
+                proof = prove()
+        except CibaError:
+            raise
+        except (Exception, asyncio.CancelledError) as error:
+            if is_cancelled():
+                raise
+            raise explain.internal(error, stage) from None
         request = HttpRequest(
             "POST",
             endpoint,
@@ -134,7 +160,7 @@ class Backchannel:
             max_body=max_body,
             timeout=self.answer_timeout,
         )
-        return await self.transport.send(request)
+        return await deliver(self.transport, request)
 
     def _answered(self, answer: A, response: HttpResponse) -> Answered[A]:
         return Answered(answer, response.sent_at, response.received_at, response.trace_id, response.headers.get("date"))

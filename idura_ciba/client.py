@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import math
 import random
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
@@ -13,6 +12,7 @@ from typing import Self
 
 from idura_ciba import explain
 from idura_ciba.backchannel import MAX_TOKEN_ANSWER, Answered, Backchannel
+from idura_ciba.cancellation import is_cancelled
 from idura_ciba.client_auth import ClientAuth
 from idura_ciba.clock import Clock
 from idura_ciba.eid import EidRequest
@@ -32,7 +32,6 @@ from idura_ciba.provider import Provider
 from idura_ciba.redaction import Redacted
 from idura_ciba.resume import Sealer
 from idura_ciba.scheduling.scheduler import Scheduler
-from idura_ciba.single_flight import was_cut_off
 from idura_ciba.transaction import Context, Transaction
 from idura_ciba.transport import AiohttpTransport
 from idura_ciba.wire import Transport
@@ -41,6 +40,8 @@ __all__ = ["CibaClient"]
 
 #: RFC 2104 section 3: a key shorter than the hash weakens it.
 MIN_RESUME_SECRET = 32
+#: Seconds: a year. No login lives so long.
+MAX_TIMEOUT = 31_536_000.0
 
 
 class CibaClient:
@@ -199,6 +200,12 @@ class CibaClient:
         Spec: CIBA Core 1.0 section 7.
         """
         self._check_open()
+        if not isinstance(request, EidRequest):
+            raise UsageError(
+                f"start was given a {type(request).__name__} and not a request",
+                code="request",
+                advice="pass for example SwedishBankID(number, ...)",
+            )
         limit = self._limit(timeout)
         person = self._tags.tag(("hint",), request.person_key)
         if not even_if_pending:
@@ -212,9 +219,9 @@ class CibaClient:
         except CibaError as error:
             raise error.without_frames() from None
         except asyncio.CancelledError:
-            if not was_cut_off(task):
+            if is_cancelled():
                 raise
-        raise explain.acknowledgement_lost("the client was closed meanwhile") if hold.is_held else explain.closed()
+        raise explain.acknowledgement_lost("the client was closed meanwhile") if hold.may_ring else explain.closed()
 
     async def authenticate(
         self, request: EidRequest, *, timeout: float | None = None, even_if_pending: bool = False
@@ -255,7 +262,8 @@ class CibaClient:
             timeout: As for `start`, counted from now; what was given there is over.
 
         Raises:
-            ResumeError: The token is unreadable, changed, over, or of another version, provider, client or credential.
+            ResumeError: The token is unreadable, changed, over, or of another version, provider, client or credential,
+                or this client knows that the provider has refused to go on.
             AlreadyPending: This client is asking this person already; also while the last poll of a transaction that
                 was abandoned is still under way.
             TransportError: The provider's discovery document could not be fetched.
@@ -267,6 +275,9 @@ class CibaClient:
         token = Redacted(token)
         try:
             checkpoint = self._context.sealer.open(token)
+            for hold in self._holds.of(checkpoint.person):
+                if hold.transaction is not None:
+                    checkpoint = hold.transaction.latest(checkpoint)
         except ResumeError as error:
             raise error.without_frames() from None
         # A clock behind the one that wrote the token would put everything off.
@@ -337,43 +348,49 @@ class CibaClient:
     def _limit(self, timeout: float | None) -> float | None:
         if timeout is None:
             return None
-        if not 0 < timeout < math.inf:
-            raise UsageError("timeout is not a positive number of seconds", code="timeout")
+        # Compared with a float first: what comes from a configuration may be text, and an int may be too large for one.
+        if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout <= MAX_TIMEOUT:
+            raise UsageError(
+                "timeout is no number of seconds above 0",
+                code="timeout",
+                phone="The phone has not rung for this",
+                advice=f"pass seconds, {MAX_TIMEOUT:.0f} at most, or None",
+            )
         return self._clock.monotonic() + timeout
 
     async def _submit(self, request: EidRequest, hold: Hold, limit: float | None) -> Transaction:
-        issued_from = self._clock.wall()
+        expected = Expectation.of(request, tags=self._tags, issued_from=self._clock.wall())
+        lifetime = max(request.prompt_lifetime, request.requested_expiry or 0)
         may_ring = False
         try:
             await self._provider.endpoints()
             may_ring = True
-            answered = await self._backchannel.authenticate(request.parameters())
+            answered = await self._backchannel.authenticate(request.parameters(), limit=limit)
         except CibaError as error:
-            # Discovery or signing failed: nothing has left.
+            # Discovery or signing failed, or the time was over before: nothing has left.
             self._holds.free(hold)
             raise explain.about_document(error, "before") from None
-        except asyncio.CancelledError:
+        except BaseException as error:
             if may_ring:
-                self._holds.lost(hold, lifetime=request.requested_expiry)
+                self._holds.lost(hold, lifetime=lifetime)
             else:
                 self._holds.free(hold)
+            if isinstance(error, Exception):
+                raise explain.internal(error, "meanwhile" if may_ring else "before") from None
             raise
-        except Exception as error:  # noqa: BLE001 - objects given to us are foreign code
-            self._holds.free(hold)
-            raise explain.internal(error) from None
         answer = answered.answer
         state = advance(State.SUBMITTING, judge_acknowledgement(answer))
         if not isinstance(answer, Acknowledgement):
             if state is State.REJECTED or _never_connected(answer):
                 self._holds.free(hold)
             else:
-                self._holds.lost(hold, lifetime=request.requested_expiry)
+                self._holds.lost(hold, lifetime=lifetime)
             raise self._refusal(state, answered)
         transaction = Transaction(
             self._context,
             auth_req_id=answer.auth_req_id,
             person=hold.person,
-            expected=Expectation.of(request, tags=self._tags, issued_from=issued_from),
+            expected=expected,
             timing=Timing.begin(
                 requested_at=answered.sent_at,
                 acknowledged_at=answered.received_at,

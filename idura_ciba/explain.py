@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import email.utils
 import re
+from collections.abc import Mapping
 from typing import Literal, TypeVar
 
 from idura_ciba.errors import (
@@ -25,6 +26,7 @@ from idura_ciba.errors import (
 from idura_ciba.protocol.messages import ErrorAnswer, Unusable, UnusableAnswer
 
 __all__ = [
+    "Stage",
     "abandoned",
     "about_document",
     "acknowledgement_lost",
@@ -43,8 +45,10 @@ _MAY_STAY = "The prompt may stay on the phone until it expires; nothing can take
 _NOT_RUNG = "The phone has not rung"
 
 _E = TypeVar("_E", bound=CibaError)
+#: How far a login has come: before the request left, while the person is asked, or after the tokens came.
+Stage = Literal["before", "meanwhile", "after"]
 #: What it means, and what to do, when a document of the provider cannot be had, by how far the login has come.
-_DOCUMENT = {
+_DOCUMENT: Mapping[Stage, tuple[str, str]] = {
     "before": (_NOT_RUNG, "check the network and the issuer, then start again"),
     "meanwhile": (_MAY_STAY, "check the network and the issuer, then resume with the resume token"),
     "after": (
@@ -128,8 +132,15 @@ def abandoned(code: str = "abandoned") -> Abandoned:
     )
 
 
-def limit_passed() -> Abandoned:
-    """The caller's own timeout passed."""
+def limit_passed(*, begun: bool = True) -> Abandoned:
+    """The caller's own timeout passed; `begun` when the person was being asked."""
+    if not begun:
+        return Abandoned(
+            "the timeout given for this login passed before the provider could be asked",
+            code="caller_timeout",
+            phone=_NOT_RUNG,
+            advice="check the network, and give it more time",
+        )
     return Abandoned(
         "nobody answered within the timeout given for this login",
         code="caller_timeout",
@@ -138,7 +149,7 @@ def limit_passed() -> Abandoned:
     )
 
 
-def internal(error: BaseException) -> LocalProtocolError:
+def internal(error: BaseException, stage: Stage = "meanwhile") -> LocalProtocolError:
     """A bug. Only its kind and place are told; what it says may hold anything."""
     place, traceback = "", error.__traceback__
     while traceback is not None:
@@ -147,7 +158,7 @@ def internal(error: BaseException) -> LocalProtocolError:
     return LocalProtocolError(
         f"a bug in idura_ciba or in an object given to it: {type(error).__name__}{place}",
         code="internal",
-        phone=_MAY_STAY,
+        phone=_DOCUMENT[stage][0],
         advice="please report it",
     )
 
@@ -162,12 +173,12 @@ def strategy_failed(error: BaseException) -> UsageError:
     )
 
 
-def about_document(error: _E, stage: Literal["before", "meanwhile", "after"]) -> _E:
+def about_document(error: _E, stage: Stage) -> _E:
     """Say of an error with the provider's documents, which know nothing of a login, what it means for this one.
 
     Args:
         error: Keeps the words it has; one that is about something else keeps its silence too.
-        stage: Before the request left, while the person is asked, or after the tokens came.
+        stage: How far the login has come.
     """
     if isinstance(error, TransportError | RemoteProtocolError):
         phone, advice = _DOCUMENT[stage]

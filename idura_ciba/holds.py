@@ -8,6 +8,7 @@ nor losing an answer lifts a hold: none of them takes the prompt from the phone.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from attrs import define
 
@@ -17,26 +18,50 @@ from idura_ciba.transaction import Transaction
 
 __all__ = ["Hold", "Holds"]
 
-#: Seconds for which a request whose acknowledgement was lost is taken to ring: the longest of Idura's short prompts.
-UNKNOWN_LIFETIME = 120.0
+#: So few people are not worth looking through for those who are free again.
+SMALL = 1024
 
 
-@define
+@define(eq=False)
 class Hold:
-    """One person held. `transaction` is None while the acknowledgement is out, and for good where it was lost."""
+    """One person held. `transaction` is None while the acknowledgement is out, and for good where it was lost.
+
+    Attributes:
+        person: Whom, as a tag.
+        until: Monotonic instant from which on there is no prompt; minus infinity where there certainly is none.
+        transaction: Who asks.
+    """
 
     person: str
     until: float = math.inf
     transaction: Transaction | None = None
-    is_held: bool = True
+
+    @property
+    def may_ring(self) -> bool:
+        """False once it is certain that the request never left, or that the provider has finished with it."""
+        return self.until > -math.inf
 
 
 class Holds:
-    """The people held by one client, by the tags that stand for them."""
+    """The people held by one client, by the tags that stand for them.
+
+    A person asked twice on purpose is held twice, and free when both are over.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._held: dict[str, Hold] = {}
+        self._held: dict[str, list[Hold]] = {}
+        self._look_through_at = SMALL
+
+    def of(self, person: str) -> Sequence[Hold]:
+        """What holds a person now, the latest last."""
+        now = self._clock.monotonic()
+        live = [hold for hold in self._held.get(person, ()) if hold.until > now]
+        if live:
+            self._held[person] = live
+        else:
+            self._held.pop(person, None)
+        return live
 
     def check(self, person: str, *, but_abandoned: bool = False) -> None:
         """Make sure that a person is free, or with `but_abandoned` only that nobody is asking them: for resuming.
@@ -44,42 +69,43 @@ class Holds:
         Raises:
             AlreadyPending: They are not.
         """
-        hold = self._held.get(person)
-        if hold is None:
-            return
-        if hold.until <= self._clock.monotonic():
-            del self._held[person]
-            return
-        if but_abandoned and hold.transaction is not None and not hold.transaction.is_asking:
-            return
-        error = AlreadyPending(
-            "this person is being asked already by this client, or may have a prompt that nobody can take back",
-            phone="A second order would cancel the first",
-            advice="await the transaction in `.transaction`, or wait until the prompt is gone",
-        )
-        error.transaction = hold.transaction
-        if hold.transaction is not None:
-            error.resume_token = hold.transaction.resume_token
-        raise error
+        for hold in reversed(self.of(person)):
+            transaction = hold.transaction
+            if but_abandoned and transaction is not None and not transaction.is_asking:
+                continue
+            error = AlreadyPending(
+                "this person is being asked already by this client, or may have a prompt that nobody can take back",
+                phone="A second order would cancel the first",
+                advice="await the transaction in `.transaction`, or wait until the prompt is gone"
+                if transaction
+                else "wait until the prompt is gone",
+            )
+            error.transaction = transaction
+            if transaction is not None:
+                error.resume_token = transaction.resume_token
+            raise error
 
     def take(self, person: str) -> Hold:
         """Hold a person from now on."""
-        hold = self._held[person] = Hold(person)
+        hold = Hold(person)
+        self._held.setdefault(person, []).append(hold)
+        if len(self._held) > self._look_through_at:
+            for each in list(self._held):
+                self.of(each)
+            self._look_through_at = max(SMALL, 2 * len(self._held))
         return hold
 
-    def lost(self, hold: Hold, *, lifetime: float | None) -> None:
-        """The request may have arrived and nothing more is known; `lifetime` is what was asked for, if anything."""
-        hold.until = self._clock.monotonic() + (lifetime or UNKNOWN_LIFETIME)
+    def lost(self, hold: Hold, *, lifetime: float) -> None:
+        """The request may have arrived and nothing more is known; such a prompt lives so many seconds at most."""
+        hold.until = self._clock.monotonic() + lifetime
 
     def free(self, hold: Hold) -> None:
         """The person has no prompt."""
-        hold.is_held = False
-        if self._held.get(hold.person) is hold:
-            del self._held[hold.person]
+        hold.until = -math.inf
+        self.of(hold.person)
 
     def settle(self, hold: Hold) -> None:
         """Bring a hold up to date with its transaction."""
         assert hold.transaction is not None  # noqa: S101 - for type checkers
         hold.until = hold.transaction.prompt_until
-        if hold.until <= self._clock.monotonic():
-            self.free(hold)
+        self.of(hold.person)

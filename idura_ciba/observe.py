@@ -6,6 +6,7 @@ it raises is swallowed and logged once. Events hold nothing that identifies a pe
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable
 
@@ -75,7 +76,7 @@ class Observers:
         for observer in self._observers:
             try:
                 observer(event)
-            except Exception as error:  # noqa: BLE001 - a broken observer must not break a login
+            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - a broken observer must not break a login
                 if not self._complained:
                     self._complained = True
                     # Not the traceback: its frames are not ours to print.

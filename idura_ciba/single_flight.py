@@ -7,9 +7,10 @@ import copy
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
+from idura_ciba.cancellation import is_cancelled
 from idura_ciba.errors import CibaError, UsageError
 
-__all__ = ["SingleFlight", "was_cut_off"]
+__all__ = ["SingleFlight"]
 
 T = TypeVar("T")
 
@@ -42,7 +43,7 @@ class SingleFlight(Generic[T]):
             # A trace id or resume token that one waiter's transaction adds must not turn up in another's.
             failure = copy.copy(error)
         except asyncio.CancelledError:
-            if not was_cut_off(self._task):
+            if is_cancelled():
                 raise
             failure = UsageError("the client is closed", code="closed", advice="make a new one")
         raise failure
@@ -52,12 +53,3 @@ class SingleFlight(Generic[T]):
         if self._task is not None and not self._task.done():
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-
-
-def was_cut_off(task: asyncio.Task[Any]) -> bool:
-    """Whether waiting for `task` was ended by stopping it, and not by cancelling whoever waits: called while it raises.
-
-    A waiter that nobody cancelled must not be told that somebody did: a `TaskGroup` would believe it.
-    """
-    waiter = asyncio.current_task()
-    return task.cancelled() and (waiter is None or not waiter.cancelling())

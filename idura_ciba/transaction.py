@@ -16,13 +16,14 @@ from attrs import field, frozen
 
 from idura_ciba import explain
 from idura_ciba.backchannel import Answered, Backchannel
+from idura_ciba.cancellation import is_cancelled
 from idura_ciba.clock import Clock
-from idura_ciba.errors import CibaError, IdTokenRejected, RemoteProtocolError, TransportError, UsageError
+from idura_ciba.errors import CibaError, ResumeError, UsageError
 from idura_ciba.id_token import Authentication, Expectation, IdTokenVerifier
 from idura_ciba.observe import Observers, PollEvent, TransactionEvent
 from idura_ciba.outcome import Outcome, Update
 from idura_ciba.polling.strategy import Poll, PollView, Strategy, next_poll
-from idura_ciba.protocol.machine import Event, State, advance, judge, mistrusts
+from idura_ciba.protocol.machine import Event, State, advance, is_verdict, judge, mistrusts
 from idura_ciba.protocol.messages import (
     ErrorAnswer,
     SlowedDown,
@@ -66,8 +67,8 @@ class Transaction:
 
     __slots__ = (
         "__weakref__", "_answer_out", "_auth_req_id", "_changed", "_closing", "_context", "_done", "_expected",
-        "_hint", "_hint_since", "_in_doubt", "_last", "_next_at", "_person", "_polling", "_polls", "_spoken_words",
-        "_state", "_strikes", "_timing", "_trace_id", "_wall_offset", "id",
+        "_hint", "_hint_since", "_in_doubt", "_last", "_next_at", "_person", "_polling", "_polls", "_prompting",
+        "_resumable", "_spoken_words", "_state", "_strikes", "_timing", "_trace_id", "_wall_offset", "id",
     )  # fmt: skip
 
     def __init__(
@@ -106,6 +107,8 @@ class Transaction:
         # From when a poll leaves until its answer is known not to be the last: whoever resumes meanwhile must doubt.
         self._answer_out = False
         self._polling = False
+        # Whether somebody may go on with it, and whether the prompt may be on the phone.
+        self._resumable = self._prompting = True
         self._done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         # Exists only while somebody watches; most transactions are awaited and never watched.
         self._changed: asyncio.Future[None] | None = None
@@ -137,11 +140,11 @@ class Transaction:
     def resume_token(self) -> Redacted | None:
         """Goes on with this transaction in `CibaClient.resume`, in this process or another; a secret.
 
-        None once the provider has given its final answer. One that is taken while a poll is under way says so: should
-        that poll have used up the answer, resuming ends `indeterminate`. Closing the client first avoids it.
+        None once the provider has said its last word; what something before it said is none. One that is taken while a
+        poll is under way says so: should that poll have used up the answer, resuming ends `indeterminate`. Closing the
+        client first avoids it.
         """
-        answered = self._state.is_final and self._state is not State.ABANDONED
-        return None if answered else self._context.sealer.seal(self._checkpoint())
+        return self._context.sealer.seal(self._checkpoint()) if self._resumable else None
 
     async def updates(self) -> AsyncIterator[Update]:
         """Progress: the present state at once, then each change, the final state last.
@@ -188,8 +191,7 @@ class Transaction:
     @property
     def prompt_until(self) -> float:
         """Monotonic instant until which the prompt may be on the phone; in the past once the provider has finished."""
-        finished = self._state.is_final and self._state is not State.ABANDONED
-        return -math.inf if finished else self._timing.provider_end
+        return self._timing.provider_end if self._prompting else -math.inf
 
     @property
     def is_asking(self) -> bool:
@@ -198,11 +200,31 @@ class Transaction:
 
     def end_with_client(self) -> Redacted | None:
         """Stop asking because the client closes; the resume token of what is pending."""
-        self._settle(Event.ABANDONED, explain.abandoned("closed"))
+        if not self._state.is_final:  # an observer that heard of another end may have abandoned this one
+            self._settle(Event.ABANDONED, explain.abandoned("closed"))
         return self.resume_token
+
+    def latest(self, checkpoint: Checkpoint) -> Checkpoint:
+        """What is known here of the transaction that an older checkpoint belongs to; others are returned as they are.
+
+        Raises:
+            ResumeError: It is this one, and there is nothing to go on with.
+        """
+        if checkpoint.auth_req_id != self._auth_req_id:
+            return checkpoint
+        if not self._resumable:
+            raise ResumeError(
+                "the resume token belongs to a login that the provider has refused to go on with",
+                code="resume_ended",
+                phone="The prompt may stay on the phone until it expires",
+                advice="wait until the prompt is gone before you start again",
+            )
+        return self._checkpoint()
 
     def serve(self) -> Coroutine[Any, Any, None] | None:
         """What to do now that the planned instant has come; called by the scheduler."""
+        if self._state.is_final:
+            return None
         now = self._context.clock.monotonic()
         if not self._closing and now < self._timing.latest_end:
             return self._poll()
@@ -230,14 +252,14 @@ class Transaction:
             if self._state.is_final:
                 return  # abandoned meanwhile; nobody wants the answer
             await self._take(answered)
-        except asyncio.CancelledError:
-            # The client is closing. The answer may be on its way, and whoever resumes has to know.
-            if not self._state.is_final:
-                self._advance(Event.ANSWER_LOST)
-            raise
         except CibaError as error:
             self._fail(error)
-        except Exception as error:  # noqa: BLE001 - a transaction that never ends would be worse than any error
+        except (Exception, asyncio.CancelledError) as error:
+            if is_cancelled():
+                # The client is closing. The answer may be on its way, and whoever resumes has to know.
+                if not self._state.is_final:
+                    self._advance(Event.ANSWER_LOST)
+                raise
             self._fail(explain.internal(error))
         finally:
             self._polling = False
@@ -254,7 +276,9 @@ class Transaction:
         if isinstance(answer, Tokens):
             await self._verify(answer)
         elif advance(self._state, event).is_final:
-            self._settle(event, self._explain(event, answer, answered.server_date))
+            error = self._explain(event, answer, answered.server_date)
+            self._answer_out = is_verdict(answer)
+            self._settle(event, error, resumable=not self._answer_out)
         else:
             self._answer_out = False
             self._note(answer, answered.sent_at, answered.received_at)
@@ -266,14 +290,23 @@ class Transaction:
 
     async def _verify(self, tokens: Tokens) -> None:
         """The answer is here and can be had once only: from now on nothing is polled, whatever comes of it."""
+        failure: CibaError
         try:
             authentication = await self._context.verifier.verify(
                 tokens, expected=self._expected, auth_req_id=self._auth_req_id, trace_id=self._trace_id
             )
-        except (IdTokenRejected, TransportError, RemoteProtocolError) as error:
+        except CibaError as error:
+            failure = explain.about_document(error, "after")
+        except (Exception, asyncio.CancelledError) as error:
+            if is_cancelled():
+                raise
+            failure = explain.internal(error, "after")
+        else:
             if not self._state.is_final:
-                self._settle(Event.PROOF_REJECTED, explain.about_document(error, "after").without_frames())
+                self._settle(Event.APPROVED, None, authentication)
             return
+        if not self._state.is_final:
+            self._settle(Event.PROOF_REJECTED, failure.without_frames())
         if not self._state.is_final:
             self._settle(Event.APPROVED, None, authentication)
 
@@ -300,14 +333,18 @@ class Transaction:
 
     def _plan(self) -> None:
         """Ask the strategy for the next instant; past the end there is none."""
+        if self._state.is_final:
+            return  # an observer that was told of the last answer has abandoned it
         try:
             at = next_poll(self._context.strategy, self._view())
         except UsageError as error:
             self._fail(error)
             return
-        except Exception as error:  # noqa: BLE001 - a strategy is foreign code
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - a strategy is foreign code
             self._fail(explain.strategy_failed(error))
             return
+        if self._state.is_final:
+            return  # so has the strategy
         if at is None or at >= self._timing.latest_end:
             self._plan_end()
         else:
@@ -375,13 +412,22 @@ class Transaction:
         if not self._state.is_final:
             self._settle(Event.ABANDONED, error.without_frames())
 
-    def _settle(self, event: Event, error: CibaError | None, authentication: Authentication | None = None) -> None:
+    def _settle(
+        self,
+        event: Event,
+        error: CibaError | None,
+        authentication: Authentication | None = None,
+        *,
+        resumable: bool = False,
+    ) -> None:
         """Come to a final state: the only way there."""
+        self._resumable = resumable or event is Event.ABANDONED
         if error is not None:
             error.trace_id = self._trace_id
-            if event is Event.ABANDONED:
-                error.resume_token = self.resume_token
+            error.resume_token = self.resume_token
         self._advance(event, error.code if error else None)
+        # What the provider did not finish, or not to our knowledge, may go on ringing.
+        self._prompting = self._state in {State.ABANDONED, State.FAILED} and event is not Event.PROOF_REJECTED
         self._next_at = None
         self._context.scheduler.forget(self)
         self._done.set_result(Outcome(self._state, authentication, error))

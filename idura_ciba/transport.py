@@ -17,9 +17,10 @@ from __future__ import annotations
 import asyncio
 import selectors
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from functools import partial
 from types import SimpleNamespace, TracebackType
 from typing import Self, TypeVar
-from weakref import WeakSet
 
 import aiohttp
 import tenacity
@@ -28,10 +29,11 @@ from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
 from attrs import define
 
+from idura_ciba.cancellation import is_cancelled
 from idura_ciba.errors import TransportError, TransportTimeout
 from idura_ciba.wire import HttpRequest, HttpResponse, Transport
 
-__all__ = ["AiohttpTransport", "fetch", "until_connected"]
+__all__ = ["AiohttpTransport", "deliver", "fetch", "until_connected"]
 
 #: Seconds for name look-up, TCP and TLS together.
 CONNECT_TIMEOUT = 10.0
@@ -44,7 +46,7 @@ CONNECT_PATIENCE = 2.0
 #: time that one request has, so that a second one follows a request that hung.
 FETCH_PATIENCE = 10.5
 #: What does not become better by asking again.
-_HOPELESS = frozenset({"tls", "session_closed"})
+_HOPELESS = frozenset({"tls", "session_closed", "transport_failed"})
 
 #: `select` itself knows no file above number 1023; Windows has nothing else and does not mind.
 _Selector: type[selectors.BaseSelector] = getattr(selectors, "PollSelector", selectors.SelectSelector)
@@ -54,18 +56,45 @@ T = TypeVar("T")
 
 @define
 class _Exchange:
-    """What aiohttp's tracing tells of one request; handed to it as the trace context."""
+    """One request on its way; aiohttp's tracing and our pool tell what becomes of it."""
 
     timeout: float
     deadline: asyncio.Timeout
+    connect_until: float
     sent_at: float | None = None
+    line: _Line | None = None
+
+    def connected(self) -> None:
+        """The request has a connection: from now on it may have been sent, and the wait for the answer begins."""
+        self.sent_at = asyncio.get_running_loop().time()
+        self.deadline.reschedule(self.sent_at + self.timeout)
+
+    def disconnected(self) -> None:
+        """The connection was not good enough: nothing was sent on it, and the time for making one goes on."""
+        self.sent_at = None
+        self.deadline.reschedule(self.connect_until)
+
+
+#: That of the present task: a pool is not told for whom it makes a connection.
+_EXCHANGE: ContextVar[_Exchange] = ContextVar("_EXCHANGE")
 
 
 async def _on_connection(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: object) -> None:
-    """The request has its connection: from now on it may have been sent, and the wait for the answer begins."""
     exchange: _Exchange = context.trace_request_ctx
-    exchange.sent_at = asyncio.get_running_loop().time()
-    exchange.deadline.reschedule(exchange.sent_at + exchange.timeout)
+    exchange.connected()
+
+
+class _Line(ResponseHandler):
+    """One connection of our own pool, which hears also what comes while nobody waits."""
+
+    used = False
+    waiting = False
+    strayed = False
+
+    def data_received(self, data: bytes) -> None:
+        """Half an answer leaves no other trace: aiohttp's parser swallows it, and the next request gets a new one."""
+        self.strayed = self.strayed or not self.waiting
+        super().data_received(data)
 
 
 class _Pool(aiohttp.TCPConnector):
@@ -73,20 +102,23 @@ class _Pool(aiohttp.TCPConnector):
 
     def __init__(self, *, limit: int, keepalive_timeout: float) -> None:
         super().__init__(limit=limit, keepalive_timeout=keepalive_timeout)
-        self._used = WeakSet[ResponseHandler]()
+        self._factory = partial(_Line, loop=self._loop)  # type: ignore[assignment] # a `partial` is invariant
 
     async def connect(
         self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
     ) -> Connection:
         """An idle connection that kept silent, or a new one."""
+        exchange = _EXCHANGE.get()
         while True:
             connection = await super().connect(req, traces, timeout)
-            protocol = connection.protocol
-            assert protocol is not None  # noqa: S101 - for type checkers: only one that was released has none
-            if protocol not in self._used or not (protocol.should_close or _has_unread(connection)):
-                self._used.add(protocol)
+            line = connection.protocol
+            assert isinstance(line, _Line)  # noqa: S101 - aiohttp's `_factory` is its own business; without it no rule 6
+            if not line.used or not (line.should_close or line.strayed or _has_unread(connection)):
+                line.used = line.waiting = True
+                exchange.line = line
                 return connection
             connection.close()
+            exchange.disconnected()
 
 
 def _has_unread(connection: Connection) -> bool:
@@ -156,10 +188,17 @@ class AiohttpTransport:
         exchange: _Exchange | None = None
         try:
             async with asyncio.timeout(self._connect_timeout) as deadline:
-                exchange = _Exchange(request.timeout, deadline)
+                connect_until = asyncio.get_running_loop().time() + self._connect_timeout
+                exchange = _Exchange(request.timeout, deadline, connect_until)
+                _EXCHANGE.set(exchange)
                 return await self._exchange(request, exchange)
         except TimeoutError:
             failure = TransportTimeout("no complete answer arrived in time")
+        except asyncio.CancelledError:
+            if is_cancelled():
+                raise
+            # aiohttp stops a look-up that others share, when the owner of a session that was lent closes it.
+            failure = TransportError("the connection was given up by its owner", code="connection")
         except TransportError as error:
             # Without the frames below: they hold the body.
             failure = error.with_traceback(None)
@@ -196,9 +235,12 @@ class AiohttpTransport:
                     raise TransportError(f"the answer is longer than {request.max_body} bytes", code="oversized")
             complete = True
         finally:
-            if not complete:
-                # What was not read to its end must not become the beginning of somebody else's answer.
+            if not complete or response.connection is not None:
+                # What was not read to its end must not become the beginning of somebody else's answer. The end of 101
+                # never comes.
                 response.close()
+            if exchange.line is not None:
+                exchange.line.waiting = False
         received_at = asyncio.get_running_loop().time()
         headers: dict[str, str] = {}
         for name, value in response.headers.items():
@@ -228,6 +270,28 @@ class AiohttpTransport:
         return self._session
 
 
+async def deliver(transport: Transport, request: HttpRequest) -> HttpResponse:
+    """Send once, through a transport that may be somebody else's.
+
+    Raises:
+        TransportError: As `Transport.send` says. Whatever else it does means that the request may have been sent.
+    """
+    try:
+        response = await transport.send(request)
+        if isinstance(response, HttpResponse):
+            return response
+        what = f"returned a {type(response).__name__}"
+    except TransportError:
+        raise
+    except asyncio.CancelledError:
+        if is_cancelled():
+            raise
+        what = "cancelled itself"
+    except Exception as error:  # noqa: BLE001 - foreign code; what its error says may hold anything
+        what = f"failed with {type(error).__name__}"
+    raise TransportError(f"the transport {what}", code="transport_failed")
+
+
 def _is_answer(response: HttpResponse) -> bool:
     # The rest is a gateway without its server behind it: as good as no answer.
     return response.status != 429 and response.status < 500  # noqa: PLR2004 - RFC 6585 4; the class of status codes
@@ -250,7 +314,7 @@ async def fetch(
         TransportError: No answer after several tries.
     """
     unanswered = tenacity.retry_if_exception(_unanswered) | tenacity.retry_if_not_result(is_answer)
-    return await _retrying(unanswered, FETCH_PATIENCE)(transport.send, request)
+    return await _retrying(unanswered, FETCH_PATIENCE)(deliver, transport, request)
 
 
 async def until_connected(attempt: Callable[[], Awaitable[T]]) -> T:

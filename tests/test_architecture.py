@@ -19,7 +19,7 @@ TESTS = Path(__file__).parent
 #: From the bottom up. A part is a top-level module or sub-package, "" the package's own `__init__`; it may import what
 #: stands below it or beside it, and nothing above.
 LAYERS: tuple[frozenset[str], ...] = (
-    frozenset({"redaction", "errors", "wire", "clock"}),
+    frozenset({"cancellation", "redaction", "errors", "wire", "clock"}),
     frozenset({"protocol"}),
     frozenset({"eid", "explain", "identity_number", "person", "polling", "replay", "single_flight"}),
     frozenset(
@@ -49,7 +49,7 @@ ONLY: Mapping[str, frozenset[str]] = {
     # The pure core knows no clock.
     "protocol": frozenset({"redaction", "errors", "wire"}),
     # It must not share our misreadings of the protocol.
-    "simulator": frozenset({"redaction", "errors", "wire", "clock"}),
+    "simulator": frozenset({"cancellation", "redaction", "errors", "wire", "clock"}),
 }
 
 #: What the pure core must not touch of the standard library: waiting, time, chance and the outside.
@@ -96,7 +96,6 @@ MAX_LINES = 500
 WITHOUT_MODULE: Mapping[str, str] = {
     "interop/": "runs against a provider that is not ours",
     "test_architecture.py": "reads every module",
-    "test_cancellation.py": "cuts every operation at every step",
     "test_conftest.py": "tests the guards of all other tests",
     "test_docs.py": "runs what the documentation shows",
     "test_faults.py": "tries every fault at every endpoint, through the whole client",

@@ -15,6 +15,7 @@ import pytest
 from attrs import define, field
 
 from idura_ciba import AlreadyPending, CibaClient, ClientSecretPost, State, SwedishBankID, Transaction
+from idura_ciba.cancellation import is_cancelled
 from idura_ciba.simulator import Arrival, Fault, MemoryTransport, Script, SimulatedIdura
 from idura_ciba.testing import VirtualLoop, virtual_clock
 
@@ -108,6 +109,51 @@ def swedish(number: str) -> SwedishBankID:
 def slow(endpoint: str, seconds: float) -> Callable[[Arrival], Fault | None]:
     """A rule: this endpoint takes its time."""
     return lambda arrival: Fault.delay(seconds) if arrival.endpoint == endpoint else None
+
+
+# --- whose cancellation it is -----------------------------------------------------------------------------------------
+
+
+async def test_who_was_not_cancelled_is_not_told_so() -> None:
+    """A task that was stopped while somebody waited, and foreign code that raises it, cancel nobody."""
+    stopped = asyncio.create_task(asyncio.sleep(9))
+    asyncio.get_running_loop().call_later(1, stopped.cancel)
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.shield(stopped)
+    assert not is_cancelled()
+
+
+async def test_who_was_cancelled_is_told_so() -> None:
+    """Also when what was waited for is stopped in the same moment."""
+    told: list[bool] = []
+    stopped = asyncio.create_task(asyncio.sleep(9))
+
+    async def wait() -> None:
+        try:
+            await asyncio.shield(stopped)
+        finally:
+            told.append(is_cancelled())
+
+    for stop in (False, True):
+        waiter = asyncio.create_task(wait())
+        await asyncio.sleep(1)
+        waiter.cancel()
+        if stop:
+            stopped.cancel()
+        await asyncio.wait([waiter])
+        assert waiter.cancelled()
+    assert told == [True, True]
+
+
+def test_outside_of_a_task_nobody_is_cancelled() -> None:
+    """As in a callback of the loop."""
+    loop = VirtualLoop()
+    told: list[bool] = []
+    loop.call_soon(lambda: told.append(is_cancelled()))
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    loop.close()
+    assert told == [False]
 
 
 # --- what is cancelled: each prepares in peace and returns what is then cut -------------------------------------------

@@ -32,10 +32,12 @@ from idura_ciba import (
     TransportError,
     UsageError,
 )
-from idura_ciba.client_auth import ClientAuth
+from idura_ciba.client_auth import ClientAuth, Credentials
 from idura_ciba.clock import Clock
+from idura_ciba.errors import LocalProtocolError
 from idura_ciba.simulator import Arrival, Fault, MemoryTransport, Rules, Script, SimulatedIdura
 from idura_ciba.testing import VIRTUAL_EPOCH, virtual_clock
+from idura_ciba.wire import HttpRequest, HttpResponse
 
 SWEDE, OTHER_SWEDE, NORWEGIAN = "209801011231", "209602294564", "01023990128"
 MakeClient = Callable[..., CibaClient]
@@ -279,7 +281,10 @@ async def test_a_start_that_fails_says_whether_the_phone_may_ring(
         if held:
             with pytest.raises(AlreadyPending):
                 await ciba.start(swedish())
-            await asyncio.sleep(121)
+            await asyncio.sleep(swedish().prompt_lifetime - 1)
+            with pytest.raises(AlreadyPending):
+                await ciba.start(swedish())
+            await asyncio.sleep(1)
         await ciba.start(swedish())
 
 
@@ -307,24 +312,64 @@ async def test_an_unusable_discovery_document_stops_before_anything_is_sent(
     assert not simulated_idura.ledger.orders
 
 
-async def test_a_foreign_object_that_breaks_is_an_error_of_ours(
-    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
+@pytest.mark.parametrize(
+    ("begun", "expected", "error", "rings"),
+    [
+        # by the path of the request at which the transport breaks: discovery, and the order itself
+        (True, "transport_failed", TransportError, False),
+        (False, "start_unknown", Indeterminate, True),
+    ],
+    ids=["before", "after"],
+)
+async def test_a_transport_that_breaks_is_an_error_of_ours(
+    simulated_idura: SimulatedIdura,
+    make_ciba_client: MakeClient,
+    *,
+    begun: bool,
+    expected: str,
+    error: type[CibaError],
+    rings: bool,
 ) -> None:
-    """No third-party exception crosses the package's edge; the person is free again."""
+    """No third-party exception crosses the package's edge, and who may have been asked is not asked again."""
+    inner = MemoryTransport(simulated_idura, clock=virtual_clock())
 
     class Broken:
-        async def send(self, _request: object) -> None:
-            raise KeyError(SWEDE)
+        async def send(self, request: HttpRequest) -> HttpResponse:
+            if begun or request.url.endswith("bc-authorize"):
+                raise KeyError(SWEDE)
+            return await inner.send(request)
 
         async def aclose(self) -> None: ...
 
-    del simulated_idura
     async with make_ciba_client(transport=Broken()) as ciba:
+        with pytest.raises(error) as caught:
+            await ciba.start(swedish())
+        assert caught.value.code == expected
+        assert SWEDE not in str(caught.value)
+        assert ("has not rung" in caught.value.phone) is not rings
+        with pytest.raises(AlreadyPending if rings else error):
+            await ciba.start(swedish())
+
+
+@pytest.mark.parametrize("cancels", [False, True])
+async def test_credentials_that_break_ring_nobody(simulated_idura: SimulatedIdura, *, cancels: bool) -> None:
+    """What breaks before the request leaves says so, and the person is free again."""
+
+    class Broken(ClientSecretPost):
+        def credentials(self, **_: object) -> Credentials:
+            raise asyncio.CancelledError if cancels else KeyError(SWEDE)
+
+    clock = virtual_clock()
+    transport = MemoryTransport(simulated_idura, clock=clock)
+    auth = Broken("urn:my:application:identifier:0001", "known to the simulator")
+    async with CibaClient(simulated_idura.issuer, auth, transport=transport, clock=clock) as ciba:
         for _ in range(2):
-            with pytest.raises(CibaError) as caught:
+            with pytest.raises(LocalProtocolError) as caught:
                 await ciba.start(swedish())
             assert caught.value.code == "internal"
+            assert "has not rung" in caught.value.phone
             assert SWEDE not in str(caught.value)
+    assert not simulated_idura.ledger.orders
 
 
 # --- resume and close -------------------------------------------------------------------------------------------------

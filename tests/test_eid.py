@@ -220,6 +220,7 @@ WRONG_KINDS: dict[str, list[Any]] = {
     "require_person": NO_SWITCH,
     "require_acr": NO_SWITCH,
     "pin_acr": NO_TEXT,
+    "prompt_lifetime": [None, "90", True, 0, -1, float("inf"), float("nan")],
 }
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from idura_ciba.clock import Clock
 from idura_ciba.errors import AlreadyPending
-from idura_ciba.holds import UNKNOWN_LIFETIME, Holds
+from idura_ciba.holds import SMALL, Holds
 
 
 async def test_a_person_is_held_until_freed() -> None:
@@ -24,25 +24,37 @@ async def test_a_person_is_held_until_freed() -> None:
     holds.check("a")
 
 
-async def test_freeing_an_older_hold_leaves_the_newer_one() -> None:
-    """`even_if_pending` puts a second hold in the place of the first."""
+@pytest.mark.parametrize("first", ["older", "newer"])
+async def test_a_person_asked_twice_is_free_when_both_are_over(first: str) -> None:
+    """`even_if_pending` takes a second hold, and neither lifts the other."""
     holds = Holds(Clock())
-    older = holds.take("a")
-    holds.take("a")
-    holds.free(older)
+    held = {"older": holds.take("a"), "newer": holds.take("a")}
+    holds.free(held.pop(first))
     with pytest.raises(AlreadyPending):
         holds.check("a")
+    holds.free(held.popitem()[1])
+    holds.check("a")
 
 
-@pytest.mark.parametrize(("lifetime", "held_for"), [(None, UNKNOWN_LIFETIME), (30, 30.0)])
-async def test_a_lost_acknowledgement_holds_as_long_as_a_prompt_may_live(
-    lifetime: float | None, held_for: float
-) -> None:
-    """By what was asked for, else by the longest that is usual."""
+async def test_a_lost_acknowledgement_holds_as_long_as_a_prompt_may_live() -> None:
+    """To the second."""
     holds = Holds(Clock())
-    holds.lost(holds.take("a"), lifetime=lifetime)
-    await asyncio.sleep(held_for - 0.001)
+    hold = holds.take("a")
+    holds.lost(hold, lifetime=30)
+    await asyncio.sleep(29.999)
+    assert hold.may_ring
     with pytest.raises(AlreadyPending):
         holds.check("a")
     await asyncio.sleep(0.001)
     holds.check("a")
+
+
+async def test_who_is_free_again_is_forgotten() -> None:
+    """Also people who are never asked for again: a service that runs for years meets many."""
+    holds = Holds(Clock())
+    for nth in range(5 * SMALL):
+        holds.lost(holds.take(str(nth)), lifetime=100 if nth else 1e6)
+        await asyncio.sleep(1)
+        assert len(holds._held) <= SMALL + 1
+    with pytest.raises(AlreadyPending):
+        holds.check("0")

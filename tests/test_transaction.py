@@ -9,11 +9,13 @@ import pytest
 
 from idura_ciba import (
     Abandoned,
+    AlreadyPending,
     CibaClient,
     ClientSecretPost,
     Expired,
     Fixed,
     PollView,
+    ResumeError,
     State,
     SwedishBankID,
     Transaction,
@@ -204,25 +206,145 @@ async def test_without_keys_the_login_fails_with_the_reason(
     assert outcome.error.code == "connection"
 
 
+@pytest.mark.parametrize("bug", [KeyError(SWEDE), asyncio.CancelledError(SWEDE)])
 async def test_a_bug_ends_the_transaction_and_tells_nothing_but_its_kind(
-    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
+    simulated_idura: SimulatedIdura,
+    make_ciba_client: MakeClient,
+    monkeypatch: pytest.MonkeyPatch,
+    bug: BaseException,
 ) -> None:
     """Hanging for ever would be worse than any error; the resume token saves what can be saved."""
 
-    class Breaking(MemoryTransport):
-        async def send(self, request: object) -> object:  # type: ignore[override]
-            if request.url.endswith("token"):  # type: ignore[attr-defined]
-                raise KeyError(SWEDE)
-            return await super().send(request)  # type: ignore[arg-type]
+    def broken(*_: object, **__: object) -> None:
+        raise bug
 
-    async with make_ciba_client(transport=Breaking(simulated_idura, clock=virtual_clock())) as ciba:
+    monkeypatch.setattr("idura_ciba.transaction.judge", broken)
+    async with make_ciba_client() as ciba:
         outcome = await (await ciba.start(swedish())).outcome()
+    del simulated_idura
     assert outcome.state is State.ABANDONED
     assert outcome.error is not None
     assert outcome.error.code == "internal"
     assert outcome.error.resume_token is not None
-    assert "KeyError" in str(outcome.error)
+    assert type(bug).__name__ in str(outcome.error)
     assert SWEDE not in str(outcome.error)
+
+
+async def test_a_transport_that_breaks_while_polling_leaves_doubt(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
+) -> None:
+    """Nobody knows what became of the request, so it is asked again, and the end is no denial and no expiry."""
+
+    class Breaking(MemoryTransport):
+        async def send(self, request: object) -> object:  # type: ignore[override]
+            answer = await super().send(request)  # type: ignore[arg-type]
+            if request.url.endswith("token"):  # type: ignore[attr-defined]
+                raise KeyError(SWEDE)
+            return answer
+
+    simulated_idura.script(SWEDE, Script.deny(after=1))
+    async with make_ciba_client(transport=Breaking(simulated_idura, clock=virtual_clock())) as ciba:
+        outcome = await (await ciba.start(swedish())).outcome()
+    assert outcome.state is State.INDETERMINATE
+
+
+@pytest.mark.parametrize("code", ["403", "redirect", "invalid_client"])
+async def test_what_something_in_front_said_can_be_gone_on_from(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient, code: str
+) -> None:
+    """The provider has not spoken: the person stays held, and the resume token of the error leads on to the login."""
+    fault = {
+        "403": Fault.answer(403),
+        "redirect": Fault.answer(302, {"Location": "https://elsewhere.example"}),
+        "invalid_client": Fault.answer(401, body=b'{"error":"invalid_client"}'),
+    }[code]
+    simulated_idura.script(SWEDE, Script.approve(after=20))
+    simulated_idura.faults.append(polls(fault, 1) if code == "redirect" else polls(fault, 1, 2))
+    async with make_ciba_client() as ciba:
+        transaction = await ciba.start(swedish())
+        outcome = await transaction.outcome()
+        assert outcome.state is State.FAILED
+        assert outcome.error is not None
+        with pytest.raises(AlreadyPending):
+            await ciba.start(swedish())
+        assert outcome.error.resume_token == transaction.resume_token is not None
+        await asyncio.sleep(5)
+        assert (await (await ciba.resume(str(outcome.error.resume_token)))).person_confirmed
+    assert len(simulated_idura.ledger.orders) == 1
+
+
+@pytest.mark.parametrize("body", [b'{"error":"invalid_request"}', b'{"error":"invalid_grant"}', b'{"error":"made_up"}'])
+async def test_a_refusal_leaves_the_prompt_on_the_phone(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient, body: bytes
+) -> None:
+    """The provider's last word is no way to go on, and no reason to ring again while the phone may still ask."""
+    simulated_idura.faults.append(polls(Fault.answer(400, body=body)))
+    async with make_ciba_client() as ciba:
+        transaction = await ciba.start(swedish())
+        earlier = str(transaction.resume_token)
+        assert (await transaction.outcome()).state is State.FAILED
+        assert transaction.resume_token is None
+        with pytest.raises(AlreadyPending):
+            await ciba.start(swedish())
+        with pytest.raises(ResumeError) as caught:
+            await ciba.resume(earlier)
+        assert caught.value.code == "resume_ended"
+        await asyncio.sleep(120)
+        await ciba.start(swedish())
+
+
+async def test_an_older_token_knows_no_more_than_the_client_does(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
+) -> None:
+    """A resumed transaction keeps the grown interval and the doubt that came after its token was taken."""
+    simulated_idura.script(SWEDE, Script.deny(after=30))
+    simulated_idura.faults += [
+        polls(Fault.answer(400, body=b'{"error":"slow_down"}'), 1),
+        polls(Fault.lose_answer(), 2),
+    ]
+    recorder = Recorder(simulated_idura)
+    async with make_ciba_client(transport=recorder) as ciba:
+        transaction = await ciba.start(swedish())
+        earlier = str(transaction.resume_token)
+        await asyncio.sleep(12)
+        assert transaction.state is State.IN_DOUBT
+        transaction.abandon()
+        resumed = await ciba.resume(earlier)
+        assert resumed.state is State.IN_DOUBT
+        await asyncio.sleep(40)
+        assert recorder.times[:2] == [3, 11]
+        assert recorder.times[2] >= 11 + 8
+
+
+@pytest.mark.parametrize("at", ["plan", "observer"])
+async def test_abandoned_from_inside_nobody_else_is_disturbed(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient, at: str
+) -> None:
+    """A strategy or an observer that ends a transaction leaves nothing in the scheduler that others could fall over."""
+    victims: list[Transaction] = []
+    simulated_idura.script(SWEDE, Script.never())
+    simulated_idura.script("209602294564", Script.approve(after=115))
+
+    def strategy(view: PollView) -> float:
+        if at == "plan" and view.attempt == 2 and victims:
+            victims[0].abandon()
+        return view.not_before
+
+    def observer(event: object) -> None:
+        if at == "observer" and isinstance(event, TransactionEvent) and event.state is State.IN_DOUBT:
+            victims[0].abandon()
+
+    simulated_idura.faults.append(
+        lambda a: (
+            Fault.lose_answer() if a.endpoint == "token" and a.person == SWEDE and a.now > VIRTUAL_EPOCH + 7 else None
+        )
+    )
+    async with make_ciba_client(strategy=strategy, observers=[observer], max_in_flight=1) as ciba:
+        victims.append(await ciba.start(swedish(), timeout=10))
+        other = await ciba.start(SwedishBankID("209602294564", call_initiator="RP", message="Hello"))
+        assert (await victims[0].outcome()).state is State.ABANDONED
+        assert (await other).person_confirmed
+        assert victims[0]._update().next_poll_at is None
 
 
 @pytest.mark.parametrize("abandoned", [False, True])

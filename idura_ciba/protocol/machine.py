@@ -23,7 +23,7 @@ from types import MappingProxyType
 from idura_ciba.errors import LocalProtocolError
 from idura_ciba.protocol import messages
 
-__all__ = ["TRANSITIONS", "Event", "State", "advance", "judge", "judge_acknowledgement", "mistrusts"]
+__all__ = ["TRANSITIONS", "Event", "State", "advance", "is_verdict", "judge", "judge_acknowledgement", "mistrusts"]
 
 #: RFC 6585 section 4.
 TOO_MANY = 429
@@ -202,6 +202,12 @@ def mistrusts(answer: messages.TokenAnswer) -> bool:
         foreign = answer.error not in messages.KNOWN_CODES and answer.status in range(UNAUTHORIZED + 1, 500)
         return answer.error == "invalid_client" or foreign
     return isinstance(answer, messages.UnusableAnswer) and answer.kind is messages.Unusable.TURNED_AWAY
+
+
+def is_verdict(answer: messages.TokenAnswer) -> bool:
+    """Whether the provider itself has spoken on this login: nothing before it, and not of our credentials only."""
+    redirected = isinstance(answer, messages.UnusableAnswer) and answer.kind is messages.Unusable.REDIRECT
+    return not redirected and not mistrusts(answer)
 
 
 def judge(answer: messages.TokenAnswer, *, strikes: int, after_end: bool) -> Event:

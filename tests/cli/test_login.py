@@ -27,6 +27,8 @@ class Desk:
     def __init__(self, connect: Callable[[], CibaClient], paper: Callable[..., Any]) -> None:
         self._connect = connect
         self.sheet = paper()
+        # Each login has a loop of its own, and time goes on from one to the next.
+        self._now = 0.0
 
     def log_in(
         self, begin: Begin | None = None, *, timeout: float | None = None, interrupted_after: float | None = None
@@ -34,17 +36,21 @@ class Desk:
         """Log in once; Ctrl-C may come after so many seconds."""
 
         async def run() -> Ending:
+            loop = asyncio.get_running_loop()
             if interrupted_after is not None:
-                asyncio.get_running_loop().call_later(interrupted_after, signal.raise_signal, signal.SIGINT)
-            return await log_in(
-                self._connect(),
-                begin or (lambda client: client.start(NorwegianBankID(NO), timeout=timeout)),
-                label="somebody",
-                console=self.sheet.console,
-                clock=virtual_clock(),
-            )
+                loop.call_later(interrupted_after, signal.raise_signal, signal.SIGINT)
+            try:
+                return await log_in(
+                    self._connect(),
+                    begin or (lambda client: client.start(NorwegianBankID(NO), timeout=timeout)),
+                    label="somebody",
+                    console=self.sheet.console,
+                    clock=virtual_clock(),
+                )
+            finally:
+                self._now = loop.time()
 
-        return run_virtual(run())
+        return run_virtual(run(), start=self._now)
 
     def resume(self, token: str) -> Ending:
         """Go on."""
