@@ -132,6 +132,13 @@ def interop(session: nox.Session) -> None:
 
 
 @nox.session(python=PYTHONS[:1])
+def mutation(session: nox.Session) -> None:
+    """Put faults into the protocol and the verifier, and see whether the tests beside them notice (20 minutes)."""
+    install(session, "-e", ".", groups=("test", "mutation"))
+    session.run("python", "benchmarks/mutation.py", *session.posargs)
+
+
+@nox.session(python=PYTHONS[:1])
 def wheel(session: nox.Session) -> None:
     """Build the wheel and test what is in it, with the source out of reach."""
     temporary = Path(session.create_tmp()).resolve()
