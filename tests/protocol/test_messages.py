@@ -142,6 +142,36 @@ def test_each_of_the_three_hints_can_stand_alone(hint: str) -> None:
     assert build_authentication_request(**{hint: "kim"}) == {"scope": "openid", hint: "kim"}
 
 
+#: Parameters with an argument of their own, or set by the flow.
+RESERVED = (
+    *("scope", "login_hint", "login_hint_token", "id_token_hint", "acr_values", "binding_message"),
+    *("user_code", "requested_expiry", "authorization_details", "client_id", "client_secret"),
+    *("client_assertion", "client_assertion_type", "grant_type", "auth_req_id", "request"),
+)
+#: What stands in the caller's log, by code: each of these tells what to change.
+SENTENCES: Mapping[str, set[str]] = {
+    "one_hint": {
+        f"Exactly one of login_hint, login_hint_token and id_token_hint is needed, {given} were given. "
+        "Say in one way who is to be asked. [one_hint]"
+        for given in (0, 2, 3)
+    },
+    "scope": {"The scope lacks openid. CIBA is OpenID Connect: add openid to scope. [scope]"},
+    "requested_expiry": {"Requested_expiry is not a positive whole number of seconds. [requested_expiry]"},
+    "extra_parameter": {
+        f"The extra parameter {name!r} belongs to the protocol. "
+        "Use the argument of that name, or leave it to the client. [extra_parameter]"
+        for name in RESERVED
+    },
+    "authorization_details": {
+        f"Authorization_details {fault}. [authorization_details]"
+        for fault in (
+            'is not a list of objects with a type. Pass for example [{"type": "phoneAuth", "callInitiator": "RP"}]',
+            "holds something that JSON cannot say",
+        )
+    },
+}
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
@@ -155,14 +185,7 @@ def test_each_of_the_three_hints_can_stand_alone(hint: str) -> None:
         ({"scope": "OpenID"}, "scope"),
         ({"scope": "openid2"}, "scope"),
         *(({"requested_expiry": value}, "requested_expiry") for value in (0, -1, True, 1.5, 60.0, "60")),
-        *(
-            ({"extra": {name: "x"}}, "extra_parameter")
-            for name in (
-                *("scope", "login_hint", "login_hint_token", "id_token_hint", "acr_values", "binding_message"),
-                *("user_code", "requested_expiry", "authorization_details", "client_id", "client_secret"),
-                *("client_assertion", "client_assertion_type", "grant_type", "auth_req_id", "request"),
-            )
-        ),
+        *(({"extra": {name: "x"}}, "extra_parameter") for name in RESERVED),
     ],
     ids=str,
 )
@@ -171,6 +194,7 @@ def test_a_request_that_cannot_work_is_refused(arguments: dict[str, Any], code: 
     with pytest.raises(UsageError) as caught:
         build_authentication_request(**{"login_hint": SSN, **arguments})
     assert caught.value.code == code
+    assert str(caught.value) in SENTENCES[code]
     assert SSN not in str(caught.value)
 
 
@@ -212,6 +236,8 @@ def deep(levels: int) -> list[Any]:
         {"type": "phoneAuth"},
         '[{"type": "phoneAuth"}]',
         b"[]x",
+        7,
+        ({"type": "a"} for _ in range(1)),
         ["phoneAuth"],
         [{"callInitiator": "RP"}],
         [{"type": 1}],
@@ -224,7 +250,8 @@ def deep(levels: int) -> list[Any]:
         [{"type": "a", "x": deep(100_000)}],
     ],
     ids=[
-        *("one object", "ready JSON", "bytes", "a string", "no type", "a type that is no text", "None"),
+        *("one object", "ready JSON", "bytes", "a number", "a generator", "a string", "no type"),
+        *("a type that is no text", "None"),
         *("a set", "NaN", "infinity", "a tuple as a name", "a ring", "too deep"),
     ],
 )
@@ -233,6 +260,7 @@ def test_details_of_another_shape_are_refused(details: Any) -> None:
     with pytest.raises(UsageError) as caught:
         build_authentication_request(login_hint="kim", authorization_details=details)
     assert caught.value.code == "authorization_details"
+    assert str(caught.value) in SENTENCES["authorization_details"]
     assert caught.value.__context__ is None
 
 
@@ -247,8 +275,7 @@ def test_text_that_utf8_cannot_hold_is_refused_without_quoting_it() -> None:
     """Half a surrogate pair cannot be sent, and its neighbours may be a person's."""
     with pytest.raises(UsageError) as caught:
         encode_form({"login_hint": f"{SSN}\ud800"})
-    assert caught.value.code == "parameter_encoding"
-    assert SSN not in str(caught.value)
+    assert str(caught.value) == "A parameter holds text that is not valid Unicode. [parameter_encoding]"
     assert caught.value.__context__ is None
 
 
@@ -490,6 +517,7 @@ _PENDING = {"error": "authorization_pending", "error_description": "soon"}
         (400, {"error": "authorization_pending"}, StillPending(None)),
         (400, {"error": "authorization_pending", "error_description": 7}, StillPending(None)),
         (400, {"error": "slow_down", "interval": "10"}, SlowedDown(None, None, 10.0)),
+        (400, {"error": "slow_down", "error_description": "soon"}, SlowedDown("soon")),
         (429, {"error": "slow_down"}, SlowedDown(None)),
         (500, {"error": "access_denied"}, ErrorAnswer("access_denied", None, 500)),
         (200, {"error": "access_denied", "id_token": "a.b.c"}, ErrorAnswer("access_denied", None, 200)),
@@ -502,6 +530,7 @@ _PENDING = {"error": "authorization_pending", "error_description": "soon"}
         (503, {"error": "Service Unavailable"}, Unusable.BUSY),
         (500, {"error": "server_error"}, Unusable.LOST),
         (502, {"error": "Bad Gateway"}, Unusable.LOST),
+        (300, {"error": "choose"}, Unusable.REDIRECT),
         (301, {"error": "moved"}, Unusable.REDIRECT),
         (400, {"error": "Slow_Down"}, ErrorAnswer("Slow_Down", None, 400)),
         (400, {"error": ""}, Unusable.TURNED_AWAY),
@@ -636,7 +665,7 @@ def test_http_dates_do_not_depend_on_where_we_are(monkeypatch: pytest.MonkeyPatc
 
 
 def test_each_kind_of_answer_passes_retry_after_on() -> None:
-    """Also a wait that calls itself pending may name a time."""
+    """Also a wait that calls itself pending may name a time, by the answer's clock or else by ours."""
     headers = {"retry-after": "Thu, 01 Jan 2026 00:00:20 GMT", "date": NEW_YEAR}
     for body, status in (
         (_PENDING, 400),
@@ -646,6 +675,9 @@ def test_each_kind_of_answer_passes_retry_after_on() -> None:
     ):
         read = parse_token_response(answer(body, status=status, headers=headers), wall=0.0)
         assert read.retry_after == 20.0  # type: ignore[union-attr]  # that is what is tested
+        without_date = answer(body, status=status, headers={"retry-after": headers["retry-after"]})
+        read = parse_token_response(without_date, wall=WALL + 5.0)
+        assert read.retry_after == 15.0  # type: ignore[union-attr]  # as above
 
 
 # --- anything at all --------------------------------------------------------------------------------------------------
