@@ -21,6 +21,7 @@ from idura_ciba.holds import Hold, Holds
 from idura_ciba.id_token import DEFAULT_LEEWAY, Authentication, Expectation, IdTokenVerifier
 from idura_ciba.jwks import JwksCache
 from idura_ciba.observe import Observer, Observers, log_events
+from idura_ciba.options import several, whole_number
 from idura_ciba.person import PersonTags
 from idura_ciba.polling.basic import Fixed
 from idura_ciba.polling.final_poll import FinalPoll
@@ -109,19 +110,21 @@ class CibaClient:
             backchannel_authentication_endpoint=backchannel_authentication_endpoint,
             token_endpoint=token_endpoint,
             jwks_uri=jwks_uri,
-            trusted_origins=trusted_origins,
+            trusted_origins=several("trusted_origins", trusted_origins, _is_text),
         )
         self._keys = JwksCache(self._provider, transport=carrier, clock=self._clock)
-        if resume_secret is not None and len(resume_secret) < MIN_RESUME_SECRET:
+        if resume_secret is not None and not (
+            isinstance(resume_secret, bytes) and len(resume_secret) >= MIN_RESUME_SECRET
+        ):
             raise UsageError(
-                f"resume_secret is shorter than {MIN_RESUME_SECRET} bytes",
+                f"resume_secret is not bytes, or fewer than {MIN_RESUME_SECRET}",
                 code="resume_secret",
                 advice="make it with secrets.token_bytes(32)",
             )
         secret = resume_secret or client_auth.derive_key(b"idura_ciba resume")
         self._tags = PersonTags(hmac.digest(secret, b"person tags", "sha256"))
         self._client_id = client_auth.client_id
-        self._scheduler = Scheduler(max_in_flight=max_in_flight)
+        self._scheduler = Scheduler(max_in_flight=whole_number("max_in_flight", max_in_flight))
         source = rng or random.SystemRandom()
         self._backchannel = Backchannel(
             self._provider, client_auth, carrier, self._clock, source, max_token_answer=max_token_size
@@ -134,23 +137,25 @@ class CibaClient:
                 self._keys,
                 self._tags,
                 self._clock,
-                algorithms=frozenset[str](id_token_algorithms),
+                algorithms=frozenset(several("id_token_algorithms", id_token_algorithms, _is_text)),
                 leeway=leeway,
-                max_size=max_token_size,
+                max_size=whole_number("max_token_size", max_token_size),
             ),
             scheduler=self._scheduler,
             strategy=FinalPoll(Fixed()) if strategy is None else as_strategy(strategy),
             sealer=Sealer(issuer, self._client_id, hmac.digest(secret, b"resume tokens", "sha256")),
-            observers=Observers(observers),
+            observers=Observers(several("observers", observers, callable)),
             clock=self._clock,
             rng=source,
             farewell_poll=farewell_poll,
             ended=self._release,
         )
         self._holds = Holds(self._clock)
-        self._pending: dict[Transaction, Hold] = {}
+        # By auth_req_id.
+        self._pending: dict[str, Hold] = {}
         self._starting: set[asyncio.Task[Transaction]] = set()
         self._closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def __repr__(self) -> str:
         """Issuer, client id and how many are pending."""
@@ -172,7 +177,7 @@ class CibaClient:
     @property
     def pending(self) -> tuple[Transaction, ...]:
         """The transactions that have not ended, oldest first."""
-        return tuple(self._pending)
+        return tuple(hold.transaction for hold in self._pending.values() if hold.transaction)
 
     async def start(
         self, request: EidRequest, *, timeout: float | None = None, even_if_pending: bool = False
@@ -324,6 +329,11 @@ class CibaClient:
         """
         self._closed = True
         tokens: list[Redacted] = []
+        if not self._is_at_home():
+            # Nothing can be ended in a loop that is gone; what is known is still worth having.
+            tokens += filter(None, [transaction.resume_token for transaction in self.pending])
+            self._pending.clear()
+            return tokens
         async with AsyncExitStack() as releasing:
             # Last comes first, and each is called also when the closer is cancelled before or during another one.
             if self._own_transport is not None:
@@ -344,6 +354,19 @@ class CibaClient:
     def _check_open(self) -> None:
         if self._closed:
             raise explain.closed()
+        if not self._is_at_home():
+            raise UsageError(
+                "the client belongs to another event loop",
+                code="other_loop",
+                phone="The phone has not rung for this",
+                advice="make a client in each event loop, or keep to one loop",
+            )
+
+    def _is_at_home(self) -> bool:
+        """Whether this is the event loop in which the client began: its connections and timers are bound to that."""
+        loop = asyncio.get_running_loop()
+        self._loop = self._loop or loop
+        return self._loop is loop
 
     def _limit(self, timeout: float | None) -> float | None:
         if timeout is None:
@@ -379,6 +402,10 @@ class CibaClient:
                 raise explain.internal(error, "meanwhile" if may_ring else "before") from None
             raise
         answer = answered.answer
+        if isinstance(answer, Acknowledgement) and answer.auth_req_id in self._pending:
+            # One id for two people: whoever polls first would get whatever comes.
+            answer = UnusableAnswer(Unusable.BROKEN, 200, "its auth_req_id is that of another login")
+            answered = Answered(answer, answered.sent_at, answered.received_at, answered.trace_id)
         state = advance(State.SUBMITTING, judge_acknowledgement(answer))
         if not isinstance(answer, Acknowledgement):
             if state is State.REJECTED or _never_connected(answer):
@@ -437,13 +464,17 @@ class CibaClient:
         self._holds.settle(hold)
         # A strategy that fails at once has ended it already.
         if not transaction.state.is_final:
-            self._pending[transaction] = hold
+            self._pending[transaction.auth_req_id] = hold
 
     def _release(self, transaction: Transaction) -> None:
         """A transaction has ended."""
-        hold = self._pending.pop(transaction, None)
+        hold = self._pending.pop(transaction.auth_req_id, None)
         if hold is not None:
             self._holds.settle(hold)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
 
 
 def _never_connected(answer: AuthenticationAnswer) -> bool:

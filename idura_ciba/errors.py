@@ -156,8 +156,9 @@ class ProviderError(CibaError):
     code = "provider_error"
     #: The wire code, verbatim, also where it is not a standard one.
     error: str = ""
-    #: The provider's own words. Foreign text: escape it before showing it.
-    error_description: str | None = None
+    #: The provider's own words. Foreign text that may repeat what was sent: a repr hides it, and whoever shows it
+    #: escapes it.
+    error_description: Redacted | None = None
     #: The HTTP status.
     status: int = 0
     #: Seconds that the provider asked to wait before the next try, where it said so.
@@ -174,8 +175,8 @@ class NotAuthenticated(CibaError):
     """The person was asked and nobody is logged in; see the subclasses for why."""
 
     code = "not_authenticated"
-    #: The provider's own words, where it gave any. Foreign text: escape it before showing it.
-    error_description: str | None = None
+    #: The provider's own words, where it gave any; see `ProviderError.error_description`.
+    error_description: Redacted | None = None
 
 
 class Denied(NotAuthenticated):

@@ -24,6 +24,7 @@ from idura_ciba.errors import (
     UsageError,
 )
 from idura_ciba.protocol.messages import ErrorAnswer, Unusable, UnusableAnswer
+from idura_ciba.redaction import Redacted
 
 __all__ = [
     "Stage",
@@ -74,7 +75,7 @@ _ADVICE = {
 _CODE = re.compile(r"[a-z_]{1,64}")
 
 
-def denied(description: str | None) -> Denied:
+def denied(description: Redacted | None) -> Denied:
     """The person said no."""
     error = Denied(
         "the person declined, cancelled, or picked the wrong words",
@@ -85,18 +86,20 @@ def denied(description: str | None) -> Denied:
     return error
 
 
-def expired(detected_by: Literal["server", "deadline"]) -> Expired:
-    """Nobody answered in time."""
+def expired(detected_by: Literal["server", "deadline"], *, heard: bool = True) -> Expired:
+    """Nobody answered in time; `heard` when the provider had said so shortly before the end."""
     error = Expired(
-        "nobody answered in time",
+        "nobody answered in time" if heard else "the time was over before the provider could be asked for an answer",
         phone="The prompt is gone from the phone, or goes within seconds",
-        advice="start again when the person is ready",
+        advice="start again when the person is ready"
+        if heard
+        else "ask the person, who may have answered, and start anew",
     )
     error.detected_by = detected_by
     return error
 
 
-def indeterminate(description: str | None = None) -> Indeterminate:
+def indeterminate(description: Redacted | None = None) -> Indeterminate:
     """A final answer was lost on the way."""
     error = Indeterminate(
         "an answer of the provider was lost on the way, and it was the final one or nobody can tell",
@@ -197,13 +200,14 @@ def provider_error(
         kind = ClientRejected
         advice = "check client id, registered key and clock" + _skew(wall, server_date)
     # The wire code is foreign text and stays an attribute where it does not look like one.
-    spelled = f" with {answer.error}" if _CODE.fullmatch(answer.error) else ""
+    legible = _CODE.fullmatch(answer.error)
+    spelled = f" with {answer.error}" if legible else ""
     error = kind(
         f"the provider refused {'to go on' if begun else 'the request'}{spelled} (HTTP {answer.status})",
         phone=_MAY_STAY if begun else _NOT_RUNG,
         advice=advice,
     )
-    error.error = answer.error
+    error.error = answer.error if legible else Redacted(answer.error)
     error.error_description = answer.error_description
     error.status = answer.status
     error.retry_after = answer.retry_after

@@ -55,6 +55,10 @@ MAX_SUB = 255
 #: The year 5138. Larger numbers are noise, and arithmetic on them is a way to be slow.
 MAX_TIME = 10**11
 
+_CLOCK = "see that this machine's clock is right"
+_OTHER_ALG = "if the provider means to sign so, name the algorithm in id_token_algorithms"
+_NO_LEVEL = "if the provider never names a level, pass require_acr=False"
+
 #: What an algorithm needs of a key. Symmetric ones are not here and cannot be configured.
 _KEY_OF_ALG: Mapping[str, tuple[str, str | None]] = {
     "RS256": ("RSA", None), "RS384": ("RSA", None), "RS512": ("RSA", None),
@@ -177,7 +181,8 @@ class IdTokenVerifier:
                 advice=f"choose from {', '.join(_KEY_OF_ALG)}",
             )
         # Spelled so that NaN is refused too: nothing is ever later than NaN.
-        if not 0 <= self.leeway <= MAX_LEEWAY:
+        leeway: object = self.leeway
+        if isinstance(leeway, bool) or not isinstance(leeway, int | float) or not 0 <= leeway <= MAX_LEEWAY:
             raise UsageError(
                 f"the leeway is not between 0 and {MAX_LEEWAY:.0f} seconds",
                 code="leeway",
@@ -284,12 +289,12 @@ class IdTokenVerifier:
         now = self.clock.wall()
         if claims["exp"] <= now - self.leeway:
             # OIDC section 2: the time must be *before* exp; joserfc lets the very second pass.
-            _reject("exp", "it has expired")
+            _reject("exp", "it has expired", _CLOCK)
         for name in ("iat", "nbf"):
             if claims.get(name, 0) > now + self.leeway:
-                _reject(name, "it lies in the future")
+                _reject(name, "it lies in the future", _CLOCK)
         if claims["iat"] < math.floor(issued_from) - self.leeway:
-            _reject("iat", "it was issued before this login was asked for")
+            _reject("iat", "it was issued before this login was asked for", _CLOCK)
 
     def _check_claims(self, claims: Mapping[str, Any], alg: str, access_token: str | None) -> None:
         """Rules 4 and 5 once more by authlib, whose knowledge of OIDC and of `at_hash` is not written again here."""
@@ -330,7 +335,9 @@ class IdTokenVerifier:
 
 def _split(token: str, max_size: int) -> list[bytes]:
     if len(token) > max_size:
-        _reject("size", f"it is longer than {max_size} characters")
+        _reject(
+            "size", f"it is longer than {max_size} characters", "if the provider sends photos, raise max_token_size"
+        )
     # At most one more than a JWE has: a megabyte of dots must not become a million strings.
     segments = token.split(".", 5)
     if len(segments) == 5:  # noqa: PLR2004 - RFC 7516: five parts make a JWE
@@ -366,8 +373,10 @@ def _parse_header(data: bytes, algorithms: frozenset[str]) -> dict[str, Any]:
         if name not in _HEADER_MEMBERS:
             known = name in {"crit", "b64", "jwk", "jku", "x5u", "x5c", "zip", "enc", "cty", "url", "nonce"}
             _reject(name if known else "header", "a member that could change the rules is not accepted")
-    if not isinstance(header.get("alg"), str) or header["alg"] not in algorithms:
-        _reject("alg", "it is not one of the accepted algorithms")
+    alg = header.get("alg")
+    if not isinstance(alg, str) or alg not in algorithms:
+        meant = isinstance(alg, str) and alg in _KEY_OF_ALG
+        _reject("alg", "it is not one of the accepted algorithms", _OTHER_ALG if meant else "")
     if header.get("typ", "JWT") != "JWT":
         _reject("typ", "it is another kind of token")
     for name in ("kid", "x5t", "x5t#S256"):
@@ -426,7 +435,7 @@ def _check_level(claims: Mapping[str, Any], expected: Expectation) -> str | None
         elif expected.acr_values and not extends(reached, value):
             _reject(name, "it contradicts authenticationtype")
     if reached is None and (expected.pin_acr is not None or (expected.acr_values and expected.require_acr)):
-        _reject("acr", "the token does not say which eID or level was used")
+        _reject("acr", "the token does not say which eID or level was used", _NO_LEVEL)
     return reached
 
 
@@ -434,23 +443,13 @@ def _is_printable(text: str) -> bool:
     return text.isascii() and text.isprintable() and bool(text.strip())
 
 
-#: What may be wrong on our own side, where something may.
-_ADVICE = {
-    "exp": "see that this machine's clock is right",
-    "iat": "see that this machine's clock is right",
-    "nbf": "see that this machine's clock is right",
-    "alg": "where the provider means to sign so, name the algorithm in id_token_algorithms",
-    "size": "where the provider sends photos or the like, raise max_token_size",
-    "acr": "where the provider names no level, pass require_acr=False",
-}
-
-
-def _reject(claim: str, reason: str) -> NoReturn:
-    advice = "do not trust this login; report it to the provider with the trace id"
+def _reject(claim: str, reason: str, remedy: str = "") -> NoReturn:
+    """Refuse; `remedy` is for what may be the fault of our own side."""
+    distrust = "do not trust this login; report it to the provider with the trace id"
     error = IdTokenRejected(
         f"the ID token was refused: {claim}, {reason}",
         phone="The prompt on the phone was approved, and nobody is logged in",
-        advice=f"{_ADVICE[claim]}; otherwise {advice}" if claim in _ADVICE else advice,
+        advice=f"{remedy}; otherwise {distrust}" if remedy else distrust,
     )
     error.claim, error.reason = claim, reason
     raise error

@@ -124,11 +124,15 @@ class Provider:
         if override := self._overrides[name]:
             return override
         url = getattr(found, name, None) or self.issuer.removesuffix("/") + default_path
-        if _origin(url) not in self._trusted:
+        origin = _origin(url)
+        if origin not in self._trusted:
+            where = "outside the issuer's origin" if origin else "that is no absolute https URL"
             raise RemoteProtocolError(
-                f"the discovery document names a {name} outside the issuer's origin",
+                f"the discovery document names a {name} {where}",
                 code="foreign_endpoint",
-                advice="if that is right, pass its origin in trusted_origins",
+                advice="if that is right, pass its origin in trusted_origins"
+                if origin
+                else f"report it to the provider, and pass {name} yourself meanwhile",
             )
         return str(url)
 

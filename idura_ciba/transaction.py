@@ -189,6 +189,11 @@ class Transaction:
     # --- for the client ---------------------------------------------------------------------------------------------
 
     @property
+    def auth_req_id(self) -> Redacted:
+        """Its handle at the provider; opens a door to whoever has the client's credential too."""
+        return self._auth_req_id
+
+    @property
     def prompt_until(self) -> float:
         """Monotonic instant until which the prompt may be on the phone; in the past once the provider has finished."""
         return self._timing.provider_end if self._prompting else -math.inf
@@ -390,7 +395,13 @@ class Transaction:
         elif advance(self._state, Event.ENDED) is State.INDETERMINATE:
             self._settle(Event.ENDED, explain.indeterminate())
         else:
-            self._settle(Event.ENDED, explain.expired("deadline"))
+            self._settle(Event.ENDED, explain.expired("deadline", heard=self._heard_at_last()))
+
+    def _heard_at_last(self) -> bool:
+        """Whether the last poll was answered, and not so long before the end that one more would have been due."""
+        last = self._last
+        within = self._timing.earliest_end - 2 * self._timing.interval
+        return last is not None and last.outcome != "unanswered" and last.received_at >= within
 
     def _explain(self, event: Event, answer: _NoTokens, server_date: str | None) -> CibaError:
         state = advance(self._state, event)
@@ -423,7 +434,7 @@ class Transaction:
         """Come to a final state: the only way there."""
         self._resumable = resumable or event is Event.ABANDONED
         if error is not None:
-            error.trace_id = self._trace_id
+            error.trace_id = error.trace_id or self._trace_id
             error.resume_token = self.resume_token
         self._advance(event, error.code if error else None)
         # What the provider did not finish, or not to our knowledge, may go on ringing.

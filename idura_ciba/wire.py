@@ -60,9 +60,13 @@ class HttpResponse:
 
     @property
     def trace_id(self) -> str | None:
-        """The `Trace-Id` that Idura returns when asked with `Prefer: return-trace-id`; printable ASCII, else None."""
+        """The `Trace-Id` that Idura returns when asked with `Prefer: return-trace-id`; None where it is none.
+
+        It is shown and logged, so it is printable ASCII, and no mere number: that might be a person's.
+        """
         value = self.headers.get("trace-id", "")
-        return value if 0 < len(value) <= MAX_TRACE_ID and value.isascii() and value.isprintable() else None
+        good = 0 < len(value) <= MAX_TRACE_ID and value.isascii() and value.isprintable()
+        return value if good and not value.isdigit() else None
 
 
 class Transport(Protocol):

@@ -7,7 +7,7 @@ import gc
 import json
 import pickle
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
@@ -35,8 +35,10 @@ from idura_ciba import (
 from idura_ciba.client_auth import ClientAuth, Credentials
 from idura_ciba.clock import Clock
 from idura_ciba.errors import LocalProtocolError
+from idura_ciba.observe import TransactionEvent
 from idura_ciba.simulator import Arrival, Fault, MemoryTransport, Rules, Script, SimulatedIdura
-from idura_ciba.testing import VIRTUAL_EPOCH, virtual_clock
+from idura_ciba.simulator.catalogue import edit
+from idura_ciba.testing import VIRTUAL_EPOCH, run_virtual, virtual_clock
 from idura_ciba.wire import HttpRequest, HttpResponse
 
 SWEDE, OTHER_SWEDE, NORWEGIAN = "209801011231", "209602294564", "01023990128"
@@ -370,6 +372,127 @@ async def test_credentials_that_break_ring_nobody(simulated_idura: SimulatedIdur
             assert "has not rung" in caught.value.phone
             assert SWEDE not in str(caught.value)
     assert not simulated_idura.ledger.orders
+
+
+async def test_a_second_prompt_on_purpose_does_not_free_the_first(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
+) -> None:
+    """Refused or over, it says nothing of the prompt that was there before."""
+    simulated_idura.faults.append(on("bc-authorize", Fault.answer(400, body=b'{"error":"unknown_user_id"}'), nth=2))
+    async with make_ciba_client() as ciba:
+        first = await ciba.start(swedish())
+        with pytest.raises(ProviderError):
+            await ciba.start(swedish(), even_if_pending=True)
+        with pytest.raises(AlreadyPending) as caught:
+            await ciba.start(swedish())
+        assert caught.value.transaction is first
+
+
+async def test_no_phone_rings_for_a_login_whose_timeout_has_passed(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
+) -> None:
+    """Whether discovery took too long or no connection could be made; and the person is free."""
+    simulated_idura.faults.append(on("discovery", Fault.delay(5)))
+    async with make_ciba_client() as ciba:
+        with pytest.raises(Abandoned) as caught:
+            await ciba.authenticate(swedish(), timeout=1)
+        assert caught.value.code == "caller_timeout"
+        assert "has not rung" in caught.value.phone
+        assert caught.value.resume_token is None
+        simulated_idura.faults.append(on("bc-authorize", Fault.refuse_connection(), nth=1))
+        with pytest.raises(Abandoned):
+            await ciba.authenticate(swedish(), timeout=0.2)
+        assert not simulated_idura.ledger.orders
+        await ciba.start(swedish())
+
+
+async def test_one_handle_for_two_people_is_nobody_s(
+    make_ciba_client: MakeClient, simulated_idura: SimulatedIdura
+) -> None:
+    """Whoever polled first would get whatever comes, so the second login does not begin, and may ring."""
+    async with make_ciba_client() as ciba:
+        first = await ciba.start(NorwegianBankID(NORWEGIAN))
+        simulated_idura.faults.append(on("bc-authorize", edit(auth_req_id=str(first.auth_req_id))))
+        with pytest.raises(RemoteProtocolError) as caught:
+            await ciba.start(swedish())
+        assert caught.value.code == "bad_answer"
+        assert ciba.pending == (first,)
+        with pytest.raises(AlreadyPending):
+            await ciba.start(swedish())
+
+
+def test_a_client_belongs_to_one_event_loop(simulated_idura: SimulatedIdura, make_ciba_client: MakeClient) -> None:
+    """In another one its connections are dead: it says so before a phone rings, and closing saves what can be saved."""
+    ciba = make_ciba_client()
+    transaction = run_virtual(ciba.start(swedish()))
+    with pytest.raises(UsageError) as caught:
+        run_virtual(ciba.start(swedish(OTHER_SWEDE)))
+    assert caught.value.code == "other_loop"
+    with pytest.raises(UsageError):
+        run_virtual(ciba.resume(str(transaction.resume_token)))
+    assert run_virtual(ciba.close()) == [transaction.resume_token]
+    assert run_virtual(ciba.close()) == []
+    assert len(simulated_idura.ledger.orders) == 1
+
+
+async def test_an_observer_that_ends_others_does_not_disturb_closing(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
+) -> None:
+    """Each pending transaction's token is handed back, whoever ended it first."""
+    del simulated_idura
+
+    def end_all(event: object) -> None:
+        if isinstance(event, TransactionEvent) and event.state is State.ABANDONED:
+            for transaction in transactions:
+                transaction.abandon()
+
+    async with make_ciba_client(observers=[end_all]) as ciba:
+        transactions = [await ciba.start(swedish(number)) for number in (SWEDE, OTHER_SWEDE, "209712310011")]
+        assert len(await ciba.close()) == 3
+
+
+@pytest.mark.parametrize("request_", [None, "209801011231", b"x", {}, 7])
+async def test_only_a_request_can_be_started(make_ciba_client: MakeClient, request_: Any) -> None:
+    """Anything else is refused by name, before anything is sent."""
+    async with make_ciba_client() as ciba:
+        with pytest.raises(UsageError) as caught:
+            await ciba.start(request_)
+    assert caught.value.code == "request"
+
+
+@pytest.mark.parametrize(
+    "timeout", [0, -1, 0.0, True, "5", b"5", float("nan"), float("inf"), 10**400, 1e9, object()], ids=repr
+)
+async def test_a_timeout_is_a_number_of_seconds(make_ciba_client: MakeClient, timeout: Any) -> None:
+    """What comes from a configuration may be anything."""
+    async with make_ciba_client() as ciba:
+        with pytest.raises(UsageError) as caught:
+            await ciba.start(swedish(), timeout=timeout)
+    assert caught.value.code == "timeout"
+    assert caught.value.phone
+    assert caught.value.advice
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("resume_secret", ["x" * 32, bytes(31), 7]),
+        ("max_in_flight", [0, -1, "x", 1.5, True, None]),
+        ("max_token_size", [0, -1, "x", 1.5, True, None]),
+        ("leeway", ["x", None, -1, 601, float("nan"), True]),
+        ("id_token_algorithms", [None, [], "RS256", ["HS256"], [7], 7]),
+        ("observers", [None, print, [None], ["x"]]),
+        ("trusted_origins", [None, "https://x.example", [None], 7]),
+    ],
+)
+def test_an_option_of_the_wrong_kind_is_refused_by_name(
+    make_ciba_client: MakeClient, name: str, values: list[Any]
+) -> None:
+    """A client that was made works; what cannot work says so where it is made."""
+    for value in values:
+        with pytest.raises(UsageError) as caught:
+            make_ciba_client(**{name: value})
+        assert caught.value.code == name, value
 
 
 # --- resume and close -------------------------------------------------------------------------------------------------

@@ -44,6 +44,7 @@ ALL: dict[str, Callable[[], CibaError]] = {
     "denied": lambda: explain.denied("user declined"),
     "expired by server": lambda: explain.expired("server"),
     "expired by deadline": lambda: explain.expired("deadline"),
+    "expired unheard": lambda: explain.expired("deadline", heard=False),
     "indeterminate": explain.indeterminate,
     "indeterminate with words": lambda: explain.indeterminate("user declined"),
     "acknowledgement lost": lambda: explain.acknowledgement_lost("HTTP 502, not JSON"),

@@ -946,7 +946,7 @@ _NO_INSTANT, _FUTURE = "it is missing or no instant", "it lies in the future"
 _AUTHLIB = "it does not hold what it must"
 _LEVEL = ("it is no text", "it is another eID or level than was asked for")
 _PIN = "it is not exactly the level that was demanded"
-_PERSON = "it names another person than the one who was asked"
+_PERSON = "it names another person or eID than was asked"
 _NOBODY = "it is missing, so the token does not say who approved"
 #: What a refusal says of each claim; members of the header that are not here have `_OTHER_RULES`.
 REASONS: Mapping[str, tuple[str, ...]] = {
@@ -957,15 +957,17 @@ REASONS: Mapping[str, tuple[str, ...]] = {
     "payload": _NO_JSON,
     "alg": ("it is not one of the accepted algorithms",),
     "typ": ("it is another kind of token",),
+    "x5t": ("it is no text",),
+    "x5t#S256": ("it is no text",),
     "kid": ("the issuer publishes no key of this name for this algorithm", "it is no text"),
     "signature": ("it was not made by the issuer's key",),
     "iss": ("it is another issuer's",),
     "aud": ("it is not for this client alone",),
     "azp": ("it was issued to another party",),
-    "sub": ("it is missing or no text of at most 255 ASCII characters",),
+    "sub": ("it is missing or no text of at most 255 printable ASCII characters",),
     "jti": ("it is no text",),
     "nonce": (_OTHER_RULES, "nobody asked for one"),
-    "exp": (_NO_INSTANT, "it has expired"),
+    "exp": (_NO_INSTANT, "it has expired", "it had expired when it was issued"),
     "iat": (_NO_INSTANT, _FUTURE, "it was issued before this login was asked for"),
     "nbf": (_NO_INSTANT, _FUTURE),
     "at_hash": ("it is no text, or there is no access token to compare", _AUTHLIB),
@@ -973,7 +975,13 @@ REASONS: Mapping[str, tuple[str, ...]] = {
     "auth_time": (_AUTHLIB,),
     AUTH_REQ_ID_CLAIM: ("it belongs to another transaction",),
     "authenticationtype": (*_LEVEL, _PIN),
-    "acr": (*_LEVEL, _PIN, "the token does not say which eID or level was used"),
+    "acr": (
+        *(*_LEVEL, _PIN, "it contradicts authenticationtype"),
+        "the token does not say which eID or level was used",
+    ),
+    "socialno": (_PERSON,),
+    "country": (_PERSON,),
+    "identityscheme": (_PERSON,),
     "ssn": (_PERSON, _NOBODY),
     "details.requestedAttributes.ssn.ssn": (_PERSON, _NOBODY),
     "details.requestedAttributes.ssn.country": (_PERSON,),
@@ -988,11 +996,34 @@ async def test_a_forgery_is_refused_by_name_and_shows_nothing(name: str) -> None
     assert isinstance(error, IdTokenRejected)
     assert error.claim == claim
     assert error.reason in REASONS.get(claim, (_OTHER_RULES,))
-    assert str(error) == (
-        f"The ID token was refused: {claim}, {error.reason}. The person has approved on the phone, and nobody is "
-        "logged in. Do not trust this login; report it to the provider with the trace id. [id_token_rejected]"
+    whole = (
+        f"The ID token was refused: {claim}, {error.reason}. The prompt on the phone was approved, and nobody is "
+        f"logged in. {error.advice[0].upper()}{error.advice[1:]}. [id_token_rejected]"
     )
+    assert str(error) == whole
+    assert error.advice.endswith("do not trust this login; report it to the provider with the trace id")
     assert list(leaks(error, case.token)) == []
+
+
+@pytest.mark.parametrize(
+    ("case", "remedy"),
+    [
+        (Case(now=EXPIRES + 61), "see that this machine's clock is right"),
+        (Case(now=ISSUED - 61), "see that this machine's clock is right"),
+        (Case(expected={"issued_from": ISSUED + 62}), "see that this machine's clock is right"),
+        (Case(alg="ES256", algorithms=frozenset({"RS256"})), "if the provider means to sign so, name the algorithm in"),
+        (Case(header={"alg": "none"}), ""),
+        (Case(header={"alg": "HS256"}), ""),
+        (Case(max_size=100), "if the provider sends photos, raise max_token_size"),
+        (Case(claims={"authenticationtype": ABSENT}), "if the provider never names a level, pass require_acr=False"),
+        (Case(claims={"aud": "urn:other"}), ""),
+    ],
+)
+async def test_a_refusal_names_what_may_be_wrong_on_our_own_side(case: Case, remedy: str) -> None:
+    """The clock, the list of algorithms, the bounds; and nothing that would open a door to forgeries."""
+    error = await refusal(case)
+    assert error.advice.startswith(remedy or "do not trust")
+    assert ("; otherwise do not trust" in error.advice) is bool(remedy)
 
 
 async def test_the_standing_of_a_token_does_not_hang_on_a_library(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,6 +37,7 @@ from idura_ciba import (
 )
 from idura_ciba.client_auth import ClientAuth
 from idura_ciba.simulator import Arrival, Fault, MemoryTransport, Script, SimulatedIdura
+from idura_ciba.simulator.messages import SimReply
 from idura_ciba.testing import virtual_clock
 from idura_ciba.wire import HttpRequest, HttpResponse
 
@@ -123,9 +124,18 @@ FAULTS: dict[str, Fault | None] = {
     "garbage": Fault.change(lambda reply: attrs.evolve(reply, body=reply.body[:-3])),
     "echo": Fault.change(lambda reply: attrs.evolve(reply, status=400, body=b'{"error":"' + reply.body[:300] + b'"}')),
     "refused": Fault.answer(401, body=b'{"error":"invalid_client","error_description":"no"}'),
+    "words": Fault.change(lambda reply: _in_words(reply, "authorization_pending")),
+    "last words": Fault.change(lambda reply: _in_words(reply, "access_denied")),
+    "words for a code": Fault.change(lambda reply: _in_words(reply, f"no {SWEDE} {NORWEGIAN} {EMAIL}")),
     "redirect": Fault.answer(302, {"Location": "https://elsewhere.example"}),
 }
 KEY = ECKey.generate_key("P-256")
+
+
+def _in_words(reply: SimReply, error: str) -> SimReply:
+    """A provider that repeats in its own words whom it was asked for."""
+    body = json.dumps({"error": error, "error_description": f"not yet: {SWEDE}, {NORWEGIAN}, {EMAIL}, {MESSAGE}"})
+    return attrs.evolve(reply, status=400, headers={**reply.headers, "Trace-Id": SWEDE}, body=body.encode())
 
 
 def auth(kind: str) -> ClientAuth:

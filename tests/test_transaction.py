@@ -148,6 +148,30 @@ async def test_pending_after_a_lost_answer_clears_the_doubt(
         assert (await transaction.outcome()).state is State.DENIED
 
 
+@pytest.mark.parametrize(
+    ("fault", "heard"),
+    [
+        (None, True),
+        (Fault.answer(503), False),
+        (Fault.refuse_connection(), False),
+        (Fault.answer(429, {"Retry-After": "600"}), False),
+    ],
+)
+async def test_an_expiry_says_whether_the_provider_was_heard_at_last(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient, fault: Fault | None, *, heard: bool
+) -> None:
+    """Nobody says that a person did not answer who could not ask."""
+    simulated_idura.script(SWEDE, Script.never())
+    if fault:
+        simulated_idura.faults.append(polls(fault))
+    async with make_ciba_client(farewell_poll=False) as ciba:
+        outcome = await (await ciba.start(swedish())).outcome()
+    assert isinstance(outcome.error, Expired)
+    assert outcome.error.detected_by == "deadline"
+    assert ("nobody answered" in outcome.error.what) is heard
+    assert ("may have answered" in outcome.error.advice) is not heard
+
+
 async def test_an_end_in_doubt_is_indeterminate(simulated_idura: SimulatedIdura, make_ciba_client: MakeClient) -> None:
     """Silence from some moment on: nobody can know, so nobody says expired."""
     simulated_idura.faults.append(polls(Fault.lose_answer()))

@@ -50,7 +50,8 @@ def parse_discovery(response: HttpResponse, *, issuer: str) -> ProviderMetadata:
     """
     members = _document(response, "discovery document")
     if members.get("issuer") != issuer:
-        raise RemoteProtocolError(
+        raise _fault(
+            response,
             f"the discovery document of {issuer} names another issuer",
             code="issuer_mismatch",
             advice="pass the issuer exactly as the provider spells it, trailing slash included or not",
@@ -80,16 +81,22 @@ def parse_jwks(response: HttpResponse) -> Sequence[Mapping[str, Any]]:
     """
     keys = _document(response, "key set").get("keys")
     if not isinstance(keys, list) or len(keys) > MAX_KEYS:
-        raise RemoteProtocolError(f"the key set holds no list of at most {MAX_KEYS} keys", code="bad_jwks")
+        raise _fault(response, f"the key set holds no list of at most {MAX_KEYS} keys", code="bad_jwks")
     return [key for key in keys if isinstance(key, dict)]
 
 
 def _document(response: HttpResponse, name: str) -> dict[str, Any]:
     if response.status != 200:  # noqa: PLR2004 - Discovery 4.2: a successful answer is exactly 200
-        raise RemoteProtocolError(f"the {name} was answered with HTTP {response.status}", code="bad_document")
+        raise _fault(response, f"the {name} was answered with HTTP {response.status}")
     problem = ""
     try:
         return load_object(response.body)
     except ValueError as error:
         problem = str(error)
-    raise RemoteProtocolError(f"the {name} cannot be read: {problem}", code="bad_document")
+    raise _fault(response, f"the {name} cannot be read: {problem}")
+
+
+def _fault(response: HttpResponse, what: str, *, code: str = "bad_document", advice: str = "") -> RemoteProtocolError:
+    error = RemoteProtocolError(what, code=code, advice=advice)
+    error.trace_id = response.trace_id
+    return error

@@ -205,8 +205,8 @@ class ErrorAnswer:
     """A well-formed OAuth error. `error_description` is foreign text; `members` is the whole answer."""
 
     error: str
-    # It may repeat what was sent, the person's number included.
-    error_description: str | None = field(repr=False)
+    # Foreign words may repeat what was sent, the person's number included.
+    error_description: Redacted | None
     status: int
     retry_after: float | None = None
     members: Mapping[str, Any] = field(default=_NO_MEMBERS, repr=False)
@@ -243,7 +243,7 @@ class UnusableAnswer:
 class StillPending:
     """`authorization_pending`. `hint` is the provider's `error_description`: progress to show, never to act on."""
 
-    hint: str | None
+    hint: Redacted | None
     retry_after: float | None = None
 
 
@@ -251,7 +251,7 @@ class StillPending:
 class SlowedDown:
     """`slow_down`: still pending, and the interval grows for good. `interval` is what the provider asks for, if any."""
 
-    hint: str | None
+    hint: Redacted | None
     retry_after: float | None = None
     interval: float | None = None
 
@@ -289,13 +289,8 @@ def parse_authentication_response(response: HttpResponse, *, wall: float) -> Aut
     Spec: CIBA Core 1.0 sections 7.3 and 13; Idura "Caller Authentication".
     """
     answer = _members_or_error(response, wall)
-    if isinstance(answer, ErrorAnswer):
-        return answer
-    if isinstance(answer, UnusableAnswer):
-        if answer.kind is Unusable.LOST and 200 <= answer.status < 300:  # noqa: PLR2004 - the class of status codes
-            # Accepted, and unreadable: asking again would ring twice, so there is nothing left to lose.
-            return UnusableAnswer(Unusable.BROKEN, answer.status, answer.reason)
-        return answer
+    if isinstance(answer, ErrorAnswer | UnusableAnswer):
+        return _contradiction(answer) or answer
     auth_req_id = answer.get("auth_req_id")
     expires_in = _positive_seconds(answer.get("expires_in"))
     if not isinstance(auth_req_id, str) or not _AUTH_REQ_ID.fullmatch(auth_req_id):
@@ -311,6 +306,18 @@ def parse_authentication_response(response: HttpResponse, *, wall: float) -> Aut
         spoken_words=Redacted(words) if isinstance(words, str) and words else None,
         members=answer,
     )
+
+
+def _contradiction(answer: ErrorAnswer | UnusableAnswer) -> UnusableAnswer | None:
+    """A refusal that says that somebody is being asked nonetheless: asking again would ring twice."""
+    if isinstance(answer, ErrorAnswer):
+        asked = "auth_req_id" in answer.members or answer.error == "authorization_pending"
+        reason = "an error that says that somebody is being asked"
+    else:
+        # Accepted, and unreadable.
+        asked = answer.kind is Unusable.LOST and 200 <= answer.status < 300  # noqa: PLR2004 - the class of status codes
+        reason = answer.reason
+    return UnusableAnswer(Unusable.BROKEN, answer.status, reason) if asked else None
 
 
 #: CIBA Core 7.3 allows letters, digits, `.`, `-` and `_`; others are survivable, control characters and spaces are not.
@@ -361,7 +368,7 @@ def _members_or_error(response: HttpResponse, wall: float) -> dict[str, Any] | E
     if members is not None:
         code, description = members.get("error"), members.get("error_description")
         if isinstance(code, str) and code and (code in KNOWN_CODES or _speaks_for_itself(status)):
-            words = description if isinstance(description, str) else None
+            words = Redacted(description) if isinstance(description, str) else None
             return ErrorAnswer(code, words, status, retry_after, members)
         if 200 <= status < 300:  # noqa: PLR2004 - the class of status codes
             return members

@@ -587,11 +587,27 @@ def test_without_a_readable_body_the_status_decides(text: str) -> None:
 
 
 def test_an_error_of_the_first_request_is_kept_verbatim() -> None:
-    """Every code is for the caller, the ones of polling included."""
-    for code in ("unknown_user_id", "invalid_binding_message", "authorization_pending", "slow_down", "made up"):
+    """Every code is for the caller, one of polling included."""
+    for code in ("unknown_user_id", "invalid_binding_message", "slow_down", "made up"):
         body = {"error": code, "error_description": "because"}
         read = parse_authentication_response(answer(body, status=400), wall=WALL)
         assert read == ErrorAnswer(code, "because", 400, None, body)
+
+
+@pytest.mark.parametrize("status", [200, 400])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"error": "authorization_pending"},
+        {"error": "none", "auth_req_id": "x", "expires_in": 60},
+        {"error": "invalid_request", "auth_req_id": None},
+    ],
+)
+def test_an_error_that_says_that_somebody_is_being_asked_is_no_refusal(status: int, body: dict[str, Any]) -> None:
+    """A phone may ring, so nobody may say that it has not."""
+    read = parse_authentication_response(answer(body, status=status), wall=WALL)
+    assert isinstance(read, UnusableAnswer)
+    assert (read.kind, read.status) == (Unusable.BROKEN, status)
 
 
 def test_what_identifies_a_person_or_opens_a_door_is_not_shown() -> None:

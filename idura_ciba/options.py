@@ -1,0 +1,38 @@
+"""Reading what callers pass. Types are promises only: an option may come from a file or a form and be anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from idura_ciba.errors import UsageError
+
+__all__ = ["several", "whole_number"]
+
+T = TypeVar("T")
+
+
+def whole_number(name: str, value: int) -> int:
+    """A whole number of at least 1.
+
+    Raises:
+        UsageError: Anything else; its code is the option's name.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise UsageError(f"{name} is not a whole number of at least 1", code=name)
+    return value
+
+
+def several(name: str, values: Iterable[T], is_one: Callable[[T], bool]) -> tuple[T, ...]:
+    """Several values of one kind. One text is not several, though Python would take its letters for that.
+
+    Raises:
+        UsageError: Not iterable, one text, or a value of another kind; its code is the option's name.
+    """
+    if isinstance(values, Iterable) and not isinstance(values, str | bytes):
+        found = tuple(values)
+        if all(map(is_one, found)):
+            return found
+    raise UsageError(
+        f"{name} is not a list of what belongs there", code=name, advice="pass a list, also for a single one"
+    )

@@ -1,0 +1,38 @@
+"""Tests of how options are read. `tests/test_client.py` tries the wrong ones on the client."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from idura_ciba.errors import UsageError
+from idura_ciba.options import several, whole_number
+
+
+@pytest.mark.parametrize("value", [1, 2, 10**30])
+def test_a_whole_number_passes(value: int) -> None:
+    """As it is."""
+    assert whole_number("cap", value) == value
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.0, "1", None, True, [1]])
+def test_any_other_number_is_refused_by_name(value: Any) -> None:
+    """True is a number to Python and to nobody else."""
+    with pytest.raises(UsageError, match="cap") as caught:
+        whole_number("cap", value)
+    assert caught.value.code == "cap"
+
+
+@pytest.mark.parametrize("values", [[], ["a", "b"], ("a",), {"a"}, iter(["a"])])
+def test_several_values_pass(values: Any) -> None:
+    """Whatever can be gone through, and once only."""
+    assert all(value in {"a", "b"} for value in several("names", values, lambda value: isinstance(value, str)))
+
+
+@pytest.mark.parametrize("values", ["a", b"a", None, 7, [7], ["a", None]])
+def test_what_is_not_several_is_refused_by_name(values: Any) -> None:
+    """One text above all."""
+    with pytest.raises(UsageError, match="names") as caught:
+        several("names", values, lambda value: isinstance(value, str))
+    assert caught.value.code == "names"
