@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from attrs import field, frozen
 
-from idura_ciba.polling.strategy import PollView, Strategy, StrategyLike, as_strategy, check_duration, next_poll
+from idura_ciba.polling.strategy import (
+    Indexed,
+    Learning,
+    PollView,
+    Record,
+    Strategy,
+    StrategyLike,
+    as_strategy,
+    check_duration,
+    next_poll,
+)
 
 __all__ = ["FinalPoll"]
 
@@ -12,6 +22,8 @@ __all__ = ["FinalPoll"]
 ROUND_TRIP = 0.25
 #: A poll that can leave only this close to the end would arrive after it.
 TOO_LATE = 0.05
+#: What a decision that nobody fetches counts for beside one that is fetched late: the person has to be asked again.
+MISSED = 30.0
 
 
 @frozen
@@ -38,8 +50,7 @@ class FinalPoll:
 
     def next_poll(self, view: PollView) -> float | None:
         """The inner answer, moved where the last poll asks for it."""
-        last_call = view.earliest_end - self.guard
-        spacing = view.interval + max(ROUND_TRIP, _round_trip(view))
+        last_call, spacing = self._last_call(view)
         wanted = next_poll(self.inner, view)
         if wanted is None or wanted >= last_call:
             if view.not_before <= last_call:
@@ -55,6 +66,46 @@ class FinalPoll:
             middle = min((view.heard_at + last_call) / 2, last_call - spacing)
             return max(view.not_before, middle)
         return wanted
+
+    def finished(self, record: Record) -> None:
+        """Told on to the inner strategy, if it learns."""
+        if isinstance(self.inner, Learning):
+            self.inner.finished(record)
+
+    def index(self, view: PollView, at: float) -> float:
+        """The inner index, which stands still while a poll would cost the last one and jumps when that is due.
+
+        The jump is 30 s for the chance that there is something to miss. Of an inner strategy without an index nothing
+        is known, so an answer is taken to wait since the provider was last heard.
+        """
+        last_call, spacing = self._last_call(view)
+        if at >= last_call:
+            return self._inner_index(view, at) + self._at_stake(view, last_call)
+        return self._inner_index(view, min(at, last_call - spacing))
+
+    def due(self, view: PollView, price: float) -> float:
+        """When the index reaches the price; the last call where the inner one would be too close to it or later."""
+        last_call, spacing = self._last_call(view)
+        at = self._inner_due(view, price)
+        if at <= last_call - spacing:
+            return at
+        return max(last_call, self._inner_due(view, price - self._at_stake(view, last_call)))
+
+    def _last_call(self, view: PollView) -> tuple[float, float]:
+        """When the last poll leaves, and how long before it no other may."""
+        return view.earliest_end - self.guard, view.interval + max(ROUND_TRIP, _round_trip(view))
+
+    def _at_stake(self, view: PollView, last_call: float) -> float:
+        # An index grows as fast as it is likely that there is an answer by then: its slope is that probability.
+        return MISSED * (self._inner_index(view, last_call) - self._inner_index(view, last_call - 1.0))
+
+    def _inner_index(self, view: PollView, at: float) -> float:
+        return self.inner.index(view, at) if isinstance(self.inner, Indexed) else max(0.0, at - view.heard_at)
+
+    def _inner_due(self, view: PollView, price: float) -> float:
+        if isinstance(self.inner, Indexed):
+            return self.inner.due(view, price)
+        return view.heard_at + max(0.0, price)
 
 
 def _round_trip(view: PollView) -> float:

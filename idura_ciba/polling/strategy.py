@@ -15,7 +15,18 @@ from attrs import field, frozen
 
 from idura_ciba.errors import UsageError
 
-__all__ = ["Poll", "PollView", "Strategy", "StrategyLike", "as_strategy", "check_duration", "next_poll"]
+__all__ = [
+    "Indexed",
+    "Learning",
+    "Poll",
+    "PollView",
+    "Record",
+    "Strategy",
+    "StrategyLike",
+    "as_strategy",
+    "check_duration",
+    "next_poll",
+]
 
 
 @frozen
@@ -77,6 +88,34 @@ class PollView:
         return self.last.received_at if self.last else self.acknowledged_at
 
 
+@frozen
+class Record:
+    """How one transaction went, told once to strategies that learn. Instants are monotonic seconds.
+
+    When the person decided is only known to lie between two polls, and of a transaction that ended otherwise only that
+    it was not before its last poll.
+
+    Attributes:
+        key: What kind of login it was, as in `PollView`.
+        requested_at: When the authentication request was sent.
+        acknowledged_at: When the provider had accepted it.
+        answered: Whether the person decided: approved or denied.
+        last_pending_at: When the last poll that was answered `pending` or `slow_down` had its connection; None where
+            none was.
+        decided_by_at: When the poll that brought the decision had its connection; None unless `answered`.
+        hints: The provider's words on progress, each once, in the order in which they came, with when the poll that
+            first heard it had its connection; foreign text.
+    """
+
+    key: Hashable
+    requested_at: float
+    acknowledged_at: float
+    answered: bool
+    last_pending_at: float | None
+    decided_by_at: float | None
+    hints: tuple[tuple[str, float], ...] = ()
+
+
 @runtime_checkable
 class Strategy(Protocol):
     """Says when to poll next."""
@@ -87,6 +126,31 @@ class Strategy(Protocol):
         The core takes the later of this and `view.not_before`. It is asked once after the acknowledgement and once
         after each answer.
         """
+        ...
+
+
+@runtime_checkable
+class Learning(Protocol):
+    """What a strategy may do besides: learn from what is over."""
+
+    def finished(self, record: Record) -> None:
+        """Told once about each transaction that has ended, however it ended; must be quick and must not raise."""
+        ...
+
+
+@runtime_checkable
+class Indexed(Protocol):
+    """What a strategy may do besides: say how much a poll is worth, for schedulers that have too few of them.
+
+    Both are pure functions of the view, as `next_poll` is, and neither knows of the floor.
+    """
+
+    def index(self, view: PollView, at: float) -> float:
+        """Seconds that an answer has waited unseen by the instant `at`, in expectation; never falls as `at` grows."""
+        ...
+
+    def due(self, view: PollView, price: float) -> float:
+        """The inverse: the first instant at which the index reaches `price`; infinite where it never does."""
         ...
 
 

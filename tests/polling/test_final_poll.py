@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from idura_ciba.errors import UsageError
 from idura_ciba.polling.basic import Backoff, Fixed, Proportional
 from idura_ciba.polling.final_poll import ROUND_TRIP, TOO_LATE, FinalPoll
-from idura_ciba.polling.strategy import Poll, PollView, next_poll
+from idura_ciba.polling.strategy import Indexed, Learning, Poll, PollView, Record, next_poll
 from idura_ciba.protocol.timing import Timing
 
 # --- one decision -----------------------------------------------------------------------------------------------------
@@ -321,3 +321,92 @@ def test_before_the_first_poll_the_acknowledgement_tells_how_long_the_way_is(vie
     """It took half a second here."""
     asked = FinalPoll(lambda _: 216.0).next_poll(view(last=None, not_before=105.0))
     assert asked == pytest.approx(219.3 - 5.0 - 0.5)
+
+
+# --- what it passes on ------------------------------------------------------------------------------------------------
+
+
+@frozen
+class Steady:
+    """A strategy that learns and can be priced: the person answers at a constant rate, whatever has passed."""
+
+    rate: float = 0.05
+    heard: list[Record] = field(factory=list)
+
+    def next_poll(self, view: PollView) -> float:
+        """The floor."""
+        return view.not_before
+
+    def finished(self, record: Record) -> None:
+        """Remember it."""
+        self.heard.append(record)
+
+    def index(self, view: PollView, at: float) -> float:
+        """The time less the mean time that passes without an answer."""
+        gap = max(0.0, at - view.heard_at)
+        return gap - (1 - math.exp(-self.rate * gap)) / self.rate
+
+    def due(self, view: PollView, price: float) -> float:
+        """Halve until it is found."""
+        low, high = 0.0, 1e6
+        for _ in range(80):
+            middle = (low + high) / 2
+            low, high = (low, middle) if self.index(view, view.heard_at + middle) >= price else (middle, high)
+        return view.heard_at + high
+
+
+def test_what_the_inner_strategy_can_do_the_wrapper_can_do() -> None:
+    """A record is told on, once, and is lost without a word where nobody learns."""
+    record = Record("key", 0.0, 0.1, answered=False, last_pending_at=None, decided_by_at=None)
+    inner = Steady()
+    for strategy in (FinalPoll(inner), FinalPoll(Fixed())):
+        assert isinstance(strategy, Learning)
+        assert isinstance(strategy, Indexed)
+        strategy.finished(record)
+    assert inner.heard == [record]
+
+
+def test_the_last_call_is_worth_what_is_lost_without_it(view: Any) -> None:
+    """30 s for the probability that the person has answered by then, besides the waiting so far."""
+    inner, asked = Steady(), view(heard_at=150.0)
+    strategy = FinalPoll(inner)
+    answered = 1 - math.exp(-0.05 * 69.3)
+    assert strategy.index(asked, 160.0) == inner.index(asked, 160.0)
+    assert strategy.index(asked, 219.3) == pytest.approx(inner.index(asked, 219.3) + 30 * answered, rel=2e-3)
+
+
+def test_what_would_cost_the_last_call_is_worth_no_more_than_before(view: Any) -> None:
+    """From 214.05 on another poll would push it over the end."""
+    inner, asked = Steady(), view(heard_at=200.0)
+    strategy = FinalPoll(inner)
+    for at in (214.05, 216.0, 219.29):
+        assert strategy.index(asked, at) == pytest.approx(inner.index(asked, 214.05))
+    assert strategy.due(asked, inner.index(asked, 213.0)) == pytest.approx(213.0)
+    assert strategy.due(asked, inner.index(asked, 216.0)) == pytest.approx(219.3)
+
+
+def test_an_inner_strategy_without_an_index_is_priced_by_the_time_since_the_last_answer(view: Any) -> None:
+    """Nothing is known of the person, so everyone's waiting counts the same."""
+    strategy, asked = FinalPoll(Fixed()), view(heard_at=150.0)
+    assert strategy.index(asked, 162.0) == 12.0
+    assert strategy.index(asked, 140.0) == 0.0
+    assert strategy.due(asked, 12.0) == 162.0
+    assert strategy.due(asked, 0.0) == 150.0
+    assert strategy.due(asked, 80.0) == pytest.approx(219.3)
+
+
+@given(moments(), st.sampled_from([Steady(), Steady(1.0), Steady(1e-4), Fixed()]), st.floats(1e-3, 100))
+def test_due_is_the_inverse_of_the_index(case: tuple[PollView, float | None], inner: Any, price: float) -> None:
+    """At that instant the index has reached the price, and a moment before it has not."""
+    moment, strategy = case[0], FinalPoll(inner)
+    at = strategy.due(moment, price)
+    assert strategy.index(moment, at + 1e-3) >= price - TINY
+    assert strategy.index(moment, at - 1e-3) <= price + TINY
+
+
+@given(moments(), st.sampled_from([Steady(), Fixed()]), st.floats(0, 500), st.floats(0, 500))
+def test_the_index_never_falls(case: tuple[PollView, float | None], inner: Any, one: float, other: float) -> None:
+    """Also not across the last call."""
+    moment, strategy = case[0], FinalPoll(inner)
+    earlier, later = sorted((moment.heard_at + one, moment.heard_at + other))
+    assert 0 <= strategy.index(moment, earlier) <= strategy.index(moment, later) + TINY

@@ -15,7 +15,17 @@ from hypothesis import strategies as st
 
 from idura_ciba.errors import UsageError
 from idura_ciba.polling.basic import Fixed
-from idura_ciba.polling.strategy import Poll, PollView, Strategy, as_strategy, check_duration, next_poll
+from idura_ciba.polling.strategy import (
+    Indexed,
+    Learning,
+    Poll,
+    PollView,
+    Record,
+    Strategy,
+    as_strategy,
+    check_duration,
+    next_poll,
+)
 
 
 class Answering:
@@ -47,6 +57,20 @@ def test_a_view_can_be_stored_and_compared(view: Any) -> None:
     with pytest.raises(FrozenInstanceError):
         view().now = 0.0
     assert Poll(1.0, 2.0, "unanswered") == Poll(1.0, 2.0, "unanswered", None, None)
+
+
+def test_a_record_is_a_value_and_says_nothing_of_the_person() -> None:
+    """Its fields are instants, words of the provider and the kind of login."""
+    record = Record(("urn:grn:authn:se:bankid", 120.0), 1.0, 1.1, True, 7.0, 10.0, (("hint", 4.0),))  # noqa: FBT003
+    assert record == Record(record.key, 1.0, 1.1, True, 7.0, 10.0, (("hint", 4.0),))  # noqa: FBT003
+    with pytest.raises(FrozenInstanceError):
+        record.answered = False  # type: ignore[misc]  # that is the point
+
+
+def test_learning_and_an_index_are_no_duty() -> None:
+    """A strategy without them is one all the same."""
+    assert not isinstance(Fixed(), Learning)
+    assert not isinstance(Fixed(), Indexed)
 
 
 # --- what is taken for a strategy -------------------------------------------------------------------------------------
