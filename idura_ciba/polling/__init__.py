@@ -2,6 +2,9 @@
 
     strategy    what a strategy is and what it may know
     basic       Fixed, Proportional, Backoff
+    hazard      HazardAware, which learns how long people take
+    life_table  how long people take: counted, and read as a curve
+    experience  what was counted, kept within bounds, stored and shared
     final_poll  the wrapper that places the last poll before the end
 
 A strategy cannot sleep, send, stop a login or go below the provider's floor; `protocol.timing` sees to the last.

@@ -409,4 +409,4 @@ def test_the_index_never_falls(case: tuple[PollView, float | None], inner: Any, 
     """Also not across the last call."""
     moment, strategy = case[0], FinalPoll(inner)
     earlier, later = sorted((moment.heard_at + one, moment.heard_at + other))
-    assert 0 <= strategy.index(moment, earlier) <= strategy.index(moment, later) + TINY
+    assert -TINY <= strategy.index(moment, earlier) <= strategy.index(moment, later) + TINY
