@@ -19,7 +19,7 @@ from typing import Any
 from attrs import define, field
 
 from idura_ciba.errors import UsageError
-from idura_ciba.polling.life_table import LifeTable
+from idura_ciba.polling.life_table import LifeTable, Survival
 
 __all__ = ["Experience", "Tally"]
 
@@ -45,10 +45,10 @@ class Tally:
     _finished: int = 0
     _due_at: float = REFIT_LEAST
 
-    def add(self, pending: float, answered: float | None) -> bool:
+    def add(self, pending: float, answered: float | None, curve: Survival | None = None) -> bool:
         """Count one, as `LifeTable.add` does; says whether it is time to draw conclusions anew."""
         self.own.fade(KEEP)
-        self.own.add(pending, answered)
+        self.own.add(pending, answered, curve)
         self._finished += 1
         if self._finished < self._due_at:
             return False

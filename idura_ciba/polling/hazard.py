@@ -29,6 +29,8 @@ __all__ = ["HazardAware"]
 MAX_KINDS = 64
 #: Prices of one curve, by interval and lifetime; beyond it a near one serves. Both are the provider's words.
 MAX_PRICES = 16
+#: One way to the provider and back. It is part of how late one hears of an answer, so of what `slack` is a share of.
+ROUND_TRIP = 0.12
 #: No poll is worth more seconds: gaps are bounded anyway.
 MAX_PRICE = 60.0
 #: Not worth telling apart.
@@ -154,7 +156,8 @@ class HazardAware:
         origin = begun_at(record)
         pending = 0.0 if record.last_pending_at is None else max(0.0, record.last_pending_at - origin)
         answered = None if record.decided_by_at is None else max(0.0, record.decided_by_at - origin)
-        if self._experience[record.key].add(pending, answered if record.answered else None):
+        curve = self._fitted.get(record.key, self._believed).curve
+        if self._experience[record.key].add(pending, answered if record.answered else None, curve):
             self._fit(record.key)
 
     def export(self) -> dict[str, Any]:
@@ -219,25 +222,27 @@ def last_pending_at(view: PollView) -> float:
 
 def price_for(curve: Survival, slack: float, *, interval: float, lifetime: float, max_gap: float) -> float:
     """The price at which answers are heard of later by the share `slack` than at the interval, on average."""
-    most = (1 + slack) * _delay(curve, 0.0, interval, lifetime, 0.0)
+    spacing = interval + ROUND_TRIP
+    least = _delay(curve, 0.0, spacing, lifetime, 0.0)
+    most = least + slack * (least + (1 - curve.pending(lifetime)) * ROUND_TRIP / 2)
     low, high = LEAST_PRICE, MAX_PRICE
-    if _delay(curve, high, interval, lifetime, max_gap) <= most:
+    if _delay(curve, high, spacing, lifetime, max_gap) <= most:
         return high
     while high > low * 1.02:
         price = math.sqrt(low * high)
-        if _delay(curve, price, interval, lifetime, max_gap) <= most:
+        if _delay(curve, price, spacing, lifetime, max_gap) <= most:
             low = price
         else:
             high = price
     return low
 
 
-def _delay(curve: Survival, price: float, interval: float, lifetime: float, max_gap: float) -> float:
+def _delay(curve: Survival, price: float, spacing: float, lifetime: float, max_gap: float) -> float:
     """Seconds from answer to poll, summed over the answers within the lifetime, by the curve."""
     since = total = 0.0
     while since < lifetime:
-        at = max(since + interval, curve.crossing(since, price, since + max_gap))
-        if lifetime - at < interval:
+        at = max(since + spacing, curve.crossing(since, price, since + max_gap))
+        if lifetime - at < spacing:
             at = lifetime
         total += curve.pending(since) * curve.unseen(since, at)
         since = at

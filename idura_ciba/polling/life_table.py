@@ -2,11 +2,14 @@
 
 Rules:
 1. What is counted is events and seconds at risk in bins of time; their ratio is the hazard, constant within a bin.
-2. An answer is only known to lie between two polls. It is spread evenly over that span, and with it the time at risk.
+2. An answer is only known to lie between two polls. It is spread over that span as the curve of the moment has it, and
+   with it the time at risk: the expectation step of the EM algorithm. Spread evenly, the answers that the first poll
+   brings would all seem to be early ones, and that poll could never be put off.
 3. Who never answered was at risk until the last poll that found them pending, and says nothing about later
    (right-censored). So the share that never answers needs no parameter of its own.
-4. Before the ratio is taken, events and time at risk are smoothed alike. That is not cosmetic: whoever optimises
-   against an estimate seeks out its errors, and without smoothing ends up to half as late again as was promised.
+4. Before the ratio is taken, events and time at risk are smoothed alike, the more the fewer they are. That is not
+   cosmetic: whoever optimises against an estimate seeks out its errors, and without smoothing ends up to half as late
+   again as was promised.
 """
 
 from __future__ import annotations
@@ -40,8 +43,12 @@ LEAST_SURVIVAL = 1e-9
 LEAST_RATE = 1e-9
 #: Close enough for an instant; polls leave with a jitter far above it.
 TOLERANCE = 1e-6
+#: What the curve holds for less likely is spread evenly: its quotients would be rounding and nothing else.
+LEAST_CHANCE = 1e-6
 #: More seconds at risk than any fleet waits.
 MOST = 1e15
+#: People from whom on one pass of the kernel is enough.
+MANY = 200.0
 
 
 @frozen
@@ -206,30 +213,37 @@ class LifeTable:
             table.add(seconds, None)
         return table
 
-    def add(self, pending: float, answered: float | None) -> None:
+    def add(self, pending: float, answered: float | None, curve: Survival | None = None) -> None:
         """Count one person.
 
         Args:
             pending: Seconds after which they had certainly not answered.
             answered: Seconds after which they certainly had; None where they never did.
+            curve: How likely each time between the two is, over `EDGES`; None for evenly.
         """
         self.weight += 1
-        exposure, events = self.exposure, self.events
         last = pending if answered is None else max(pending, answered)
-        span = last - pending
+        chance = curve.pending(pending) - curve.pending(last) if curve else 0.0
         for nth in range(bisect_right(EDGES, last)):
             begin = EDGES[nth]
             end = min(last, EDGES[nth + 1]) if nth + 1 < len(EDGES) else last
             certain = min(end, pending) - begin
             if certain > 0:
-                exposure[nth] += certain
+                self.exposure[nth] += certain
                 begin += certain
-            if end > begin:
-                share = (end - begin) / span
-                events[nth] += share
-                exposure[nth] += share * (last - (begin + end) / 2)
-        if answered is not None and span == 0:
-            events[bisect_right(EDGES, last) - 1] += 1
+            if end <= begin:
+                continue
+            if curve and chance > LEAST_CHANCE:
+                left = curve.pending(begin)
+                waited = left * _mean_pending(curve.rates[nth], end - begin) - curve.pending(last) * (end - begin)
+                self.events[nth] += (left - curve.pending(end)) / chance
+                self.exposure[nth] += max(0.0, waited) / chance
+            else:
+                share = (end - begin) / (last - pending)
+                self.events[nth] += share
+                self.exposure[nth] += share * (last - (begin + end) / 2)
+        if answered is not None and last == pending:
+            self.events[bisect_right(EDGES, last) - 1] += 1
 
     def include(self, other: LifeTable) -> None:
         """Add what another one has counted."""
@@ -245,7 +259,8 @@ class LifeTable:
 
     def survival(self) -> Survival:
         """The curve; no one is expected to answer where nobody was ever waited for."""
-        events, exposure = _smooth(self.events), _smooth(self.exposure)
+        passes = 1 if self.weight >= MANY else 2
+        events, exposure = _smooth(self.events, passes), _smooth(self.exposure, passes)
         return Survival(
             EDGES, [event / risk if risk > 0 else 0.0 for event, risk in zip(events, exposure, strict=True)]
         )
@@ -266,9 +281,9 @@ class LifeTable:
             raise UsageError("this is no life table", code="strategy")
 
 
-def _smooth(counts: Sequence[float]) -> Sequence[float]:
-    """Twice the kernel 1/4, 1/2, 1/4; what would leave at an end stays in."""
-    for _ in range(2):
+def _smooth(counts: Sequence[float], passes: int) -> Sequence[float]:
+    """The kernel 1/4, 1/2, 1/4, so many times; what would leave at an end stays in."""
+    for _ in range(passes):
         padded = (counts[0], *counts, counts[-1])
         counts = [
             (left + 2 * middle + right) / 4 for left, middle, right in zip(padded, padded[1:], padded[2:], strict=False)

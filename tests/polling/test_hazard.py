@@ -18,6 +18,7 @@ from idura_ciba.polling.hazard import (
     MAX_KINDS,
     MAX_PRICE,
     MAX_PRICES,
+    ROUND_TRIP,
     HazardAware,
     begun_at,
     last_pending_at,
@@ -53,8 +54,10 @@ def taught(strategy: Any, count: int = 100, median: float = 12.0, key: Any = KEY
     return strategy
 
 
-def polls(strategy: Any, view: Any, interval: float = 3.0, lifetime: float = 120.0) -> list[float]:
-    """Seconds at which somebody is polled who never answers; every answer comes at once."""
+def polls(
+    strategy: Any, view: Any, interval: float = 3.0, lifetime: float = 120.0, round_trip: float = 0.0
+) -> list[float]:
+    """Seconds at which somebody is polled who never answers."""
     sent: list[float] = []
     last = None
     while True:
@@ -76,7 +79,7 @@ def polls(strategy: Any, view: Any, interval: float = 3.0, lifetime: float = 120
         if at >= 1000.0 + lifetime:
             return sent
         sent.append(at - 1000.0)
-        last = Poll(at, at, "pending")
+        last = Poll(at, at + round_trip, "pending")
 
 
 # --- deciding ---------------------------------------------------------------------------------------------------------
@@ -173,11 +176,12 @@ DISTRIBUTIONS = {
 def test_the_price_keeps_to_the_slack(
     curve: Survival, interval: float, lifetime: float, slack: float, view: Any
 ) -> None:
-    """The mean delay over its own schedule, summed up here from the schedule itself, is later by just that share."""
+    """Answers are heard of later by just that share, on average, summed up here from the schedule itself."""
 
     def delay(strategy: HazardAware) -> float:
-        sent = [0.0, *polls(strategy, view, interval, lifetime), lifetime]
-        return sum(curve.pending(one) * curve.unseen(one, other) for one, other in pairwise(sent))
+        sent = [0.0, *polls(strategy, view, interval, lifetime, ROUND_TRIP), lifetime]
+        way = (1 - curve.pending(lifetime)) * ROUND_TRIP / 2
+        return way + sum(curve.pending(one) * curve.unseen(one, other) for one, other in pairwise(sent))
 
     later = delay(HazardAware(slack, known=curve, max_gap=30)) / delay(HazardAware(price=0, known=curve, max_gap=30))
     assert later <= 1 + slack + 0.03
@@ -308,7 +312,7 @@ def test_a_login_without_a_poll_tells_what_it_can(answered: float | None) -> Non
     strategy.finished(record(None, answered))
     (table,) = strategy.export()["tables"]
     assert sum(table["events"]) == pytest.approx(float(answered is not None))
-    assert sum(table["exposure"]) == pytest.approx((answered or 0) / 2)
+    assert 0 <= sum(table["exposure"]) <= (answered or 0)
 
 
 def test_an_answer_that_is_none_counts_as_an_end() -> None:
