@@ -3,6 +3,7 @@
     strategy    what a strategy is and what it may know
     basic       Fixed, Proportional, Backoff
     hazard      HazardAware, which learns how long people take
+    phase       PhaseAware, which listens to the provider's word on progress, too
     life_table  how long people take: counted, and read as a curve
     experience  what was counted, kept within bounds, stored and shared
     final_poll  the wrapper that places the last poll before the end

@@ -79,8 +79,8 @@ class Experience:
         return tally
 
     def peek(self, key: Hashable) -> Tally:
-        """The tally under a key that there is, without touching the order."""
-        return self._tallies[key]
+        """The tally under a key, an empty one where there is none; changes nothing, not even the order."""
+        return self._tallies.get(key) or Tally()
 
     def __iter__(self) -> Iterator[Hashable]:
         """The keys."""

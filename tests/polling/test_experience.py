@@ -85,6 +85,8 @@ def test_the_number_of_keys_is_bounded() -> None:
         experience[key].add(1.0, 2.0)
     assert set(experience) == {"a", "d", "e"}
     assert "b" not in experience
+    assert experience.peek("b").own.weight == 0
+    assert "b" not in experience
     assert experience.peek("a").own.weight == pytest.approx(4, rel=0.01)
     experience.consult([counted([(str(nth), 1.0, 2.0) for nth in range(20)], 20).export()])
     assert len(set(experience)) == 3
