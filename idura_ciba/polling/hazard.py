@@ -7,7 +7,8 @@ Rules:
 2. Nobody is asked for a price. It follows from how much later than at the provider's interval the caller will bear to
    hear of an answer, on average, and from the curve of the moment.
 3. Decisions are pure: curve and price change only when transactions end, and then once in many.
-4. After a poll that was not answered `pending` the floor decides: it brought no news of the person.
+4. After a poll that was not answered `pending` the floor decides: it brought no news of the person. So it does after
+   one that the provider held: the next one will be told of the answer as it comes.
 5. What is kept is bounded, by kind of login and in number of kinds, and holds nothing of any person.
 """
 
@@ -115,7 +116,7 @@ class HazardAware:
 
     def next_poll(self, view: PollView) -> float:
         """When an answer will have waited for the price, in expectation."""
-        if has_no_news(view):
+        if floor_decides(view):
             return view.not_before
         origin = begun_at(view)
         since = max(0.0, last_pending_at(view) - origin)
@@ -205,8 +206,13 @@ def begun_at(what: PollView | Record) -> float:
     return (what.requested_at + what.acknowledged_at) / 2
 
 
-def has_no_news(view: PollView) -> bool:
-    """Whether the last poll told nothing of the person: it was lost, or answered for the sake of the pace alone."""
+def floor_decides(view: PollView) -> bool:
+    """Whether there is nothing to wait for: the last poll told nothing of the person, or the provider held it."""
+    return view.last is not None and (_no_news(view) or view.last.received_at - view.last.sent_at >= view.interval)
+
+
+def _no_news(view: PollView) -> bool:
+    """Whether the last poll was lost, or answered for the sake of the pace alone."""
     return view.last is not None and view.last.outcome != "pending"
 
 
@@ -217,7 +223,7 @@ def last_pending_at(view: PollView) -> float:
     """
     if view.last is None:
         return begun_at(view)
-    return view.last.sent_at - view.interval * has_no_news(view)
+    return view.last.sent_at - view.interval * _no_news(view)
 
 
 def price_for(curve: Survival, slack: float, *, interval: float, lifetime: float, max_gap: float) -> float:

@@ -21,7 +21,7 @@ from attrs import define, field
 
 from idura_ciba.errors import UsageError
 from idura_ciba.polling.experience import KEEP, REFIT_LEAST, Experience, Tally, read
-from idura_ciba.polling.hazard import PRIOR, HazardAware, has_no_news, last_pending_at
+from idura_ciba.polling.hazard import PRIOR, HazardAware, floor_decides, last_pending_at
 from idura_ciba.polling.life_table import EDGES, LifeTable, Survival
 from idura_ciba.polling.strategy import PollView, Record
 
@@ -117,7 +117,7 @@ class PhaseAware:
 
     def next_poll(self, view: PollView) -> float:
         """When an answer will have waited for the price, in expectation, by the word that stands."""
-        curve = None if has_no_news(view) else self._curve(view)
+        curve = None if floor_decides(view) else self._curve(view)
         if curve is None:
             return self.plain.next_poll(view)
         gap = curve.crossing(0.0, self.plain.price_of(view), self.plain.longest_gap(view))

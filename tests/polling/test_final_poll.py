@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 from idura_ciba.errors import UsageError
 from idura_ciba.polling.basic import Backoff, Fixed, Proportional
 from idura_ciba.polling.final_poll import ROUND_TRIP, TOO_LATE, FinalPoll
+from idura_ciba.polling.hazard import HazardAware
+from idura_ciba.polling.phase import PhaseAware
 from idura_ciba.polling.strategy import Indexed, Learning, Poll, PollView, Record, next_poll
 from idura_ciba.protocol.timing import Timing
 
@@ -245,6 +247,9 @@ INNER = {
     "incrementing": Backoff(tenacity.wait_incrementing(start=3, increment=4)),
     "combined": Backoff(tenacity.wait_fixed(2) + tenacity.wait_exponential(max=20)),
     "random": Backoff(tenacity.wait_random(0, 30)),
+    "hazard": HazardAware(),
+    "hazard, any delay": HazardAware(price=60.0, max_gap=1000.0),
+    "phase": PhaseAware(),
     "never": lambda _: None,
 }
 
@@ -280,9 +285,10 @@ def test_a_slow_provider_gets_its_last_poll_where_the_floor_allows(login: Login)
 @pytest.mark.parametrize("login", [login for login in LOGINS if login.expires_in >= 120], ids=name)
 @pytest.mark.parametrize("upset", ["slow_down", "busy", "hold"])
 @pytest.mark.parametrize("number", [0, 1, 2])
-def test_the_last_poll_survives_a_disturbance(login: Login, upset: str, number: int) -> None:
+@pytest.mark.parametrize("inner", [Fixed(), HazardAware()], ids=["fixed", "hazard"])
+def test_the_last_poll_survives_a_disturbance(login: Login, inner: Any, upset: str, number: int) -> None:
     """After a slow_down, a refusal or a poll that is held there is time enough to be punctual again."""
-    sent = evolve(login, upset={number: upset}).run(FinalPoll(Fixed()))
+    sent = evolve(login, upset={number: upset}).run(FinalPoll(inner))
     assert sent[-1] == pytest.approx(login.begin().earliest_end - 0.2)
 
 

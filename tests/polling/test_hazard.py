@@ -122,6 +122,14 @@ def test_after_a_poll_without_news_the_floor_decides(outcome: Any, view: Any) ->
     assert strategy.due(asked, 0.4) == pytest.approx(144.9 + STEADY.crossing(0.0, 0.4))
 
 
+def test_a_provider_that_holds_polls_is_asked_again_at_once(view: Any) -> None:
+    """It will answer as soon as there is an answer, so to be connected is all."""
+    strategy = HazardAware(price=1.0, known=Survival([0.0], [0.0]))
+    asked = view(last=Poll(143.0, 150.0, "pending"), not_before=150.0)
+    assert strategy.next_poll(asked) == 150.0
+    assert strategy.next_poll(evolve(asked, last=Poll(146.0, 150.0, "pending"))) == 161.0
+
+
 @pytest.mark.parametrize(
     ("max_gap", "latest_end", "gap"),
     [(None, 280.0, 15.0), (None, 280.6, 30.0), (None, 1000.0, 30.0), (7, 280.0, 7.0), (0, 280.0, 5.1)],

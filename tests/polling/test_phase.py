@@ -106,6 +106,12 @@ def test_after_a_poll_without_news_the_floor_decides(outcome: Any, at_step: Any)
     assert taught().next_poll(asked) == 1041.0
 
 
+def test_a_provider_that_holds_polls_is_asked_again_at_once(at_step: Any) -> None:
+    """Whatever its word is."""
+    asked = at_step(WORDS[0], last=Poll(1026.0, 1030.0, "pending"), not_before=1030.0)
+    assert taught().next_poll(asked) == 1030.0
+
+
 STANDS = Survival(EDGES, [0.1] * len(EDGES))
 
 
