@@ -18,24 +18,26 @@ from idura_ciba.simulator import Script, SimulatedIdura
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+GUIDES = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md")))
+PAGES = f"{README}\n{GUIDES}"
 SECURITY = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
 SWEDE, NORWEGIAN = "209801011231", "01023990128"
 
 
 def example(name: str) -> dict[str, Any]:
-    """Run one of the README's examples and return what it defines."""
-    found = re.search(rf"<!-- example: {name} -->\n```python\n(.*?)```", README, re.DOTALL)
-    assert found, f"README.md has no example {name}"
+    """Run one of the examples and return what it defines."""
+    found = re.search(rf"<!-- example: {name} -->\n```python\n(.*?)```", PAGES, re.DOTALL)
+    assert found, f"there is no example {name}"
     names: dict[str, Any] = {}
-    exec(compile(found[1], f"README.md, {name}", "exec"), names)  # noqa: S102 - our own README
+    exec(compile(found[1], f"example {name}", "exec"), names)  # noqa: S102 - our own pages
     return names
 
 
-def test_every_python_block_of_the_readme_is_tested() -> None:
+def test_every_python_block_is_tested() -> None:
     """A block without a name would be run by nobody."""
-    blocks = re.findall(r"^```python$", README, re.MULTILINE)
-    named = re.findall(r"^<!-- example: (\w+) -->\n```python$", README, re.MULTILINE)
-    assert len(blocks) == len(named)
+    blocks = re.findall(r"^```python$", PAGES, re.MULTILINE)
+    named = re.findall(r"^<!-- example: (\w+) -->\n```python$", PAGES, re.MULTILINE)
+    assert len(blocks) == len(named) == len(set(named))
     source = Path(__file__).read_text(encoding="utf-8")
     assert all(f'example("{name}")' in source for name in named)
 
@@ -94,6 +96,15 @@ def test_the_tests_example(simulated_idura: SimulatedIdura, make_ciba_client: Ca
 def test_the_raw_example() -> None:
     """It sends what it says."""
     assert example("raw")["request"].parameters()["login_hint"] == "cpr:0000000000"
+
+
+def test_the_strategy_example_saves_polls(
+    simulated_idura: SimulatedIdura, make_ciba_client: Callable[..., CibaClient]
+) -> None:
+    """Beside the default; and both take the person who opens the app late to the end."""
+    polls_for = example("trial")["polls_for"]
+    calm = polls_for(example("strategy")["strategy"], simulated_idura, make_ciba_client)
+    assert calm < polls_for(None, simulated_idura, make_ciba_client)
 
 
 def drawing() -> ModuleType:

@@ -82,8 +82,8 @@ class HazardAware:
     before had from `export`; to learn together with other processes, `consult` their exports from time to time.
 
     Args:
-        slack: How much later than when asking all the time you will hear of an answer, on average and at most: 0.10
-            is 10 %, or 0.15 s at an interval of 3 s.
+        slack: How much later than when asking all the time you will hear of an answer, on average: 0.10 is 10 %, or
+            0.16 s at an interval of 3 s.
         price: Instead of `slack`, how many seconds an answer may have waited, in expectation, before a poll is due.
         max_gap: The longest time without a poll; None for 15 s where a login lives up to 180 s, and 30 s elsewhere. It
             insures against having learned the wrong thing.
