@@ -23,6 +23,8 @@ from idura_ciba.id_token import Authentication
 from idura_ciba.outcome import Outcome, Update
 from idura_ciba.polling.basic import Backoff, Fixed, Proportional
 from idura_ciba.polling.final_poll import FinalPoll
+from idura_ciba.polling.hazard import HazardAware
+from idura_ciba.polling.phase import PhaseAware
 from idura_ciba.polling.strategy import PollView, Strategy
 from idura_ciba.protocol.machine import State
 from idura_ciba.transaction import Transaction
@@ -47,11 +49,13 @@ __all__ = [
     "FinalPoll",
     "Fixed",
     "FrejaID",
+    "HazardAware",
     "IdTokenRejected",
     "Indeterminate",
     "NorwegianBankID",
     "NotAuthenticated",
     "Outcome",
+    "PhaseAware",
     "PollView",
     "PrivateKeyJwt",
     "Proportional",

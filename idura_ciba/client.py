@@ -7,6 +7,7 @@ import hmac
 import random
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -20,12 +21,12 @@ from idura_ciba.errors import CibaError, ResumeError, UsageError
 from idura_ciba.holds import Hold, Holds
 from idura_ciba.id_token import DEFAULT_LEEWAY, Authentication, Expectation, IdTokenVerifier
 from idura_ciba.jwks import JwksCache
-from idura_ciba.observe import Observer, Observers, log_events
+from idura_ciba.observe import Harmless, Observer, Observers, log_events
 from idura_ciba.options import several, whole_number
 from idura_ciba.person import PersonTags
 from idura_ciba.polling.basic import Fixed
 from idura_ciba.polling.final_poll import FinalPoll
-from idura_ciba.polling.strategy import StrategyLike, as_strategy
+from idura_ciba.polling.strategy import Learning, StrategyLike, as_strategy
 from idura_ciba.protocol.machine import State, advance, judge_acknowledgement
 from idura_ciba.protocol.messages import Acknowledgement, AuthenticationAnswer, ErrorAnswer, Unusable, UnusableAnswer
 from idura_ciba.protocol.timing import Timing
@@ -129,6 +130,7 @@ class CibaClient:
         self._backchannel = Backchannel(
             self._provider, client_auth, carrier, self._clock, source, max_token_answer=max_token_size
         )
+        polling = FinalPoll(Fixed()) if strategy is None else as_strategy(strategy)
         self._context = Context(
             backchannel=self._backchannel,
             verifier=IdTokenVerifier(
@@ -142,12 +144,15 @@ class CibaClient:
                 max_size=whole_number("max_token_size", max_token_size),
             ),
             scheduler=self._scheduler,
-            strategy=FinalPoll(Fixed()) if strategy is None else as_strategy(strategy),
+            strategy=polling,
             sealer=Sealer(issuer, self._client_id, hmac.digest(secret, b"resume tokens", "sha256")),
             observers=Observers(several("observers", observers, callable)),
             clock=self._clock,
             rng=source,
             farewell_poll=farewell_poll,
+            learn=partial(Harmless("a strategy that learns").call, polling.finished)
+            if isinstance(polling, Learning)
+            else None,
             ended=self._release,
         )
         self._holds = Holds(self._clock)

@@ -9,12 +9,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 from attrs import frozen
 
 from idura_ciba.protocol.machine import State
 
-__all__ = ["Observer", "Observers", "PollEvent", "TransactionEvent", "log_events"]
+__all__ = ["Harmless", "Observer", "Observers", "PollEvent", "TransactionEvent", "log_events"]
+
+T = TypeVar("T")
 
 _logger = logging.getLogger("idura_ciba")
 
@@ -60,12 +63,34 @@ class PollEvent:
 Observer = Callable[[TransactionEvent | PollEvent], None]
 
 
+class Harmless:
+    """Calls foreign functions that must not break a login. The first failure is logged, the others are not.
+
+    Args:
+        what: What they are, for the log.
+    """
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._complained = False
+
+    def call(self, function: Callable[[T], object], value: T) -> None:
+        """Call one."""
+        try:
+            function(value)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - foreign code
+            if not self._complained:
+                self._complained = True
+                # Not the traceback: its frames are not ours to print.
+                _logger.warning("%s failed with %s; further failures are not logged", self._what, type(error).__name__)
+
+
 class Observers:
     """Tells every observer, and survives each of them."""
 
     def __init__(self, observers: Iterable[Observer]) -> None:
         self._observers = tuple(observers)
-        self._complained = False
+        self._harmless = Harmless("an observer")
 
     def __bool__(self) -> bool:
         """Whether anybody listens; without listeners no event need be made."""
@@ -74,13 +99,7 @@ class Observers:
     def tell(self, event: TransactionEvent | PollEvent) -> None:
         """Pass the event on."""
         for observer in self._observers:
-            try:
-                observer(event)
-            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - a broken observer must not break a login
-                if not self._complained:
-                    self._complained = True
-                    # Not the traceback: its frames are not ours to print.
-                    _logger.warning("an observer failed with %s; further failures are not logged", type(error).__name__)
+            self._harmless.call(observer, event)
 
 
 def log_events(event: TransactionEvent | PollEvent) -> None:

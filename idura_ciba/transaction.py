@@ -19,10 +19,11 @@ from idura_ciba.backchannel import Answered, Backchannel
 from idura_ciba.cancellation import is_cancelled
 from idura_ciba.clock import Clock
 from idura_ciba.errors import CibaError, ResumeError, UsageError
+from idura_ciba.history import History
 from idura_ciba.id_token import Authentication, Expectation, IdTokenVerifier
 from idura_ciba.observe import Observers, PollEvent, TransactionEvent
 from idura_ciba.outcome import Outcome, Update
-from idura_ciba.polling.strategy import Poll, PollView, Strategy, next_poll
+from idura_ciba.polling.strategy import Record, Strategy, next_poll
 from idura_ciba.protocol.machine import Event, State, advance, is_verdict, judge, mistrusts
 from idura_ciba.protocol.messages import (
     ErrorAnswer,
@@ -41,6 +42,9 @@ _NoTokens = StillPending | SlowedDown | ErrorAnswer | UnusableAnswer
 
 __all__ = ["Context", "Transaction"]
 
+#: The person has decided, whatever became of it.
+DECISIONS = frozenset({Event.APPROVED, Event.DENIED, Event.PROOF_REJECTED})
+
 
 @frozen
 class Context:
@@ -55,6 +59,8 @@ class Context:
     clock: Clock
     rng: Random = field(repr=False)
     farewell_poll: bool
+    #: Told how each transaction went, where the strategy learns; must not raise.
+    learn: Callable[[Record], None] | None
     #: Called once with each transaction that has ended.
     ended: Callable[[Transaction], None]
 
@@ -67,8 +73,8 @@ class Transaction:
 
     __slots__ = (
         "__weakref__", "_answer_out", "_auth_req_id", "_changed", "_closing", "_context", "_done", "_expected",
-        "_hint", "_hint_since", "_in_doubt", "_last", "_next_at", "_person", "_polling", "_polls", "_prompting",
-        "_resumable", "_spoken_words", "_state", "_strikes", "_timing", "_trace_id", "_wall_offset", "id",
+        "_history", "_in_doubt", "_next_at", "_person", "_polling", "_prompting", "_resumable", "_spoken_words",
+        "_state", "_timing", "_trace_id", "_wall_offset", "id",
     )  # fmt: skip
 
     def __init__(
@@ -94,13 +100,9 @@ class Transaction:
         self._spoken_words = spoken_words
         self._trace_id = trace_id
         self._state = state
-        self._polls = polls
+        self._history = History(tuple(expected.acr_values), polls)
         # Fixed once: what is shown and stored must not jump when the wall clock is set.
         self._wall_offset = context.clock.wall() - context.clock.monotonic()
-        self._strikes = 0
-        self._last: Poll | None = None
-        self._hint: str | None = None
-        self._hint_since: float | None = None
         self._next_at: float | None = None
         self._closing = False
         self._in_doubt = state is State.IN_DOUBT
@@ -271,10 +273,10 @@ class Transaction:
 
     async def _take(self, answered: Answered[TokenAnswer]) -> None:
         answer = answered.answer
-        self._polls += 1
+        history = self._history
         self._trace_id = answered.trace_id or self._trace_id
-        event = judge(answer, strikes=self._strikes, after_end=answered.received_at >= self._timing.provider_end)
-        self._strikes = self._strikes + 1 if mistrusts(answer) else 0
+        event = judge(answer, strikes=history.strikes, after_end=answered.received_at >= self._timing.provider_end)
+        history.count(answer, answered.sent_at)
         if self._context.observers:
             elapsed = answered.received_at - answered.sent_at
             self._context.observers.tell(PollEvent(self.id, event.value, elapsed, answered.trace_id))
@@ -286,7 +288,8 @@ class Transaction:
             self._settle(event, error, resumable=not self._answer_out)
         else:
             self._answer_out = False
-            self._note(answer, answered.sent_at, answered.received_at)
+            history.note(answer, answered.sent_at, answered.received_at)
+            self._space(answer, answered.sent_at, answered.received_at)
             self._advance(event)
             if self._closing:
                 self._end()
@@ -315,24 +318,18 @@ class Transaction:
         if not self._state.is_final:
             self._settle(Event.APPROVED, None, authentication)
 
-    def _note(self, answer: _NoTokens, sent_at: float, received_at: float) -> None:
-        """Remember what an answer that is not final says about time and progress."""
+    def _space(self, answer: _NoTokens, sent_at: float, received_at: float) -> None:
+        """How far the next poll must keep away from one that did not end it."""
         timing, retry_after = self._timing, answer.retry_after
-        hint: str | None = None
-        match answer:
-            case StillPending(hint=hint):
-                self._timing = timing.answered(sent_at=sent_at, received_at=received_at, retry_after=retry_after)
-                self._last = Poll(sent_at, received_at, "pending", hint, retry_after)
-            case SlowedDown(hint=hint, interval=interval):
-                self._timing = timing.slowed_down(received_at=received_at, retry_after=retry_after, interval=interval)
-                self._last = Poll(sent_at, received_at, "slow_down", hint, retry_after)
-            case _:
-                # Being mistrusted is an answer; only silence and refusal to answer call for backing off.
-                rule = timing.answered if mistrusts(answer) else timing.put_off
-                self._timing = rule(sent_at=sent_at, received_at=received_at, retry_after=retry_after)
-                self._last = Poll(sent_at, received_at, "unanswered", None, retry_after)
-        if hint is not None and hint != self._hint:
-            self._hint, self._hint_since = hint, received_at
+        if isinstance(answer, SlowedDown):
+            self._timing = timing.slowed_down(
+                received_at=received_at, retry_after=retry_after, interval=answer.interval
+            )
+            return
+        # Being mistrusted is an answer; only silence and refusal to answer call for backing off.
+        answers = isinstance(answer, StillPending) or mistrusts(answer)
+        rule = timing.answered if answers else timing.put_off
+        self._timing = rule(sent_at=sent_at, received_at=received_at, retry_after=retry_after)
 
     # --- time -------------------------------------------------------------------------------------------------------
 
@@ -341,7 +338,8 @@ class Transaction:
         if self._state.is_final:
             return  # an observer that was told of the last answer has abandoned it
         try:
-            at = next_poll(self._context.strategy, self._view())
+            now, rng = self._context.clock.monotonic(), self._context.rng
+            at = next_poll(self._context.strategy, self._history.view(self._timing, now=now, rng=rng))
         except UsageError as error:
             self._fail(error)
             return
@@ -368,24 +366,6 @@ class Transaction:
         self._context.scheduler.schedule(self, at)
         self._notify()
 
-    def _view(self) -> PollView:
-        timing = self._timing
-        return PollView(
-            now=self._context.clock.monotonic(),
-            requested_at=timing.requested_at,
-            acknowledged_at=timing.acknowledged_at,
-            earliest_end=timing.earliest_end,
-            latest_end=timing.latest_end,
-            interval=timing.interval,
-            not_before=timing.not_before,
-            attempt=self._polls + 1,
-            last=self._last,
-            hint=self._hint,
-            hint_since=self._hint_since,
-            key=(self._expected.acr_values, timing.expires_in),
-            rng=self._context.rng,
-        )
-
     # --- endings ----------------------------------------------------------------------------------------------------
 
     def _end(self) -> None:
@@ -395,13 +375,7 @@ class Transaction:
         elif advance(self._state, Event.ENDED) is State.INDETERMINATE:
             self._settle(Event.ENDED, explain.indeterminate())
         else:
-            self._settle(Event.ENDED, explain.expired("deadline", heard=self._heard_at_last()))
-
-    def _heard_at_last(self) -> bool:
-        """Whether the last poll was answered, and not so long before the end that one more would have been due."""
-        last = self._last
-        within = self._timing.earliest_end - 2 * self._timing.interval
-        return last is not None and last.outcome != "unanswered" and last.received_at >= within
+            self._settle(Event.ENDED, explain.expired("deadline", heard=self._history.heard_within(self._timing)))
 
     def _explain(self, event: Event, answer: _NoTokens, server_date: str | None) -> CibaError:
         state = advance(self._state, event)
@@ -440,6 +414,8 @@ class Transaction:
         # What the provider did not finish, or not to our knowledge, may go on ringing.
         self._prompting = self._state in {State.ABANDONED, State.FAILED} and event is not Event.PROOF_REJECTED
         self._next_at = None
+        if self._context.learn:
+            self._context.learn(self._history.record(self._timing, decided=event in DECISIONS))
         self._context.scheduler.forget(self)
         self._done.set_result(Outcome(self._state, authentication, error))
         self._notify()
@@ -458,7 +434,7 @@ class Transaction:
         if self._context.observers:
             elapsed = self._context.clock.monotonic() - self._timing.requested_at
             self._context.observers.tell(
-                TransactionEvent(self.id, self._state, code, self._polls, elapsed, self._trace_id)
+                TransactionEvent(self.id, self._state, code, self._history.polls, elapsed, self._trace_id)
             )
 
     def _notify(self) -> None:
@@ -470,14 +446,14 @@ class Transaction:
     def _update(self) -> Update:
         return Update(
             state=self._state,
-            hint=self._hint,
-            polls=self._polls,
+            hint=self._history.hint,
+            polls=self._history.polls,
             next_poll_at=None if self._next_at is None else self._next_at + self._wall_offset,
             expires_at=self._timing.provider_end + self._wall_offset,
         )
 
     def _checkpoint(self) -> Checkpoint:
-        timing, offset = self._timing, self._wall_offset
+        timing, offset, last = self._timing, self._wall_offset, self._history.last
         return Checkpoint(
             auth_req_id=self._auth_req_id,
             person=self._person,
@@ -487,8 +463,8 @@ class Transaction:
             expires_in=timing.expires_in,
             interval=timing.interval,
             not_before=timing.not_before + offset,
-            heard_at=(self._last.received_at if self._last else timing.acknowledged_at) + offset,
+            heard_at=(last.received_at if last else timing.acknowledged_at) + offset,
             in_doubt=self._in_doubt or self._answer_out,
-            polls=self._polls,
+            polls=self._history.polls,
             spoken_words=self._spoken_words,
         )

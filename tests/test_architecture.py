@@ -26,6 +26,7 @@ LAYERS: tuple[frozenset[str], ...] = (
         {
             "backchannel",
             "client_auth",
+            "history",
             "id_token",
             "jwks",
             "observe",

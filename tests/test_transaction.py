@@ -13,7 +13,10 @@ from idura_ciba import (
     CibaClient,
     ClientSecretPost,
     Expired,
+    FinalPoll,
     Fixed,
+    HazardAware,
+    PhaseAware,
     PollView,
     ResumeError,
     State,
@@ -24,6 +27,7 @@ from idura_ciba import (
 )
 from idura_ciba.client_auth import Credentials
 from idura_ciba.observe import PollEvent, TransactionEvent
+from idura_ciba.polling.strategy import Record
 from idura_ciba.simulator import Arrival, Fault, MemoryTransport, Rules, Script, SimulatedIdura
 from idura_ciba.simulator.catalogue import CATALOGUE
 from idura_ciba.testing import VIRTUAL_EPOCH, virtual_clock
@@ -170,6 +174,76 @@ async def test_an_expiry_says_whether_the_provider_was_heard_at_last(
     assert outcome.error.detected_by == "deadline"
     assert ("nobody answered" in outcome.error.what) is heard
     assert ("may have answered" in outcome.error.advice) is not heard
+
+
+class Learner:
+    """A strategy that remembers what it is told."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+
+    def next_poll(self, view: PollView) -> float:
+        """The floor."""
+        return view.not_before
+
+    def finished(self, record: Record) -> None:
+        """Remember, and break."""
+        self.records.append(record)
+        raise KeyError(SWEDE)
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+@pytest.mark.parametrize(
+    ("script", "decided", "pending_at"),
+    [
+        (Script.approve(after=7), True, 6.0),
+        (Script.deny(after=7), True, 6.0),
+        (Script.approve(after=7, answered_by="209602294564"), True, 6.0),
+        (Script.approve(after=1), True, None),
+        (Script.never(), False, pytest.approx(120, abs=3)),
+    ],
+    ids=["approved", "denied", "somebody else", "at once", "never"],
+)
+async def test_a_strategy_that_learns_is_told_once_how_each_transaction_went(
+    simulated_idura: SimulatedIdura,
+    make_ciba_client: MakeClient,
+    caplog: pytest.LogCaptureFixture,
+    script: Script,
+    pending_at: float | None,
+    *,
+    decided: bool,
+    wrapped: bool,
+) -> None:
+    """Whatever the decision was, and through any wrapper; and if it breaks, nothing else does."""
+    learner = Learner()
+    simulated_idura.script(SWEDE, script)
+    async with make_ciba_client(strategy=FinalPoll(learner) if wrapped else learner) as ciba:
+        transaction = await ciba.start(swedish())
+        await transaction.outcome()
+        transaction.abandon()
+    (record,) = learner.records
+    assert record.answered is decided
+    assert record.last_pending_at == pending_at
+    assert record.decided_by_at == (None if not decided else 3.0 if pending_at is None else 9.0)
+    assert record.key == (("urn:grn:authn:se:bankid",), 120.0)
+    assert (record.requested_at, record.acknowledged_at) == (0.0, 0.0)
+    assert "a strategy that learns failed with KeyError" in caplog.text
+    assert SWEDE not in caplog.text
+
+
+async def test_hazard_and_phase_aware_learn_from_real_logins(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
+) -> None:
+    """Through the client: after some hundred logins of people who take 20 s, fewer polls find nobody ready."""
+    for strategy in (HazardAware(), PhaseAware()):
+        polls: list[int] = []
+        async with make_ciba_client(strategy=strategy) as ciba:
+            for nth in range(80):
+                simulated_idura.script(SWEDE, Script.approve(after=18 + nth % 5))
+                await ciba.authenticate(swedish())
+                polls.append(simulated_idura.ledger.orders[-1].polls)
+        assert sum(polls[-20:]) < 0.8 * sum(polls[:20])
+        assert simulated_idura.ledger.summary()["slow_downs"] == 0
 
 
 async def test_an_end_in_doubt_is_indeterminate(simulated_idura: SimulatedIdura, make_ciba_client: MakeClient) -> None:

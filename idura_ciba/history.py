@@ -1,0 +1,104 @@
+"""What the polls of one transaction have brought so far: all that a strategy may know of it, and may learn from.
+
+It says nothing about where the transaction stands; that is the machine's.
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+from attrs import define, field
+
+from idura_ciba.polling.strategy import Poll, PollView, Record
+from idura_ciba.protocol.machine import mistrusts
+from idura_ciba.protocol.messages import SlowedDown, StillPending, TokenAnswer
+from idura_ciba.protocol.timing import Timing
+from idura_ciba.redaction import Redacted
+
+__all__ = ["History"]
+
+#: More words than an eID has. They are foreign text, and kept for each pending transaction.
+MAX_HINTS = 8
+
+
+@define(eq=False)
+class History:
+    """Grows with each poll. Instants are monotonic seconds.
+
+    Attributes:
+        kind: What kind of login this is: `acr_values`.
+        polls: How many there were.
+        strikes: How many answers in a row have mistrusted us.
+        last: The last one that did not end the transaction.
+        hint: The provider's latest word on progress.
+        hint_since: When it was first heard.
+    """
+
+    kind: tuple[str, ...]
+    polls: int = 0
+    strikes: int = 0
+    last: Poll | None = None
+    hint: Redacted | None = None
+    hint_since: float | None = None
+    _asked_at: float | None = field(default=None, init=False)
+    _pending_at: float | None = field(default=None, init=False)
+    _hints: tuple[tuple[str, float], ...] = field(default=(), init=False)
+
+    def count(self, answer: TokenAnswer, sent_at: float) -> None:
+        """A poll is over, whatever it brought."""
+        self.polls += 1
+        self.strikes = self.strikes + 1 if mistrusts(answer) else 0
+        self._asked_at = sent_at
+
+    def note(self, answer: TokenAnswer, sent_at: float, received_at: float) -> None:
+        """It goes on after this answer."""
+        hint: Redacted | None = None
+        match answer:
+            case StillPending(hint=hint, retry_after=retry_after):
+                self.last = Poll(sent_at, received_at, "pending", hint, retry_after)
+            case SlowedDown(hint=hint, retry_after=retry_after):
+                self.last = Poll(sent_at, received_at, "slow_down", hint, retry_after)
+            case _:
+                self.last = Poll(sent_at, received_at, "unanswered", None, getattr(answer, "retry_after", None))
+                return
+        self._pending_at = sent_at
+        if hint is not None and hint != self.hint:
+            self.hint, self.hint_since = hint, received_at
+            if len(self._hints) < MAX_HINTS and all(hint != known for known, _ in self._hints):
+                self._hints += ((hint, sent_at),)
+
+    def heard_within(self, timing: Timing) -> bool:
+        """Whether the last poll was answered, and not so long before the end that one more would have been due."""
+        last = self.last
+        since = timing.earliest_end - 2 * timing.interval
+        return last is not None and last.outcome != "unanswered" and last.received_at >= since
+
+    def view(self, timing: Timing, *, now: float, rng: Random) -> PollView:
+        """What a strategy may know."""
+        return PollView(
+            now=now,
+            requested_at=timing.requested_at,
+            acknowledged_at=timing.acknowledged_at,
+            earliest_end=timing.earliest_end,
+            latest_end=timing.latest_end,
+            interval=timing.interval,
+            not_before=timing.not_before,
+            attempt=self.polls + 1,
+            last=self.last,
+            hint=self.hint,
+            hint_since=self.hint_since,
+            key=(self.kind, timing.expires_in),
+            rng=rng,
+        )
+
+    def record(self, timing: Timing, *, decided: bool) -> Record:
+        """What a strategy may learn from, now that it is over; `decided` when the last poll brought a decision."""
+        return Record(
+            key=(self.kind, timing.expires_in),
+            requested_at=timing.requested_at,
+            acknowledged_at=timing.acknowledged_at,
+            answered=decided,
+            last_pending_at=self._pending_at,
+            decided_by_at=self._asked_at if decided else None,
+            hints=self._hints,
+        )
