@@ -7,6 +7,7 @@ import copy
 import pickle
 import random
 import traceback
+import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -30,7 +31,9 @@ from idura_ciba.id_token import (
     Authentication,
     Expectation,
     IdTokenVerifier,
+    _decode,
     _Registry,
+    _split,
 )
 from idura_ciba.jwks import JwksCache
 from idura_ciba.person import PersonTags
@@ -347,6 +350,7 @@ ACCEPTED: Mapping[str, Case] = {
         identity=FREJA_IDENTITY,
         expected={"acr_values": ("urn:grn:authn:se:frejaid",), "require_person": True},
     ),
+    "a token as long as allowed": Case(max_size=len(Case().token)),
     "a photo of three quarters of a megabyte": Case(claims={"photo": "A" * 750_000}),
 }
 
@@ -1092,6 +1096,28 @@ def test_the_hunt_for_leaks_can_fail() -> None:
     assert list(leaks(caught.value, token))
 
 
+def test_a_megabyte_of_dots_does_not_become_a_million_strings() -> None:
+    """A token that is all dots costs little more memory than its own length before it is refused."""
+    size = 1024 * 1024
+    dots = "." * size
+    tracemalloc.start()
+    try:
+        with pytest.raises(IdTokenRejected):
+            _split(dots, size)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 3 * size
+
+
+@pytest.mark.parametrize("before", [b"", b"\0", b"\0\0"])
+def test_a_part_may_end_in_any_byte(before: bytes) -> None:
+    """Whatever letter its base64url ends in, and however much padding that lacks, it is read back as it was."""
+    for last in range(256):
+        data = before + bytes([last])
+        assert _decode(b64(data)) == data
+
+
 @pytest.mark.parametrize("alg", ["RS256", "ES256", "EdDSA"])
 def test_no_change_of_one_character_passes(alg: str) -> None:
     """Every character of a token matters: each one is exchanged, left out and doubled."""
@@ -1282,6 +1308,13 @@ def test_no_leeway_turns_the_times_off(leeway: float) -> None:
     assert str(caught.value) == (
         "The leeway is not between 0 and 600 seconds. Leave it at a minute, and set the clock. [leeway]"
     )
+
+
+@pytest.mark.parametrize("leeway", [0.0, 600.0])
+def test_the_bounds_themselves_may_be_configured(leeway: float) -> None:
+    """No leeway at all, the longest that there is, and every algorithm at once."""
+    verifier = make_verifier(FakeTransport(), algorithms=frozenset(HASHED), leeway=leeway)
+    assert (verifier.algorithms, verifier.leeway) == (set(HASHED), leeway)
 
 
 def test_the_sample_algorithm_is_the_default() -> None:
