@@ -224,7 +224,7 @@ def _curve_of(table: LifeTable) -> Survival:
 
 
 def _parts(exported: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """The two exports in one, both checked."""
+    """The two exports in one; that of the words checked, since the plain part checks its own and is told first."""
     if (
         not isinstance(exported, Mapping)
         or exported.keys() != {"version", "plain", "words"}
@@ -236,7 +236,6 @@ def _parts(exported: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str,
             code="strategy",
             advice="pass what export() gave, of a strategy of the same kind and version",
         )
-    read(exported["plain"])
     for key in read(exported["words"]):
         if not (isinstance(key, tuple) and len(key) == 1 + len(PARTS) and isinstance(key[1], str) and key[2] in PARTS):
             raise UsageError("what was to be learned from holds a table of no word", code="strategy")

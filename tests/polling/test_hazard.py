@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from idura_ciba.errors import UsageError
+from idura_ciba.polling.final_poll import FinalPoll
 from idura_ciba.polling.hazard import (
     MAX_KINDS,
     MAX_PRICE,
@@ -75,8 +76,7 @@ def polls(
             key=(KEY[0], lifetime),
         )
         at = next_poll(strategy, asked)
-        assert at is not None
-        if at >= 1000.0 + lifetime:
+        if at is None or at >= 1000.0 + lifetime:
             return sent
         sent.append(at - 1000.0)
         last = Poll(at, at + round_trip, "pending")
@@ -179,7 +179,7 @@ DISTRIBUTIONS = {
 
 
 @pytest.mark.parametrize("curve", DISTRIBUTIONS.values(), ids=DISTRIBUTIONS)
-@pytest.mark.parametrize(("interval", "lifetime"), [(2.0, 120.0), (5.0, 120.0), (3.0, 900.0)])
+@pytest.mark.parametrize(("interval", "lifetime"), [(2.0, 120.0), (5.0, 120.0), (5.0, 30.0), (3.0, 900.0)])
 @pytest.mark.parametrize("slack", [0.05, 0.10, 0.5])
 def test_the_price_keeps_to_the_slack(
     curve: Survival, interval: float, lifetime: float, slack: float, view: Any
@@ -187,13 +187,13 @@ def test_the_price_keeps_to_the_slack(
     """Answers are heard of later by just that share, on average, summed up here from the schedule itself."""
 
     def delay(strategy: HazardAware) -> float:
-        sent = [0.0, *polls(strategy, view, interval, lifetime, ROUND_TRIP), lifetime]
+        sent = [0.0, *polls(FinalPoll(strategy), view, interval, lifetime, ROUND_TRIP)]
         way = (1 - curve.pending(lifetime)) * ROUND_TRIP / 2
         return way + sum(curve.pending(one) * curve.unseen(one, other) for one, other in pairwise(sent))
 
     later = delay(HazardAware(slack, known=curve, max_gap=30)) / delay(HazardAware(price=0, known=curve, max_gap=30))
     assert later <= 1 + slack + 0.03
-    assert later >= 1 + 0.6 * slack
+    assert later >= 1 + 0.6 * slack or lifetime == 30  # where a poll more or less is a third of them
 
 
 def test_more_slack_means_fewer_polls(view: Any) -> None:
@@ -339,12 +339,19 @@ def test_state_is_bounded_and_decisions_are_finite_whatever_ends(ends: list[Any]
     for pending, answered, kind in ends:
         strategy.finished(record(pending, answered, kind))
     for kind in range(3 * MAX_KINDS):
-        for _ in range(21 if kind % 9 == 0 else 1):
-            strategy.finished(record(5.0, 8.0, kind))
+        strategy.finished(record(5.0, 8.0, kind))
     exported = strategy.export()
     assert len(exported["tables"]) == MAX_KINDS
-    assert len(strategy._fitted) <= MAX_KINDS
     assert len(json.dumps(exported)) < 2000 * MAX_KINDS
+
+
+def test_conclusions_are_forgotten_with_what_they_were_drawn_from(view: Any) -> None:
+    """A kind that had to make room is one that nobody has heard of."""
+    strategy = taught(HazardAware(price=0.3))
+    for kind in range(2 * MAX_KINDS):
+        taught(strategy, 20, key=kind)
+    assert len(strategy._fitted) <= MAX_KINDS
+    assert polls(strategy, view) == polls(HazardAware(price=0.3), view)
 
 
 def test_learning_goes_on_in_another_process(view: Any) -> None:

@@ -212,6 +212,16 @@ def test_a_word_of_too_few_is_not_trusted(at_step: Any) -> None:
     assert strategy.next_poll(at_step(WORDS[0])) != strategy.plain.next_poll(at_step(WORDS[0]))
 
 
+def test_conclusions_are_forgotten_with_what_they_were_drawn_from(at_step: Any) -> None:
+    """A word that had to make room is one that nobody has heard of."""
+    strategy, dice = taught(60), Random(4)
+    for nth in range(MAX_TALLIES):
+        for _ in range(20):
+            strategy.finished(told(dice, words=(f"other {nth}",) * 3))
+    assert len(strategy._phases) <= MAX_TALLIES
+    assert strategy.next_poll(at_step(WORDS[0])) == strategy.plain.next_poll(at_step(WORDS[0]))
+
+
 # --- learning ---------------------------------------------------------------------------------------------------------
 
 
@@ -227,6 +237,16 @@ def test_a_login_is_counted_under_each_of_its_words() -> None:
     assert sum(tables["a", "stay"]["exposure"]) == pytest.approx(6)
     assert sum(tables["a", "rest"]["exposure"]) == pytest.approx(4.5)
     assert sum(tables["b", "stay"]["exposure"]) == pytest.approx(4.5)
+
+
+def test_how_many_go_on_to_another_word_is_not_forgotten_faster_than_how_many_do_not() -> None:
+    """Half of them do, for thousands of logins."""
+    strategy = PhaseAware()
+    for nth in range(3000):
+        hints = (("a", 1003.0), ("b", 1009.0))[: 1 + nth % 2]
+        strategy.finished(Record(KEY, 1000.0, 1000.0, True, 1012.0, 1015.0, hints))  # noqa: FBT003
+    assert strategy._phases[KEY, "a"].direct == pytest.approx(0.5, abs=0.01)
+    assert strategy._phases[KEY, "b"].direct == 1
 
 
 @pytest.mark.parametrize(
