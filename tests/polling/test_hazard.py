@@ -21,6 +21,7 @@ from idura_ciba.polling.hazard import (
     MAX_PRICES,
     ROUND_TRIP,
     HazardAware,
+    _delay,
     begun_at,
     last_pending_at,
     log_normal,
@@ -194,6 +195,12 @@ def test_the_price_keeps_to_the_slack(
     later = delay(HazardAware(slack, known=curve, max_gap=30)) / delay(HazardAware(price=0, known=curve, max_gap=30))
     assert later <= 1 + slack + 0.03
     assert later >= 1 + 0.6 * slack or lifetime == 30  # where a poll more or less is a third of them
+
+
+def test_the_last_gap_takes_in_what_is_too_short_for_a_poll() -> None:
+    """As `FinalPoll` does: at 10.24 s of 12 there is none, so what comes after 5.12 s is heard of at the end."""
+    expected = STEADY.unseen(0.0, 5.12) + STEADY.pending(5.12) * STEADY.unseen(5.12, 12.0)
+    assert _delay(STEADY, 0.0, 5.12, 12.0, 0.0) == pytest.approx(expected)
 
 
 def test_more_slack_means_fewer_polls(view: Any) -> None:
