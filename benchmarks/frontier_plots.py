@@ -150,7 +150,11 @@ def timeline(path: Path) -> None:
     top.set_ylabel("answers in\neach second")
     top.yaxis.set_major_formatter(mpl.ticker.PercentFormatter(1.0, decimals=0))
     top.set_title("When people answer: three steps in the app, one in ten never opens it", fontsize=10, loc="left")
-    steps = ((0.0, "outstandingTransaction"), (11.0, "started"), (16.0, "userSign"))
+    steps = (
+        (0.0, "awaiting first user interaction"),
+        (11.0, "awaiting user request acknowledgement"),
+        (16.0, "awaiting user identification"),
+    )
     rows(answer, case, strategies, 21.5, steps)
     answer.set_title(
         "Polls to somebody who opens the app after 11 s and approves after 21.5 s", fontsize=10, loc="left"

@@ -71,7 +71,12 @@ PEOPLE: Mapping[str, People] = {
     "med25": People(0.30, ((1.0, 25.0, 0.7),)),
     "heavy": People(0.15, ((0.7, 12.0, 0.5), (0.3, 60.0, 1.0))),
     "phased": People(
-        0.10, phases=(("outstandingTransaction", 7.0, 0.6), ("started", 4.0, 0.5), ("userSign", 4.5, 0.5))
+        0.10,
+        phases=(
+            ("awaiting first user interaction", 7.0, 0.6),
+            ("awaiting user request acknowledgement", 4.0, 0.5),
+            ("awaiting user identification", 4.5, 0.5),
+        ),
     ),
 }
 

@@ -31,7 +31,7 @@ __all__ = ["PhaseAware"]
 VERSION = 1
 #: Tallies of words that are kept, two for each; the one heard of longest ago goes.
 MAX_TALLIES = 128
-#: Longer ones are not words. Idura's longest is `outstandingTransaction`.
+#: Longer ones are no words on progress. Idura's longest is `awaiting user request acknowledgement`.
 LONGEST_WORD = 64
 #: Words of one transaction that are learned from.
 MAX_WORDS = 8
@@ -99,7 +99,7 @@ class Phase:
 
 @define(eq=False)
 class PhaseAware:
-    """`HazardAware`, with an eye on the provider's word on progress: `outstandingTransaction`, `started`, `userSign`.
+    """`HazardAware`, with an eye on the provider's word on progress, as Idura has it for Swedish BankID.
 
     While the app has not even been opened there is little to ask for, and once the person is signing there is. With
     words that mean nothing, or none, it decides exactly as `HazardAware` does. What it learns can be stored and shared
@@ -145,7 +145,7 @@ class PhaseAware:
         """Count one transaction, by each of its words."""
         self.plain.finished(record)
         pending, decided = record.last_pending_at, record.decided_by_at if record.answered else None
-        words = [(word, at) for word, at in record.hints if len(word) <= LONGEST_WORD][:MAX_WORDS]
+        words = [(word, at) for word, at in record.hints if _is_word(word)][:MAX_WORDS]
         if pending is None or not words:
             return
         for (word, since), after in zip(words, [*(at for _, at in words[1:]), None], strict=True):
@@ -213,6 +213,11 @@ class PhaseAware:
 
     def _words(self) -> set[tuple[Hashable, str]]:
         return {(key[0], key[1]) for key in self._experience if isinstance(key, tuple)}
+
+
+def _is_word(hint: str) -> bool:
+    # What has a digit in it may be somebody's number, and what is learned is stored and shared.
+    return len(hint) <= LONGEST_WORD and not any(letter.isdigit() for letter in hint)
 
 
 def _curve_of(table: LifeTable) -> Survival:
