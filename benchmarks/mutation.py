@@ -194,7 +194,7 @@ def main() -> int:
         fine = fine and why is not None
         print(f"\n{mutant}\n= {why or 'NO REASON GIVEN'}")
     for mutant in reasons.left():
-        if mutant.module in modules:
+        if mutant.module in modules or mutant.module not in paths:
             print(f"\nstale, it does not survive any more: {mutant}")
     return 0 if fine else 1
 

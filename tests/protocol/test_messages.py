@@ -136,6 +136,12 @@ def test_what_has_no_value_is_not_sent() -> None:
     ) == {"scope": "openid", "login_hint": "kim"}
 
 
+@pytest.mark.parametrize("seconds", [1, 300, 10**9])
+def test_any_positive_number_of_seconds_may_be_requested(seconds: int) -> None:
+    """Whether it makes sense is the provider's to say."""
+    assert build_authentication_request(login_hint="kim", requested_expiry=seconds)["requested_expiry"] == str(seconds)
+
+
 @pytest.mark.parametrize("hint", ["login_hint", "login_hint_token", "id_token_hint"])
 def test_each_of_the_three_hints_can_stand_alone(hint: str) -> None:
     """Whichever hint is given is the one that is sent."""
