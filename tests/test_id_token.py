@@ -1318,8 +1318,10 @@ def test_the_bounds_themselves_may_be_configured(leeway: float) -> None:
 
 
 def test_the_sample_algorithm_is_the_default() -> None:
-    """Who says nothing gets RS256 alone."""
-    assert make_verifier(FakeTransport()).algorithms == {"RS256"}
+    """Who says nothing gets RS256 alone, and a minute of leeway."""
+    verifier = make_verifier(FakeTransport())
+    assert verifier.algorithms == {"RS256"}
+    assert verifier.leeway == 60.0
 
 
 @pytest.mark.parametrize(

@@ -192,6 +192,7 @@ SENTENCES: Mapping[str, set[str]] = {
         ({"scope": "openid2"}, "scope"),
         *(({"requested_expiry": value}, "requested_expiry") for value in (0, -1, True, 1.5, 60.0, "60")),
         *(({"extra": {name: "x"}}, "extra_parameter") for name in RESERVED),
+        ({"login_hint": None, "login_hint_token": "t", "extra": {"login_hint": "x"}}, "extra_parameter"),
     ],
     ids=str,
 )
@@ -557,6 +558,22 @@ def test_an_error_code_decides_and_the_status_only_without_one(
         assert read.members == body
         read = ErrorAnswer(read.error, read.error_description, read.status)
     assert (read.kind if isinstance(read, UnusableAnswer) else read) == expected
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        *("access_denied", "expired_token", "invalid_grant", "invalid_request", "invalid_client"),
+        *("unauthorized_client", "unsupported_grant_type", "invalid_scope", "transaction_failed"),
+        *("expired_login_hint_token", "unknown_user_id", "missing_user_code", "invalid_user_code"),
+        *("invalid_binding_message", "invalid_authorization_details"),
+    ],
+)
+@pytest.mark.parametrize("status", [302, 429, 500, 503])
+def test_a_code_of_the_specifications_decides_at_any_status(status: int, code: str) -> None:
+    """No gateway speaks of grants and scopes, so the words are the provider's, whatever they are wrapped in."""
+    body = {"error": code}
+    assert poll(body, status=status) == ErrorAnswer(code, None, status, None, body)
 
 
 @pytest.mark.parametrize("error", ["", None, 0, False, [], {"code": "x"}], ids=repr)
