@@ -44,13 +44,13 @@ class History:
     _pending_at: float | None = field(default=None, init=False)
     _hints: tuple[tuple[str, float], ...] = field(default=(), init=False)
 
-    def count(self, answer: TokenAnswer, sent_at: float) -> None:
+    def count(self, answer: TokenAnswer, sent_at: float, received_at: float, *, interval: float) -> None:
         """A poll is over, whatever it brought."""
         self.polls += 1
         self.strikes = self.strikes + 1 if mistrusts(answer) else 0
-        self._asked_at = sent_at
+        self._asked_at = _true_at(sent_at, received_at, interval)
 
-    def note(self, answer: TokenAnswer, sent_at: float, received_at: float) -> None:
+    def note(self, answer: TokenAnswer, sent_at: float, received_at: float, *, interval: float) -> None:
         """It goes on after this answer."""
         hint: Redacted | None = None
         match answer:
@@ -61,11 +61,11 @@ class History:
             case _:
                 self.last = Poll(sent_at, received_at, "unanswered", None, getattr(answer, "retry_after", None))
                 return
-        self._pending_at = sent_at
+        self._pending_at = _true_at(sent_at, received_at, interval)
         if hint is not None and hint != self.hint:
             self.hint, self.hint_since = hint, received_at
             if len(self._hints) < MAX_HINTS and all(hint != known for known, _ in self._hints):
-                self._hints += ((hint, sent_at),)
+                self._hints += ((hint, self._pending_at),)
 
     def heard_within(self, timing: Timing) -> bool:
         """Whether the last poll was answered, and not so long before the end that one more would have been due."""
@@ -102,3 +102,8 @@ class History:
             decided_by_at=self._asked_at if decided else None,
             hints=self._hints,
         )
+
+
+def _true_at(sent_at: float, received_at: float, interval: float) -> float:
+    """The instant of which an answer speaks: a provider that holds a poll answers when it is over, others at once."""
+    return received_at if received_at - sent_at >= interval else sent_at

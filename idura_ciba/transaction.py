@@ -239,7 +239,7 @@ class Transaction:
             # Kept waiting past the end by the cap on polls in flight.
             self._plan_end()
             return None
-        if self._may_say_farewell() and now <= self._timing.farewell_until:
+        if self._may_say_farewell() and now < self._timing.farewell_until:
             return self._poll()
         self._end()
         return None
@@ -276,7 +276,7 @@ class Transaction:
         history = self._history
         self._trace_id = answered.trace_id or self._trace_id
         event = judge(answer, strikes=history.strikes, after_end=answered.received_at >= self._timing.provider_end)
-        history.count(answer, answered.sent_at)
+        history.count(answer, answered.sent_at, answered.received_at, interval=self._timing.interval)
         if self._context.observers:
             elapsed = answered.received_at - answered.sent_at
             self._context.observers.tell(PollEvent(self.id, event.value, elapsed, answered.trace_id))
@@ -288,7 +288,7 @@ class Transaction:
             self._settle(event, error, resumable=not self._answer_out)
         else:
             self._answer_out = False
-            history.note(answer, answered.sent_at, answered.received_at)
+            history.note(answer, answered.sent_at, answered.received_at, interval=self._timing.interval)
             self._space(answer, answered.sent_at, answered.received_at)
             self._advance(event)
             if self._closing:
@@ -351,19 +351,22 @@ class Transaction:
         if at is None or at >= self._timing.latest_end:
             self._plan_end()
         else:
-            self._schedule(at)
+            self._schedule(at, until=self._timing.latest_end)
 
     def _plan_end(self) -> None:
         self._closing = True
-        farewell = self._timing.farewell if self._may_say_farewell() else None
-        self._schedule(self._timing.latest_end if farewell is None else farewell)
+        timing = self._timing
+        if self._may_say_farewell() and timing.farewell is not None:
+            self._schedule(timing.farewell, until=timing.farewell_until)
+        else:
+            self._schedule(timing.latest_end, until=timing.latest_end)
 
     def _may_say_farewell(self) -> bool:
         return self._context.farewell_poll and self._timing.farewell is not None
 
-    def _schedule(self, at: float) -> None:
+    def _schedule(self, at: float, *, until: float) -> None:
         self._next_at = at
-        self._context.scheduler.schedule(self, at)
+        self._context.scheduler.schedule(self, at, until=until)
         self._notify()
 
     # --- endings ----------------------------------------------------------------------------------------------------

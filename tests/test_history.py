@@ -23,8 +23,8 @@ def after(*polls: tuple[TokenAnswer, float]) -> History:
     """A history of polls, each answered 0.1 s after it was sent."""
     history = History(KIND)
     for answer, sent_at in polls:
-        history.count(answer, sent_at)
-        history.note(answer, sent_at, sent_at + 0.1)
+        history.count(answer, sent_at, sent_at + 0.1, interval=3.0)
+        history.note(answer, sent_at, sent_at + 0.1, interval=3.0)
     return history
 
 
@@ -75,11 +75,20 @@ def test_strikes_are_counted_in_a_row() -> None:
 def test_a_decision_lies_between_two_polls() -> None:
     """Between the last that was answered `pending` or `slow_down`, and the one that brought it."""
     history = after((pending("started"), 13.0), (SlowedDown(None), 16.0), (LOST, 24.0))
-    history.count(MISTRUST, 30.0)
+    history.count(MISTRUST, 30.0, 30.1, interval=3.0)
     record = history.record(TIMING, decided=True)
     assert (record.answered, record.last_pending_at, record.decided_by_at) == (True, 16.0, 30.0)
     assert (record.key, record.requested_at, record.acknowledged_at) == ((KIND, 120.0), 9.8, 10.0)
     assert record.hints == (("started", 13.0),)
+
+
+def test_a_poll_that_was_held_speaks_of_when_it_was_answered() -> None:
+    """Otherwise people would seem to be as much faster as providers are patient."""
+    history = History(KIND)
+    history.note(pending("started"), 13.0, 43.0, interval=3.0)
+    history.count(pending(), 43.0, 50.0, interval=3.0)
+    record = history.record(TIMING, decided=True)
+    assert (record.last_pending_at, record.decided_by_at, record.hints) == (43.0, 50.0, (("started", 43.0),))
 
 
 def test_without_a_decision_it_is_only_known_that_there_was_none() -> None:

@@ -246,6 +246,21 @@ async def test_hazard_and_phase_aware_learn_from_real_logins(
         assert simulated_idura.ledger.summary()["slow_downs"] == 0
 
 
+async def test_a_crowd_before_it_delays_no_end(simulated_idura: SimulatedIdura, make_ciba_client: MakeClient) -> None:
+    """With one poll at a time and a provider that holds each for ever, a login still ends when its caller says so."""
+    simulated_idura.faults.append(polls(Fault.delay(10_000)))
+    async with make_ciba_client(max_in_flight=1) as ciba:
+        for number in ("209602294564", "209712310011", "209801611246", "209807917894"):
+            await ciba.start(SwedishBankID(number, call_initiator="RP", message="Hello"))
+        transaction = await ciba.start(swedish(), timeout=10)
+        assert (await transaction.outcome()).state is State.ABANDONED
+        assert asyncio.get_running_loop().time() == 10
+        outcomes = await asyncio.gather(*(each.outcome() for each in ciba.pending))
+    assert {outcome.state for outcome in outcomes} <= {State.EXPIRED, State.INDETERMINATE}
+    # The provider's own end, the farewell's patience, and one poll that was under way.
+    assert asyncio.get_running_loop().time() <= 120 + 10 + 35
+
+
 async def test_an_end_in_doubt_is_indeterminate(simulated_idura: SimulatedIdura, make_ciba_client: MakeClient) -> None:
     """Silence from some moment on: nobody can know, so nobody says expired."""
     simulated_idura.faults.append(polls(Fault.lose_answer()))

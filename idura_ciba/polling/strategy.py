@@ -100,9 +100,9 @@ class Record:
         requested_at: When the authentication request was sent.
         acknowledged_at: When the provider had accepted it.
         answered: Whether the person decided: approved or denied.
-        last_pending_at: When the last poll that was answered `pending` or `slow_down` had its connection; None where
-            none was.
-        decided_by_at: When the poll that brought the decision had its connection; None unless `answered`.
+        last_pending_at: When the last poll that was answered `pending` or `slow_down` had its connection, or its answer
+            where the provider held it; None where there was none.
+        decided_by_at: The same of the poll that brought the decision; None unless `answered`.
         hints: The provider's words on progress, each once, in the order in which they came, with when the poll that
             first heard it had its connection; foreign text.
     """

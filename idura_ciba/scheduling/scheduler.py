@@ -1,7 +1,7 @@
 """One clock-driven heap that serves every pending transaction of a client.
 
 A pending job is one heap entry; a task exists only while its work is in flight. Jobs that are due while the cap is
-reached wait in the order in which they became due.
+reached wait in the order in which they became due, but not beyond their end: an end needs no place.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+import math
 from collections import deque
 from collections.abc import Coroutine
 from typing import Any, Protocol
@@ -25,7 +26,7 @@ class Job(Protocol):
     """Something that wants to be served at an instant."""
 
     def serve(self) -> Coroutine[Any, Any, None] | None:
-        """The work to do now, or None when there is none after all; asked when a slot is free.
+        """The work to do now, or None when there is none after all; asked when a slot is free, or at the job's end.
 
         The coroutine may schedule its job anew and must not raise anything but `CancelledError`.
         """
@@ -46,11 +47,13 @@ class Scheduler:
         if max_in_flight < 1:
             raise UsageError("max_in_flight is below 1", code="max_in_flight", advice="allow at least one poll")
         self._max_in_flight = max_in_flight
-        self._heap: list[tuple[float, int, Job]] = []
+        self._heap: list[tuple[float, int, Job, float]] = []
         # What stands in the heap for a job and still counts; an entry with another number is stale and skipped.
         self._current: dict[Job, int] = {}
         self._numbers = itertools.count()
         self._due: deque[tuple[int, Job]] = deque()
+        # The ends of those that are due and have no slot.
+        self._ends: list[tuple[float, int, Job]] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
@@ -65,13 +68,16 @@ class Scheduler:
         """How many jobs have an instant or are due."""
         return len(self._current)
 
-    def schedule(self, job: Job, at: float) -> None:
-        """Serve `job` at the monotonic instant `at`, and no longer at any earlier named one."""
+    def schedule(self, job: Job, at: float, *, until: float = math.inf) -> None:
+        """Serve `job` at the monotonic instant `at`, and no longer at any earlier named one.
+
+        Where the cap makes it wait it is served at `until` all the same; there should be no work for it then.
+        """
         if self._closed:
             return
         number = next(self._numbers)
         self._current[job] = number
-        heapq.heappush(self._heap, (at, number, job))
+        heapq.heappush(self._heap, (at, number, job, until))
         if self._heap[0][1] == number:
             self._set_timer()
         self._compact()
@@ -85,6 +91,7 @@ class Scheduler:
         """Stop serving; let work in flight end for `patience` seconds, then cancel it. May be called again."""
         self._closed = True
         self._heap.clear()
+        self._ends.clear()
         self._current.clear()
         self._due.clear()
         self._set_timer()
@@ -110,31 +117,45 @@ class Scheduler:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._heap:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_at(self._heap[0][0], self._collect)
+        instants = [heap[0][0] for heap in (self._heap, self._ends) if heap]
+        if instants:
+            self._timer = asyncio.get_running_loop().call_at(min(instants), self._collect)
 
     def _collect(self) -> None:
         """Move what is due from the heap to the queue."""
         self._timer = None
         now = asyncio.get_running_loop().time()
         while self._heap and self._heap[0][0] <= now:
-            _, number, job = heapq.heappop(self._heap)
+            _, number, job, until = heapq.heappop(self._heap)
             self._due.append((number, job))
-        self._set_timer()
+            if until < math.inf:
+                heapq.heappush(self._ends, (until, number, job))
         self._serve()
+        while self._ends and self._ends[0][0] <= now:
+            _, number, job = heapq.heappop(self._ends)
+            self._serve_one(number, job)
+        self._set_timer()
 
     def _serve(self) -> None:
         while self._due and len(self._tasks) < self._max_in_flight:
-            number, job = self._due.popleft()
-            if self._current.get(job) != number:
-                continue
-            del self._current[job]
+            self._serve_one(*self._due.popleft())
+        if not self._due:
+            self._ends.clear()
+
+    def _serve_one(self, number: int, job: Job) -> None:
+        if self._current.get(job) != number:
+            return
+        del self._current[job]
+        work: Coroutine[Any, Any, None] | None = None
+        try:
             work = job.serve()
-            if work is not None:
-                task = asyncio.get_running_loop().create_task(work)
-                self._tasks.add(task)
-                task.add_done_callback(self._finished)
+        except Exception as error:  # noqa: BLE001 - one broken job must not stall the others
+            context = {"message": "a job could not be served", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(context)
+        if work is not None:
+            task = asyncio.get_running_loop().create_task(work)
+            self._tasks.add(task)
+            task.add_done_callback(self._finished)
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

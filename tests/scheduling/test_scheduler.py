@@ -101,6 +101,42 @@ async def test_jobs_of_one_instant_keep_their_order(log: Log) -> None:
     assert log == [(str(number), 1.0) for number in range(50)]
 
 
+async def test_an_end_needs_no_slot(log: Log) -> None:
+    """What waits for a slot is asked when its end comes, in the order of ends, and never again for that instant."""
+    scheduler = Scheduler(max_in_flight=1)
+    scheduler.schedule(Job(log, "long", 100.0), 1.0)
+    for name, at, until in [("a", 2.0, 9.0), ("b", 3.0, 7.0), ("early", 3.0, 2.0)]:
+        scheduler.schedule(Job(log, name, None), at, until=until)
+    gone = Job(log, "gone", None)
+    scheduler.schedule(gone, 3.0, until=5.0)
+    await asyncio.sleep(4)
+    scheduler.forget(gone)
+    await asyncio.sleep(200)
+    assert log == [("long", 1.0), ("early", 3.0), ("b", 7.0), ("a", 9.0)]
+    assert not scheduler._ends
+    assert_nothing_is_left(scheduler)
+
+
+async def test_a_job_that_breaks_stalls_nobody(log: Log) -> None:
+    """The loop hears of it, and the others are served at their instants."""
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+
+    class Broken(Job):
+        def serve(self) -> None:
+            raise KeyError
+
+    scheduler = Scheduler(max_in_flight=1)
+    for nth, job in enumerate(
+        [Broken(log, "x"), Job(log, "a", 1.0), Broken(log, "y"), Job(log, "b"), Broken(log, "z")]
+    ):
+        scheduler.schedule(job, 1.0, until=1.5 + nth / 10)
+    await asyncio.sleep(5)
+    assert log == [("a", 1.0), ("b", 1.8)]
+    assert [type(complaint["exception"]) for complaint in complaints] == [KeyError] * 3
+    assert_nothing_is_left(scheduler)
+
+
 async def test_a_job_that_has_nothing_to_do_takes_no_slot(log: Log) -> None:
     """It is asked once, and the next one is asked at once."""
     scheduler = Scheduler(max_in_flight=1)
