@@ -12,7 +12,14 @@ from collections.abc import Callable
 
 from attrs import frozen
 
-__all__ = ["Clock"]
+__all__ = ["Clock", "seconds_suspended"]
+
+
+def seconds_suspended() -> float:
+    """What the loop's clock leaves out: on Linux it stands still while the machine sleeps, and no provider's does."""
+    if not hasattr(time, "CLOCK_BOOTTIME"):
+        return 0.0
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
 
 
 @frozen
@@ -21,9 +28,11 @@ class Clock:
 
     Attributes:
         wall: Seconds since the epoch; replaced in tests.
+        suspended: Seconds for which this machine has slept since it started, as far as it tells; replaced in tests.
     """
 
     wall: Callable[[], float] = time.time
+    suspended: Callable[[], float] = seconds_suspended
 
     def monotonic(self) -> float:
         """Seconds on the running loop's clock; only differences mean anything."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from random import Random
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from idura_ciba.polling.strategy import Poll, PollView, Record
 from idura_ciba.protocol.machine import mistrusts
@@ -66,6 +66,18 @@ class History:
             self.hint, self.hint_since = hint, received_at
             if len(self._hints) < MAX_HINTS and all(hint != known for known, _ in self._hints):
                 self._hints += ((hint, self._pending_at),)
+
+    def overslept(self, seconds: float) -> None:
+        """As in `Timing.overslept`."""
+        if self.last is not None:
+            self.last = evolve(
+                self.last, sent_at=self.last.sent_at - seconds, received_at=self.last.received_at - seconds
+            )
+        if self.hint_since is not None:
+            self.hint_since -= seconds
+        if self._pending_at is not None:
+            self._pending_at -= seconds
+        self._hints = tuple((hint, since - seconds) for hint, since in self._hints)
 
     def heard_within(self, timing: Timing) -> bool:
         """Whether the last poll was answered, and not so long before the end that one more would have been due."""

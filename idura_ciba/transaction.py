@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from random import Random
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from idura_ciba import explain
 from idura_ciba.backchannel import Answered, Backchannel
@@ -42,6 +42,8 @@ _NoTokens = StillPending | SlowedDown | ErrorAnswer | UnusableAnswer
 
 __all__ = ["Context", "Transaction"]
 
+#: Seconds: the two clocks that tell it are not read in one instant.
+OVERSLEPT = 1.0
 #: The person has decided, whatever became of it.
 DECISIONS = frozenset({Event.APPROVED, Event.DENIED, Event.PROOF_REJECTED})
 
@@ -74,7 +76,7 @@ class Transaction:
     __slots__ = (
         "__weakref__", "_answer_out", "_auth_req_id", "_changed", "_closing", "_context", "_done", "_expected",
         "_history", "_in_doubt", "_next_at", "_person", "_polling", "_prompting", "_resumable", "_spoken_words",
-        "_state", "_timing", "_trace_id", "_wall_offset", "id",
+        "_state", "_suspended", "_timing", "_trace_id", "_wall_offset", "id",
     )  # fmt: skip
 
     def __init__(
@@ -103,6 +105,7 @@ class Transaction:
         self._history = History(tuple(expected.acr_values), polls)
         # Fixed once: what is shown and stored must not jump when the wall clock is set.
         self._wall_offset = context.clock.wall() - context.clock.monotonic()
+        self._suspended = context.clock.suspended()
         self._next_at: float | None = None
         self._closing = False
         self._in_doubt = state is State.IN_DOUBT
@@ -232,6 +235,7 @@ class Transaction:
         """What to do now that the planned instant has come; called by the scheduler."""
         if self._state.is_final:
             return None
+        self._oversleep()
         now = self._context.clock.monotonic()
         if not self._closing and now < self._timing.latest_end:
             return self._poll()
@@ -243,6 +247,15 @@ class Transaction:
             return self._poll()
         self._end()
         return None
+
+    def _oversleep(self) -> None:
+        """A laptop that was closed meanwhile: the provider's time went on, and so did that of whoever set a timeout."""
+        slept = self._context.clock.suspended() - self._suspended
+        if slept > OVERSLEPT:
+            self._suspended += slept
+            self._timing = self._timing.overslept(slept)
+            self._history.overslept(slept)
+            self._wall_offset += slept
 
     # --- polling ----------------------------------------------------------------------------------------------------
 
@@ -301,7 +314,7 @@ class Transaction:
         failure: CibaError
         try:
             authentication = await self._context.verifier.verify(
-                tokens, expected=self._expected, auth_req_id=self._auth_req_id, trace_id=self._trace_id
+                tokens, expected=self._expectation(), auth_req_id=self._auth_req_id, trace_id=self._trace_id
             )
         except CibaError as error:
             failure = explain.about_document(error, "after")
@@ -317,6 +330,15 @@ class Transaction:
             self._settle(Event.PROOF_REJECTED, failure.without_frames())
         if not self._state.is_final:
             self._settle(Event.APPROVED, None, authentication)
+
+    def _expectation(self) -> Expectation:
+        """What the token must say; its earliest instant by the wall clock of then or of now, whichever is behind.
+
+        A clock that is put right while the person is asked must not make the answer look older than the question.
+        """
+        clock = self._context.clock
+        began_at = clock.wall() - (clock.monotonic() - self._timing.requested_at)
+        return evolve(self._expected, issued_from=min(self._expected.issued_from, began_at))
 
     def _space(self, answer: _NoTokens, sent_at: float, received_at: float) -> None:
         """How far the next poll must keep away from one that did not end it."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 
-from idura_ciba.clock import Clock
+import pytest
+
+from idura_ciba.clock import Clock, seconds_suspended
 
 
 async def test_monotonic_is_the_running_loops_clock() -> None:
@@ -21,3 +23,14 @@ def test_wall_time_is_the_systems_unless_replaced() -> None:
     """A clock reads the system's wall time by default and any other function when told to."""
     assert Clock().wall is time.time
     assert Clock(wall=lambda: 12.5).wall() == 12.5
+
+
+def test_the_time_that_the_machine_slept_is_what_the_loops_clock_leaves_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As far as the system tells; where it does not, nothing is left out."""
+    assert Clock().suspended is seconds_suspended
+    assert seconds_suspended() > -1
+    monkeypatch.setattr(time, "CLOCK_BOOTTIME", 7, raising=False)
+    monkeypatch.setattr(time, "clock_gettime", {7: 1000.0, time.CLOCK_MONOTONIC: 400.0}.__getitem__)
+    assert seconds_suspended() == 600
+    monkeypatch.delattr(time, "CLOCK_BOOTTIME")
+    assert seconds_suspended() == 0

@@ -26,6 +26,7 @@ from idura_ciba import (
     UsageError,
 )
 from idura_ciba.client_auth import Credentials
+from idura_ciba.clock import Clock
 from idura_ciba.observe import PollEvent, TransactionEvent
 from idura_ciba.polling.strategy import Record
 from idura_ciba.simulator import Arrival, Fault, MemoryTransport, Rules, Script, SimulatedIdura
@@ -244,6 +245,50 @@ async def test_hazard_and_phase_aware_learn_from_real_logins(
                 polls.append(simulated_idura.ledger.orders[-1].polls)
         assert sum(polls[-20:]) < 0.8 * sum(polls[:20])
         assert simulated_idura.ledger.summary()["slow_downs"] == 0
+
+
+@pytest.mark.parametrize(("slept", "timeout"), [(50.0, None), (600.0, None), (600.0, 3600.0), (50.0, 40.0)])
+async def test_a_machine_that_slept_counts_the_time(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient, slept: float, timeout: float | None
+) -> None:
+    """The loop's clock stands still meanwhile, the provider's does not: nothing is asked for after the end."""
+    loop = asyncio.get_running_loop()
+    sleeping = [0.0]
+    clock = Clock(wall=lambda: VIRTUAL_EPOCH + loop.time() + sleeping[0], suspended=lambda: sleeping[0])
+    transport = MemoryTransport(simulated_idura, clock=clock)
+    recorder = Recorder(simulated_idura)
+    recorder._inner = transport
+    simulated_idura.script(SWEDE, Script.never())
+    async with make_ciba_client(clock=clock, transport=recorder) as ciba:
+        transaction = await ciba.start(swedish(), timeout=timeout)
+        expires_at = transaction._update().expires_at
+        await asyncio.sleep(10)
+        sleeping[0] = slept
+        outcome = await transaction.outcome()
+    assert outcome.state is (State.ABANDONED if timeout == 40 else State.EXPIRED)
+    assert transaction._update().expires_at == pytest.approx(expires_at)
+    asked_at = [at + (slept if at > 10 else 0) for at in recorder.times]
+    assert max(asked_at) < 120 + 10
+    if slept > 120:
+        # Woken after the end: whoever could not ask does not say that nobody answered.
+        assert max(recorder.times) < 10
+        assert outcome.error is not None
+        assert "may have answered" in outcome.error.advice
+    assert simulated_idura.ledger.summary()["slow_downs"] == 0
+
+
+async def test_a_clock_put_right_while_the_person_is_asked_costs_no_login(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
+) -> None:
+    """It was an hour ahead, so by it the answer is older than the question."""
+    loop = asyncio.get_running_loop()
+    ahead = [3600.0]
+    simulated_idura.script(SWEDE, Script.approve(after=8))
+    async with make_ciba_client(clock=Clock(wall=lambda: VIRTUAL_EPOCH + loop.time() + ahead[0])) as ciba:
+        transaction = await ciba.start(swedish())
+        await asyncio.sleep(5)
+        ahead[0] = 0.0
+        assert (await transaction).person_confirmed
 
 
 async def test_a_crowd_before_it_delays_no_end(simulated_idura: SimulatedIdura, make_ciba_client: MakeClient) -> None:

@@ -118,6 +118,16 @@ class Timing:
         """When a poll leaves: should its end never be known here, whoever goes on keeps the distance from it."""
         return evolve(self, not_before=max(self.not_before, at + self.interval))
 
+    def overslept(self, seconds: float) -> Timing:
+        """The clock has stood still for so long: whatever was noted lies further back, and the ends are nearer."""
+        return evolve(
+            self,
+            requested_at=self.requested_at - seconds,
+            acknowledged_at=self.acknowledged_at - seconds,
+            not_before=self.not_before - seconds,
+            limit=None if self.limit is None else self.limit - seconds,
+        )
+
     def answered(self, *, sent_at: float, received_at: float, retry_after: float | None = None) -> Timing:
         """After `authorization_pending`."""
         held = received_at - sent_at >= self.interval

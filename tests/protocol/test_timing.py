@@ -314,3 +314,13 @@ def test_what_holds_in_any_course_of_events(timing: Timing, polls: list[tuple[An
             assert not timing.limited
             assert timing.farewell >= max(timing.not_before, timing.latest_end + FAREWELL_DELAY)
             assert timing.farewell <= timing.farewell_until == timing.latest_end + FAREWELL_PATIENCE
+
+
+def test_a_clock_that_stood_still_moves_everything_back() -> None:
+    """All instants alike, durations not at all; a limit that nobody set stays unset."""
+    timing = Timing.begin(requested_at=10.0, acknowledged_at=10.5, expires_in=120.0, interval=3.0, limit=100.0)
+    moved = timing.overslept(60.0)
+    assert (moved.requested_at, moved.acknowledged_at, moved.not_before, moved.limit) == (-50.0, -49.5, -46.5, 40.0)
+    assert (moved.expires_in, moved.interval, moved.unanswered) == (120.0, 3.0, 0)
+    assert (moved.provider_end, moved.earliest_end) == (70.5, 40.0)
+    assert evolve(timing, limit=None).overslept(60.0).limit is None
