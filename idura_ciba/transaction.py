@@ -233,8 +233,6 @@ class Transaction:
 
     def serve(self) -> Coroutine[Any, Any, None] | None:
         """What to do now that the planned instant has come; called by the scheduler."""
-        if self._state.is_final:
-            return None
         self._oversleep()
         now = self._context.clock.monotonic()
         if not self._closing and now < self._timing.latest_end:
@@ -328,8 +326,6 @@ class Transaction:
             return
         if not self._state.is_final:
             self._settle(Event.PROOF_REJECTED, failure.without_frames())
-        if not self._state.is_final:
-            self._settle(Event.APPROVED, None, authentication)
 
     def _expectation(self) -> Expectation:
         """What the token must say; its earliest instant by the wall clock of then or of now, whichever is behind.

@@ -388,6 +388,31 @@ async def test_a_bug_ends_the_transaction_and_tells_nothing_but_its_kind(
     assert SWEDE not in str(outcome.error)
 
 
+@pytest.mark.parametrize("bug", [KeyError(SWEDE), asyncio.CancelledError(SWEDE)])
+async def test_a_bug_in_the_proof_is_no_proof(
+    simulated_idura: SimulatedIdura,
+    make_ciba_client: MakeClient,
+    monkeypatch: pytest.MonkeyPatch,
+    bug: BaseException,
+) -> None:
+    """The token was had once and proved nothing; there is nothing to go on with."""
+
+    async def broken(*_: object, **__: object) -> None:
+        raise bug
+
+    simulated_idura.script(SWEDE, Script.approve(after=1))
+    monkeypatch.setattr("idura_ciba.id_token.IdTokenVerifier.verify", broken)
+    async with make_ciba_client() as ciba:
+        transaction = await ciba.start(swedish())
+        outcome = await transaction.outcome()
+        assert outcome.state is State.FAILED
+        assert outcome.error is not None
+        assert outcome.error.code == "internal"
+        assert "has answered" in outcome.error.phone
+        assert transaction.resume_token is None
+        await ciba.start(swedish())
+
+
 async def test_a_transport_that_breaks_while_polling_leaves_doubt(
     simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
 ) -> None:
