@@ -418,21 +418,25 @@ class CibaClient:
             else:
                 self._holds.lost(hold, lifetime=lifetime)
             raise self._refusal(state, answered)
-        transaction = Transaction(
-            self._context,
-            auth_req_id=answer.auth_req_id,
-            person=hold.person,
-            expected=expected,
-            timing=Timing.begin(
-                requested_at=answered.sent_at,
-                acknowledged_at=answered.received_at,
-                expires_in=answer.expires_in,
-                interval=answer.interval,
-                limit=limit,
-            ),
-            spoken_words=answer.spoken_words,
-            trace_id=answered.trace_id,
-        )
+        try:
+            transaction = Transaction(
+                self._context,
+                auth_req_id=answer.auth_req_id,
+                person=hold.person,
+                expected=expected,
+                timing=Timing.begin(
+                    requested_at=answered.sent_at,
+                    acknowledged_at=answered.received_at,
+                    expires_in=answer.expires_in,
+                    interval=answer.interval,
+                    limit=limit,
+                ),
+                spoken_words=answer.spoken_words,
+                trace_id=answered.trace_id,
+            )
+        except Exception as error:  # noqa: BLE001 - a clock, for example, is a foreign object too
+            self._holds.lost(hold, lifetime=lifetime)
+            raise explain.internal(error, "meanwhile") from None
         self._adopt(transaction, hold)
         return transaction
 

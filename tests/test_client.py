@@ -374,6 +374,32 @@ async def test_credentials_that_break_ring_nobody(simulated_idura: SimulatedIdur
     assert not simulated_idura.ledger.orders
 
 
+async def test_what_breaks_after_the_acknowledgement_holds_the_person(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
+) -> None:
+    """The phone rings, so nobody is asked again before the prompt is gone, and nobody is held for ever."""
+
+    class HalfAClock(Clock):
+        @property
+        def suspended(self) -> Callable[[], float]:  # type: ignore[override]
+            raise AttributeError(SWEDE)
+
+    clock = HalfAClock.__new__(HalfAClock)
+    object.__setattr__(clock, "wall", virtual_clock().wall)
+    async with make_ciba_client(clock=clock) as ciba:
+        with pytest.raises(LocalProtocolError) as caught:
+            await ciba.start(swedish())
+        assert caught.value.code == "internal"
+        assert "may stay" in caught.value.phone
+        assert SWEDE not in str(caught.value)
+        with pytest.raises(AlreadyPending):
+            await ciba.start(swedish())
+        await asyncio.sleep(swedish().prompt_lifetime)
+        with pytest.raises(LocalProtocolError):
+            await ciba.start(swedish())
+    assert len(simulated_idura.ledger.orders) == 2
+
+
 async def test_a_second_prompt_on_purpose_does_not_free_the_first(
     simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
 ) -> None:

@@ -10,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from idura_ciba.errors import LocalProtocolError
-from idura_ciba.protocol.machine import TRANSITIONS, Event, State, advance, judge, judge_acknowledgement, mistrusts
+from idura_ciba.protocol.machine import (
+    TRANSITIONS,
+    Event,
+    State,
+    advance,
+    is_verdict,
+    judge,
+    judge_acknowledgement,
+    mistrusts,
+)
 from idura_ciba.protocol.messages import (
     Acknowledgement,
     AuthenticationAnswer,
@@ -272,3 +281,34 @@ def test_an_answer_to_a_poll_always_means_something_possible(
     event = judge(answer, strikes=strikes, after_end=after_end)
     assert event in TRANSITIONS[state]
     assert (advance(state, event) is State.APPROVED) == isinstance(answer, Tokens)
+
+
+#: By answer: whether it mistrusts us, and whether the provider has spoken on the login.
+VERDICTS: Mapping[str, tuple[TokenAnswer, bool, bool]] = {
+    "tokens": (TOKENS, False, True),
+    "authorization_pending": (StillPending(None), False, True),
+    "slow_down": (SlowedDown(None), False, True),
+    "invalid_grant": (ErrorAnswer("invalid_grant", None, 400), False, True),
+    "a known code, 403": (ErrorAnswer("access_denied", None, 403), False, True),
+    "a known code, 499": (ErrorAnswer("invalid_request", None, 499), False, True),
+    "made up, 400": (ErrorAnswer("made up", None, 400), False, True),
+    "made up, 401": (ErrorAnswer("made up", None, 401), False, True),
+    "made up, 402": (ErrorAnswer("made up", None, 402), True, False),
+    "made up, 499": (ErrorAnswer("made up", None, 499), True, False),
+    "made up, 500": (ErrorAnswer("made up", None, 500), False, True),
+    "invalid_client, 400": (ErrorAnswer("invalid_client", None, 400), True, False),
+    "invalid_client, 200": (ErrorAnswer("invalid_client", None, 200), True, False),
+    "bare 403": (unusable(Unusable.TURNED_AWAY, 403), True, False),
+    "unreadable 400": (unusable(Unusable.TURNED_AWAY, 400), True, False),
+    "302": (unusable(Unusable.REDIRECT, 302), False, False),
+    "200 that says nothing": (unusable(Unusable.BROKEN, 200), False, True),
+    "no answer": (unusable(Unusable.LOST), False, True),
+    "429": (unusable(Unusable.BUSY, 429), False, True),
+}
+
+
+@pytest.mark.parametrize(("answer", "mistrustful", "verdict"), VERDICTS.values(), ids=VERDICTS)
+def test_who_has_spoken(answer: TokenAnswer, *, mistrustful: bool, verdict: bool) -> None:
+    """The provider on the login, or something before it, or nobody but of our credentials."""
+    assert mistrusts(answer) is mistrustful
+    assert is_verdict(answer) is verdict
