@@ -398,7 +398,7 @@ class _Registry(jws.JWSRegistry):
     max_signature_length = MAX_SIGNATURE * 2
 
     def __init__(self, alg: str, max_size: int) -> None:
-        # Members were checked by rule 2; joserfc does not know the thumbprint ones in this position.
+        # Members were checked by rule 2, which is stricter.
         super().__init__(algorithms=[alg], strict_check_header=False)
         self.max_payload_length = max_size
         self._alg = alg
