@@ -81,7 +81,7 @@ SEALER = Sealer(ISSUER, CLIENT_ID, b"k" * 32)
 RESUME_TOKEN = SEALER.seal(
     Checkpoint(
         auth_req_id=Redacted(AUTH_REQ_ID), person="tag", expected=EXPECTED, requested_at=NOW, acknowledged_at=NOW,
-        expires_in=120.0, interval=3.0, not_before=NOW, in_doubt=False, polls=1, spoken_words=None,
+        expires_in=120.0, interval=3.0, not_before=NOW, heard_at=NOW, in_doubt=False, polls=1, spoken_words=None,
     )
 )  # fmt: skip
 #: Virtual, because a token with an unknown `kid` waits seconds before the keys are fetched again.

@@ -61,8 +61,13 @@ class _Exchange:
     timeout: float
     deadline: asyncio.Timeout
     connect_until: float
+    has_body: bool
     sent_at: float | None = None
     line: _Line | None = None
+    #: Of our own pool, and not opened for this request.
+    reused: bool = False
+    #: The line had something to say just when the request was to leave.
+    spoilt: bool = False
 
     def connected(self) -> None:
         """The request has a connection: from now on it may have been sent, and the wait for the answer begins."""
@@ -71,8 +76,21 @@ class _Exchange:
 
     def disconnected(self) -> None:
         """The connection was not good enough: nothing was sent on it, and the time for making one goes on."""
-        self.sent_at = None
+        self.sent_at = self.line = None
+        self.spoilt = False
         self.deadline.reschedule(self.connect_until)
+
+    def leave(self) -> None:
+        """The request is being written. What comes before it cannot be its answer; looked at once more, and last.
+
+        Between choosing a connection and writing to it the loop may have been busy for a while.
+        """
+        if self.line is None:
+            return
+        if self.reused and (self.line.strayed or _has_unread(self.line.transport)):
+            self.spoilt = True
+            raise aiohttp.ClientConnectionError
+        self.line.waiting = True
 
 
 #: That of the present task: a pool is not told for whom it makes a connection.
@@ -82,6 +100,22 @@ _EXCHANGE: ContextVar[_Exchange] = ContextVar("_EXCHANGE")
 async def _on_connection(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: object) -> None:
     exchange: _Exchange = context.trace_request_ctx
     exchange.connected()
+
+
+async def _on_headers(
+    _session: aiohttp.ClientSession, context: SimpleNamespace, _params: aiohttp.TraceRequestHeadersSentParams
+) -> None:
+    exchange: _Exchange = context.trace_request_ctx
+    if not exchange.has_body:
+        exchange.leave()
+
+
+async def _on_body(
+    _session: aiohttp.ClientSession, context: SimpleNamespace, _params: aiohttp.TraceRequestChunkSentParams
+) -> None:
+    # Called before the body is written, and the headers leave with it.
+    exchange: _Exchange = context.trace_request_ctx
+    exchange.leave()
 
 
 class _Line(ResponseHandler):
@@ -113,17 +147,16 @@ class _Pool(aiohttp.TCPConnector):
             connection = await super().connect(req, traces, timeout)
             line = connection.protocol
             assert isinstance(line, _Line)  # noqa: S101 - aiohttp's `_factory` is its own business; without it no rule 6
-            if not line.used or not (line.should_close or line.strayed or _has_unread(connection)):
-                line.used = line.waiting = True
-                exchange.line = line
+            if not line.used or not (line.should_close or line.strayed or _has_unread(connection.transport)):
+                exchange.line, exchange.reused = line, line.used
+                line.used = True
                 return connection
             connection.close()
             exchange.disconnected()
 
 
-def _has_unread(connection: Connection) -> bool:
+def _has_unread(transport: asyncio.BaseTransport | None) -> bool:
     """Whether something has arrived, if only the connection's end, that a busy loop has not got round to reading."""
-    transport = connection.transport
     idle = None if transport is None else transport.get_extra_info("socket")
     if idle is None:
         return False
@@ -189,9 +222,9 @@ class AiohttpTransport:
         try:
             async with asyncio.timeout(self._connect_timeout) as deadline:
                 connect_until = asyncio.get_running_loop().time() + self._connect_timeout
-                exchange = _Exchange(request.timeout, deadline, connect_until)
+                exchange = _Exchange(request.timeout, deadline, connect_until, bool(request.body))
                 _EXCHANGE.set(exchange)
-                return await self._exchange(request, exchange)
+                return await self._on_a_silent_line(request, exchange)
         except TimeoutError:
             failure = TransportTimeout("no complete answer arrived in time")
         except asyncio.CancelledError:
@@ -214,6 +247,16 @@ class AiohttpTransport:
         if not failure.maybe_sent:
             failure.what += ", nothing was sent"
         raise failure
+
+    async def _on_a_silent_line(self, request: HttpRequest, exchange: _Exchange) -> HttpResponse:
+        while True:
+            try:
+                return await self._exchange(request, exchange)
+            except aiohttp.ClientError:
+                if not exchange.spoilt:
+                    raise
+                # Nothing has left, and that connection is gone: another one, or in the end a new one.
+                exchange.disconnected()
 
     async def _exchange(self, request: HttpRequest, exchange: _Exchange) -> HttpResponse:
         response = await self._open().request(
@@ -253,6 +296,8 @@ class AiohttpTransport:
             trace = aiohttp.TraceConfig()
             trace.on_connection_create_end.append(_on_connection)
             trace.on_connection_reuseconn.append(_on_connection)
+            trace.on_request_headers_sent.append(_on_headers)
+            trace.on_request_chunk_sent.append(_on_body)
             connector = self._lent.connector if self._lent else None
             if self._lent is not None and connector is None:
                 raise TransportError("the session that was lent is closed", code="session_closed")

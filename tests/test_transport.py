@@ -17,7 +17,7 @@ import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import aiohttp
 import pytest
@@ -132,7 +132,7 @@ class Server:
         """A request to this server, with secrets in it."""
         headers = {"Authorization": f"Basic {SECRET_HEADER}", "Accept-Encoding": "identity"}
         defaults = {"headers": headers, "body": SECRET_BODY.encode(), "timeout": 5.0}
-        return HttpRequest("POST", self.url + path, **{**defaults, **options})  # type: ignore[arg-type]
+        return HttpRequest(options.pop("method", "POST"), self.url + path, **{**defaults, **options})  # type: ignore[arg-type]
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection."""
@@ -696,7 +696,7 @@ async def test_a_server_that_speaks_before_it_is_asked_cannot_keep_us_busy(monke
     arguments: tuple[Any, ...] = (None, [], None)
     take: Any = pool.connect
     async with asyncio.timeout(None) as deadline:
-        _EXCHANGE.set(_Exchange(35.0, deadline, connect_until=10.0))
+        _EXCHANGE.set(_Exchange(35.0, deadline, connect_until=10.0, has_body=True))
         assert await take(*arguments) is spoiled
         # The second time it is one that was used before.
         assert await take(*arguments) is new
@@ -704,6 +704,31 @@ async def test_a_server_that_speaks_before_it_is_asked_cannot_keep_us_busy(monke
         new.protocol._should_close = False
         assert await take(*arguments) is new
     await pool.close()
+
+
+@pytest.mark.sockets
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_what_arrives_just_before_a_request_leaves_is_not_its_answer(
+    monkeypatch: pytest.MonkeyPatch, method: Literal["GET", "POST"]
+) -> None:
+    """The connection was chosen already: it is looked at again, nothing is sent on it, and another one serves."""
+    async with serving(http(b'{"of":"this one"}')) as server, Transport() as transport:
+        await transport.send(server.request())
+        real, idle = _Pool.connect, list(server.open)
+
+        async def connect(self: _Pool, *args: Any, **kwargs: Any) -> Any:
+            connection = await real(self, *args, **kwargs)
+            while idle:
+                os.write(idle.pop().get_extra_info("socket").fileno(), LATE["a whole answer"])
+            return connection
+
+        monkeypatch.setattr(_Pool, "connect", connect)
+        body = b"" if method == "GET" else SECRET_BODY.encode()
+        response = await transport.send(server.request(method=method, body=body))
+        monkeypatch.undo()
+        assert response.body == b'{"of":"this one"}'
+        assert server.connections == 2
+        assert len(server.requests) == 2
 
 
 @pytest.mark.sockets
