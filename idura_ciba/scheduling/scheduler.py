@@ -125,16 +125,25 @@ class Scheduler:
         """Move what is due from the heap to the queue."""
         self._timer = None
         now = asyncio.get_running_loop().time()
+        arrived: list[tuple[float, int, Job]] = []
         while self._heap and self._heap[0][0] <= now:
             _, number, job, until = heapq.heappop(self._heap)
             self._due.append((number, job))
-            if until < math.inf:
-                heapq.heappush(self._ends, (until, number, job))
+            arrived.append((until, number, job))
         self._serve()
+        for end in arrived:
+            if self._waits(end) and end[0] < math.inf:
+                heapq.heappush(self._ends, end)
         while self._ends and self._ends[0][0] <= now:
             _, number, job = heapq.heappop(self._ends)
             self._serve_one(number, job)
+        if len(self._ends) > SMALL and len(self._ends) > 2 * len(self._due):
+            self._ends = list(filter(self._waits, self._ends))
+            heapq.heapify(self._ends)
         self._set_timer()
+
+    def _waits(self, end: tuple[float, int, Job]) -> bool:
+        return self._current.get(end[2]) == end[1]
 
     def _serve(self) -> None:
         while self._due and len(self._tasks) < self._max_in_flight:

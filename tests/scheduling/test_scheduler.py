@@ -117,6 +117,19 @@ async def test_an_end_needs_no_slot(log: Log) -> None:
     assert_nothing_is_left(scheduler)
 
 
+async def test_ends_that_did_not_come_are_not_kept(log: Log) -> None:
+    """Neither of what was served at once, nor of what had to wait for a while in a crowd that never ends."""
+    scheduler = Scheduler(max_in_flight=10)
+    for second in range(60):
+        for nth in range(400 if second == 0 else 100):
+            scheduler.schedule(Job(log, f"{second} {nth}", 0.1), second + 0.5, until=1e5)
+        await asyncio.sleep(1)
+        assert scheduler._due
+        assert len(scheduler._ends) <= 2 * len(scheduler._due) + SMALL
+    await scheduler.aclose(patience=0)
+    assert_nothing_is_left(scheduler)
+
+
 async def test_a_job_that_breaks_stalls_nobody(log: Log) -> None:
     """The loop hears of it, and the others are served at their instants."""
     complaints: list[dict[str, Any]] = []
