@@ -40,6 +40,7 @@ from idura_ciba.person import PersonTags
 from idura_ciba.protocol.messages import Tokens
 from idura_ciba.provider import Provider
 from idura_ciba.redaction import Redacted
+from idura_ciba.replay import UsedTokens
 from idura_ciba.testing import run_virtual
 from tests.fakes import (
     FakeTransport,
@@ -1210,10 +1211,39 @@ async def test_a_token_proves_one_login_only() -> None:
         assert not login.person_confirmed
     with pytest.raises(IdTokenRejected) as caught:
         await verifier.verify(tokens, expected=case.expectation, auth_req_id=Redacted("another"))
-    assert caught.value.claim == "replay"
+    assert (caught.value.claim, caught.value.reason) == ("replay", "it has proved another login already")
     assert list(leaks(caught.value, tokens.id_token)) == []
     other = evolve(case, claims={**case.claims, "sessionindex": "another"})
     await verifier.verify(other.tokens, expected=case.expectation, auth_req_id=Redacted("another"))
+
+
+@pytest.mark.parametrize(
+    ("claims", "until"),
+    [({}, EXPIRES + 60.0), ({"exp": 10**10}, ISSUED + 2 * 86_400.0)],
+    ids=["by its end", "by the longest login"],
+)
+async def test_a_token_is_remembered_while_it_could_be_accepted(claims: dict[str, Any], until: float) -> None:
+    """Up to its end and the leeway, or as long as any login lives that began before it was issued."""
+    told: dict[str, Any] = {}
+
+    class Spy(UsedTokens):
+        def use(self, token: str, **rest: Any) -> bool:
+            told.update(rest, token=token)
+            return True
+
+    case = Case(claims=claims)
+    await evolve(case.verifier, used=Spy()).verify(
+        case.tokens, expected=case.expectation, auth_req_id=Redacted(AUTH_REQ_ID)
+    )
+    assert told == {"token": case.token, "auth_req_id": AUTH_REQ_ID, "now": case.now, "until": until}
+
+
+@pytest.mark.parametrize(("now", "leeway"), [(EXPIRES, 0.0), (EXPIRES + 60.0, 60.0), (EXPIRES + 1e6, 60.0)])
+async def test_a_token_that_has_expired_says_so(now: float, leeway: float) -> None:
+    """From the very second of its end on; what is refused is refused here and not by a library."""
+    error = await refusal(Case(now=now, leeway=leeway))
+    assert isinstance(error, IdTokenRejected)
+    assert (error.claim, error.reason) == ("exp", "it has expired")
 
 
 async def test_a_token_that_was_refused_has_proved_nothing() -> None:
@@ -1300,7 +1330,7 @@ def test_no_configuration_lets_a_symmetric_algorithm_in(algorithms: list[str]) -
     )
 
 
-@pytest.mark.parametrize("leeway", [-1.0, 601.0, float("inf"), float("nan")])
+@pytest.mark.parametrize("leeway", [-1.0, 601.0, float("inf"), float("nan"), True, "60", None])
 def test_no_leeway_turns_the_times_off(leeway: float) -> None:
     """A leeway is a few minutes at most."""
     with pytest.raises(UsageError) as caught:
@@ -1343,6 +1373,9 @@ def test_a_request_says_what_its_answer_must_say(request_: EidRequest) -> None:
     for name in ("pin_acr", "require_acr", "identity_guaranteed", "require_person"):
         assert getattr(expected, name) == getattr(request_, name)
     assert not [number for number in request_.identity.values() if len(number) > 2 and number in repr(expected)]
+    elsewhere = request_.identity_elsewhere
+    assert expected.identity_elsewhere.keys() == elsewhere.keys()
+    assert all(TAGS.matches(path, value, expected.identity_elsewhere[path]) for path, value in elsewhere.items())
 
 
 # --- the login --------------------------------------------------------------------------------------------------------

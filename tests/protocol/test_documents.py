@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -144,3 +145,21 @@ def test_no_document_raises_anything_but_a_protocol_error(response: HttpResponse
         except RemoteProtocolError as error:
             result = error.code
         assert isinstance(result, ProviderMetadata | list) or result in {"bad_document", "bad_jwks", "issuer_mismatch"}
+
+
+@pytest.mark.parametrize(
+    ("response", "read"),
+    [
+        (answer(status=503), lambda response: parse_discovery(response, issuer=ISSUER)),
+        (answer(text="<html>"), lambda response: parse_discovery(response, issuer=ISSUER)),
+        (answer({"issuer": "https://elsewhere.example"}), lambda response: parse_discovery(response, issuer=ISSUER)),
+        (answer({"keys": {}}), parse_jwks),
+    ],
+)
+def test_an_error_carries_the_trace_id_of_the_answer(
+    response: HttpResponse, read: Callable[[HttpResponse], object]
+) -> None:
+    """The provider's support can find it by that."""
+    with pytest.raises(RemoteProtocolError) as caught:
+        read(evolve(response, headers={"trace-id": "a1b2"}))
+    assert caught.value.trace_id == "a1b2"

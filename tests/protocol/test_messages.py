@@ -188,6 +188,8 @@ SENTENCES: Mapping[str, set[str]] = {
         ({"login_hint_token": "t", "id_token_hint": "t"}, "one_hint"),
         ({"scope": ""}, "scope"),
         ({"scope": "profile"}, "scope"),
+        ({"scope": "profile\u00a0openid"}, "scope"),
+        ({"scope": "profile\topenid"}, "scope"),
         ({"scope": "OpenID"}, "scope"),
         ({"scope": "openid2"}, "scope"),
         *(({"requested_expiry": value}, "requested_expiry") for value in (0, -1, True, 1.5, 60.0, "60")),
@@ -631,6 +633,7 @@ def test_an_error_that_says_that_somebody_is_being_asked_is_no_refusal(status: i
     read = parse_authentication_response(answer(body, status=status), wall=WALL)
     assert isinstance(read, UnusableAnswer)
     assert (read.kind, read.status) == (Unusable.BROKEN, status)
+    assert read.reason == "an error that says that somebody is being asked"
 
 
 def test_what_identifies_a_person_or_opens_a_door_is_not_shown() -> None:
