@@ -239,16 +239,16 @@ class Logins(RuleBasedStateMachine):
             except UsageError:
                 assert client._closed
                 return
-            self.adopt(transaction)
+            self.adopt(transaction, client)
             if timeout is not None:
                 self.given_up.add(transaction)
 
         self.call(begin)
 
-    def adopt(self, transaction: Transaction) -> None:
+    def adopt(self, transaction: Transaction, client: CibaClient) -> None:
         """Remember a transaction; one that came while its client was closing ends with it."""
         self.transactions.append(transaction)
-        if self.client._closed:
+        if client._closed:
             self.given_up.add(transaction)
 
     @rule(seconds=st.one_of(st.sampled_from([0.1, 1, 2, 5, 10, 35, 60]), st.floats(0, 40)))
@@ -332,7 +332,7 @@ class Logins(RuleBasedStateMachine):
                 assert client._closed
                 self.tokens.append(token)
             else:
-                self.adopt(transaction)
+                self.adopt(transaction, client)
 
         self.call(go_on)
 
