@@ -205,6 +205,7 @@ class CibaClient:
             RemoteProtocolError: The provider accepted with an answer that breaks the specification, or its discovery
                 document does.
             TransportError: The provider could not be reached; nothing was sent.
+            Abandoned: `timeout` passed before anything was sent.
             UsageError: The client is closed, or an argument cannot work.
 
         Spec: CIBA Core 1.0 section 7.

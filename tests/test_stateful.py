@@ -239,6 +239,10 @@ class Logins(RuleBasedStateMachine):
             except UsageError:
                 assert client._closed
                 return
+            except Abandoned:
+                # Discovery took longer than its caller would wait; otherwise the timeout ends a transaction.
+                assert timeout is not None
+                return
             self.adopt(transaction, client)
             if timeout is not None:
                 self.given_up.add(transaction)
