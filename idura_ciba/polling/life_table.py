@@ -118,6 +118,8 @@ class Survival:
         """When `unseen` reaches `price` seconds, counted as `since` is; `until` at the latest."""
         if price <= 0 or until <= since:
             return min(since, until)
+        # A smaller one would be reached by the rounding of areas, also where nobody will ever answer.
+        price = max(price, TOLERANCE)
         edges, pending, area, rates = self.edges, self._pending, self._area, self.rates
         first = bisect_right(edges, since)
         if first == len(edges):

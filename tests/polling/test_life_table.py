@@ -72,10 +72,25 @@ def test_crossing_is_the_inverse_of_unseen(curve: Survival, since: float, price:
     at = curve.crossing(since, price)
     assert at >= since
     if math.isinf(at):
-        assert curve.unseen(since, since + 1e5) < price + 1e-6
+        # Where less than `TOLERANCE` of them will ever answer, nobody is expected to.
+        assert curve.unseen(since, since + EDGES[-1]) < price + TOLERANCE * EDGES[-1]
         return
     assert curve.unseen(since, at) == pytest.approx(price, abs=1e-5)
     assert curve.unseen(since, at - 0.01) <= price + 1e-6
+
+
+#: Nobody is left to answer, and the edges are such that their areas do not cancel to the last bit.
+HOPELESS = Survival(
+    [0.0, 1.1, 2.09999, 27.298547132685037, 28.298537132685038, 57.83667624301653, 58.33667624301653, 81.0916338618193],
+    [18.83933257904219, *[0.0] * 7],
+)
+
+
+def test_rounding_is_no_answer() -> None:
+    """However small the price: where nobody will ever answer it is never reached."""
+    for price in (5e-324, 3.191963393000877e-292, 1e-12, 1e-3):
+        assert HOPELESS.crossing(32.83070871108107, price) == math.inf
+        assert HOPELESS.crossing(32.83070871108107, price, 86.0) == 86.0
 
 
 @given(curves(), st.floats(0, 100), st.floats(0, 50), st.floats(0, 60))
