@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Self
 
 from attrs import define, field, frozen
@@ -37,7 +37,7 @@ def _edges(longest: float) -> tuple[float, ...]:
 
 #: Where the bins of every life table begin; the last one ends never. No eID lets a prompt stand for an hour.
 EDGES = _edges(3600.0)
-#: A curve does not fall below it up to its last edge: there, differences of areas would be rounding and nothing else.
+#: A curve does not fall below it up to its last edge: whoever is left then is nobody, and has no hazard to go by.
 LEAST_SURVIVAL = 1e-9
 #: Once in thirty years; a smaller hazard is none.
 LEAST_RATE = 1e-9
@@ -62,19 +62,21 @@ class Survival:
 
     edges: Sequence[float]
     rates: Sequence[float]
-    #: At each edge: the probability of being pending, and its integral from 0.
+    #: At each edge: the probability of being pending, and its integral from there to the last edge. Summed from 0, what
+    #: is left of it where hardly anybody is pending would be the rounding of what has gone before.
     _pending: list[float] = field(init=False, repr=False, eq=False)
     _area: list[float] = field(init=False, repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
-        pending, area, rates = [1.0], [0.0], [rate if rate > LEAST_RATE else 0.0 for rate in self.rates]
+        pending, areas, rates = [1.0], [], [rate if rate > LEAST_RATE else 0.0 for rate in self.rates]
         for nth, (begin, end) in enumerate(pairwise(self.edges)):
             width = end - begin
             left = pending[-1] * math.exp(-rates[nth] * width)
             if left < LEAST_SURVIVAL:
                 rates[nth], left = math.log(pending[-1] / LEAST_SURVIVAL) / width, LEAST_SURVIVAL
-            area.append(area[-1] + pending[-1] * _mean_pending(rates[nth], width))
+            areas.append(pending[-1] * _mean_pending(rates[nth], width))
             pending.append(left)
+        area = [*accumulate(reversed(areas), initial=0.0)][::-1]
         for name, value in (("rates", tuple(rates)), ("_pending", pending), ("_area", area)):
             object.__setattr__(self, name, value)
 
@@ -111,7 +113,7 @@ class Survival:
             return max(0.0, (at - since) - _mean_pending(rate, at - since))
         ahead, left = self._to_next(since, first)
         begin, share = self.edges[last - 1], left * self._pending[last - 1] / self._pending[first]
-        spent = ahead + left * (self._area[last - 1] - self._area[first]) / self._pending[first]
+        spent = ahead + left * (self._area[first] - self._area[last - 1]) / self._pending[first]
         return max(0.0, (at - since) - spent - share * _mean_pending(self.rates[last - 1], at - begin))
 
     def crossing(self, since: float, price: float, until: float = math.inf) -> float:
@@ -130,12 +132,12 @@ class Survival:
         nth = first + bisect_left(
             range(first, bisect_left(edges, until)),
             price,
-            key=lambda edge: edges[edge] - since - ahead - scale * (area[edge] - base),
+            key=lambda edge: edges[edge] - since - ahead - scale * (base - area[edge]),
         )
         if nth == first:
             return min(until, since + _solve(price, 1.0, rates[nth - 1], edges[nth] - since))
         begin = edges[nth - 1]
-        owed = price - (begin - since) + ahead + scale * (area[nth - 1] - base)
+        owed = price - (begin - since) + ahead + scale * (base - area[nth - 1])
         width = edges[nth] - begin if nth < len(edges) else math.inf
         return min(until, begin + _solve(owed, scale * pending[nth - 1], rates[nth - 1], width))
 

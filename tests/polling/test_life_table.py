@@ -63,7 +63,15 @@ def test_unseen_rises_and_never_faster_than_time(curve: Survival, since: float, 
     assert curve.unseen(since, since - 1.0) == 0.0
     for one, other in pairwise(sorted(gaps)):
         rise = curve.unseen(since, since + other) - curve.unseen(since, since + one)
-        assert -1e-6 <= rise <= other - one + 1e-6
+        assert -1e-9 <= rise <= other - one + 1e-9
+
+
+def test_who_is_hardly_left_waits_as_long_as_anybody() -> None:
+    """Where one in 10^9 is pending and none of them will answer, nothing waits unseen; not even by rounding."""
+    edges = [0.0, 1.0, 2.0, 15.0, 36.0, 86.0, 86.5, 87.5, 88.5, 89.5, 90.5, 91.5, 99.5]
+    curve = Survival(edges, [0.0] * 3 + [0.9868221827117338] + [0.0] * 9)
+    for gap in (2.0, 6.0, 15.0, 3000.0):
+        assert curve.unseen(85.0, 85.0 + gap) == pytest.approx(0.0, abs=1e-11)
 
 
 @given(curves(), st.floats(0, 100), st.floats(1e-4, 50))
