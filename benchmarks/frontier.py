@@ -108,9 +108,10 @@ class Comparison:
             max(later),
         )
 
-    def meets(self, saved: float, later: float, leeway: float) -> bool:
-        """Whether it saves as much as that and is no later."""
-        return self.saved + leeway * self.saved_error >= saved and self.later - leeway * self.later_error <= later
+    def demand(self, name: str, what: str, saved: float, later: float, leeway: float) -> Demand:
+        """That it saves as much as that and is no later."""
+        met = self.saved + leeway * self.saved_error >= saved and self.later - leeway * self.later_error <= later
+        return Demand(name, what, f">= {saved:.0%} saved, <= {later:.2f} later", str(self), met)
 
     def __str__(self) -> str:
         """In one line."""
@@ -199,12 +200,8 @@ def a3_known_people(scale: Scale) -> Demands:
         case = Case(people, lifetime)
         strategy = FinalPoll(known(case, price=price, max_gap=WIDE))
         found = Comparison.of(base_of(case, scale), run(shipped(strategy), case, scale.count(case)))
-        yield Demand(
-            "A3",
-            f"HazardAware that knows, {case}, price {price:g}, gaps <= 60 s",
-            f">= {least:.0%} saved, <= {most:.2f} later",
-            str(found),
-            found.meets(least, most, scale.leeway),
+        yield found.demand(
+            "A3", f"HazardAware that knows, {case}, price {price:g}, gaps <= 60 s", least, most, scale.leeway
         )
     for people, lifetime in (("med18", 120.0), ("heavy", 120.0), ("med25", 900.0)):
         case, excess = Case(people, lifetime), {}
@@ -257,20 +254,14 @@ def a4_learning(scale: Scale) -> Demands:
             case = Case(people, lifetime)
             base = base_of(case, scale)
             found = Comparison.of(base, run(shipped(FinalPoll(HazardAware())), case, scale.count(case)))
-            yield Demand(
-                "A4",
-                f"HazardAware(slack=.10), untrained, {case}",
-                f">= {early:.0%} saved, <= 1.15 later",
-                str(found),
-                found.meets(early, MOST_LATER, scale.leeway),
-            )
+            yield found.demand("A4", f"HazardAware(slack=.10), untrained, {case}", early, MOST_LATER, scale.leeway)
             found = Comparison.of(base, *trained(HazardAware, case, scale))
-            yield Demand(
+            yield found.demand(
                 "A4",
                 f"the same after {HISTORY} transactions, mean of {scale.runs} runs",
-                f">= {late:.0%} saved, <= 1.15 later",
-                str(found),
-                found.meets(late, MOST_LATER, scale.leeway),
+                late,
+                MOST_LATER,
+                scale.leeway,
             )
 
 
@@ -282,13 +273,7 @@ def a5_words(scale: Scale) -> Demands:
     """Words on progress save more, and words that mean nothing change nothing."""
     case = Case("phased")
     found = Comparison.of(base_of(case, scale), *trained(PhaseAware, case, scale))
-    yield Demand(
-        "A5",
-        f"PhaseAware, {case}, {HISTORY} transactions",
-        ">= 50% saved, <= 1.05 later",
-        str(found),
-        found.meets(0.5, 1.05, scale.leeway),
-    )
+    yield found.demand("A5", f"PhaseAware, {case}, {HISTORY} transactions", 0.5, 1.05, scale.leeway)
     noisy = evolve(case, words=lambda dice: dice.choice(["", "?", "started "]) + str(dice.getrandbits(40)))
     decisions = []
     for strategy in (PhaseAware(), HazardAware()):
@@ -445,7 +430,9 @@ def fleet(scale: Scale) -> Demands:
 def main() -> int:
     """Run, print, judge."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="a tenth of the transactions")
+    parser.add_argument(
+        "--quick", action="store_true", help="a tenth of the transactions, and three standard errors of leeway"
+    )
     parser.add_argument("--plots", type=Path, help="draw the pictures into this folder, and nothing else")
     options = parser.parse_args()
     scale = QUICK if options.quick else FULL

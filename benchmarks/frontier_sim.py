@@ -1,8 +1,8 @@
 """People, providers and the way between them, one poll at a time, in time that costs nothing.
 
-The strategies are the library's own objects, asked as the library asks them: through `next_poll`, with a `PollView`,
-over the floor of `protocol.timing`. What they cannot know happens here: when the person decides, how long each message
-takes, and what a strict provider makes of when it arrives.
+The strategies are the library's own objects, asked as the library asks them: through `next_poll`, with the `PollView`
+that `history` gives, over the floor of `protocol.timing`. What they cannot know happens here: when the person decides,
+how long each message takes, and what a strict provider makes of when it arrives.
 
 How long people take is assumed. No distribution for BankID or CIBA has been published; the six here differ as much as
 one may expect, and what is concluded from them is what holds for all six.
@@ -18,12 +18,18 @@ from random import Random
 
 from attrs import define, field, frozen
 
+from idura_ciba.history import History
 from idura_ciba.polling.hazard import log_normal
-from idura_ciba.polling.strategy import Learning, Poll, PollView, Record, Strategy, next_poll
+from idura_ciba.polling.strategy import Learning, PollView, Record, Strategy, next_poll
+from idura_ciba.protocol.messages import ErrorAnswer, SlowedDown, StillPending, TokenAnswer
 from idura_ciba.protocol.timing import Timing
+from idura_ciba.redaction import Redacted
 
 #: Of the logarithm of one way.
 WAY_SIGMA = 0.5
+#: To a strategy it is the same which way somebody decides.
+DECIDED = ErrorAnswer("access_denied", None, 400)
+EXPIRED = ErrorAnswer("expired_token", None, 400)
 
 
 # --- people -----------------------------------------------------------------------------------------------------------
@@ -249,7 +255,8 @@ def run(
     crowd, ways, lots = Random(f"people {seed}"), Random(f"way {seed}"), Random(f"lots {seed}")
     for nth in range(count):
         login = Login(case, *people.draw(crowd), 1000.0 + nth, ways, lots)
-        while login.decided_by_at is None:
+        polls, over = 0, False
+        while not over:
             at = client(login.view())
             if at is None or at >= login.timing.latest_end:
                 at = login.timing.farewell
@@ -258,10 +265,9 @@ def run(
                     login.poll(at)
                 break
             result.late += at > login.timing.earliest_end - guard + 1e-6
-            login.polls += 1
-            if login.poll(at):
-                break
-        login.count(result)
+            polls += 1
+            over = login.poll(at)
+        login.count(result, polls)
         if teach is not None:
             teach.finished(login.record())
     return result
@@ -281,14 +287,9 @@ class Login:
     issued_at: float = field(init=False)
     timing: Timing = field(init=False)
     now: float = field(init=False)
-    polls: int = field(default=0, init=False)
+    history: History = field(init=False)
     slow_downs: int = field(default=0, init=False)
-    last: Poll | None = field(default=None, init=False)
-    hint: str | None = field(default=None, init=False)
-    hint_since: float | None = field(default=None, init=False)
-    pending_at: float | None = field(default=None, init=False)
-    decided_by_at: float | None = field(default=None, init=False)
-    heard: dict[str, float] = field(factory=dict, init=False)
+    decided: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
         case = self.case
@@ -302,6 +303,7 @@ class Login:
             expires_in=case.lifetime,
             interval=case.interval,
         )
+        self.history = History((case.people,))
 
     def way(self) -> float:
         """Seconds that one message takes."""
@@ -309,67 +311,51 @@ class Login:
 
     def view(self) -> PollView:
         """What the client may know."""
-        timing = self.timing
-        return PollView(
-            now=self.now,
-            requested_at=timing.requested_at,
-            acknowledged_at=timing.acknowledged_at,
-            earliest_end=timing.earliest_end,
-            latest_end=timing.latest_end,
-            interval=timing.interval,
-            not_before=timing.not_before,
-            attempt=self.polls + 1,
-            last=self.last,
-            hint=self.hint,
-            hint_since=self.hint_since,
-            key=(self.case.people, self.case.lifetime),
-            rng=self.lots,
-        )
+        return self.history.view(self.timing, now=self.now, rng=self.lots)
 
     def poll(self, at: float) -> bool:
         """Send one; says whether it brought the end."""
         arrives_at = at + self.way()
         self.now = arrives_at + self.way()
-        if arrives_at >= self.issued_at + self.case.lifetime:
-            return True  # expired, whatever the person has done
-        if self.server.too_fast(arrives_at):
-            self.slow_downs += 1
-            self.timing = self.timing.slowed_down(received_at=self.now)
-            self.last, self.pending_at = Poll(at, self.now, "slow_down"), at
-            return False
-        if arrives_at >= self.issued_at + self.took:
-            self.decided_by_at = at
-            return True
-        word = self.case.words(self.lots) if self.case.words else _step(self.steps, arrives_at - self.issued_at)
-        self.timing = self.timing.answered(sent_at=at, received_at=self.now)
-        self.last, self.pending_at = Poll(at, self.now, "pending", word), at
-        if word is not None and word != self.hint:
-            self.hint, self.hint_since = word, self.now
-            self.heard.setdefault(word, at)
+        answer = self.answer(arrives_at)
+        self.history.count(answer, at, self.now, interval=self.timing.interval)
+        match answer:
+            case StillPending():
+                self.timing = self.timing.answered(sent_at=at, received_at=self.now)
+            case SlowedDown():
+                self.slow_downs += 1
+                self.timing = self.timing.slowed_down(received_at=self.now)
+            case _:
+                self.decided = answer is DECIDED
+                return True
+        self.history.note(answer, at, self.now, interval=self.timing.interval)
         return False
 
-    def count(self, result: Result) -> None:
-        """Add to what came of all."""
-        result.polls.append(self.polls)
+    def answer(self, at: float) -> TokenAnswer:
+        """What the provider says to a poll that arrives then."""
+        if at >= self.issued_at + self.case.lifetime:
+            return EXPIRED  # whatever the person has done
+        if self.server.too_fast(at):
+            return SlowedDown(None)
+        if at >= self.issued_at + self.took:
+            return DECIDED
+        word = self.case.words(self.lots) if self.case.words else _step(self.steps, at - self.issued_at)
+        return StillPending(None if word is None else Redacted(word))
+
+    def count(self, result: Result, polls: int) -> None:
+        """Add to what came of all; `polls` is without the one after the end."""
+        result.polls.append(polls)
         result.slow_downs += self.slow_downs
-        if self.decided_by_at is not None:
+        if self.decided:
             result.delays.append(self.now - self.issued_at - self.took)
         elif self.took < self.case.lifetime:
             result.missed += 1
         elif math.isinf(self.took):
-            result.unanswered_polls.append(self.polls)
+            result.unanswered_polls.append(polls)
 
     def record(self) -> Record:
         """What the strategy is told."""
-        return Record(
-            key=(self.case.people, self.case.lifetime),
-            requested_at=self.timing.requested_at,
-            acknowledged_at=self.timing.acknowledged_at,
-            answered=self.decided_by_at is not None,
-            last_pending_at=self.pending_at,
-            decided_by_at=self.decided_by_at,
-            hints=tuple(self.heard.items()),
-        )
+        return self.history.record(self.timing, decided=self.decided)
 
 
 def _step(steps: tuple[tuple[float, str], ...], at: float) -> str | None:

@@ -15,6 +15,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from idura_ciba.errors import UsageError
+from idura_ciba.history import History
 from idura_ciba.polling.basic import Backoff, Fixed, Proportional
 from idura_ciba.polling.final_poll import ROUND_TRIP, TOO_LATE, FinalPoll
 from idura_ciba.polling.hazard import HazardAware
@@ -243,21 +244,7 @@ class Login:
     @staticmethod
     def view(timing: Timing, now: float, attempt: int, last: Poll | None) -> PollView:
         """What the strategy is told."""
-        return PollView(
-            now=now,
-            requested_at=timing.requested_at,
-            acknowledged_at=timing.acknowledged_at,
-            earliest_end=timing.earliest_end,
-            latest_end=timing.latest_end,
-            interval=timing.interval,
-            not_before=timing.not_before,
-            attempt=attempt,
-            last=last,
-            hint=None,
-            hint_since=None,
-            key=None,
-            rng=Random(1),
-        )
+        return History((), polls=attempt - 1, last=last).view(timing, now=now, rng=Random(1))
 
 
 LOGINS = [Login(expires_in, interval) for expires_in in (12.0, 30.0, 120.0, 900.0) for interval in (2.0, 3.0, 5.0)]
