@@ -27,6 +27,7 @@ from idura_ciba.polling.hazard import HazardAware
 from idura_ciba.polling.phase import PhaseAware
 from idura_ciba.polling.strategy import PollView, Strategy
 from idura_ciba.protocol.machine import State
+from idura_ciba.scheduling.scheduler import FairScheduler, IndexScheduler
 from idura_ciba.transaction import Transaction
 from idura_ciba.transport import AiohttpTransport
 
@@ -46,12 +47,14 @@ __all__ = [
     "Denied",
     "EidRequest",
     "Expired",
+    "FairScheduler",
     "FinalPoll",
     "Fixed",
     "FrejaID",
     "HazardAware",
     "IdTokenRejected",
     "Indeterminate",
+    "IndexScheduler",
     "NorwegianBankID",
     "NotAuthenticated",
     "Outcome",

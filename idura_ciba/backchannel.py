@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Mapping
 from functools import partial
 from random import Random
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from attrs import field, frozen
 
@@ -20,8 +20,10 @@ from idura_ciba.client_auth import ClientAuth
 from idura_ciba.clock import Clock
 from idura_ciba.errors import CibaError, TransportError
 from idura_ciba.protocol.messages import (
+    Acknowledgement,
     AuthenticationAnswer,
     TokenAnswer,
+    Tokens,
     Unusable,
     UnusableAnswer,
     build_token_request,
@@ -33,7 +35,7 @@ from idura_ciba.provider import Provider
 from idura_ciba.transport import deliver, until_connected
 from idura_ciba.wire import DEFAULT_MAX_BODY, HttpRequest, HttpResponse, Transport
 
-__all__ = ["Answered", "Backchannel"]
+__all__ = ["Answered", "Backchannel", "Load"]
 
 #: CIBA Core section 10.1: be ready to wait at least 30 s for a poll that the provider holds.
 ANSWER_TIMEOUT = 35.0
@@ -49,7 +51,22 @@ _HEADERS = {
     "Prefer": "return-trace-id",
 }
 
+#: RFC 6585 section 4, RFC 9110 section 15.6.4: the provider has more requests than it will serve.
+_TOO_MANY = frozenset({429, 503})
+
 A = TypeVar("A", AuthenticationAnswer, TokenAnswer)
+
+
+class Load(Protocol):
+    """Hears how the provider bears our requests."""
+
+    def answered(self, *, sent_at: float) -> None:
+        """It has answered a request that left at this monotonic instant."""
+        ...
+
+    def refused(self, *, sent_at: float, retry_after: float | None = None) -> None:
+        """It has refused one because there are too many."""
+        ...
 
 
 @frozen
@@ -82,6 +99,7 @@ class Backchannel:
     rng: Random = field(repr=False)
     answer_timeout: float = ANSWER_TIMEOUT
     max_token_answer: int = MAX_TOKEN_ANSWER
+    load: Load | None = field(default=None, repr=False)
 
     async def authenticate(
         self, parameters: Mapping[str, str], *, limit: float | None = None
@@ -163,6 +181,13 @@ class Backchannel:
         return await deliver(self.transport, request)
 
     def _answered(self, answer: A, response: HttpResponse) -> Answered[A]:
+        if self.load is None:
+            pass
+        elif response.status in _TOO_MANY:
+            retry_after = None if isinstance(answer, Tokens | Acknowledgement) else answer.retry_after
+            self.load.refused(sent_at=response.sent_at, retry_after=retry_after)
+        else:
+            self.load.answered(sent_at=response.sent_at)
         return Answered(answer, response.sent_at, response.received_at, response.trace_id, response.headers.get("date"))
 
     def _unanswered(self, error: TransportError) -> Answered[A]:

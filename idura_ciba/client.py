@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import hmac
 import random
-from collections.abc import Iterable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from types import TracebackType
 from typing import Self
@@ -22,18 +22,18 @@ from idura_ciba.holds import Hold, Holds
 from idura_ciba.id_token import DEFAULT_LEEWAY, Authentication, Expectation, IdTokenVerifier
 from idura_ciba.jwks import JwksCache
 from idura_ciba.observe import Harmless, Observer, Observers, log_events
-from idura_ciba.options import several, whole_number
+from idura_ciba.options import seconds, several, whole_number
 from idura_ciba.person import PersonTags
 from idura_ciba.polling.basic import Fixed
 from idura_ciba.polling.final_poll import FinalPoll
 from idura_ciba.polling.strategy import Learning, StrategyLike, as_strategy
 from idura_ciba.protocol.machine import State, advance, judge_acknowledgement
-from idura_ciba.protocol.messages import Acknowledgement, AuthenticationAnswer, ErrorAnswer, Unusable, UnusableAnswer
+from idura_ciba.protocol.messages import Acknowledgement, AuthenticationAnswer, Unusable, UnusableAnswer
 from idura_ciba.protocol.timing import Timing
 from idura_ciba.provider import Provider
 from idura_ciba.redaction import Redacted
 from idura_ciba.resume import Sealer
-from idura_ciba.scheduling.scheduler import Scheduler
+from idura_ciba.scheduling.scheduler import FairScheduler
 from idura_ciba.transaction import Context, Transaction
 from idura_ciba.transport import AiohttpTransport
 from idura_ciba.wire import Transport
@@ -54,7 +54,8 @@ class CibaClient:
         client_auth: How this client proves itself, for example `PrivateKeyJwt`.
         strategy: When to poll; a strategy object or a function of a `PollView`.
         farewell_poll: Ask once more right after the end, for the provider's own word on it.
-        max_in_flight: Polls under way at once; waiting transactions are not counted.
+        scheduler: Limits how many requests leave and are under way, and says whose turn it is where they do not
+            suffice; lent, so that several clients of one event loop can share it. None: one of our own without a rate.
         id_token_algorithms: Accepted signature algorithms of ID tokens.
         leeway: Seconds by which this clock and the provider's may disagree.
         max_token_size: Bytes of a token response at most; raise it for Freja photos.
@@ -87,7 +88,7 @@ class CibaClient:
         *,
         strategy: StrategyLike | None = None,
         farewell_poll: bool = True,
-        max_in_flight: int = 256,
+        scheduler: FairScheduler | None = None,
         id_token_algorithms: Iterable[str] = ("RS256",),
         leeway: float = DEFAULT_LEEWAY,
         max_token_size: int = MAX_TOKEN_ANSWER,
@@ -125,10 +126,10 @@ class CibaClient:
         secret = resume_secret or client_auth.derive_key(b"idura_ciba resume")
         self._tags = PersonTags(hmac.digest(secret, b"person tags", "sha256"))
         self._client_id = client_auth.client_id
-        self._scheduler = Scheduler(max_in_flight=whole_number("max_in_flight", max_in_flight))
+        self._lane = (FairScheduler() if scheduler is None else scheduler).lane()
         source = rng or random.SystemRandom()
         self._backchannel = Backchannel(
-            self._provider, client_auth, carrier, self._clock, source, max_token_answer=max_token_size
+            self._provider, client_auth, carrier, self._clock, source, max_token_answer=max_token_size, load=self._lane
         )
         polling = FinalPoll(Fixed()) if strategy is None else as_strategy(strategy)
         self._context = Context(
@@ -143,7 +144,7 @@ class CibaClient:
                 leeway=leeway,
                 max_size=whole_number("max_token_size", max_token_size),
             ),
-            scheduler=self._scheduler,
+            lane=self._lane,
             strategy=polling,
             sealer=Sealer(issuer, self._client_id, hmac.digest(secret, b"resume tokens", "sha256")),
             observers=Observers(several("observers", observers, callable)),
@@ -347,12 +348,13 @@ class CibaClient:
             releasing.push_async_callback(self._provider.aclose)
             releasing.push_async_callback(self._keys.aclose)
             releasing.callback(self._end_pending, tokens)
-            releasing.push_async_callback(self._scheduler.aclose, patience=0)
+            releasing.push_async_callback(self._lane.aclose, patience=0)
             releasing.push_async_callback(self._stop_starting)
+            self._lane.refuse_orders()
             if self._starting:
                 # A request under way has rung a phone or is about to; its token is worth waiting for.
                 await asyncio.wait(self._starting, timeout=patience)
-            await self._scheduler.aclose(patience=patience)
+            await self._lane.aclose(patience=patience)
         return tokens
 
     # --- inside -----------------------------------------------------------------------------------------------------
@@ -377,25 +379,22 @@ class CibaClient:
     def _limit(self, timeout: float | None) -> float | None:
         if timeout is None:
             return None
-        # Compared with a float first: what comes from a configuration may be text, and an int may be too large for one.
-        if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout <= MAX_TIMEOUT:
-            raise UsageError(
-                "timeout is no number of seconds above 0",
-                code="timeout",
-                phone="The phone has not rung for this",
-                advice=f"pass seconds, {MAX_TIMEOUT:.0f} at most, or None",
-            )
-        return self._clock.monotonic() + timeout
+        return self._clock.monotonic() + seconds("timeout", timeout, most=MAX_TIMEOUT)
 
     async def _submit(self, request: EidRequest, hold: Hold, limit: float | None) -> Transaction:
-        expected = Expectation.of(request, tags=self._tags, issued_from=self._clock.wall())
         lifetime = max(request.prompt_lifetime, request.requested_expiry or 0)
+        answered: Answered[AuthenticationAnswer] | None = None
         may_ring = False
         try:
+            expected = Expectation.of(request, tags=self._tags, issued_from=self._clock.wall())
             await self._provider.endpoints()
-            may_ring = True
-            answered = await self._backchannel.authenticate(request.parameters(), limit=limit)
+            async with self._place(limit):
+                may_ring = True
+                answered = await self._backchannel.authenticate(request.parameters(), limit=limit)
+                return self._take_up(answered, expected, hold, limit=limit, lifetime=lifetime)
         except CibaError as error:
+            if answered is not None:
+                raise
             # Discovery or signing failed, or the time was over before: nothing has left.
             self._holds.free(hold)
             raise explain.about_document(error, "before") from None
@@ -407,6 +406,27 @@ class CibaClient:
             if isinstance(error, Exception):
                 raise explain.internal(error, "meanwhile" if may_ring else "before") from None
             raise
+
+    @asynccontextmanager
+    async def _place(self, limit: float | None) -> AsyncIterator[None]:
+        """Wait until the scheduler has a place for one more order."""
+        async with AsyncExitStack() as place:
+            try:
+                async with asyncio.timeout_at(limit):
+                    await place.enter_async_context(self._lane.admit())
+            except TimeoutError:
+                raise explain.limit_passed(begun=False) from None
+            yield
+
+    def _take_up(
+        self,
+        answered: Answered[AuthenticationAnswer],
+        expected: Expectation,
+        hold: Hold,
+        *,
+        limit: float | None,
+        lifetime: float,
+    ) -> Transaction:
         answer = answered.answer
         if isinstance(answer, Acknowledgement) and answer.auth_req_id in self._pending:
             # One id for two people: whoever polls first would get whatever comes.
@@ -418,42 +438,31 @@ class CibaClient:
                 self._holds.free(hold)
             else:
                 self._holds.lost(hold, lifetime=lifetime)
-            raise self._refusal(state, answered)
-        try:
-            transaction = Transaction(
-                self._context,
-                auth_req_id=answer.auth_req_id,
-                person=hold.person,
-                expected=expected,
-                timing=Timing.begin(
-                    requested_at=answered.sent_at,
-                    acknowledged_at=answered.received_at,
-                    expires_in=answer.expires_in,
-                    interval=answer.interval,
-                    limit=limit,
-                ),
-                spoken_words=answer.spoken_words,
-                trace_id=answered.trace_id,
+            error = explain.not_begun(
+                answer,
+                lost=state is State.INDETERMINATE,
+                wall=self._clock.wall(),
+                server_date=answered.server_date,
             )
-        except Exception as error:  # noqa: BLE001 - a clock, for example, is a foreign object too
-            self._holds.lost(hold, lifetime=lifetime)
-            raise explain.internal(error, "meanwhile") from None
+            error.trace_id = answered.trace_id
+            raise error
+        transaction = Transaction(
+            self._context,
+            auth_req_id=answer.auth_req_id,
+            person=hold.person,
+            expected=expected,
+            timing=Timing.begin(
+                requested_at=answered.sent_at,
+                acknowledged_at=answered.received_at,
+                expires_in=answer.expires_in,
+                interval=answer.interval,
+                limit=limit,
+            ),
+            spoken_words=answer.spoken_words,
+            trace_id=answered.trace_id,
+        )
         self._adopt(transaction, hold)
         return transaction
-
-    def _refusal(self, state: State, answered: Answered[AuthenticationAnswer]) -> CibaError:
-        answer = answered.answer
-        error: CibaError
-        if isinstance(answer, ErrorAnswer):
-            error = explain.provider_error(
-                answer, begun=False, wall=self._clock.wall(), server_date=answered.server_date
-            )
-        else:
-            assert isinstance(answer, UnusableAnswer)  # noqa: S101 - the acknowledgement was handled before
-            lost = state is State.INDETERMINATE
-            error = explain.acknowledgement_lost(answer.reason) if lost else explain.unusable(answer, begun=False)
-        error.trace_id = answered.trace_id
-        return error
 
     def _started(self, task: asyncio.Task[Transaction]) -> None:
         self._starting.discard(task)

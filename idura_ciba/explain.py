@@ -37,6 +37,7 @@ __all__ = [
     "indeterminate",
     "internal",
     "limit_passed",
+    "not_begun",
     "provider_error",
     "strategy_failed",
     "unusable",
@@ -212,6 +213,13 @@ def provider_error(
     error.status = answer.status
     error.retry_after = answer.retry_after
     return error
+
+
+def not_begun(answer: ErrorAnswer | UnusableAnswer, *, lost: bool, wall: float, server_date: str | None) -> CibaError:
+    """What came instead of an acknowledgement; `lost` when it may have been one."""
+    if isinstance(answer, ErrorAnswer):
+        return provider_error(answer, begun=False, wall=wall, server_date=server_date)
+    return acknowledgement_lost(answer.reason) if lost else unusable(answer, begun=False)
 
 
 def _skew(wall: float, server_date: str | None) -> str:

@@ -11,11 +11,13 @@ from attrs import define, evolve, field
 
 from idura_ciba.polling.strategy import Poll, PollView, Record
 from idura_ciba.protocol.machine import mistrusts
-from idura_ciba.protocol.messages import SlowedDown, StillPending, TokenAnswer
+from idura_ciba.protocol.messages import ErrorAnswer, SlowedDown, StillPending, TokenAnswer, UnusableAnswer
 from idura_ciba.protocol.timing import Timing
 from idura_ciba.redaction import Redacted
 
 __all__ = ["History"]
+
+NoTokens = StillPending | SlowedDown | ErrorAnswer | UnusableAnswer
 
 #: More words than an eID has. They are foreign text, and kept for each pending transaction.
 MAX_HINTS = 8
@@ -50,22 +52,28 @@ class History:
         self.strikes = self.strikes + 1 if mistrusts(answer) else 0
         self._asked_at = _true_at(sent_at, received_at, interval)
 
-    def note(self, answer: TokenAnswer, sent_at: float, received_at: float, *, interval: float) -> None:
-        """It goes on after this answer."""
+    def note(self, answer: NoTokens, sent_at: float, received_at: float, timing: Timing) -> Timing:
+        """It goes on after this answer; returns how far the next poll must keep away from it."""
         hint: Redacted | None = None
+        retry_after = answer.retry_after
         match answer:
-            case StillPending(hint=hint, retry_after=retry_after):
+            case StillPending(hint=hint):
                 self.last = Poll(sent_at, received_at, "pending", hint, retry_after)
-            case SlowedDown(hint=hint, retry_after=retry_after):
+                spaced = timing.answered(sent_at=sent_at, received_at=received_at, retry_after=retry_after)
+            case SlowedDown(hint=hint, interval=interval):
                 self.last = Poll(sent_at, received_at, "slow_down", hint, retry_after)
+                spaced = timing.slowed_down(received_at=received_at, retry_after=retry_after, interval=interval)
             case _:
-                self.last = Poll(sent_at, received_at, "unanswered", None, getattr(answer, "retry_after", None))
-                return
-        self._pending_at = _true_at(sent_at, received_at, interval)
+                self.last = Poll(sent_at, received_at, "unanswered", None, retry_after)
+                # Being mistrusted is an answer; only silence and refusal to answer call for backing off.
+                rule = timing.answered if mistrusts(answer) else timing.put_off
+                return rule(sent_at=sent_at, received_at=received_at, retry_after=retry_after)
+        self._pending_at = _true_at(sent_at, received_at, timing.interval)
         if hint is not None and hint != self.hint:
             self.hint, self.hint_since = hint, received_at
             if len(self._hints) < MAX_HINTS and all(hint != known for known, _ in self._hints):
                 self._hints += ((hint, self._pending_at),)
+        return spaced
 
     def overslept(self, seconds: float) -> None:
         """As in `Timing.overslept`."""

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from idura_ciba.errors import UsageError
 
-__all__ = ["several", "whole_number"]
+__all__ = ["seconds", "several", "whole_number"]
 
 T = TypeVar("T")
 
@@ -20,6 +20,22 @@ def whole_number(name: str, value: int) -> int:
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise UsageError(f"{name} is not a whole number of at least 1", code=name)
+    return value
+
+
+def seconds(name: str, value: float, *, most: float) -> float:
+    """Seconds above 0.
+
+    Raises:
+        UsageError: Anything else, NaN and text from a configuration included; its code is the option's name.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= most:
+        raise UsageError(
+            f"{name} is no number of seconds above 0",
+            code=name,
+            phone="The phone has not rung for this",
+            advice=f"pass seconds, {most:.0f} at most, or None",
+        )
     return value
 
 

@@ -23,8 +23,8 @@ from idura_ciba.history import History
 from idura_ciba.id_token import Authentication, Expectation, IdTokenVerifier
 from idura_ciba.observe import Observers, PollEvent, TransactionEvent
 from idura_ciba.outcome import Outcome, Update
-from idura_ciba.polling.strategy import Record, Strategy, next_poll
-from idura_ciba.protocol.machine import Event, State, advance, is_verdict, judge, mistrusts
+from idura_ciba.polling.strategy import Indexed, Record, Strategy, next_poll
+from idura_ciba.protocol.machine import Event, State, advance, is_verdict, judge
 from idura_ciba.protocol.messages import (
     ErrorAnswer,
     SlowedDown,
@@ -36,12 +36,14 @@ from idura_ciba.protocol.messages import (
 from idura_ciba.protocol.timing import Timing
 from idura_ciba.redaction import Redacted
 from idura_ciba.resume import Checkpoint, Sealer
-from idura_ciba.scheduling.scheduler import Scheduler
+from idura_ciba.scheduling.scheduler import Lane
 
 _NoTokens = StillPending | SlowedDown | ErrorAnswer | UnusableAnswer
 
 __all__ = ["Context", "Transaction"]
 
+#: Seconds before the earliest end: the guard of `FinalPoll`, which leaves the last poll then.
+LAST_CALL = 0.2
 #: Seconds: the two clocks that tell it are not read in one instant.
 OVERSLEPT = 1.0
 #: The person has decided, whatever became of it.
@@ -54,7 +56,7 @@ class Context:
 
     backchannel: Backchannel
     verifier: IdTokenVerifier
-    scheduler: Scheduler
+    lane: Lane
     strategy: Strategy
     sealer: Sealer
     observers: Observers
@@ -255,6 +257,20 @@ class Transaction:
             self._history.overslept(slept)
             self._wall_offset += slept
 
+    @property
+    def last_call(self) -> float:
+        """From this monotonic instant on it goes first: what is not fetched at the end is lost."""
+        return self._timing.earliest_end - LAST_CALL
+
+    def due(self, price: float) -> float:
+        """The monotonic instant from which a poll is worth so many seconds of expected unseen waiting."""
+        at = self._next_at or 0.0
+        strategy = self._context.strategy
+        if self._closing or not isinstance(strategy, Indexed):
+            return at
+        now, rng = self._context.clock.monotonic(), self._context.rng
+        return strategy.due(self._history.view(self._timing, now=now, rng=rng), price)
+
     # --- polling ----------------------------------------------------------------------------------------------------
 
     async def _poll(self) -> None:
@@ -287,6 +303,7 @@ class Transaction:
         history = self._history
         self._trace_id = answered.trace_id or self._trace_id
         event = judge(answer, strikes=history.strikes, after_end=answered.received_at >= self._timing.provider_end)
+        self._context.lane.note(slow_downs=isinstance(answer, SlowedDown))
         history.count(answer, answered.sent_at, answered.received_at, interval=self._timing.interval)
         if self._context.observers:
             elapsed = answered.received_at - answered.sent_at
@@ -299,8 +316,7 @@ class Transaction:
             self._settle(event, error, resumable=not self._answer_out)
         else:
             self._answer_out = False
-            history.note(answer, answered.sent_at, answered.received_at, interval=self._timing.interval)
-            self._space(answer, answered.sent_at, answered.received_at)
+            self._timing = history.note(answer, answered.sent_at, answered.received_at, self._timing)
             self._advance(event)
             if self._closing:
                 self._end()
@@ -335,19 +351,6 @@ class Transaction:
         clock = self._context.clock
         began_at = clock.wall() - (clock.monotonic() - self._timing.requested_at)
         return evolve(self._expected, issued_from=min(self._expected.issued_from, began_at))
-
-    def _space(self, answer: _NoTokens, sent_at: float, received_at: float) -> None:
-        """How far the next poll must keep away from one that did not end it."""
-        timing, retry_after = self._timing, answer.retry_after
-        if isinstance(answer, SlowedDown):
-            self._timing = timing.slowed_down(
-                received_at=received_at, retry_after=retry_after, interval=answer.interval
-            )
-            return
-        # Being mistrusted is an answer; only silence and refusal to answer call for backing off.
-        answers = isinstance(answer, StillPending) or mistrusts(answer)
-        rule = timing.answered if answers else timing.put_off
-        self._timing = rule(sent_at=sent_at, received_at=received_at, retry_after=retry_after)
 
     # --- time -------------------------------------------------------------------------------------------------------
 
@@ -384,7 +387,7 @@ class Transaction:
 
     def _schedule(self, at: float, *, until: float) -> None:
         self._next_at = at
-        self._context.scheduler.schedule(self, at, until=until)
+        self._context.lane.schedule(self, at, until=until)
         self._notify()
 
     # --- endings ----------------------------------------------------------------------------------------------------
@@ -437,7 +440,8 @@ class Transaction:
         self._next_at = None
         if self._context.learn:
             self._context.learn(self._history.record(self._timing, decided=event in DECISIONS))
-        self._context.scheduler.forget(self)
+            self._context.lane.note(learned=event in DECISIONS)
+        self._context.lane.forget(self)
         self._done.set_result(Outcome(self._state, authentication, error))
         self._notify()
         self._context.ended(self)

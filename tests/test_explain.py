@@ -51,6 +51,15 @@ ALL: dict[str, Callable[[], CibaError]] = {
     "abandoned": explain.abandoned,
     "closed": lambda: explain.abandoned("closed"),
     "limit": explain.limit_passed,
+    "not begun, refused": lambda: explain.not_begun(
+        ErrorAnswer("unknown_user_id", None, 400), lost=False, wall=0.0, server_date=None
+    ),
+    "not begun, lost": lambda: explain.not_begun(
+        UnusableAnswer(Unusable.LOST, 502, "HTTP 502, not JSON"), lost=True, wall=0.0, server_date=None
+    ),
+    "not begun, broken": lambda: explain.not_begun(
+        UnusableAnswer(Unusable.BROKEN, 200, "HTTP 200, not JSON"), lost=False, wall=0.0, server_date=None
+    ),
     "limit before": lambda: explain.limit_passed(begun=False),
     "closed before": explain.closed,
     "internal": lambda: explain.internal(ValueError(SSN)),

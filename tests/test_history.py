@@ -7,9 +7,9 @@ from random import Random
 import pytest
 from attrs import evolve
 
-from idura_ciba.history import MAX_HINTS, History
+from idura_ciba.history import MAX_HINTS, History, NoTokens
 from idura_ciba.polling.strategy import Poll
-from idura_ciba.protocol.messages import ErrorAnswer, SlowedDown, StillPending, TokenAnswer, Unusable, UnusableAnswer
+from idura_ciba.protocol.messages import ErrorAnswer, SlowedDown, StillPending, Unusable, UnusableAnswer
 from idura_ciba.protocol.timing import Timing
 from idura_ciba.redaction import Redacted
 
@@ -19,12 +19,12 @@ LOST = UnusableAnswer(Unusable.LOST, 0, "nothing came")
 MISTRUST = ErrorAnswer("invalid_client", None, 401)
 
 
-def after(*polls: tuple[TokenAnswer, float]) -> History:
+def after(*polls: tuple[NoTokens, float]) -> History:
     """A history of polls, each answered 0.1 s after it was sent."""
     history = History(KIND)
     for answer, sent_at in polls:
         history.count(answer, sent_at, sent_at + 0.1, interval=3.0)
-        history.note(answer, sent_at, sent_at + 0.1, interval=3.0)
+        history.note(answer, sent_at, sent_at + 0.1, TIMING)
     return history
 
 
@@ -55,7 +55,7 @@ def test_a_strategy_sees_the_last_poll_and_the_latest_word() -> None:
     ],
 )
 def test_each_kind_of_answer_is_a_poll(
-    answer: TokenAnswer, outcome: str, hint: str | None, retry_after: float | None
+    answer: NoTokens, outcome: str, hint: str | None, retry_after: float | None
 ) -> None:
     """What was no answer says nothing of the person, and leaves the last word as it was."""
     last = after((answer, 13.0)).last
@@ -63,6 +63,22 @@ def test_each_kind_of_answer_is_a_poll(
     assert (last.outcome, last.hint, last.retry_after) == (outcome, hint, retry_after)
     history = after((pending("before"), 13.0), (answer, 16.0))
     assert history.hint == (hint or "before")
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (pending(), TIMING.answered(sent_at=13.0, received_at=13.1)),
+        (pending(retry_after=9.0), TIMING.answered(sent_at=13.0, received_at=13.1, retry_after=9.0)),
+        (SlowedDown(None, 4.0, 20.0), TIMING.slowed_down(received_at=13.1, retry_after=4.0, interval=20.0)),
+        (LOST, TIMING.put_off(sent_at=13.0, received_at=13.1)),
+        (evolve(LOST, retry_after=9.0), TIMING.put_off(sent_at=13.0, received_at=13.1, retry_after=9.0)),
+        (MISTRUST, TIMING.answered(sent_at=13.0, received_at=13.1)),
+    ],
+)
+def test_each_kind_of_answer_keeps_the_next_poll_away_by_its_rule(answer: NoTokens, expected: Timing) -> None:
+    """Only silence and refusal to answer call for backing off."""
+    assert History(KIND).note(answer, 13.0, 13.1, TIMING) == expected
 
 
 def test_strikes_are_counted_in_a_row() -> None:
@@ -85,7 +101,7 @@ def test_a_decision_lies_between_two_polls() -> None:
 def test_a_poll_that_was_held_speaks_of_when_it_was_answered() -> None:
     """Otherwise people would seem to be as much faster as providers are patient."""
     history = History(KIND)
-    history.note(pending("started"), 13.0, 43.0, interval=3.0)
+    history.note(pending("started"), 13.0, 43.0, TIMING)
     history.count(pending(), 43.0, 50.0, interval=3.0)
     record = history.record(TIMING, decided=True)
     assert (record.last_pending_at, record.decided_by_at, record.hints) == (43.0, 50.0, (("started", 43.0),))
@@ -132,7 +148,7 @@ def test_words_are_kept_once_each_and_not_without_end() -> None:
     ],
 )
 def test_heard_at_last_means_within_two_intervals_of_the_end(
-    polls: list[tuple[TokenAnswer, float]], *, heard: bool
+    polls: list[tuple[NoTokens, float]], *, heard: bool
 ) -> None:
     """Whoever was not heard so late may have decided unseen."""
     assert after(*polls).heard_within(TIMING) is heard

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from idura_ciba.errors import UsageError
-from idura_ciba.options import several, whole_number
+from idura_ciba.options import seconds, several, whole_number
 
 
 @pytest.mark.parametrize("value", [1, 2, 10**30])
@@ -22,6 +22,20 @@ def test_any_other_number_is_refused_by_name(value: Any) -> None:
     with pytest.raises(UsageError, match="cap") as caught:
         whole_number("cap", value)
     assert caught.value.code == "cap"
+
+
+@pytest.mark.parametrize("value", [1, 0.001, 100])
+def test_seconds_pass(value: float) -> None:
+    """Up to the most."""
+    assert seconds("patience", value, most=100.0) == value
+
+
+@pytest.mark.parametrize("value", [0, -1, 100.1, 10**400, float("nan"), float("inf"), "5", None, True])
+def test_other_seconds_are_refused_by_name(value: Any) -> None:
+    """Above the most, too, and what no float can hold."""
+    with pytest.raises(UsageError, match="patience") as caught:
+        seconds("patience", value, most=100.0)
+    assert caught.value.code == "patience"
 
 
 @pytest.mark.parametrize("values", [[], ["a", "b"], ("a",), {"a"}, iter(["a"])])

@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections import Counter
 
-from idura_ciba import CibaClient, ClientSecretPost, EidRequest, FinalPoll, Fixed, State
+from idura_ciba import CibaClient, ClientSecretPost, EidRequest, FairScheduler, FinalPoll, Fixed, State
 from idura_ciba.simulator import MemoryTransport, Script, SimulatedIdura
 from idura_ciba.testing import run_virtual, virtual_clock
 
@@ -58,7 +58,7 @@ async def log_everybody_in(people: int) -> tuple[list[str], dict[str, int]]:
         clock=clock,
         rng=rng,
         strategy=FinalPoll(Fixed()),
-        max_in_flight=2000,
+        scheduler=FairScheduler(max_in_flight=2000),
         id_token_algorithms=("ES256",),
         observers=(),
     ) as ciba:

@@ -13,6 +13,7 @@ from idura_ciba import (
     CibaClient,
     ClientSecretPost,
     Expired,
+    FairScheduler,
     FinalPoll,
     Fixed,
     HazardAware,
@@ -294,7 +295,7 @@ async def test_a_clock_put_right_while_the_person_is_asked_costs_no_login(
 async def test_a_crowd_before_it_delays_no_end(simulated_idura: SimulatedIdura, make_ciba_client: MakeClient) -> None:
     """With one poll at a time and a provider that holds each for ever, a login still ends when its caller says so."""
     simulated_idura.faults.append(polls(Fault.delay(10_000)))
-    async with make_ciba_client(max_in_flight=1) as ciba:
+    async with make_ciba_client(scheduler=FairScheduler(max_in_flight=1)) as ciba:
         for number in ("209602294564", "209712310011", "209801611246", "209807917894"):
             await ciba.start(SwedishBankID(number, call_initiator="RP", message="Hello"))
         transaction = await ciba.start(swedish(), timeout=10)
@@ -522,7 +523,8 @@ async def test_abandoned_from_inside_nobody_else_is_disturbed(
             Fault.lose_answer() if a.endpoint == "token" and a.person == SWEDE and a.now > VIRTUAL_EPOCH + 7 else None
         )
     )
-    async with make_ciba_client(strategy=strategy, observers=[observer], max_in_flight=1) as ciba:
+    scheduler = FairScheduler(max_in_flight=1)
+    async with make_ciba_client(strategy=strategy, observers=[observer], scheduler=scheduler) as ciba:
         victims.append(await ciba.start(swedish(), timeout=10))
         other = await ciba.start(SwedishBankID("209602294564", call_initiator="RP", message="Hello"))
         assert (await victims[0].outcome()).state is State.ABANDONED
@@ -696,7 +698,7 @@ async def test_kept_waiting_past_the_end_by_the_cap_it_ends_without_a_poll_too_m
     people = ["209602294564", "209712310011", SWEDE]
     for person in people:
         simulated_idura.script(person, Script.never())
-    async with make_ciba_client(max_in_flight=1) as ciba:
+    async with make_ciba_client(scheduler=FairScheduler(max_in_flight=1)) as ciba:
         started = [await ciba.start(SwedishBankID(ssn, call_initiator="RP", message="x")) for ssn in people]
         outcomes = await asyncio.gather(*(transaction.outcome() for transaction in started))
     assert {outcome.state for outcome in outcomes} == {State.EXPIRED}

@@ -1,0 +1,344 @@
+"""What serves the jobs: one heap, one timer, and a task for each job that is being worked on."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import math
+from collections import deque
+from weakref import WeakSet
+
+from idura_ciba.errors import UsageError
+from idura_ciba.scheduling.budget import Budget, Meter
+from idura_ciba.scheduling.queues import SMALL, Entry, FirstDue, Job
+
+__all__ = ["Engine", "Owner"]
+
+#: asyncio calls timers up to a nanosecond early. Asked again for the rest of it, it would call again at once, and a
+#: clock that stands still meanwhile, as a virtual one does, would never move on.
+TICK = 1e-6
+#: Jobs a second that are taken to be served at least.
+LEAST_PACE = 0.1
+
+
+class Owner:
+    """What belongs to one client: its jobs, its work in flight, and its orders that wait for a place."""
+
+    __slots__ = ("__weakref__", "closed", "entries", "orders", "refuses", "tasks")
+
+    def __init__(self) -> None:
+        self.entries: dict[Job, Entry] = {}
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.orders: set[asyncio.Future[None]] = set()
+        self.closed = self.refuses = False
+
+
+class Engine:
+    """Serves what the queue says, as fast as the budget and the cap allow."""
+
+    def __init__(self, budget: Budget, queue: FirstDue, *, max_in_flight: int, max_pending: float) -> None:
+        self.budget = budget
+        self.queue = queue
+        self.served = self.slow_downs = self.learned = 0
+        self._max_in_flight = max_in_flight
+        self._max_pending = max_pending
+        self._owners = WeakSet[Owner]()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._numbers = itertools.count()
+        self._restart()
+
+    def _restart(self) -> None:
+        # What is not due yet, by instant.
+        self._heap: list[tuple[float, int, Entry]] = []
+        # The ends of what is due and has no place.
+        self._ends: list[tuple[float, int, Entry]] = []
+        # What has become due since it was last tried to serve it.
+        self._arrived: list[Entry] = []
+        self.queue.clear()
+        self._waiting = 0
+        self._in_flight = 0
+        # Orders that wait, and how many have a place.
+        self._orders = deque[asyncio.Future[None]]()
+        self._ordering = 0
+        self._orders_turn = True
+        # Whether something has had to wait for the budget, and until when.
+        self._queued = False
+        self._wake = math.inf
+        self._serving = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._meter = Meter()
+
+    @property
+    def in_flight(self) -> int:
+        """Jobs that are being worked on."""
+        return self._in_flight
+
+    @property
+    def pending(self) -> int:
+        """Jobs that are being worked on, are due, or wait for their instant."""
+        return self._waiting + self._in_flight
+
+    @property
+    def orders(self) -> int:
+        """Orders that wait or have a place."""
+        return self._ordering + sum(not order.done() for order in self._orders)
+
+    def late(self) -> float:
+        """Seconds for which a job has been due, at most."""
+        if self._loop is None or not self._waiting:
+            return 0.0
+        now = self._loop.time()
+        self._collect(now)
+        first = self.queue.first()
+        return now - first.at if first else 0.0
+
+    def join(self, owner: Owner) -> None:
+        """Know of an owner, to tell it when its event loop is gone."""
+        self._owners.add(owner)
+
+    # --- jobs -------------------------------------------------------------------------------------------------------
+
+    def schedule(self, owner: Owner, job: Job, at: float, until: float) -> None:
+        """Serve a job at an instant, and at no earlier named one; at `until` also where there is no place.
+
+        Raises:
+            UsageError: The instant is none, or another event loop is being served.
+        """
+        if not at < math.inf:
+            raise UsageError("a job cannot be served at an instant that never comes", code="schedule")
+        self._bind()
+        entry = Entry(at, job, owner, until)
+        former = owner.entries.get(job)
+        owner.entries[job] = entry
+        heapq.heappush(self._heap, (at, next(self._numbers), entry))
+        self._waiting += 1
+        if former is not None:
+            self._bury(former)
+        if self._heap and self._heap[0][2] is entry:
+            self._set_timer()
+
+    def forget(self, owner: Owner, job: Job) -> None:
+        """Do not serve a job any more."""
+        entry = owner.entries.pop(job, None)
+        if entry is not None:
+            self._bury(entry)
+            self._go_on()
+
+    def close(self, owner: Owner) -> None:
+        """Forget all that an owner has waiting."""
+        owner.closed = True
+        entries = list(owner.entries.values())
+        owner.entries.clear()
+        for entry in entries:
+            self._bury(entry)
+        self.refuse(owner)
+
+    def refuse(self, owner: Owner) -> None:
+        """Give no order of an owner a place any more."""
+        owner.refuses = True
+        for order in owner.orders:
+            if not order.done():
+                order.set_exception(UsageError("the client is closed", code="closed", advice="make a new one"))
+        self._go_on()
+
+    def _bury(self, entry: Entry) -> None:
+        """An entry loses its job; stale ones are cleared away once they are the most."""
+        entry.job = None
+        self._waiting -= 1
+        if entry.is_due:
+            self.queue.discard()
+        if not self._waiting:
+            self._heap.clear()
+            self._ends.clear()
+            self._arrived.clear()
+            self.queue.clear()
+        elif len(self._heap) > SMALL and len(self._heap) > 2 * (self._waiting - len(self.queue)):
+            self._heap = [waiting for waiting in self._heap if waiting[2].job is not None]
+            heapq.heapify(self._heap)
+        else:
+            return
+        self._set_timer()
+
+    # --- orders -----------------------------------------------------------------------------------------------------
+
+    async def admit(self, owner: Owner) -> None:
+        """Wait for a place for an order.
+
+        Raises:
+            UsageError: The owner was closed, or another event loop is being served.
+        """
+        loop = self._bind()
+        order: asyncio.Future[None] = loop.create_future()
+        self._orders.append(order)
+        owner.orders.add(order)
+        self._go_on()
+        try:
+            await order
+        except asyncio.CancelledError:
+            if order.done() and not order.cancelled() and order.exception() is None:
+                # Cancelled just when its turn had come.
+                self.ordered()
+            raise
+        finally:
+            owner.orders.discard(order)
+
+    def ordered(self) -> None:
+        """An order that had a place is over."""
+        self._ordering -= 1
+        self._go_on()
+
+    # --- what the provider says -------------------------------------------------------------------------------------
+
+    def answered(self, sent_at: float) -> None:
+        """A request got an answer."""
+        self.budget.answered(self._bind().time(), sent_at=sent_at)
+
+    def refused(self, sent_at: float, retry_after: float | None) -> None:
+        """A request was refused because there are too many."""
+        self.budget.was_refused(self._bind().time(), sent_at=sent_at, retry_after=retry_after)
+
+    # --- serving ----------------------------------------------------------------------------------------------------
+
+    def _go_on(self) -> None:
+        """Something has ended; others may have waited for that, unless it is the budget that they wait for."""
+        if self._wake == math.inf and (self._orders or len(self.queue)) and not self._serving:
+            self._serve()
+
+    def _serve(self) -> None:
+        """Serve whatever can be served now, and see to it that the rest will be."""
+        loop = self._loop
+        assert loop is not None  # noqa: S101 - for type checkers: something was scheduled
+        now = loop.time()
+        self._collect(now)
+        self._serving, self._wake = True, math.inf
+        while True:
+            may_order = bool(self._orders) and self._may_order()
+            may_serve = len(self.queue) > 0 and self._in_flight < self._max_in_flight
+            if not may_order and not may_serve:
+                self._queued = False
+                break
+            ready_at = self.budget.ready_at(queued=self._queued)
+            if ready_at > now:
+                self._queued, self._wake = True, ready_at
+                break
+            if may_order and (self._orders_turn or not may_serve):
+                self._orders_turn = False
+                self._ordering += 1
+                self.budget.take(now, queued=self._queued)
+                self._orders.popleft().set_result(None)
+            else:
+                self._orders_turn = True
+                self._serve_one(loop, now)
+        self._serve_ends(loop, now)
+        self._serving = False
+        self._set_timer()
+
+    def _serve_ends(self, loop: asyncio.AbstractEventLoop, now: float) -> None:
+        """Serve those whose end has come without a place; remember the ends of those that have to wait."""
+        ends = self._ends
+        for entry in self._arrived:
+            if entry.job is not None and entry.until < math.inf:
+                heapq.heappush(ends, (entry.until, next(self._numbers), entry))
+        self._arrived.clear()
+        while ends and (ends[0][0] <= now or ends[0][2].job is None):
+            entry = heapq.heappop(ends)[2]
+            if entry.job is not None:
+                self._serve_entry(entry, loop, now)
+        if len(ends) > SMALL and len(ends) > 2 * len(self.queue):
+            self._ends = [end for end in ends if end[2].job is not None]
+            heapq.heapify(self._ends)
+
+    def _collect(self, now: float) -> None:
+        """Move what is due from the heap to the queue."""
+        heap = self._heap
+        while heap and heap[0][0] <= now:
+            entry = heapq.heappop(heap)[2]
+            if entry.job is not None:
+                self.queue.push(entry)
+                self._arrived.append(entry)
+
+    def _may_order(self) -> bool:
+        while self._orders and self._orders[0].done():
+            self._orders.popleft()
+        return bool(self._orders) and self.pending + self._ordering < self._max_pending
+
+    def _serve_one(self, loop: asyncio.AbstractEventLoop, now: float) -> None:
+        pace = max(LEAST_PACE, self._meter.rate(now))
+        entry = self.queue.choose(now, pending=self.pending, pace=pace)
+        assert entry is not None  # noqa: S101 - for type checkers: the queue is not empty
+        self._serve_entry(entry, loop, now)
+
+    def _serve_entry(self, entry: Entry, loop: asyncio.AbstractEventLoop, now: float) -> None:
+        job, owner = entry.job, entry.owner
+        assert job is not None  # noqa: S101 - for type checkers: no stale entry is chosen
+        del owner.entries[job]
+        self._bury(entry)
+        try:
+            work = job.serve()
+        except Exception as error:  # noqa: BLE001 - one broken job must not stop the others
+            self._report("a job could not be served", error)
+            return
+        if work is None:
+            return
+        self.served += 1
+        self._in_flight += 1
+        self._meter.add(now)
+        self.budget.take(now, queued=self._queued)
+        task = loop.create_task(work)
+        owner.tasks.add(task)
+        task.add_done_callback(lambda task: self._finished(owner, task))
+
+    def _finished(self, owner: Owner, task: asyncio.Task[None]) -> None:
+        owner.tasks.discard(task)
+        self._in_flight -= 1
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._report("the work of a job failed", error)
+        self._go_on()
+
+    def _report(self, what: str, error: BaseException) -> None:
+        assert self._loop is not None  # noqa: S101 - for type checkers: something was served
+        self._loop.call_exception_handler({"message": what, "exception": error})
+
+    # --- time -------------------------------------------------------------------------------------------------------
+
+    def _set_timer(self) -> None:
+        if self._serving:
+            return
+        # Also while the budget is used up: what becomes due then has an end, which may come first.
+        at = min([self._wake, *(heap[0][0] for heap in (self._heap, self._ends) if heap)])
+        if not self._waiting and not self._orders:
+            at = math.inf
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if at < math.inf:
+            assert self._loop is not None  # noqa: S101 - for type checkers: something was scheduled
+            now = self._loop.time()
+            self._timer = self._loop.call_at(max(at, now + TICK) if at > now else at, self._wake_up)
+
+    def _wake_up(self) -> None:
+        self._timer = None
+        self._serve()
+
+    def _bind(self) -> asyncio.AbstractEventLoop:
+        """Belong to the running loop; what is left of another one that has ended is dropped."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            former = self._loop
+            if former is not None and not former.is_closed() and (self.pending or self.orders):
+                raise UsageError(
+                    "this scheduler is serving clients of another event loop",
+                    code="scheduler",
+                    advice="give each event loop a scheduler of its own, with its share of the rate",
+                )
+            for owner in self._owners:
+                for entry in owner.entries.values():
+                    entry.job = None
+                owner.entries.clear()
+                owner.tasks.clear()
+                owner.orders.clear()
+            self._restart()
+            self.budget.restart()
+            self._loop = loop
+        return loop

@@ -1,0 +1,249 @@
+"""Who comes first among the jobs that are due and cannot all be served. There is no clock in here.
+
+`FirstDue` is round robin. `ByPrice` is a priority index as for restless bandits under a common budget (Whittle 1988),
+made cheap:
+
+1. Each job says from which instant serving it is worth a price, in seconds of expected unseen waiting. That instant is
+   its key; the smallest is served. So a poll goes where an answer is likely to have been waiting.
+2. The price follows the load: where the smallest key lies in the past, more is worth serving than can be served, and
+   the price rises; where it lies in the future, it falls. It moves by a factor e at most in the time in which everybody
+   is served once: faster than that it swings.
+3. At its last call a job goes first: what it does not fetch now is lost.
+4. With a guard a due job goes first once it has not been served for so many rounds of round robin.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import logging
+import math
+from collections import deque
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from idura_ciba.scheduling.engine import Owner
+
+__all__ = ["SMALL", "ByPrice", "Entry", "FirstDue", "Job", "PricedJob"]
+
+_logger = logging.getLogger("idura_ciba")
+
+#: A heap up to this size may hold any number of stale entries.
+SMALL = 64
+#: Nobody is made to wait for more than a minute of expected unseen waiting.
+HIGHEST_PRICE = 60.0
+#: The least time in which everybody is taken to be served once.
+LEAST_CYCLE = 1.0
+
+
+class Job(Protocol):
+    """Something that wants to be served at an instant."""
+
+    def serve(self) -> Coroutine[Any, Any, None] | None:
+        """The work to do now, or None when there is none after all; asked when a place is free, or at its end.
+
+        It may be later than the job was scheduled for, and a job may then schedule itself anew and return None. The
+        coroutine may schedule its job anew and must not raise anything but `CancelledError`.
+        """
+        ...
+
+
+class PricedJob(Job, Protocol):
+    """A job that an `IndexScheduler` can compare; one that is none counts as if its price were reached when it is due.
+
+    Attributes:
+        last_call: From this monotonic instant on the job goes first; infinite where there is no such instant.
+    """
+
+    last_call: float
+
+    def due(self, price: float) -> float:
+        """The monotonic instant from which serving is worth `price` seconds of expected unseen waiting; never falls.
+
+        Asked once each time the job has become due and has to wait or to be compared.
+        """
+        ...
+
+
+class Entry:
+    """What stands in the heaps for one job that was scheduled once.
+
+    Attributes:
+        at: The instant for which it was scheduled.
+        until: When it is served whether there is a place or not; infinite where it may wait for ever.
+        job: None as soon as it was served, forgotten or scheduled anew; the entry is then stale.
+        owner: Whose job it is.
+        is_due: Whether it stands in a queue.
+    """
+
+    __slots__ = ("at", "is_due", "job", "owner", "until")
+
+    def __init__(self, at: float, job: Job, owner: Owner, until: float = math.inf) -> None:
+        self.at = at
+        self.until = until
+        self.job: Job | None = job
+        self.owner = owner
+        self.is_due = False
+
+
+class FirstDue:
+    """First come, first served. Whoever takes an entry's job away says so with `discard`."""
+
+    #: What serving has to be worth; None where that does not matter.
+    price: float | None = None
+
+    def __init__(self) -> None:
+        self._order = deque[Entry]()
+        self._live = 0
+
+    def __len__(self) -> int:
+        """How many are due."""
+        return self._live
+
+    def push(self, entry: Entry) -> None:
+        """An entry has become due; in the order of their instants."""
+        entry.is_due = True
+        self._order.append(entry)
+        self._live += 1
+
+    def first(self) -> Entry | None:
+        """The one that has been due longest."""
+        order = self._order
+        while order and order[0].job is None:
+            order.popleft()
+        return order[0] if order else None
+
+    def choose(self, now: float, *, pending: int, pace: float) -> Entry | None:
+        """The one to serve now; None where none is due.
+
+        Args:
+            now: The present instant.
+            pending: How many jobs there are, due or not.
+            pace: How many are being served a second.
+        """
+        del now, pending, pace
+        return self.first()
+
+    def discard(self) -> None:
+        """One entry that is due has lost its job."""
+        self._live -= 1
+        if self._is_stale(len(self._order)):
+            self._order = deque(entry for entry in self._order if entry.job is not None)
+
+    def clear(self) -> None:
+        """Nothing is due any more."""
+        self._order.clear()
+        self._live = 0
+
+    def _is_stale(self, size: int) -> bool:
+        return size > SMALL and size > 2 * self._live
+
+
+class ByPrice(FirstDue):
+    """The rules above.
+
+    Args:
+        guard: See rule 4; None for none.
+        reserve: The price where there is enough for all.
+    """
+
+    price: float
+
+    def __init__(self, *, guard: float | None = None, reserve: float = 0.02) -> None:
+        super().__init__()
+        self._guard = guard
+        self._reserve = self.price = reserve
+        self._steered_at = math.inf
+        self._numbers = itertools.count()
+        # Due, and not yet compared with any other.
+        self._fresh: list[Entry] = []
+        self._by_key: list[tuple[float, int, Entry]] = []
+        self._by_last_call: list[tuple[float, int, Entry]] = []
+        self._complained = False
+
+    def push(self, entry: Entry) -> None:
+        """Also to those that have to be compared."""
+        super().push(entry)
+        self._fresh.append(entry)
+
+    def choose(self, now: float, *, pending: int, pace: float) -> Entry | None:
+        """By last call, by the guard, by key."""
+        cycle = max(LEAST_CYCLE, pending / pace)
+        if self._live <= 1:
+            # Under the budget nearly always: nothing to compare.
+            self._steer(now, -cycle, cycle)
+            return self.first()
+        self._rank()
+        key, chosen = _top(self._by_key)
+        self._steer(now, now - key, cycle)
+        last_call, pressed = _top(self._by_last_call)
+        if last_call <= now:
+            return pressed
+        if self._guard is not None:
+            # A round is `pending / pace`. What of it a job is not due for is not known, but for the average job.
+            first = self.first()
+            if first is not None and (now - first.at) * pace > (self._guard - 1) * pending + self._live:
+                return first
+        return chosen
+
+    def discard(self) -> None:
+        """Also from the heaps, when they hold more that is stale than not."""
+        super().discard()
+        self._fresh = self._fresh if self._live else []
+        for heap in (self._by_key, self._by_last_call):
+            if self._is_stale(len(heap)):
+                heap[:] = [ranked for ranked in heap if ranked[2].job is not None]
+                heapq.heapify(heap)
+
+    def clear(self) -> None:
+        """The price stays: the load will be as it was."""
+        super().clear()
+        self._fresh.clear()
+        self._by_key.clear()
+        self._by_last_call.clear()
+
+    def _rank(self) -> None:
+        for entry in self._fresh:
+            job = entry.job
+            if job is None:
+                continue
+            number = next(self._numbers)
+            key, last_call = self._key(entry, job)
+            heapq.heappush(self._by_key, (key, number, entry))
+            if last_call < math.inf:
+                heapq.heappush(self._by_last_call, (last_call, number, entry))
+        self._fresh.clear()
+
+    def _key(self, entry: Entry, job: Any) -> tuple[float, float]:
+        try:
+            due = job.due
+        except AttributeError:
+            return entry.at, math.inf
+        try:
+            key, last_call = float(due(self.price)), float(job.last_call)
+        except Exception as error:  # noqa: BLE001 - a strategy is foreign code, and the others are waiting
+            self._complain(type(error).__name__)
+            return entry.at, math.inf
+        if math.isnan(key) or math.isnan(last_call):
+            self._complain("NaN")
+            return entry.at, math.inf
+        return key, last_call
+
+    def _complain(self, what: str) -> None:
+        if not self._complained:
+            self._complained = True
+            _logger.warning("a job answered due() with %s and is served in its turn; further ones are not logged", what)
+
+    def _steer(self, now: float, lag: float, cycle: float) -> None:
+        passed = max(0.0, min(now - self._steered_at, cycle))
+        self._steered_at = now
+        push = max(-1.0, min(lag / cycle, 1.0))
+        self.price = max(self._reserve, min(self.price * math.exp(passed * push / cycle), HIGHEST_PRICE))
+
+
+def _top(heap: list[tuple[float, int, Entry]]) -> tuple[float, Entry | None]:
+    """The smallest that is not stale."""
+    while heap and heap[0][2].job is None:
+        heapq.heappop(heap)
+    return (heap[0][0], heap[0][2]) if heap else (math.inf, None)
