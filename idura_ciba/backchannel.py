@@ -20,10 +20,8 @@ from idura_ciba.client_auth import ClientAuth
 from idura_ciba.clock import Clock
 from idura_ciba.errors import CibaError, TransportError
 from idura_ciba.protocol.messages import (
-    Acknowledgement,
     AuthenticationAnswer,
     TokenAnswer,
-    Tokens,
     Unusable,
     UnusableAnswer,
     build_token_request,
@@ -183,9 +181,9 @@ class Backchannel:
     def _answered(self, answer: A, response: HttpResponse) -> Answered[A]:
         if self.load is None:
             pass
-        elif response.status in _TOO_MANY:
-            retry_after = None if isinstance(answer, Tokens | Acknowledgement) else answer.retry_after
-            self.load.refused(sent_at=response.sent_at, retry_after=retry_after)
+        elif isinstance(answer, UnusableAnswer) and answer.status in _TOO_MANY:
+            # Not a `slow_down` that comes with 429: that is about one login.
+            self.load.refused(sent_at=response.sent_at, retry_after=answer.retry_after)
         else:
             self.load.answered(sent_at=response.sent_at)
         return Answered(answer, response.sent_at, response.received_at, response.trace_id, response.headers.get("date"))

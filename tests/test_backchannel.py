@@ -88,6 +88,47 @@ def claims(assertion: str) -> dict[str, Any]:
 # --- what leaves ------------------------------------------------------------------------------------------------------
 
 
+class Load:
+    """Remembers what it hears."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, float | None]] = []
+
+    def answered(self, *, sent_at: float) -> None:
+        """Good news."""
+        assert sent_at == asyncio.get_running_loop().time()
+        self.heard.append(("answered", None))
+
+    def refused(self, *, sent_at: float, retry_after: float | None = None) -> None:
+        """Bad news."""
+        assert sent_at == asyncio.get_running_loop().time()
+        self.heard.append(("refused", retry_after))
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "heard"),
+    [
+        (400, {"error": "authorization_pending"}, "answered"),
+        (429, {"error": "slow_down"}, "answered"),
+        (400, {"error": "invalid_grant"}, "answered"),
+        (500, b"", "answered"),
+        (403, b"", "answered"),
+        (429, b"", "refused"),
+        (503, b"<html>", "refused"),
+        (429, {"error": "too_many_requests"}, "refused"),
+    ],
+)
+async def test_refusals_for_their_number_are_told_to_whoever_paces_the_requests(
+    status: int, body: object, heard: str
+) -> None:
+    """With what the provider named; a `slow_down` is about one login and none."""
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    load = Load()
+    backchannel, _ = make(lambda _: HttpResponse(status, {"retry-after": "7"}, data, 0.0, 0.0), load=load)
+    await backchannel.poll("some id")
+    assert load.heard == [(heard, 7.0 if heard == "refused" else None)]
+
+
 async def test_an_authentication_request_is_one_signed_form() -> None:
     """Exactly these headers and parameters, to Idura's path."""
     backchannel, transport = make(ACKNOWLEDGED)
