@@ -437,13 +437,14 @@ class Logins(RuleBasedStateMachine):
         """Close the client; nothing of it may be left."""
 
         async def close() -> None:
+            # Not before: what was due at this instant may have brought one more.
+            self.given_up.update(self.client.pending)
             for token in await self.client.close(patience=patience):
                 self.keep(token)
             # Calls that the end has cut short notice it now.
             if self.calls:
                 await asyncio.wait(self.calls)
 
-        self.given_up.update(self.client.pending)
         self.run(close())
         for task in self.calls:
             task.result()
