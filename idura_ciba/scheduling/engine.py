@@ -140,6 +140,7 @@ class Engine:
         for order in owner.orders:
             if not order.done():
                 order.set_exception(UsageError("the client is closed", code="closed", advice="make a new one"))
+        self._set_timer()
         self._go_on()
 
     def _bury(self, entry: Entry) -> None:
@@ -179,6 +180,8 @@ class Engine:
             if order.done() and not order.cancelled() and order.exception() is None:
                 # Cancelled just when its turn had come.
                 self.ordered()
+            else:
+                self._set_timer()
             raise
         finally:
             owner.orders.discard(order)
@@ -259,9 +262,13 @@ class Engine:
                 self._arrived.append(entry)
 
     def _may_order(self) -> bool:
+        return self._has_orders() and self.pending + self._ordering < self._max_pending
+
+    def _has_orders(self) -> bool:
+        """Whether any waits; those that were cancelled or turned away do not."""
         while self._orders and self._orders[0].done():
             self._orders.popleft()
-        return bool(self._orders) and self.pending + self._ordering < self._max_pending
+        return bool(self._orders)
 
     def _serve_one(self, loop: asyncio.AbstractEventLoop, now: float) -> None:
         pace = max(LEAST_PACE, self._meter.rate(now))
@@ -307,8 +314,8 @@ class Engine:
             return
         # Also while the budget is used up: what becomes due then has an end, which may come first.
         at = min([self._wake, *(heap[0][0] for heap in (self._heap, self._ends) if heap)])
-        if not self._waiting and not self._orders:
-            at = math.inf
+        if not self._waiting and not self._has_orders():
+            self._wake, at = math.inf, math.inf
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

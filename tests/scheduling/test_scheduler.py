@@ -606,6 +606,23 @@ async def test_closing_turns_waiting_orders_away(log: Log, make_lane: MakeLane) 
     assert_nothing_is_left(lane)
 
 
+@pytest.mark.parametrize("closes", [True, False], ids=["closed", "cancelled"])
+async def test_nothing_wakes_up_for_an_order_that_is_gone(closes: bool, log: Log, make_lane: MakeLane) -> None:
+    """It waited for a request of the budget; the timer for that goes with it."""
+    lane = make_lane(rate=1)
+    orders = Orders(lane, log)
+    await orders.place("first")
+    second = asyncio.create_task(orders.place("second"))
+    await asyncio.sleep(0.25)
+    if closes:
+        await lane.aclose(patience=0)
+    else:
+        second.cancel()
+    await asyncio.wait([second])
+    assert log == [("first", 0.0)]
+    assert_nothing_is_left(lane)
+
+
 # --- refusals ---------------------------------------------------------------------------------------------------------
 
 
