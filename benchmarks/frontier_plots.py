@@ -1,4 +1,4 @@
-"""The two pictures of `docs/choosing-a-strategy.md`: `python benchmarks/frontier.py --plots docs`."""
+"""The pictures of `docs/choosing-a-strategy.md`: `python benchmarks/frontier.py --plots docs`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from random import Random
 import matplotlib as mpl
 import tenacity
 from attrs import evolve
+from frontier_fleet import FIXED, INTERVAL, Limit, Situation, fleets
+from frontier_fleet import known as knowing
 from frontier_optimum import optimum
 from frontier_sim import PEOPLE, WAY_SIGMA, Case, Client, Login, Result, run, shipped
 from matplotlib import pyplot as plt
@@ -20,6 +22,7 @@ from idura_ciba.polling.final_poll import FinalPoll
 from idura_ciba.polling.hazard import HazardAware
 from idura_ciba.polling.phase import PhaseAware
 from idura_ciba.polling.strategy import PollView, Strategy
+from idura_ciba.scheduling.scheduler import FairScheduler, IndexScheduler
 
 mpl.use("Agg")
 
@@ -54,10 +57,11 @@ def taught(strategy: Strategy, case: Case) -> FinalPoll:
 
 
 def draw(folder: Path) -> None:
-    """Both."""
+    """All."""
     with plt.rc_context(STYLE):
         frontier(folder / "polling-frontier.png")
         timeline(folder / "polling-timeline.png")
+        fleet(folder / "polling-fleet.png")
 
 
 # --- polls saved against delay ----------------------------------------------------------------------------------------
@@ -199,3 +203,46 @@ def sent_to(client: Client, case: Case, took: float, steps: tuple[tuple[float, s
         sent.append(at - 1000.0)
         if login.poll(at):
             return sent
+
+
+# --- many under one limit ---------------------------------------------------------------------------------------------
+
+
+def fleet(path: Path) -> None:
+    """How late answers are heard of, by how much more everybody would poll than the provider allows."""
+    figure, places = plt.subplots(1, 2, figsize=(10.5, 4.4), sharey=True, layout="constrained")
+    one_fleet(places[0], "med18", 120.0, 600, 150.0)
+    one_fleet(places[1], "med25", 900.0, 600, 300.0)
+    places[0].set_ylabel("seconds from decision to its arrival, mean")
+    handles, labels = places[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4)
+    figure.savefig(path, dpi=DPI)
+    plt.close(figure)
+
+
+def one_fleet(axes: Axes, people: str, lifetime: float, concurrent: int, seconds: float) -> None:
+    """One kind of people."""
+    # Beyond that neither scheduler helps at 120 s: a login gets hardly more than the poll before its end.
+    loads = (0.8, 1.0, 1.2, 1.5, 2.0, 3.0, 4.0, 6.0)
+    fair, index, bounds, alone = [], [], [], []
+    for load in loads:
+        case = Situation(people, lifetime, concurrent, load, lifetime, seconds)
+        rate = case.allowed
+        fair.append(fleets(case, "round robin", lambda rate=rate: FairScheduler(rate=rate), FIXED).mean)
+        served = fleets(case, "index", lambda rate=rate: IndexScheduler(rate=rate), knowing(people))
+        index.append(served.mean)
+        bounds.append(case.bound(served.polls))
+        # Refusals are not counted here: where they are, nothing arrives at all.
+        refusing = {"limit": lambda _, rate=rate: Limit(rate, counts_refused=False), "tells": lambda _: False}
+        alone.append(fleets(case, "timers", lambda: FairScheduler(max_in_flight=10**6), FIXED, **refusing).mean)
+    axes.plot(loads, alone, "x-", color=RED, label="no scheduler, refusals repeated")
+    axes.plot(loads, fair, "o-", color=BLUE, label="FairScheduler")
+    axes.plot(loads, index, "D-", color=GREEN, label="IndexScheduler")
+    axes.plot(loads, bounds, color=INK, linewidth=1.2, label="the best possible")
+    who = PEOPLE[people]
+    axes.set_title(
+        f"median {who.parts[0][1]:g} s, {who.never:.0%} never answer, expires after {lifetime:g} s", fontsize=10
+    )
+    axes.set_xlabel(f"load: polls wanted every {INTERVAL:g} s, by what may be sent")
+    axes.set_xlim(0.6, 6.2)
+    axes.set_ylim(0, 12)

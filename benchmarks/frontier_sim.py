@@ -319,16 +319,11 @@ class Login:
         self.now = arrives_at + self.way()
         answer = self.answer(arrives_at)
         self.history.count(answer, at, self.now, interval=self.timing.interval)
-        match answer:
-            case StillPending():
-                self.timing = self.timing.answered(sent_at=at, received_at=self.now)
-            case SlowedDown():
-                self.slow_downs += 1
-                self.timing = self.timing.slowed_down(received_at=self.now)
-            case _:
-                self.decided = answer is DECIDED
-                return True
-        self.history.note(answer, at, self.now, interval=self.timing.interval)
+        if not isinstance(answer, StillPending | SlowedDown):
+            self.decided = answer is DECIDED
+            return True
+        self.slow_downs += isinstance(answer, SlowedDown)
+        self.timing = self.history.note(answer, at, self.now, self.timing)
         return False
 
     def answer(self, at: float) -> TokenAnswer:

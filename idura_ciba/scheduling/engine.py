@@ -283,7 +283,7 @@ class Engine:
         self._bury(entry)
         try:
             work = job.serve()
-        except Exception as error:  # noqa: BLE001 - one broken job must not stop the others
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - one broken job must not stop the others
             self._report("a job could not be served", error)
             return
         if work is None:

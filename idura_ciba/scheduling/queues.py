@@ -18,6 +18,7 @@ import heapq
 import itertools
 import logging
 import math
+from asyncio import CancelledError
 from collections import deque
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Protocol
@@ -222,7 +223,7 @@ class ByPrice(FirstDue):
             return entry.at, math.inf
         try:
             key, last_call = float(due(self.price)), float(job.last_call)
-        except Exception as error:  # noqa: BLE001 - a strategy is foreign code, and the others are waiting
+        except (Exception, CancelledError) as error:  # noqa: BLE001 - a strategy is foreign code; others are waiting
             self._complain(type(error).__name__)
             return entry.at, math.inf
         if math.isnan(key) or math.isnan(last_call):

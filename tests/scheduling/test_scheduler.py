@@ -701,14 +701,14 @@ async def test_at_its_last_call_a_job_goes_first(log: Log) -> None:
     assert [name for name, _ in log] == ["blocker", "last call", "a", "not yet", "b", "c"]
 
 
-@pytest.mark.parametrize("answer", [math.nan, ZeroDivisionError(), "soon", None], ids=repr)
+@pytest.mark.parametrize("answer", [math.nan, ZeroDivisionError(), asyncio.CancelledError(), "soon", None], ids=repr)
 async def test_a_broken_price_stops_nobody(answer: object, log: Log, caplog: pytest.LogCaptureFixture) -> None:
     """Its job is served in its turn, and the fault is logged once."""
 
     class Broken(Priced):
         def due(self, price: float) -> Any:
             del price
-            if isinstance(answer, Exception):
+            if isinstance(answer, BaseException):
                 raise answer
             return answer
 
@@ -793,15 +793,16 @@ async def test_ends_that_did_not_come_are_not_kept(log: Log, make_lane: MakeLane
     await lane.aclose(patience=0)
 
 
+@pytest.mark.parametrize("fault", [KeyError, asyncio.CancelledError])
 @pytest.mark.parametrize("kind", [FairScheduler, IndexScheduler])
-async def test_a_job_that_breaks_stalls_nobody(log: Log, kind: type[FairScheduler]) -> None:
+async def test_a_job_that_breaks_stalls_nobody(log: Log, kind: type[FairScheduler], fault: type[BaseException]) -> None:
     """The loop hears of it, and the others are served at their instants."""
     complaints: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
 
     class Broken(Job):
         def serve(self) -> None:
-            raise KeyError
+            raise fault
 
     lane = kind(max_in_flight=1).lane()
     jobs = [Broken(log, "x"), Job(log, "a", 1.0), Broken(log, "y"), Job(log, "b"), Broken(log, "z")]
@@ -809,7 +810,7 @@ async def test_a_job_that_breaks_stalls_nobody(log: Log, kind: type[FairSchedule
         lane.schedule(job, 1.0, until=1.5 + nth / 10)
     await asyncio.sleep(5)
     assert sorted(log) == [("a", 1.0), ("b", 1.8)]
-    assert [type(complaint["exception"]) for complaint in complaints] == [KeyError] * 3
+    assert [type(complaint["exception"]) for complaint in complaints] == [fault] * 3
     assert_nothing_is_left(lane)
 
 
