@@ -581,8 +581,8 @@ def cost(scale: Scale) -> Demands:
         ("round robin, overloaded", FairScheduler, 1000.0, 5.0),
         ("index, overloaded", IndexScheduler, 1000.0, 5.0),
     ):
-        # The best of three: whatever else the machine does makes it slower, and nothing makes it faster.
-        spent = min(run_virtual(measure(kind(rate=rate), scale.pending, interval)) for _ in range(3))
+        # The best of five: whatever else the machine does makes it slower, and nothing makes it faster.
+        spent = min(run_virtual(measure(kind(rate=rate), scale.pending, interval)) for _ in range(5))
         reached = f"{spent - loop:.1f} us, and {loop:.1f} us of asyncio for a timer and a task"
         met = spent - loop <= 50.0  # noqa: PLR2004 - the demand
         yield Demand("A9", f"{scale.pending} pending: {name}", "at most 50 us for each poll", reached, met)

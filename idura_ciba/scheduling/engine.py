@@ -18,6 +18,8 @@ __all__ = ["Engine", "Owner"]
 #: asyncio calls timers up to a nanosecond early. Asked again for the rest of it, it would call again at once, and a
 #: clock that stands still meanwhile, as a virtual one does, would never move on.
 TICK = 1e-6
+#: Seconds by which the end of a job that has no place may be noticed late: a poll of a busy budget leaves before.
+MOMENT = 0.05
 #: Jobs a second that are taken to be served at least.
 LEAST_PACE = 0.1
 
@@ -310,18 +312,20 @@ class Engine:
     # --- time -------------------------------------------------------------------------------------------------------
 
     def _set_timer(self) -> None:
-        if self._serving:
+        if self._serving or self._loop is None:
             return
-        # Also while the budget is used up: what becomes due then has an end, which may come first.
-        at = min([self._wake, *(heap[0][0] for heap in (self._heap, self._ends) if heap)])
+        now, at = self._loop.time(), self._wake
+        if self._ends and self._ends[0][0] < at:
+            at = self._ends[0][0]
+        # What becomes due while the budget is used up has an end, which may come first; not within the next moment.
+        if at > now + MOMENT and self._heap and self._heap[0][0] < at:
+            at = self._heap[0][0]
         if not self._waiting and not self._has_orders():
             self._wake, at = math.inf, math.inf
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         if at < math.inf:
-            assert self._loop is not None  # noqa: S101 - for type checkers: something was scheduled
-            now = self._loop.time()
             self._timer = self._loop.call_at(max(at, now + TICK) if at > now else at, self._wake_up)
 
     def _wake_up(self) -> None:
