@@ -1,6 +1,6 @@
 """What each strategy saves and what it costs, alone and in a fleet under one limit: demands first, then the tables.
 
-    python benchmarks/frontier.py                  eight minutes on one core
+    python benchmarks/frontier.py                  twelve minutes on one core
     python benchmarks/frontier.py --quick          two, and three standard errors of leeway
     python benchmarks/frontier.py --plots docs     draws the pictures, and nothing else
 

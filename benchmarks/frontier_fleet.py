@@ -2,7 +2,7 @@
 
 A part of `frontier.py`, which can be had alone:
 
-    python benchmarks/frontier_fleet.py            four minutes on one core
+    python benchmarks/frontier_fleet.py            eight minutes on one core
     python benchmarks/frontier_fleet.py --quick    one
 
 Schedulers, budgets and strategies are the library's own objects, unchanged, on its virtual clock; a login is a light
@@ -249,7 +249,7 @@ class Scale:
     leeway: float
 
 
-FULL = Scale(concurrent=1500, seconds=200.0, seeds=3, batch=6000, pending=100_000, leeway=0.0)
+FULL = Scale(concurrent=1500, seconds=200.0, seeds=8, batch=6000, pending=100_000, leeway=0.0)
 QUICK = Scale(concurrent=600, seconds=150.0, seeds=2, batch=6000, pending=100_000, leeway=3.0)
 
 
