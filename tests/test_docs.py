@@ -107,6 +107,23 @@ def test_the_strategy_example_saves_polls(
     assert calm < polls_for(None, simulated_idura, make_ciba_client)
 
 
+async def test_the_fleet_example(simulated_idura: SimulatedIdura, make_ciba_client: Callable[..., CibaClient]) -> None:
+    """Two clients share a scheduler, and its line counts the logins of both."""
+    from idura_ciba import NorwegianBankID, SwedishBankID  # noqa: PLC0415 - as a user of the example would
+
+    simulated_idura.script(SWEDE, Script.approve(after=8))
+    simulated_idura.script(NORWEGIAN, Script.deny(after=8))
+    names = example("fleet")
+    async with make_ciba_client(**names["shared"]()) as one, make_ciba_client(**names["shared"]()) as two:
+        swede = await one.start(SwedishBankID(SWEDE, call_initiator="RP", message="Hello"))
+        norwegian = await two.start(NorwegianBankID(NORWEGIAN))
+        assert names["how_things_stand"]().startswith("2 pending, 0 due, 0 in flight, 0 orders, at most 200 requests/s")
+        assert (await swede.outcome()).state is State.APPROVED
+        assert (await norwegian.outcome()).state is State.DENIED
+    assert "0 pending" in names["how_things_stand"]()
+    assert "2 decisions learned" in names["how_things_stand"]()
+
+
 def drawing() -> ModuleType:
     """The script that draws."""
     spec = importlib.util.spec_from_file_location("draw_states", ROOT / "docs" / "draw_states.py")

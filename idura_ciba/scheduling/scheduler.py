@@ -132,12 +132,12 @@ class Lane:
         self._engine.answered(sent_at)
 
     def refused(self, *, sent_at: float, retry_after: float | None = None) -> None:
-        """A request was answered 429 or 503; all requests of the scheduler become fewer.
+        """A request was answered 429 or 503. Where that is no accident, all requests of the scheduler become fewer.
 
         Args:
             sent_at: When it had left, in monotonic seconds.
-            retry_after: What the provider named, in seconds. All requests wait that long, a minute at most; whose
-                request it was may have to wait longer.
+            retry_after: What the provider named, in seconds. Then all requests wait that long too, a minute at most;
+                whose request it was may have to wait longer.
         """
         self._engine.refused(sent_at, retry_after)
 
@@ -168,8 +168,8 @@ class FairScheduler:
     another one may use it; what was learned about the provider stays.
 
     Args:
-        rate: Requests a second, orders included: in no second more leave. Lowered while the provider refuses requests.
-            None: no limit until it does.
+        rate: Requests a second, orders included: in no second more leave. Lowered while the provider refuses a tenth of
+            them, beyond what is usual. None: no limit until it does.
         max_in_flight: Polls under way at once. Waiting transactions are not counted.
         max_pending: Logins pending at once, beyond which new orders wait. None: no limit. Right for a batch is
             twice the interval times the polls a second: `1.8 * rate * interval` where orders take a tenth of the rate,
