@@ -138,8 +138,8 @@ class Refusals:
     def forget(self) -> None:
         """The rate was cut: what came back before says nothing about it. What is usual stays."""
         self._came_back.clear()
-        self.in_vain = 0
-        self.since = math.inf
+        self.in_vain: int = 0
+        self.since: float = math.inf
 
     def answered(self, now: float) -> None:
         """A request was answered."""

@@ -33,16 +33,19 @@ class Owner:
         self.entries: dict[Job, Entry] = {}
         self.tasks: set[asyncio.Task[None]] = set()
         self.orders: set[asyncio.Future[None]] = set()
-        self.closed = self.refuses = False
+        self.closed: bool = False
+        self.refuses: bool = False
 
 
 class Engine:
     """Serves what the queue says, as fast as the budget and the cap allow."""
 
     def __init__(self, budget: Budget, queue: FirstDue, *, max_in_flight: int, max_pending: float) -> None:
-        self.budget = budget
-        self.queue = queue
-        self.served = self.slow_downs = self.learned = 0
+        self.budget: Budget = budget
+        self.queue: FirstDue = queue
+        self.served: int = 0
+        self.slow_downs: int = 0
+        self.learned: int = 0
         self._max_in_flight = max_in_flight
         self._max_pending = max_pending
         self._owners = WeakSet[Owner]()

@@ -81,11 +81,11 @@ class Entry:
     __slots__ = ("at", "is_due", "job", "owner", "until")
 
     def __init__(self, at: float, job: Job, owner: Owner, until: float = math.inf) -> None:
-        self.at = at
-        self.until = until
+        self.at: float = at
+        self.until: float = until
         self.job: Job | None = job
-        self.owner = owner
-        self.is_due = False
+        self.owner: Owner = owner
+        self.is_due: bool = False
 
 
 class FirstDue:
