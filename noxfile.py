@@ -22,7 +22,7 @@ PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 #: `pyproject.toml` does not name joserfc, which comes with Authlib; this is the oldest that Authlib's oldest allows.
 OLDEST_JOSERFC = "joserfc==1.6.0"
 #: What takes twice as long while it is being measured, and reaches nothing that the other tests do not.
-UNMEASURED = ("tests/test_scale.py", "tests/test_stateful.py")
+UNMEASURED = ("tests/test_any_strategy.py", "tests/test_privacy.py", "tests/test_scale.py", "tests/test_stateful.py")
 #: Tells the tests of `tests/interop` where the provider is.
 NODE_MODULES = "IDURA_CIBA_INTEROP_NODE_MODULES"
 

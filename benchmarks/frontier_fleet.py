@@ -34,7 +34,7 @@ from frontier_sim import PEOPLE, Demand, Demands
 
 from idura_ciba.history import History
 from idura_ciba.polling.basic import Fixed
-from idura_ciba.polling.final_poll import FinalPoll
+from idura_ciba.polling.final_poll import GUARD, FinalPoll
 from idura_ciba.polling.hazard import HazardAware
 from idura_ciba.polling.life_table import Survival
 from idura_ciba.polling.strategy import next_poll
@@ -44,7 +44,6 @@ from idura_ciba.scheduling.scheduler import FairScheduler, IndexScheduler, Lane
 from idura_ciba.testing import run_virtual
 
 INTERVAL = 3.0
-GUARD = 0.2
 #: Median seconds of one message one way, log-normal with 0.5; where latency is played at all.
 WAY = 0.055
 PENDING = StillPending(None)

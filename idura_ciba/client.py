@@ -33,7 +33,7 @@ from idura_ciba.protocol.timing import Timing
 from idura_ciba.provider import Provider
 from idura_ciba.redaction import Redacted
 from idura_ciba.resume import Sealer
-from idura_ciba.scheduling.scheduler import FairScheduler
+from idura_ciba.scheduling.scheduler import FairScheduler, lane_of
 from idura_ciba.transaction import Context, Transaction
 from idura_ciba.transport import AiohttpTransport
 from idura_ciba.wire import Transport
@@ -126,7 +126,7 @@ class CibaClient:
         secret = resume_secret or client_auth.derive_key(b"idura_ciba resume")
         self._tags = PersonTags(hmac.digest(secret, b"person tags", "sha256"))
         self._client_id = client_auth.client_id
-        self._lane = (FairScheduler() if scheduler is None else scheduler).lane()
+        self._lane = lane_of(scheduler)
         source = rng or random.SystemRandom()
         self._backchannel = Backchannel(
             self._provider, client_auth, carrier, self._clock, source, max_token_answer=max_token_size, load=self._lane

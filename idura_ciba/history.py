@@ -15,8 +15,9 @@ from idura_ciba.protocol.messages import ErrorAnswer, SlowedDown, StillPending, 
 from idura_ciba.protocol.timing import Timing
 from idura_ciba.redaction import Redacted
 
-__all__ = ["History"]
+__all__ = ["History", "NoTokens"]
 
+#: Answers after which a transaction may go on.
 NoTokens = StillPending | SlowedDown | ErrorAnswer | UnusableAnswer
 
 #: More words than an eID has. They are foreign text, and kept for each pending transaction.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from idura_ciba.errors import UsageError
 
-__all__ = ["seconds", "several", "whole_number"]
+__all__ = ["positive", "seconds", "several", "whole_number"]
 
 T = TypeVar("T")
 
@@ -21,6 +22,20 @@ def whole_number(name: str, value: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise UsageError(f"{name} is not a whole number of at least 1", code=name)
     return value
+
+
+def positive(name: str, value: float, *, least: float = 0.0) -> float:
+    """A finite number above 0, and at least `least`.
+
+    Raises:
+        UsageError: Anything else; its code is the option's name.
+    """
+    # The upper bound refuses infinity as well as whole numbers that no float can hold; NaN is within no bounds.
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not 0 < value <= sys.float_info.max or value < least:
+        bound = f"of at least {least:g}" if least else "above 0"
+        raise UsageError(f"{name} is not a finite number {bound}", code=name)
+    return float(value)
 
 
 def seconds(name: str, value: float, *, most: float) -> float:

@@ -19,16 +19,16 @@ from idura_ciba.backchannel import Answered, Backchannel
 from idura_ciba.cancellation import is_cancelled
 from idura_ciba.clock import Clock
 from idura_ciba.errors import CibaError, ResumeError, UsageError
-from idura_ciba.history import History
+from idura_ciba.history import History, NoTokens
 from idura_ciba.id_token import Authentication, Expectation, IdTokenVerifier
 from idura_ciba.observe import Observers, PollEvent, TransactionEvent
 from idura_ciba.outcome import Outcome, Update
+from idura_ciba.polling.final_poll import GUARD
 from idura_ciba.polling.strategy import Indexed, Record, Strategy, next_poll
 from idura_ciba.protocol.machine import Event, State, advance, is_verdict, judge
 from idura_ciba.protocol.messages import (
     ErrorAnswer,
     SlowedDown,
-    StillPending,
     TokenAnswer,
     Tokens,
     UnusableAnswer,
@@ -38,12 +38,8 @@ from idura_ciba.redaction import Redacted
 from idura_ciba.resume import Checkpoint, Sealer
 from idura_ciba.scheduling.scheduler import Lane
 
-_NoTokens = StillPending | SlowedDown | ErrorAnswer | UnusableAnswer
-
 __all__ = ["Context", "Transaction"]
 
-#: Seconds before the earliest end: the guard of `FinalPoll`, which leaves the last poll then.
-LAST_CALL = 0.2
 #: Seconds: the two clocks that tell it are not read in one instant.
 OVERSLEPT = 1.0
 #: The person has decided, whatever became of it.
@@ -260,7 +256,7 @@ class Transaction:
     @property
     def last_call(self) -> float:
         """From this monotonic instant on it goes first: what is not fetched at the end is lost."""
-        return self._timing.earliest_end - LAST_CALL
+        return self._timing.earliest_end - GUARD
 
     def due(self, price: float) -> float:
         """The monotonic instant from which a poll is worth so many seconds of expected unseen waiting."""
@@ -401,7 +397,7 @@ class Transaction:
         else:
             self._settle(Event.ENDED, explain.expired("deadline", heard=self._history.heard_within(self._timing)))
 
-    def _explain(self, event: Event, answer: _NoTokens, server_date: str | None) -> CibaError:
+    def _explain(self, event: Event, answer: NoTokens, server_date: str | None) -> CibaError:
         state = advance(self._state, event)
         description = answer.error_description if isinstance(answer, ErrorAnswer) else None
         if state is State.DENIED:

@@ -512,6 +512,7 @@ async def test_a_timeout_is_a_number_of_seconds(make_ciba_client: MakeClient, ti
         ("id_token_algorithms", [None, [], "RS256", ["HS256"], [7], 7]),
         ("observers", [None, print, [None], ["x"]]),
         ("trusted_origins", [None, "https://x.example", [None], 7]),
+        ("scheduler", [7, "fair", FairScheduler, False]),
     ],
 )
 def test_an_option_of_the_wrong_kind_is_refused_by_name(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from idura_ciba.errors import UsageError
-from idura_ciba.options import seconds, several, whole_number
+from idura_ciba.options import positive, seconds, several, whole_number
 
 
 @pytest.mark.parametrize("value", [1, 2, 10**30])
@@ -22,6 +22,31 @@ def test_any_other_number_is_refused_by_name(value: Any) -> None:
     with pytest.raises(UsageError, match="cap") as caught:
         whole_number("cap", value)
     assert caught.value.code == "cap"
+
+
+@pytest.mark.parametrize("value", [1, 0.001, 1e300])
+def test_a_positive_number_passes(value: float) -> None:
+    """As a float."""
+    assert type(positive("rate", value)) is float
+    assert positive("rate", value) == value
+
+
+@pytest.mark.parametrize("value", [0, -1, 10**400, float("nan"), float("inf"), "5", None, True])
+def test_what_is_not_positive_is_refused_by_name(value: Any) -> None:
+    """Nothing, too, and what no float can hold."""
+    with pytest.raises(UsageError, match="is not a finite number above 0") as caught:
+        positive("rate", value)
+    assert caught.value.code == "rate"
+
+
+@pytest.mark.parametrize(("value", "passes"), [(0.99, False), (1, True), (1.5, True)])
+def test_a_positive_number_may_have_a_least(value: float, passes: bool) -> None:
+    """Which passes itself."""
+    if passes:
+        assert positive("guard", value, least=1.0) == value
+        return
+    with pytest.raises(UsageError, match="is not a finite number of at least 1"):
+        positive("guard", value, least=1.0)
 
 
 @pytest.mark.parametrize("value", [1, 0.001, 100])

@@ -16,12 +16,15 @@ from idura_ciba.polling.strategy import (
     next_poll,
 )
 
-__all__ = ["FinalPoll"]
+__all__ = ["GUARD", "FinalPoll"]
 
 #: Room for a round trip at least, so that the poll before the last one does not push the last one over the edge.
 ROUND_TRIP = 0.25
 #: A poll that can leave only this close to the end would arrive after it.
 TOO_LATE = 0.05
+#: Seconds before the earliest possible end: as early as a poll must leave to arrive, and no earlier than that. The
+#: optimum is flat from 0.15 to 0.3.
+GUARD = 0.2
 #: What a decision that nobody fetches counts for beside one that is fetched late: the person has to be asked again.
 MISSED = 30.0
 
@@ -36,14 +39,14 @@ class FinalPoll:
 
     Args:
         inner: Any strategy or function.
-        guard: Seconds before the earliest possible end at which the last poll leaves. The flat optimum is 0.15 to
-            0.3 s; a provider that counts whole seconds and rounds down wants 1.2.
+        guard: Seconds before the earliest possible end at which the last poll leaves. A provider that counts whole
+            seconds and rounds down wants 1.2.
     """
 
     inner: Strategy = field(converter=as_strategy)
-    guard: float = 0.2
+    guard: float = GUARD
 
-    def __init__(self, inner: StrategyLike, guard: float = 0.2) -> None:
+    def __init__(self, inner: StrategyLike, guard: float = GUARD) -> None:
         # Spelled out for type checkers: attrs would show the converted type of `inner`.
         check_duration("guard", guard)
         self.__attrs_init__(inner, guard)  # type: ignore[attr-defined]

@@ -29,7 +29,7 @@ import math
 import sys
 from collections import deque
 
-from idura_ciba.errors import UsageError
+from idura_ciba.options import positive
 
 __all__ = ["Budget", "Meter"]
 
@@ -181,9 +181,7 @@ class Budget:
     )  # fmt: skip
 
     def __init__(self, rate: float | None = None) -> None:
-        if rate is not None and not 0 < rate < math.inf:
-            raise UsageError("rate is not a positive number of requests a second", code="rate")
-        self._rate = math.inf if rate is None else float(rate)
+        self._rate = math.inf if rate is None else positive("rate", rate)
         self._allow(self._rate)
         self._refused = 0
         self.restart()

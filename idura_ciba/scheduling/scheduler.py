@@ -19,11 +19,12 @@ from contextlib import asynccontextmanager
 from attrs import frozen
 
 from idura_ciba.errors import UsageError
+from idura_ciba.options import positive, whole_number
 from idura_ciba.scheduling.budget import Budget
 from idura_ciba.scheduling.engine import Engine, Owner
 from idura_ciba.scheduling.queues import ByPrice, FirstDue, Job
 
-__all__ = ["FairScheduler", "IndexScheduler", "Lane", "Snapshot"]
+__all__ = ["FairScheduler", "IndexScheduler", "Lane", "Snapshot", "lane_of"]
 
 
 @frozen
@@ -233,19 +234,26 @@ class IndexScheduler(FairScheduler):
         max_pending: int | None = None,
         guard: float | None = None,
     ) -> None:
-        if guard is not None and not guard >= 1:
-            raise UsageError("guard is below 1", code="guard", advice="below round robin's wait nobody can be guarded")
+        # Below round robin's own wait nobody can be guarded.
+        guard = None if guard is None else positive("guard", guard, least=1.0)
         self._engine = _engine(ByPrice(guard=guard), rate, max_in_flight, max_pending)
 
 
+def lane_of(scheduler: FairScheduler | None) -> Lane:
+    """A place in the scheduler that a client was lent, or else in one of its own without a rate.
+
+    Raises:
+        UsageError: It is no scheduler.
+    """
+    if not isinstance(scheduler, FairScheduler | None):
+        raise UsageError("this is not a scheduler", code="scheduler", advice="pass FairScheduler(...) or None")
+    return (scheduler or FairScheduler()).lane()
+
+
 def _engine(queue: FirstDue, rate: float | None, max_in_flight: int, max_pending: int | None) -> Engine:
-    if max_in_flight < 1:
-        raise UsageError("max_in_flight is below 1", code="max_in_flight", advice="allow at least one poll")
-    if max_pending is not None and max_pending < 1:
-        raise UsageError("max_pending is below 1", code="max_pending", advice="allow at least one login")
     return Engine(
         Budget(rate),
         queue,
-        max_in_flight=max_in_flight,
-        max_pending=math.inf if max_pending is None else max_pending,
+        max_in_flight=whole_number("max_in_flight", max_in_flight),
+        max_pending=math.inf if max_pending is None else whole_number("max_pending", max_pending),
     )

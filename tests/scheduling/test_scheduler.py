@@ -170,6 +170,10 @@ async def test_no_more_than_the_cap_are_in_flight(log: Log, make_lane: MakeLane)
         ({"rate": math.nan}, "rate"),
         ({"guard": 0.99}, "guard"),
         ({"guard": math.nan}, "guard"),
+        ({"rate": "200"}, "rate"),
+        ({"max_in_flight": "5"}, "max_in_flight"),
+        ({"max_pending": 2.5}, "max_pending"),
+        ({"guard": True}, "guard"),
     ],
     ids=str,
 )
