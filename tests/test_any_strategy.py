@@ -17,7 +17,7 @@ from idura_ciba import CibaClient, ClientSecretPost, FairScheduler, FinalPoll, F
 from idura_ciba.errors import CibaError
 from idura_ciba.polling.strategy import PollView, Record
 from idura_ciba.protocol.machine import State
-from idura_ciba.simulator import MemoryTransport, Script, SimulatedIdura
+from idura_ciba.simulator import Fault, MemoryTransport, Script, SimulatedIdura
 from idura_ciba.testing import run_virtual, virtual_clock
 from idura_ciba.wire import HttpRequest, HttpResponse
 
@@ -131,6 +131,10 @@ def test_no_strategy_can_do_harm(
     for person, script in zip((*WILD, TAME), (*scripts, Script.approve(decided_after)), strict=True):
         idura.script(person, script)
     wire = Wire(idura)
+    # After its end nobody learns that a login is over: whoever polls on is on his own.
+    idura.faults.append(
+        lambda arrival: Fault.lose_answer() if arrival.order and arrival.now >= arrival.order.expires_at else None
+    )
 
     async def main() -> list[tuple[State | None, float]]:
         shared = scheduler()

@@ -1,15 +1,14 @@
 """Who comes first among the jobs that are due and cannot all be served. There is no clock in here.
 
-`FirstDue` is round robin. `ByPrice` is a priority index as for restless bandits under a common budget (Whittle 1988),
-made cheap:
+`FirstDue` is round robin, except that a job goes first at its last call: what it does not fetch now is lost. `ByPrice`
+is a priority index as for restless bandits under a common budget (Whittle 1988), made cheap:
 
 1. Each job says from which instant serving it is worth a price, in seconds of expected unseen waiting. That instant is
    its key; the smallest is served. So a poll goes where an answer is likely to have been waiting.
 2. The price follows the load: where the smallest key lies in the past, more is worth serving than can be served, and
    the price rises; where it lies in the future, it falls. It moves by a factor e at most in the time in which everybody
    is served once: faster than that it swings.
-3. At its last call a job goes first: what it does not fetch now is lost.
-4. With a guard a due job goes first once it has not been served for so many rounds of round robin.
+3. With a guard a due job goes first once it has not been served for so many rounds of round robin.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ import logging
 import math
 from asyncio import CancelledError
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from idura_ciba.scheduling.engine import Owner
 
-__all__ = ["SMALL", "ByPrice", "Entry", "FirstDue", "Job", "PricedJob"]
+__all__ = ["SMALL", "ByPrice", "Entry", "FirstDue", "Job", "LastingJob", "PricedJob"]
 
 _logger = logging.getLogger("idura_ciba")
 
@@ -50,14 +49,18 @@ class Job(Protocol):
         ...
 
 
-class PricedJob(Job, Protocol):
-    """A job that an `IndexScheduler` can compare; one that is none counts as if its price were reached when it is due.
+class LastingJob(Job, Protocol):
+    """A job that comes to an end, and goes first just before that.
 
     Attributes:
-        last_call: From this monotonic instant on the job goes first; infinite where there is no such instant.
+        last_call: From this monotonic instant on; infinite where there is no such instant.
     """
 
     last_call: float
+
+
+class PricedJob(LastingJob, Protocol):
+    """A job that an `IndexScheduler` can compare; any other counts as if its price were reached when it is due."""
 
     def due(self, price: float) -> float:
         """The monotonic instant from which serving is worth `price` seconds of expected unseen waiting; never falls.
@@ -89,7 +92,7 @@ class Entry:
 
 
 class FirstDue:
-    """First come, first served. Whoever takes an entry's job away says so with `discard`."""
+    """First come, first served, but for last calls. Whoever takes an entry's job away says so with `discard`."""
 
     #: What serving has to be worth; None where that does not matter.
     price: float | None = None
@@ -97,6 +100,11 @@ class FirstDue:
     def __init__(self) -> None:
         self._order = deque[Entry]()
         self._live = 0
+        self._numbers = itertools.count()
+        # Due, and not yet compared with any other.
+        self._fresh: list[Entry] = []
+        self._by_last_call: list[tuple[float, int, Entry]] = []
+        self._complained = False
 
     def __len__(self) -> int:
         """How many are due."""
@@ -106,6 +114,7 @@ class FirstDue:
         """An entry has become due; in the order of their instants."""
         entry.is_due = True
         self._order.append(entry)
+        self._fresh.append(entry)
         self._live += 1
 
     def first(self) -> Entry | None:
@@ -123,19 +132,61 @@ class FirstDue:
             pending: How many jobs there are, due or not.
             pace: How many are being served a second.
         """
-        del now, pending, pace
-        return self.first()
+        del pending, pace
+        return self._pressed(now) or self.first()
 
     def discard(self) -> None:
         """One entry that is due has lost its job."""
         self._live -= 1
         if self._is_stale(len(self._order)):
             self._order = deque(entry for entry in self._order if entry.job is not None)
+        self._fresh = self._fresh if self._live else []
+        for heap in self._heaps():
+            if self._is_stale(len(heap)):
+                heap[:] = [ranked for ranked in heap if ranked[2].job is not None]
+                heapq.heapify(heap)
 
     def clear(self) -> None:
         """Nothing is due any more."""
-        self._order.clear()
         self._live = 0
+        self._order.clear()
+        self._fresh.clear()
+        for heap in self._heaps():
+            heap.clear()
+
+    def _heaps(self) -> tuple[list[tuple[float, int, Entry]], ...]:
+        return (self._by_last_call,)
+
+    def _pressed(self, now: float) -> Entry | None:
+        """The one whose last call came first, if it has come."""
+        if self._live <= 1:
+            # Under the budget nearly always: nothing to compare.
+            return None
+        for entry in self._fresh:
+            if entry.job is not None:
+                self._rank(entry, entry.job, next(self._numbers))
+        self._fresh.clear()
+        last_call, pressed = _top(self._by_last_call)
+        return pressed if last_call <= now else None
+
+    def _rank(self, entry: Entry, job: Any, number: int) -> None:
+        last_call = self._ask(lambda: getattr(job, "last_call", math.inf), math.inf)
+        if last_call < math.inf:
+            heapq.heappush(self._by_last_call, (last_call, number, entry))
+
+    def _ask(self, question: Callable[[], Any], otherwise: float) -> float:
+        """What a job answers, or where that is no instant, something else."""
+        try:
+            answer = float(question())
+            what = "NaN"
+        except (Exception, CancelledError) as error:  # noqa: BLE001 - a strategy is foreign code; others are waiting
+            answer, what = math.nan, type(error).__name__
+        if not math.isnan(answer):
+            return answer
+        if not self._complained:
+            self._complained = True
+            _logger.warning("a job answered due() with %s and is served in its turn; further ones are not logged", what)
+        return otherwise
 
     def _is_stale(self, size: int) -> bool:
         return size > SMALL and size > 2 * self._live
@@ -145,7 +196,7 @@ class ByPrice(FirstDue):
     """The rules above.
 
     Args:
-        guard: See rule 4; None for none.
+        guard: See rule 3; None for none.
         reserve: The price where there is enough for all.
     """
 
@@ -156,85 +207,31 @@ class ByPrice(FirstDue):
         self._guard = guard
         self._reserve = self.price = reserve
         self._steered_at = math.inf
-        self._numbers = itertools.count()
-        # Due, and not yet compared with any other.
-        self._fresh: list[Entry] = []
         self._by_key: list[tuple[float, int, Entry]] = []
-        self._by_last_call: list[tuple[float, int, Entry]] = []
-        self._complained = False
-
-    def push(self, entry: Entry) -> None:
-        """Also to those that have to be compared."""
-        super().push(entry)
-        self._fresh.append(entry)
 
     def choose(self, now: float, *, pending: int, pace: float) -> Entry | None:
         """By last call, by the guard, by key."""
         cycle = max(LEAST_CYCLE, pending / pace)
+        pressed = self._pressed(now)
         if self._live <= 1:
-            # Under the budget nearly always: nothing to compare.
             self._steer(now, -cycle, cycle)
             return self.first()
-        self._rank()
         key, chosen = _top(self._by_key)
         self._steer(now, now - key, cycle)
-        last_call, pressed = _top(self._by_last_call)
-        if last_call <= now:
-            return pressed
-        if self._guard is not None:
-            # A round is `pending / pace`. What of it a job is not due for is not known, but for the average job.
-            first = self.first()
-            if first is not None and (now - first.at) * pace > (self._guard - 1) * pending + self._live:
-                return first
-        return chosen
+        if pressed is not None or self._guard is None:
+            return pressed or chosen
+        # A round is `pending / pace`. What of it a job is not due for is not known, but for the average job.
+        first = self.first()
+        waits = first is not None and (now - first.at) * pace > (self._guard - 1) * pending + self._live
+        return first if waits else chosen
 
-    def discard(self) -> None:
-        """Also from the heaps, when they hold more that is stale than not."""
-        super().discard()
-        self._fresh = self._fresh if self._live else []
-        for heap in (self._by_key, self._by_last_call):
-            if self._is_stale(len(heap)):
-                heap[:] = [ranked for ranked in heap if ranked[2].job is not None]
-                heapq.heapify(heap)
+    def _heaps(self) -> tuple[list[tuple[float, int, Entry]], ...]:
+        return (*super()._heaps(), self._by_key)
 
-    def clear(self) -> None:
-        """The price stays: the load will be as it was."""
-        super().clear()
-        self._fresh.clear()
-        self._by_key.clear()
-        self._by_last_call.clear()
-
-    def _rank(self) -> None:
-        for entry in self._fresh:
-            job = entry.job
-            if job is None:
-                continue
-            number = next(self._numbers)
-            key, last_call = self._key(entry, job)
-            heapq.heappush(self._by_key, (key, number, entry))
-            if last_call < math.inf:
-                heapq.heappush(self._by_last_call, (last_call, number, entry))
-        self._fresh.clear()
-
-    def _key(self, entry: Entry, job: Any) -> tuple[float, float]:
-        try:
-            due = job.due
-        except AttributeError:
-            return entry.at, math.inf
-        try:
-            key, last_call = float(due(self.price)), float(job.last_call)
-        except (Exception, CancelledError) as error:  # noqa: BLE001 - a strategy is foreign code; others are waiting
-            self._complain(type(error).__name__)
-            return entry.at, math.inf
-        if math.isnan(key) or math.isnan(last_call):
-            self._complain("NaN")
-            return entry.at, math.inf
-        return key, last_call
-
-    def _complain(self, what: str) -> None:
-        if not self._complained:
-            self._complained = True
-            _logger.warning("a job answered due() with %s and is served in its turn; further ones are not logged", what)
+    def _rank(self, entry: Entry, job: Any, number: int) -> None:
+        super()._rank(entry, job, number)
+        key = self._ask(lambda: job.due(self.price), entry.at) if hasattr(job, "due") else entry.at
+        heapq.heappush(self._by_key, (key, number, entry))
 
     def _steer(self, now: float, lag: float, cycle: float) -> None:
         passed = max(0.0, min(now - self._steered_at, cycle))

@@ -86,7 +86,7 @@ def test_nobody_is_lost_and_nobody_comes_twice(
 
 
 def test_round_robin_goes_by_when_one_became_due() -> None:
-    """And asks no job anything."""
+    """And asks no job what it is worth."""
     queue = FirstDue()
     jobs = [Job(float(-nth)) for nth in range(5)]
     for job in jobs:

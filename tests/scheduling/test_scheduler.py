@@ -693,16 +693,20 @@ async def test_the_index_scheduler_serves_first_what_is_worth_most(log: Log) -> 
     assert_nothing_is_left(lane)
 
 
-async def test_at_its_last_call_a_job_goes_first(log: Log) -> None:
+@pytest.mark.parametrize(
+    ("kind", "order"),
+    [(FairScheduler, ["not yet", "a", "b", "c"]), (IndexScheduler, ["a", "not yet", "b", "c"])],
+)
+async def test_at_its_last_call_a_job_goes_first(log: Log, kind: type[FairScheduler], order: list[str]) -> None:
     """Once that has come, and not before."""
-    lane = IndexScheduler(max_in_flight=1).lane()
+    lane = kind(max_in_flight=1).lane()
     lane.schedule(Job(log, "blocker", 10.0), 0.0)
     last, not_yet = Priced(log, "last call", 1e9, 1.0), Priced(log, "not yet", 1e9, 1.0)
     last.last_call, not_yet.last_call = 9.0, 11.5
     for job in (not_yet, last, Priced(log, "a", 1.0, 1.0), Priced(log, "b", 2.0, 1.0), Priced(log, "c", 3.0, 1.0)):
         lane.schedule(job, 1.0)
     await asyncio.sleep(50)
-    assert [name for name, _ in log] == ["blocker", "last call", "a", "not yet", "b", "c"]
+    assert [name for name, _ in log] == ["blocker", "last call", *order]
 
 
 @pytest.mark.parametrize("answer", [math.nan, ZeroDivisionError(), asyncio.CancelledError(), "soon", None], ids=repr)
