@@ -23,6 +23,8 @@ PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 OLDEST_JOSERFC = "joserfc==1.6.0"
 #: What takes twice as long while it is being measured, and reaches nothing that the other tests do not.
 UNMEASURED = ("tests/test_any_strategy.py", "tests/test_privacy.py", "tests/test_scale.py", "tests/test_stateful.py")
+#: A process for each core, but no more than there is work for.
+ALL_CORES = ("-n", "auto", "--maxprocesses", "8")
 #: Tells the tests of `tests/interop` where the provider is.
 NODE_MODULES = "IDURA_CIBA_INTEROP_NODE_MODULES"
 
@@ -63,14 +65,14 @@ def tests(session: nox.Session) -> None:
     """Run the tests; on the Python that runs nox they must also reach the required coverage."""
     install(session, "-e", ".[cli]", groups=("test",))
     if session.posargs or session.python != PYTHONS[0]:
-        session.run("pytest", *session.posargs)
+        session.run("pytest", *(session.posargs or ALL_CORES))
         return
     session.run("coverage", "erase")
     # Not pytest-cov: a plugin starts too late to see what other plugins import.
-    session.run("coverage", "run", "-m", "pytest", *(f"--deselect={name}" for name in UNMEASURED))
+    session.run("coverage", "run", "-m", "pytest", *ALL_CORES, *(f"--deselect={name}" for name in UNMEASURED))
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")
-    session.run("pytest", *UNMEASURED)
+    session.run("pytest", *ALL_CORES, *UNMEASURED)
 
 
 @nox.session(python=PYTHONS[:1])

@@ -96,7 +96,7 @@ CLAIMS: Mapping[str, Any] = {
 CANARIES = (SSN, OTHER_SSN, SUBJECT, SUBJECT[1:9], "Paulsen", "Terne", ACCESS_TOKEN, AUTH_REQ_ID, KID)
 TAGS = PersonTags(b"k" * 32)
 #: Stands for a claim or header member that is not there.
-ABSENT: Any = object()
+ABSENT: Any = ...
 
 FREJA_CLAIMS = {
     "ssn": ABSENT,

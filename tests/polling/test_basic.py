@@ -18,7 +18,7 @@ from idura_ciba.polling.strategy import Strategy, as_strategy, next_poll
 ALL = [Fixed(), Fixed(10), Proportional(), Backoff(tenacity.wait_fixed(3))]
 
 
-@pytest.mark.parametrize("strategy", ALL, ids=repr)
+@pytest.mark.parametrize("strategy", ALL, ids=["Fixed()", "Fixed(10)", "Proportional()", "Backoff"])
 def test_each_is_a_strategy_and_a_value(strategy: Any) -> None:
     """One object serves every login: it is taken as it is, keeps nothing and can be compared."""
     assert isinstance(strategy, Strategy)
