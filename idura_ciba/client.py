@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import json
 import random
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from types import TracebackType
@@ -22,7 +23,7 @@ from idura_ciba.holds import Hold, Holds
 from idura_ciba.id_token import DEFAULT_LEEWAY, Authentication, Expectation, IdTokenVerifier
 from idura_ciba.jwks import JwksCache
 from idura_ciba.observe import Harmless, Observer, Observers, log_events
-from idura_ciba.options import seconds, several, whole_number
+from idura_ciba.options import seconds, several, texts, whole_number
 from idura_ciba.person import PersonTags
 from idura_ciba.polling.basic import Fixed
 from idura_ciba.polling.final_poll import FinalPoll
@@ -44,6 +45,8 @@ __all__ = ["CibaClient"]
 MIN_RESUME_SECRET = 32
 #: Seconds: a year. No login lives so long.
 MAX_TIMEOUT = 31_536_000.0
+#: Notes that a request is about to leave.
+Note = Callable[[], Awaitable[None]]
 
 
 class CibaClient:
@@ -112,7 +115,7 @@ class CibaClient:
             backchannel_authentication_endpoint=backchannel_authentication_endpoint,
             token_endpoint=token_endpoint,
             jwks_uri=jwks_uri,
-            trusted_origins=several("trusted_origins", trusted_origins, _is_text),
+            trusted_origins=texts("trusted_origins", trusted_origins),
         )
         self._keys = JwksCache(self._provider, transport=carrier, clock=self._clock)
         if resume_secret is not None and not (
@@ -123,7 +126,7 @@ class CibaClient:
                 code="resume_secret",
                 advice="make it with secrets.token_bytes(32)",
             )
-        secret = resume_secret or client_auth.derive_key(b"idura_ciba resume")
+        self._secret = secret = resume_secret or client_auth.derive_key(b"idura_ciba resume")
         self._tags = PersonTags(hmac.digest(secret, b"person tags", "sha256"))
         self._client_id = client_auth.client_id
         self._lane = lane_of(scheduler)
@@ -140,7 +143,7 @@ class CibaClient:
                 self._keys,
                 self._tags,
                 self._clock,
-                algorithms=frozenset(several("id_token_algorithms", id_token_algorithms, _is_text)),
+                algorithms=frozenset(texts("id_token_algorithms", id_token_algorithms)),
                 leeway=leeway,
                 max_size=whole_number("max_token_size", max_token_size),
             ),
@@ -185,8 +188,18 @@ class CibaClient:
         """The transactions that have not ended, oldest first."""
         return tuple(hold.transaction for hold in self._pending.values() if hold.transaction)
 
+    def derive_key(self, purpose: bytes) -> bytes:
+        """32 secret bytes for a purpose of the caller's: the same wherever this credential speaks to this provider."""
+        owner = json.dumps([self._provider.issuer, self._client_id]).encode()
+        return hmac.digest(self._secret, b"\0".join((b"for callers", owner, purpose)), "sha256")
+
     async def start(
-        self, request: EidRequest, *, timeout: float | None = None, even_if_pending: bool = False
+        self,
+        request: EidRequest,
+        *,
+        timeout: float | None = None,
+        even_if_pending: bool = False,
+        before_sending: Note | None = None,
     ) -> Transaction:
         """Ask the provider to ask the person; returns once it has accepted.
 
@@ -198,6 +211,8 @@ class CibaClient:
             request: Whom to ask and how, for example `NorwegianBankID(number)`.
             timeout: Seconds after which this client stops asking. Adds to the provider's own end, never replaces it.
             even_if_pending: Start although this client knows of a prompt that this person may still have.
+            before_sending: Awaited when the request has its place and leaves next, for those who must have noted
+                that before it can ring. What it raises stops the request.
 
         Raises:
             AlreadyPending: This person has or may have a prompt already; `.transaction` is the one, where known.
@@ -223,7 +238,7 @@ class CibaClient:
         if not even_if_pending:
             self._holds.check(person)
         hold = self._holds.take(person)
-        task = asyncio.get_running_loop().create_task(self._submit(request, hold, limit))
+        task = asyncio.get_running_loop().create_task(self._submit(request, hold, limit, before_sending))
         self._starting.add(task)
         task.add_done_callback(self._started)
         try:
@@ -290,25 +305,9 @@ class CibaClient:
             for hold in self._holds.of(checkpoint.person):
                 if hold.transaction is not None:
                     checkpoint = hold.transaction.latest(checkpoint)
+            timing = checkpoint.timing(monotonic=self._clock.monotonic(), wall=self._clock.wall(), limit=limit)
         except ResumeError as error:
             raise error.without_frames() from None
-        # A clock behind the one that wrote the token would put everything off.
-        offset = self._clock.monotonic() - max(self._clock.wall(), checkpoint.heard_at)
-        timing = Timing(
-            requested_at=checkpoint.requested_at + offset,
-            acknowledged_at=checkpoint.acknowledged_at + offset,
-            expires_in=checkpoint.expires_in,
-            interval=checkpoint.interval,
-            not_before=checkpoint.not_before + offset,
-            limit=limit,
-        )
-        if timing.provider_end <= self._clock.monotonic():
-            raise ResumeError(
-                "the resume token is over: the prompt that it belongs to has expired",
-                code="resume_expired",
-                phone="The prompt is gone from the phone",
-                advice="start again when the person is ready",
-            )
         try:
             await self._provider.endpoints()
         except CibaError as error:
@@ -381,7 +380,7 @@ class CibaClient:
             return None
         return self._clock.monotonic() + seconds("timeout", timeout, most=MAX_TIMEOUT)
 
-    async def _submit(self, request: EidRequest, hold: Hold, limit: float | None) -> Transaction:
+    async def _submit(self, request: EidRequest, hold: Hold, limit: float | None, note: Note | None) -> Transaction:
         lifetime = max(request.prompt_lifetime, request.requested_expiry or 0)
         answered: Answered[AuthenticationAnswer] | None = None
         may_ring = False
@@ -389,6 +388,8 @@ class CibaClient:
             expected = Expectation.of(request, tags=self._tags, issued_from=self._clock.wall())
             await self._provider.endpoints()
             async with self._place(limit):
+                if note is not None:
+                    await note()
                 may_ring = True
                 answered = await self._backchannel.authenticate(request.parameters(), limit=limit)
                 return self._take_up(answered, expected, hold, limit=limit, lifetime=lifetime)
@@ -490,10 +491,6 @@ class CibaClient:
         hold = self._pending.pop(transaction.auth_req_id, None)
         if hold is not None:
             self._holds.settle(hold)
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
 
 
 def _never_connected(answer: AuthenticationAnswer) -> bool:

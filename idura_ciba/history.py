@@ -31,6 +31,7 @@ class History:
     Attributes:
         kind: What kind of login this is: `acr_values`.
         polls: How many there were.
+        slow_downs: How many of them came too early for the provider.
         strikes: How many answers in a row have mistrusted us.
         last: The last one that did not end the transaction.
         hint: The provider's latest word on progress.
@@ -39,6 +40,7 @@ class History:
 
     kind: tuple[str, ...]
     polls: int = 0
+    slow_downs: int = field(default=0, init=False)
     strikes: int = 0
     last: Poll | None = None
     hint: Redacted | None = None
@@ -50,6 +52,7 @@ class History:
     def count(self, answer: TokenAnswer, sent_at: float, received_at: float, *, interval: float) -> None:
         """A poll is over, whatever it brought."""
         self.polls += 1
+        self.slow_downs += isinstance(answer, SlowedDown)
         self.strikes = self.strikes + 1 if mistrusts(answer) else 0
         self._asked_at = _true_at(sent_at, received_at, interval)
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from idura_ciba.errors import UsageError
 
-__all__ = ["positive", "seconds", "several", "whole_number"]
+__all__ = ["positive", "seconds", "several", "texts", "whole_number"]
 
 T = TypeVar("T")
 
@@ -67,3 +67,12 @@ def several(name: str, values: Iterable[T], is_one: Callable[[T], bool]) -> tupl
     raise UsageError(
         f"{name} is not a list of what belongs there", code=name, advice="pass a list, also for a single one"
     )
+
+
+def texts(name: str, values: Iterable[str]) -> tuple[str, ...]:
+    """Several texts.
+
+    Raises:
+        UsageError: As for `several`.
+    """
+    return several(name, values, lambda value: isinstance(value, str))

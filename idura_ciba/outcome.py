@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
+from typing import Self
 
 from attrs import frozen
 
-from idura_ciba.errors import CibaError
+from idura_ciba.errors import Abandoned, CibaError, Indeterminate, ProviderError
 from idura_ciba.id_token import Authentication
 from idura_ciba.protocol.machine import State
 
@@ -21,11 +22,27 @@ class Outcome:
         state: One of the final states.
         authentication: The login when `state` is `approved`, else None.
         error: Why there is none, else None.
+        polls: How many polls it took.
+        slow_downs: How many of them the provider found too early.
     """
 
     state: State
     authentication: Authentication | None = None
     error: CibaError | None = None
+    polls: int = 0
+    slow_downs: int = 0
+
+    @classmethod
+    def not_begun(cls, error: CibaError) -> Self:
+        """What `CibaClient.start` or `resume` raised, as an outcome."""
+        state = State.FAILED
+        if isinstance(error, ProviderError):
+            state = State.REJECTED
+        elif isinstance(error, Indeterminate):
+            state = State.INDETERMINATE
+        elif isinstance(error, Abandoned):
+            state = State.ABANDONED
+        return cls(state, error=error)
 
     def result(self) -> Authentication:
         """The login.

@@ -20,6 +20,7 @@ from idura_ciba.errors import ResumeError
 from idura_ciba.id_token import Expectation
 from idura_ciba.person import ClaimPath
 from idura_ciba.protocol.strict_json import load_object
+from idura_ciba.protocol.timing import Timing
 from idura_ciba.redaction import Redacted
 
 __all__ = ["Checkpoint", "Sealer"]
@@ -63,6 +64,33 @@ class Checkpoint:
     in_doubt: bool
     polls: int
     spoken_words: Redacted | None
+
+    def timing(self, *, monotonic: float, wall: float, limit: float | None) -> Timing:
+        """Its times on this process's monotonic clock, as of these two instants of now.
+
+        Raises:
+            ResumeError: Its time is over.
+        """
+        # A clock behind the one that wrote the token would put everything off.
+        offset = monotonic - max(wall, self.heard_at)
+        not_before = self.not_before + offset
+        timing = Timing(
+            requested_at=self.requested_at + offset,
+            acknowledged_at=self.acknowledged_at + offset,
+            expires_in=self.expires_in,
+            interval=self.interval,
+            # The poll whose answer is in doubt may have left a moment ago.
+            not_before=max(not_before, monotonic + self.interval) if self.in_doubt else not_before,
+            limit=limit,
+        )
+        if timing.provider_end <= monotonic:
+            raise ResumeError(
+                "the resume token is over: the prompt that it belongs to has expired",
+                code="resume_expired",
+                phone="The prompt is gone from the phone",
+                advice="start again when the person is ready",
+            )
+        return timing
 
 
 @frozen

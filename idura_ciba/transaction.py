@@ -143,11 +143,11 @@ class Transaction:
     def resume_token(self) -> Redacted | None:
         """Goes on with this transaction in `CibaClient.resume`, in this process or another; a secret.
 
-        None once the provider has said its last word; what something before it said is none. One that is taken while a
-        poll is under way says so: should that poll have used up the answer, resuming ends `indeterminate`. Closing the
-        client first avoids it.
+        None once the provider has said its last word; what something before it said is none. One that is taken before
+        the end leaves in doubt what later polls of this process have brought: should one of them have used up the
+        answer, resuming ends `indeterminate`. Closing the client first avoids it.
         """
-        return self._context.sealer.seal(self._checkpoint()) if self._resumable else None
+        return self._seal(going_on=not self._state.is_final)
 
     async def updates(self) -> AsyncIterator[Update]:
         """Progress: the present state at once, then each change, the final state last.
@@ -227,7 +227,7 @@ class Transaction:
                 phone="The prompt may stay on the phone until it expires",
                 advice="wait until the prompt is gone before you start again",
             )
-        return self._checkpoint()
+        return self._checkpoint(going_on=False)
 
     def serve(self) -> Coroutine[Any, Any, None] | None:
         """What to do now that the planned instant has come; called by the scheduler."""
@@ -429,7 +429,7 @@ class Transaction:
         self._resumable = resumable or event is Event.ABANDONED
         if error is not None:
             error.trace_id = error.trace_id or self._trace_id
-            error.resume_token = self.resume_token
+            error.resume_token = self._seal()
         self._advance(event, error.code if error else None)
         # What the provider did not finish, or not to our knowledge, may go on ringing.
         self._prompting = self._state in {State.ABANDONED, State.FAILED} and event is not Event.PROOF_REJECTED
@@ -438,7 +438,8 @@ class Transaction:
             self._context.learn(self._history.record(self._timing, decided=event in DECISIONS))
             self._context.lane.note(learned=event in DECISIONS)
         self._context.lane.forget(self)
-        self._done.set_result(Outcome(self._state, authentication, error))
+        history = self._history
+        self._done.set_result(Outcome(self._state, authentication, error, history.polls, history.slow_downs))
         self._notify()
         self._context.ended(self)
 
@@ -473,7 +474,11 @@ class Transaction:
             expires_at=self._timing.provider_end + self._wall_offset,
         )
 
-    def _checkpoint(self) -> Checkpoint:
+    def _seal(self, *, going_on: bool = False) -> Redacted | None:
+        return self._context.sealer.seal(self._checkpoint(going_on=going_on)) if self._resumable else None
+
+    def _checkpoint(self, *, going_on: bool) -> Checkpoint:
+        """What to resume from; `going_on` where this process polls after it, and nobody will know what came of that."""
         timing, offset, last = self._timing, self._wall_offset, self._history.last
         return Checkpoint(
             auth_req_id=self._auth_req_id,
@@ -485,7 +490,7 @@ class Transaction:
             interval=timing.interval,
             not_before=timing.not_before + offset,
             heard_at=(last.received_at if last else timing.acknowledged_at) + offset,
-            in_doubt=self._in_doubt or self._answer_out,
+            in_doubt=self._in_doubt or self._answer_out or going_on,
             polls=self._history.polls,
             spoken_words=self._spoken_words,
         )

@@ -728,6 +728,79 @@ async def test_a_poll_under_way_at_close_leaves_its_doubt_in_the_token(
     assert outcome.state is State.INDETERMINATE
 
 
+async def test_a_token_of_a_live_transaction_leaves_in_doubt_what_came_after_it(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
+) -> None:
+    """Its process was killed after the answer had come: that is no failure, and no poll comes too soon either."""
+    simulated_idura.script(SWEDE, Script.approve(after=7))
+    simulated_idura.script(NORWEGIAN, Script.approve(after=30))
+    async with make_ciba_client() as first:
+        swede, norwegian = await first.start(swedish()), await first.start(NorwegianBankID(NORWEGIAN))
+        spent, fresh = swede.resume_token, norwegian.resume_token
+        assert (await swede).person_confirmed
+    assert spent
+    assert fresh
+    async with make_ciba_client(rng=None) as second:
+        known, unknown = await second.resume(fresh), await second.resume(spent)
+        assert (await unknown.outcome()).state is State.INDETERMINATE
+        assert (await known.outcome()).state is State.APPROVED
+    assert simulated_idura.ledger.summary()["slow_downs"] == 0
+
+
+async def test_what_must_be_noted_before_the_phone_rings_is(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
+) -> None:
+    """The note is made when the request has its place, and before it leaves."""
+    noted: list[tuple[float, int]] = []
+
+    async def note() -> None:
+        await asyncio.sleep(0.25)
+        noted.append((asyncio.get_running_loop().time(), len(simulated_idura.ledger.orders)))
+
+    async with make_ciba_client(scheduler=FairScheduler(rate=1)) as ciba:
+        await ciba.start(swedish(), before_sending=note)
+        await ciba.start(swedish(OTHER_SWEDE), before_sending=note)
+    assert noted[0] == (0.25, 0)
+    assert noted[1][0] >= 1.25
+    assert noted[1][1] == 1
+
+
+@pytest.mark.parametrize("error", [UsageError("full", code="full"), ValueError("a number: 4711")])
+async def test_a_note_that_cannot_be_made_stops_the_request(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient, error: Exception
+) -> None:
+    """No phone rings, the person is free again, and only errors of ours are passed on."""
+
+    async def note() -> None:
+        raise error
+
+    async with make_ciba_client() as ciba:
+        with pytest.raises(CibaError) as caught:
+            await ciba.start(swedish(), before_sending=note)
+        assert caught.value.code == ("full" if isinstance(error, UsageError) else "internal")
+        assert "4711" not in str(caught.value)
+        assert simulated_idura.ledger.orders == []
+        await ciba.start(swedish())
+    assert len(simulated_idura.ledger.orders) == 1
+
+
+async def test_keys_for_callers_follow_from_the_credential_and_the_provider(make_ciba_client: MakeClient) -> None:
+    """The same in each process, another for each purpose, secret and client."""
+    clients = [
+        make_ciba_client(),
+        make_ciba_client(),
+        make_ciba_client(resume_secret=b"s" * 32),
+        CibaClient("https://other.idura.broker", ClientSecretPost("a", "b"), resume_secret=b"s" * 32),
+        CibaClient("https://other.idura.broker", ClientSecretPost("c", "b"), resume_secret=b"s" * 32),
+    ]
+    keys = [client.derive_key(b"one") for client in clients]
+    assert keys[0] == keys[1]
+    assert len({*keys, clients[0].derive_key(b"two")}) == 5
+    assert all(len(key) == 32 for key in keys)
+    for client in clients:
+        await client.close()
+
+
 async def test_closing_waits_for_polls_under_way(simulated_idura: SimulatedIdura, make_ciba_client: MakeClient) -> None:
     """An answer that is on its way is taken, not thrown away."""
     simulated_idura.script(SWEDE, Script.approve(after=2))

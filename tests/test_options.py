@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from idura_ciba.errors import UsageError
-from idura_ciba.options import positive, seconds, several, whole_number
+from idura_ciba.options import positive, seconds, several, texts, whole_number
 
 
 @pytest.mark.parametrize("value", [1, 2, 10**30])
@@ -75,3 +75,10 @@ def test_what_is_not_several_is_refused_by_name(values: Any) -> None:
     with pytest.raises(UsageError, match="names") as caught:
         several("names", values, lambda value: isinstance(value, str))
     assert caught.value.code == "names"
+
+
+def test_several_texts_are_texts() -> None:
+    """And nothing else."""
+    assert texts("names", ["a", "b"]) == ("a", "b")
+    with pytest.raises(UsageError, match="names"):
+        texts("names", ["a", None])  # type: ignore[list-item] # on purpose

@@ -22,7 +22,6 @@ from idura_ciba import (
 )
 from idura_ciba.cli.board import Row, Show, follow, showing
 from idura_ciba.cli.guard import ExitCode
-from idura_ciba.cli.report import failed_to_start
 from idura_ciba.cli.simulated import simulated_client
 from idura_ciba.cli.text import OUT, explained, say
 from idura_ciba.clock import Clock
@@ -124,7 +123,7 @@ async def _ask(client: CibaClient, request: EidRequest, row: Row, show: Show, cl
     try:
         transaction = await client.start(request)
     except CibaError as error:
-        outcome = failed_to_start(error)
+        outcome = Outcome.not_begun(error)
         row.state, row.note = outcome.state, explained(error)
         show(row)
         return outcome

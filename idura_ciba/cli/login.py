@@ -14,7 +14,6 @@ from idura_ciba import CibaClient, CibaError, Outcome, State, Transaction, Usage
 from idura_ciba.cli.board import Row, follow, showing
 from idura_ciba.cli.files import PRIVATE, replace_private, write_new
 from idura_ciba.cli.guard import ExitCode
-from idura_ciba.cli.report import failed_to_start
 from idura_ciba.cli.text import explained, say
 from idura_ciba.clock import Clock
 from idura_ciba.redaction import Redacted
@@ -95,7 +94,7 @@ async def log_in(
         except UsageError:
             raise
         except CibaError as error:
-            return Ending(outcome=failed_to_start(error), began=False)
+            return Ending(outcome=Outcome.not_begun(error), began=False)
 
 
 def _verdict(outcome: Outcome) -> str:

@@ -9,20 +9,10 @@ from typing import Any, Self
 
 from attrs import field, frozen
 
-from idura_ciba import CibaError, Indeterminate, Outcome, ProviderError, State
+from idura_ciba import Outcome, State
 from idura_ciba.cli.text import clean, explained
 
-__all__ = ["Report", "failed_to_start"]
-
-
-def failed_to_start(error: CibaError) -> Outcome:
-    """Return what `CibaClient.start` or `resume` raised as an outcome."""
-    state = State.FAILED
-    if isinstance(error, ProviderError):
-        state = State.REJECTED
-    elif isinstance(error, Indeterminate):
-        state = State.INDETERMINATE
-    return Outcome(state, error=error)
+__all__ = ["Report"]
 
 
 @frozen(kw_only=True)

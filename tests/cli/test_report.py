@@ -10,18 +10,11 @@ import pytest
 
 from idura_ciba import (
     CibaClient,
-    CibaError,
-    ClientRejected,
     FrejaID,
-    Indeterminate,
     NorwegianBankID,
     Outcome,
-    ProviderError,
-    ResumeError,
-    State,
-    TransportError,
 )
-from idura_ciba.cli.report import Report, failed_to_start
+from idura_ciba.cli.report import Report
 from idura_ciba.simulator import Script, SimulatedIdura
 
 NO, SE = "01023990128", "209801011231"
@@ -102,18 +95,3 @@ async def test_a_no_is_explained(connect: Callable[[], CibaClient], idura: Simul
     assert told["resume_file"] == "x.json"
     assert told["subject"] is None
     assert told["person_confirmed"] is None
-
-
-@pytest.mark.parametrize(
-    ("error", "state"),
-    [
-        (ProviderError("a"), State.REJECTED),
-        (ClientRejected("a"), State.REJECTED),
-        (Indeterminate("a"), State.INDETERMINATE),
-        (TransportError("a"), State.FAILED),
-        (ResumeError("a"), State.FAILED),
-    ],
-)
-def test_an_error_at_the_start_is_an_outcome_too(error: CibaError, state: State) -> None:
-    """Programs read one kind of result, however far a login came."""
-    assert failed_to_start(error) == Outcome(state, error=error)
