@@ -274,7 +274,7 @@ class CibaClient:
         finally:
             transaction.abandon()
 
-    async def resume(self, token: str, *, timeout: float | None = None) -> Transaction:
+    async def resume(self, token: str, *, timeout: float | None = None, doubt: bool | None = None) -> Transaction:
         """Go on with a transaction that was started here or elsewhere.
 
         It polls no earlier than it would have without the interruption, and recognises the same person.
@@ -287,6 +287,8 @@ class CibaClient:
         Args:
             token: From a transaction's or an error's `resume_token`, or from `close`.
             timeout: As for `start`, counted from now; what was given there is over.
+            doubt: Whether an answer may have been lost since the token was taken, where somebody knows
+                (`Transaction.on_doubt`). None: as the token says.
 
         Raises:
             ResumeError: The token is unreadable, changed, over, or of another version, provider, client or credential,
@@ -321,7 +323,7 @@ class CibaClient:
             expected=checkpoint.expected,
             timing=timing,
             spoken_words=checkpoint.spoken_words,
-            state=State.IN_DOUBT if checkpoint.in_doubt else State.PENDING,
+            state=State.IN_DOUBT if (checkpoint.in_doubt if doubt is None else doubt) else State.PENDING,
             polls=checkpoint.polls,
         )
         self._adopt(transaction, self._holds.take(checkpoint.person))

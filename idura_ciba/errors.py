@@ -17,6 +17,7 @@
     |  |- Abandoned                   you stopped asking
     |- IdTokenRejected                the ID token proves nothing; `.claim` and `.reason`, never the token
     |- ResumeError                    a resume token that this client cannot use
+    |- JournalError                   a batch's journal that cannot be used
 
 Each error says what happened, what it means for the person's phone and what to do, and has a stable `code`.
 None holds a national id, a secret, an assertion or a token. Every one can be pickled.
@@ -39,6 +40,7 @@ __all__ = [
     "Expired",
     "IdTokenRejected",
     "Indeterminate",
+    "JournalError",
     "LocalProtocolError",
     "NotAuthenticated",
     "ProtocolError",
@@ -219,3 +221,9 @@ class ResumeError(CibaError):
     """A resume token that is unreadable, altered, of another version, provider or client, or over."""
 
     code = "resume"
+
+
+class JournalError(CibaError):
+    """The journal of a batch cannot be opened, read or written; without it nobody is asked."""
+
+    code = "journal"

@@ -36,7 +36,9 @@ __all__ = [
     "expired",
     "indeterminate",
     "internal",
+    "interrupted",
     "limit_passed",
+    "named_before",
     "not_begun",
     "provider_error",
     "strategy_failed",
@@ -118,6 +120,34 @@ def acknowledgement_lost(reason: str) -> Indeterminate:
         code="start_unknown",
         phone="The phone may be asking now, for a login that nobody can fetch",
         advice="do not start again until the person sees no prompt: a second order cancels both",
+    )
+
+
+def interrupted(during: Literal["asking", "answering"]) -> Indeterminate:
+    """The process that asked was killed, and what came of it cannot be known."""
+    if during == "asking":
+        return Indeterminate(
+            "the program was stopped between noting this request and noting what came of it",
+            code="interrupted",
+            phone="The phone may have rung, for a login that nobody can fetch",
+            advice="ask the person; they are asked again only where that is wanted",
+        )
+    return Indeterminate(
+        "the program was stopped while this person was asked, and nobody went on in time",
+        code="resumed_late",
+        phone="The person may have approved or declined; the prompt is gone",
+        advice="treat it as neither; ask the person, and start anew with their consent",
+    )
+
+
+def named_before(what: Literal["key", "person"]) -> UsageError:
+    """A batch names somebody twice, and is not to ask twice."""
+    second = "key stands" if what == "key" else "person stands"
+    return UsageError(
+        f"the {second} in the batch twice",
+        code=f"{what}_twice",
+        phone="The phone has not rung for this one",
+        advice="see what came of the other one",
     )
 
 

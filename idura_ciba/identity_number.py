@@ -47,6 +47,9 @@ _D_NUMBER_DAY: Final = 40
 _SYNTHETIC_MONTHS: Final = (40, 65, 80)
 _MONTHS: Final = range(1, 13)
 
+#: The sum of the digits of twice a digit.
+_DOUBLED: Final = dict(zip("0123456789", (0, 2, 4, 6, 8, 1, 3, 5, 7, 9), strict=True))
+
 #: The weights of the two Norwegian check digits, each ending with the weight of the check digit itself.
 _K1_WEIGHTS: Final = (3, 7, 6, 1, 8, 9, 4, 5, 2, 1)
 _K2_WEIGHTS: Final = (5, 4, 3, 2, 7, 6, 5, 4, 3, 2, 1)
@@ -175,8 +178,7 @@ def _luhn(digits: str) -> int:
 
     Spec: ISO/IEC 7812-1 annex B.
     """
-    doubled = (int(digit) * (2 - place % 2) for place, digit in enumerate(digits))
-    return sum(value // 10 + value % 10 for value in doubled) % 10
+    return (sum(map(_DOUBLED.__getitem__, digits[::2])) + sum(map(int, digits[1::2]))) % 10
 
 
 def _mod_11(digits: str, weights: tuple[int, ...]) -> int:

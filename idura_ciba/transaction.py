@@ -26,13 +26,7 @@ from idura_ciba.outcome import Outcome, Update
 from idura_ciba.polling.final_poll import GUARD
 from idura_ciba.polling.strategy import Indexed, Record, Strategy, next_poll
 from idura_ciba.protocol.machine import Event, State, advance, is_verdict, judge
-from idura_ciba.protocol.messages import (
-    ErrorAnswer,
-    SlowedDown,
-    TokenAnswer,
-    Tokens,
-    UnusableAnswer,
-)
+from idura_ciba.protocol.messages import ErrorAnswer, SlowedDown, TokenAnswer, Tokens, UnusableAnswer
 from idura_ciba.protocol.timing import Timing
 from idura_ciba.redaction import Redacted
 from idura_ciba.resume import Checkpoint, Sealer
@@ -74,7 +68,7 @@ class Transaction:
     __slots__ = (
         "__weakref__", "_answer_out", "_auth_req_id", "_changed", "_closing", "_context", "_done", "_expected",
         "_history", "_in_doubt", "_next_at", "_person", "_polling", "_prompting", "_resumable", "_spoken_words",
-        "_state", "_suspended", "_timing", "_trace_id", "_wall_offset", "id",
+        "_state", "_suspended", "_timing", "_trace_id", "_wall_offset", "id", "on_doubt",
     )  # fmt: skip
 
     def __init__(
@@ -92,6 +86,9 @@ class Transaction:
     ) -> None:
         #: A random name for logs; says nothing about the person and opens nothing.
         self.id: str = f"{context.rng.getrandbits(64):016x}"
+        #: Called with True before each poll leaves, with False once it is known that its answer was not lost; for those
+        #: who have to tell after a crash. No poll leaves when it raises.
+        self.on_doubt: Callable[[bool], None] | None = None
         self._context = context
         self._auth_req_id = auth_req_id
         self._person = person
@@ -278,6 +275,8 @@ class Transaction:
         self._timing = self._timing.left(self._context.clock.monotonic())
         self._notify()
         try:
+            if self.on_doubt is not None:
+                self.on_doubt(True)  # noqa: FBT003 - it has no other argument
             answered = await self._context.backchannel.poll(self._auth_req_id)
             if self._state.is_final:
                 return  # abandoned meanwhile; nobody wants the answer
@@ -314,6 +313,8 @@ class Transaction:
             self._answer_out = False
             self._timing = history.note(answer, answered.sent_at, answered.received_at, self._timing)
             self._advance(event)
+            if self.on_doubt is not None and not self._in_doubt:
+                self.on_doubt(False)  # noqa: FBT003 - as above
             if self._closing:
                 self._end()
             else:
