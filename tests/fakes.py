@@ -22,7 +22,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, paddin
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from idura_ciba import EidRequest, SwedishBankID
 from idura_ciba.errors import TransportError
+from idura_ciba.simulator.people import invent_swedish_number
 from idura_ciba.wire import HttpRequest, HttpResponse
 
 #: A scripted answer: a JSON object or list with 200, raw bytes with 200, a bare status, a whole answer, an error to
@@ -184,3 +186,18 @@ def form(request: HttpRequest) -> Mapping[str, str]:
     parsed = parse_qs(request.body.decode(), strict_parsing=True, keep_blank_values=True)
     assert all(len(values) == 1 for values in parsed.values())
     return {name: values[0] for name, values in parsed.items()}
+
+
+def swedish_number(nth: int) -> str:
+    """The number of the nth of many people who do not exist."""
+    return invent_swedish_number(3, str(nth))
+
+
+def swede(nth: int) -> SwedishBankID:
+    """A request for the nth of them."""
+    return SwedishBankID(swedish_number(nth), call_initiator="RP", message="Hello")
+
+
+def swedes(count: int, *, first: int = 0) -> list[tuple[str, EidRequest]]:
+    """So many of them, with keys."""
+    return [(f"key-{nth}", swede(nth)) for nth in range(first, first + count)]

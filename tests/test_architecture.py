@@ -83,7 +83,7 @@ HOMES: Mapping[str, frozenset[str]] = {
     "aiohttp.web": frozenset({"simulator.server"}),
     "attrs": frozenset(RANKS),
     "authlib": frozenset({"client_auth", "id_token"}),
-    "cryptography": frozenset({"client_auth", "signing_key", "simulator", "cli.keys"}),
+    "cryptography": frozenset({"batch.sealing", "client_auth", "signing_key", "simulator", "cli.keys"}),
     "joserfc": frozenset({"client_auth", "id_token", "jwks", "signing_key", "simulator"}),
     "pytest": frozenset({"testing"}),
     "rich": frozenset({"cli"}),

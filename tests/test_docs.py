@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from collections.abc import Callable
+import shlex
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 from joserfc.jwk import RSAKey
+from typer.testing import CliRunner
 
 from idura_ciba import CibaClient, State
+from idura_ciba.cli.app import app
 from idura_ciba.protocol.machine import TRANSITIONS, Event
 from idura_ciba.simulator import Script, SimulatedIdura
 
@@ -122,6 +125,40 @@ async def test_the_fleet_example(simulated_idura: SimulatedIdura, make_ciba_clie
         assert (await norwegian.outcome()).state is State.DENIED
     assert "0 pending" in names["how_things_stand"]()
     assert "2 decisions learned" in names["how_things_stand"]()
+
+
+async def test_the_batch_example(
+    simulated_idura: SimulatedIdura,
+    make_ciba_client: Callable[..., CibaClient],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Everybody's result is stored once, however often it is run."""
+    from idura_ciba import EidRequest, SwedishBankID  # noqa: PLC0415 - as a user of the example would
+
+    monkeypatch.chdir(tmp_path)
+    simulated_idura.script(SWEDE, Script.approve(after=8))
+    stored: list[Any] = []
+
+    async def people() -> AsyncIterator[tuple[str, EidRequest]]:
+        yield "4711", SwedishBankID(SWEDE, call_initiator="RP", message="Hello")
+
+    for _ in range(2):
+        async with make_ciba_client() as ciba:
+            await example("batch")["verify_all"](ciba, people(), stored.append)
+    assert [(result.key, result.state, set(result.claims)) for result in stored] == [
+        ("4711", State.APPROVED, {"name"}),
+    ]  # fmt: skip
+
+
+def test_the_commands_of_the_guide_to_batches_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As they stand there, to check a file."""
+    command = re.search(r"^idura-ciba (batch .*--dry-run.*?)  # rings nobody$", GUIDES, re.MULTILINE)
+    assert command
+    monkeypatch.chdir(tmp_path)
+    Path("people.csv").write_text(f"key,ssn\n1,{SWEDE}\n", encoding="utf-8")
+    result = CliRunner().invoke(app, shlex.split(command[1]))
+    assert (result.exit_code, "1 rows can be asked" in result.stderr) == (0, True)
 
 
 def drawing() -> ModuleType:

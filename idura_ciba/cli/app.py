@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from idura_ciba.cli.batch import batch
 from idura_ciba.cli.demo import demo
 from idura_ciba.cli.doctor import doctor
 from idura_ciba.cli.guard import Guarded
@@ -30,7 +31,7 @@ app: typer.Typer = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (demo, verify, simulate, keygen, doctor):
+for _command in (demo, verify, batch, simulate, keygen, doctor):
     app.command(cls=Guarded)(_command)
 
 

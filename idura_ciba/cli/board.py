@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from attrs import define
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.constrain import Constrain
 from rich.live import Live
 from rich.table import Table
@@ -17,7 +17,7 @@ from idura_ciba import Outcome, State, Transaction
 from idura_ciba.cli.text import clean, say
 from idura_ciba.clock import Clock
 
-__all__ = ["Row", "Show", "follow", "showing", "table"]
+__all__ = ["Row", "Show", "drawing", "follow", "showing", "table"]
 
 #: Seconds between two pictures: often enough that no step is missed, seldom enough that nothing flickers.
 TICK = 0.25
@@ -113,24 +113,39 @@ async def showing(rows: Sequence[Row], console: Console, clock: Clock) -> AsyncI
     if not console.is_terminal or console.is_dumb_terminal:
         yield _Lines(rows, console, clock)
         return
+    async with drawing(lambda: table(rows, clock.wall()), console) as draw:
+        yield lambda _row: draw()
+
+
+@asynccontextmanager
+async def drawing(
+    picture: Callable[[], RenderableType], console: Console, *, tick: float = TICK
+) -> AsyncIterator[Callable[[], None]]:
+    """Draw a picture on a terminal again and again, as long as the context lasts; what it gives draws it at once.
+
+    Args:
+        picture: Makes it.
+        console: The terminal.
+        tick: Seconds between two of them.
+    """
     # No refreshing thread: the loop draws, so the picture is of one moment.
     with Live(console=console, auto_refresh=False) as live:
 
-        def draw(_row: Row | None = None) -> None:
+        def draw() -> None:
             # Room at the right for the ^C that terminals echo: on a line of its own it would leave half a picture.
-            live.update(Constrain(table(rows, clock.wall()), console.width - 3), refresh=True)
+            live.update(Constrain(picture(), console.width - 3), refresh=True)
 
         async def redraw() -> None:
             while True:
                 draw()
-                await asyncio.sleep(TICK)
+                await asyncio.sleep(tick)
 
-        drawing = asyncio.get_running_loop().create_task(redraw())
+        redrawing = asyncio.get_running_loop().create_task(redraw())
         try:
             yield draw
         finally:
-            drawing.cancel()
-            await asyncio.gather(drawing, return_exceptions=True)
+            redrawing.cancel()
+            await asyncio.gather(redrawing, return_exceptions=True)
             draw()
 
 

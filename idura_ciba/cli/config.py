@@ -15,10 +15,12 @@ from idura_ciba import (
     ClientSecretBasic,
     ClientSecretJwt,
     ClientSecretPost,
+    FairScheduler,
     PrivateKeyJwt,
     UsageError,
 )
 from idura_ciba.cli.files import read_secret
+from idura_ciba.polling.strategy import StrategyLike
 from idura_ciba.redaction import Redacted
 
 __all__ = [
@@ -105,13 +107,17 @@ class Settings:
             "issuer", "--issuer or IDURA_CIBA_ISSUER, or try without a tenant: verify --simulate"
         )
 
-    def client(self) -> CibaClient:
+    def client(self, *, strategy: StrategyLike | None = None, scheduler: FairScheduler | None = None) -> CibaClient:
         """Make a client; nothing is sent yet.
+
+        Args:
+            strategy: As for `CibaClient`.
+            scheduler: As for `CibaClient`.
 
         Raises:
             UsageError: Something is missing or unusable.
         """
-        return CibaClient(self.require_issuer(), self.client_auth())
+        return CibaClient(self.require_issuer(), self.client_auth(), strategy=strategy, scheduler=scheduler)
 
     def client_auth(self) -> ClientAuth:
         """Load the key or the secret.

@@ -10,7 +10,7 @@ from pathlib import Path
 from idura_ciba import UsageError
 from idura_ciba.redaction import Redacted
 
-__all__ = ["PRIVATE", "PUBLIC", "read_secret", "refuse_existing", "replace_private", "write_new"]
+__all__ = ["PRIVATE", "PUBLIC", "read_secret", "refuse_existing", "replace_file", "write_new"]
 
 #: Modes: for the owner only, and for everybody to read.
 PRIVATE, PUBLIC = 0o600, 0o644
@@ -44,14 +44,14 @@ def write_new(path: Path, text: str, *, mode: int) -> None:
         raise _refused(f"The file {path} cannot be written: {reason}", "file", "Name another one")
 
 
-def replace_private(path: Path, text: str) -> None:
-    """Put a secret in the place of a file's content, at once or not at all.
+def replace_file(path: Path, text: str, *, mode: int) -> None:
+    """Put a text in the place of a file's content, at once or not at all.
 
     Raises:
         UsageError: It cannot be written.
     """
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    write_new(beside, text, mode=PRIVATE)
+    write_new(beside, text, mode=mode)
     reason = ""
     try:
         beside.replace(path)

@@ -10,13 +10,13 @@ from typer.core import TyperCommand
 
 from idura_ciba import State, UsageError, explain
 from idura_ciba.cli.text import explained, say
-from idura_ciba.errors import CibaError
+from idura_ciba.errors import CibaError, JournalError
 
 __all__ = ["ExitCode", "Guarded"]
 
 
 class ExitCode(IntEnum):
-    """What the shell is told. `verify` uses all of them."""
+    """What the shell is told."""
 
     OK = 0
     FAILED = 1
@@ -25,6 +25,9 @@ class ExitCode(IntEnum):
     EXPIRED = 4
     INDETERMINATE = 5
     GAVE_UP = 6
+    #: A batch is over, and of some of its rows no answer is known.
+    PARTLY = 7
+    JOURNAL = 8
     #: 128 and the number of SIGINT, as shells have it.
     INTERRUPTED = 130
 
@@ -40,6 +43,12 @@ class ExitCode(IntEnum):
         }.get(state, cls.FAILED)
 
 
+def _code_of(error: CibaError) -> ExitCode:
+    if isinstance(error, UsageError):
+        return ExitCode.USAGE
+    return ExitCode.JOURNAL if isinstance(error, JournalError) else ExitCode.FAILED
+
+
 class Guarded(TyperCommand):
     """A command whose errors are sentences, and that ends on Ctrl-C without a word."""
 
@@ -52,7 +61,7 @@ class Guarded(TyperCommand):
         except typer.Exit:
             raise
         except CibaError as refusal:
-            code, error = ExitCode.USAGE if isinstance(refusal, UsageError) else ExitCode.FAILED, refusal
+            code, error = _code_of(refusal), refusal
         except Exception as bug:  # noqa: BLE001 - its own words may hold anything, a person's number included
             code, error = ExitCode.FAILED, explain.internal(bug)
         if error is not None:

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from idura_ciba import CibaClient, CibaError, Outcome, State, Transaction, UsageError, explain
 from idura_ciba.cli.board import Row, follow, showing
-from idura_ciba.cli.files import PRIVATE, replace_private, write_new
+from idura_ciba.cli.files import PRIVATE, replace_file, write_new
 from idura_ciba.cli.guard import ExitCode
 from idura_ciba.cli.text import explained, say
 from idura_ciba.clock import Clock
@@ -120,7 +120,7 @@ def keep(ending: Ending, path: Path, *, resumed: bool) -> Path | None:
         return None
     try:
         if resumed:
-            replace_private(path, ending.token)
+            replace_file(path, ending.token, mode=PRIVATE)
         else:
             write_new(path, ending.token, mode=PRIVATE)
     except UsageError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import typer
 
@@ -14,7 +14,21 @@ from idura_ciba.cli.files import read_secret
 from idura_ciba.eid import EidOptions
 from idura_ciba.redaction import Redacted
 
-__all__ = ["LABELS", "CallInitiator", "Country", "EidName", "build_request", "read_person"]
+__all__ = [
+    "LABELS",
+    "PANEL",
+    "CallInitiator",
+    "CallInitiatorOption",
+    "Country",
+    "CountryOption",
+    "EidName",
+    "EidOption",
+    "MessageOption",
+    "RequirePersonOption",
+    "ScopeOption",
+    "build_request",
+    "read_person",
+]
 
 EidName = Literal["se", "no", "freja"]
 CallInitiator = Literal["RP", "user"]
@@ -22,6 +36,32 @@ Country = Literal["SE", "NO", "DK", "FI"]
 
 LABELS: Final[Mapping[str, str]] = {"se": "Swedish BankID", "no": "Norwegian BankID", "freja": "FrejaID"}
 PERSON_VARIABLE: Final = "IDURA_CIBA_SSN"
+PANEL: Final = "Person"
+
+EidOption = Annotated[EidName | None, typer.Option("--eid", rich_help_panel=PANEL, help="Which eID asks.")]
+CallInitiatorOption = Annotated[
+    CallInitiator | None,
+    typer.Option(
+        "--call-initiator",
+        rich_help_panel=PANEL,
+        help="Swedish BankID: RP when you called the person, user when they called you.",
+    ),
+]
+MessageOption = Annotated[
+    str | None,
+    typer.Option("--message", rich_help_panel=PANEL, help="Shown in the app; not with Norwegian BankID."),
+]
+CountryOption = Annotated[
+    Country, typer.Option("--country", rich_help_panel=PANEL, help="FrejaID: whose number it is.")
+]
+ScopeOption = Annotated[
+    str,
+    typer.Option("--scope", rich_help_panel=PANEL, help="For example 'openid ssn', where the tenant has it enabled."),
+]
+RequirePersonOption = Annotated[
+    bool,
+    typer.Option("--require-person", rich_help_panel=PANEL, help="Refuse a login that does not say who it was."),
+]
 
 
 def read_person(ssn: str | None, ssn_file: str | None) -> Redacted:

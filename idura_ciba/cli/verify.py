@@ -22,7 +22,18 @@ from idura_ciba.cli.config import (
 )
 from idura_ciba.cli.files import read_secret, refuse_existing
 from idura_ciba.cli.login import Begin, keep, log_in
-from idura_ciba.cli.person import LABELS, CallInitiator, Country, EidName, build_request, read_person
+from idura_ciba.cli.person import (
+    LABELS,
+    PANEL,
+    CallInitiatorOption,
+    CountryOption,
+    EidOption,
+    MessageOption,
+    RequirePersonOption,
+    ScopeOption,
+    build_request,
+    read_person,
+)
 from idura_ciba.cli.report import Report
 from idura_ciba.cli.simulated import SOMEBODY, simulated_client
 from idura_ciba.cli.text import ERR, OUT, say
@@ -36,41 +47,29 @@ SimulatedAnswer = Literal["approve", "deny", "never"]
 #: Seconds that a simulated person takes.
 _SIMULATED_AFTER = 4.0
 
-_PERSON, _RESULT, _TRIAL = "Person", "Result", "Trial without a tenant"
+_RESULT, _TRIAL = "Result", "Trial without a tenant"
 
 
 def verify(
     *,
-    eid: Annotated[EidName | None, typer.Option(rich_help_panel=_PERSON, help="Which eID asks.")] = None,
+    eid: EidOption = None,
     ssn: Annotated[
         str | None,
         typer.Option(
-            rich_help_panel=_PERSON,
+            rich_help_panel=PANEL,
             help="The national number; FrejaID also takes an e-mail address or +46.... An argument can be read in the "
             "shell's history and in the list of processes: better leave it out and be asked.",
         ),
     ] = None,
     ssn_file: Annotated[
         str | None,
-        typer.Option(rich_help_panel=_PERSON, help="A file that holds it, - for the standard input."),
+        typer.Option(rich_help_panel=PANEL, help="A file that holds it, - for the standard input."),
     ] = None,
-    call_initiator: Annotated[
-        CallInitiator | None,
-        typer.Option(
-            rich_help_panel=_PERSON, help="Swedish BankID: RP when you called the person, user when they called you."
-        ),
-    ] = None,
-    message: Annotated[
-        str | None, typer.Option(rich_help_panel=_PERSON, help="Shown in the app; not with Norwegian BankID.")
-    ] = None,
-    country: Annotated[Country, typer.Option(rich_help_panel=_PERSON, help="FrejaID: whose number it is.")] = "SE",
-    scope: Annotated[
-        str, typer.Option(rich_help_panel=_PERSON, help="For example 'openid ssn', where the tenant has it enabled.")
-    ] = "openid",
-    require_person: Annotated[
-        bool,
-        typer.Option("--require-person", rich_help_panel=_PERSON, help="Refuse a login that does not say who it was."),
-    ] = False,
+    call_initiator: CallInitiatorOption = None,
+    message: MessageOption = None,
+    country: CountryOption = "SE",
+    scope: ScopeOption = "openid",
+    require_person: RequirePersonOption = False,
     as_json: Annotated[
         bool, typer.Option("--json", rich_help_panel=_RESULT, help="Print one JSON object, also for a no.")
     ] = False,

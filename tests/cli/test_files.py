@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from idura_ciba import UsageError
-from idura_ciba.cli.files import PRIVATE, PUBLIC, read_secret, refuse_existing, replace_private, write_new
+from idura_ciba.cli.files import PRIVATE, PUBLIC, read_secret, refuse_existing, replace_file, write_new
 
 
 @pytest.mark.parametrize("mode", [PRIVATE, PUBLIC])
@@ -51,7 +51,7 @@ def test_a_secret_is_replaced_whole(tmp_path: Path) -> None:
     path = tmp_path / "token"
     path.write_text("old")
     path.chmod(0o644)
-    replace_private(path, "new")
+    replace_file(path, "new", mode=PRIVATE)
     assert path.read_text() == "new"
     assert stat.S_IMODE(path.stat().st_mode) == PRIVATE
     assert list(tmp_path.iterdir()) == [path]
@@ -63,7 +63,7 @@ def test_what_cannot_be_replaced_leaves_no_copy(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "file").touch()
     with pytest.raises(UsageError, match="cannot be written"):
-        replace_private(folder, "secret")
+        replace_file(folder, "secret", mode=PRIVATE)
     assert list(tmp_path.iterdir()) == [folder]
 
 

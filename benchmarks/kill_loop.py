@@ -1,0 +1,233 @@
+"""Kill a batch with SIGKILL at random moments until its file is done: is anybody asked twice, is any answer lost?
+
+    python benchmarks/kill_loop.py --kills 100
+
+The command `idura-ciba batch` asks the people of a file over real sockets; the simulated provider is a process of its
+own, whose ledger says what really happened. The command is killed and started again until it has come to its end by
+itself. Then nobody may have been asked twice, every answer that the provider gave must stand in the results once, and
+whoever is reported as indeterminate must have been between being sent and being stored when a kill came. The program
+prints what is demanded beside what was reached, and exits with 1 where it is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import math
+import multiprocessing
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from attrs import define, field, frozen
+
+from idura_ciba.simulator import Crowd, OrderRecord, SimulatedIdura, SimulatorServer
+from idura_ciba.simulator.people import invent_swedish_number
+
+CLIENT_ID, SECRET = "urn:benchmark", "known to the simulator"
+#: Seconds that a process lives; some are killed while they start, some while they settle what the last one left.
+LIVES = (0.2, 4.0)
+#: People that are dealt with between two kills, about: the file must outlast the kills.
+EACH = 22
+#: Seconds between being sent and being stored: a commit, on a busy machine.
+WINDOW = 1.0
+#: Seconds that an order lives; longer than the pauses between two processes.
+EXPIRES_IN = 25
+
+
+# --- the provider's side, in a process of its own ---------------------------------------------------------------------
+
+
+@frozen
+class Books:
+    """What the provider knows at the end."""
+
+    orders: Sequence[OrderRecord]
+    summary: Mapping[str, int]
+
+
+def provide(pipe: Connection) -> None:
+    """Serve until told to stop; sends the issuer first and the books last."""
+
+    async def run() -> None:
+        crowd = Crowd(opening=(1.2, 0.6), acknowledging=(0.8, 0.5), identifying=(0.8, 0.5))
+        idura = SimulatedIdura(seed=1, interval=1, expires_in=EXPIRES_IN, people=crowd)
+        idura.register_client(CLIENT_ID, secret=SECRET)
+        async with SimulatorServer(idura) as server:
+            pipe.send(server.issuer)
+            await asyncio.to_thread(pipe.recv)
+        summary = idura.ledger.summary(math.inf)
+        pipe.send(Books(idura.ledger.orders, summary))
+
+    with suppress(KeyboardInterrupt):
+        asyncio.run(run())
+
+
+# --- the batch and its killer -----------------------------------------------------------------------------------------
+
+
+@define
+class Run:
+    """All lives of one batch. Instants are seconds since the epoch.
+
+    Attributes:
+        kills: When each process was killed.
+        code: What the last one exited with.
+    """
+
+    kills: list[float] = field(factory=list)
+    code: int | None = None
+
+
+def write_people(path: Path, count: int) -> dict[str, str]:
+    """Make a file of people who do not exist; returns their numbers by key."""
+    people: dict[str, str] = {}
+    numbers: set[str] = set()
+    while len(people) < count:
+        number = invent_swedish_number(7, str(len(numbers)) + "/" + str(len(people)))
+        if number not in numbers:
+            numbers.add(number)
+            people[f"customer-{len(people)}"] = number
+    lines = [f"{key},{number}" for key, number in people.items()]
+    path.write_text("\n".join(["key,ssn", *lines, ""]), encoding="utf-8")
+    return people
+
+
+def command(folder: Path) -> list[str]:
+    """What is killed."""
+    return [
+        *(sys.executable, "-m", "idura_ciba.cli", "batch", str(folder / "people.csv")),
+        *("--out", str(folder / "results.jsonl"), "--eid", "se", "--call-initiator", "RP", "--message", "Hello"),
+        *("--max-in-flight", "60", "--budget", "150"),
+    ]
+
+
+def kill_until_done(folder: Path, issuer: str, dice: random.Random) -> Run:
+    """Start, kill, and start again."""
+    run = Run()
+    environment = {
+        **os.environ,
+        "IDURA_CIBA_ISSUER": issuer,
+        "IDURA_CIBA_CLIENT_ID": CLIENT_ID,
+        "IDURA_CIBA_CLIENT_SECRET": SECRET,
+    }
+    while run.code is None:
+        with (folder / "log.txt").open("a", encoding="utf-8") as log:
+            process = subprocess.Popen(command(folder), env=environment, stdout=log, stderr=log)
+            try:
+                run.code = process.wait(dice.uniform(*LIVES))
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGKILL)
+                run.kills.append(time.time())
+                process.wait()
+        if len(run.kills) % 10 == 0 and run.code is None:
+            done = (folder / "results.jsonl").read_bytes().count(b"\n") if (folder / "results.jsonl").exists() else 0
+            print(f"{len(run.kills):>5} kills, {done} results", flush=True)
+    return run
+
+
+# --- the verdict ------------------------------------------------------------------------------------------------------
+
+
+def instant(text: str) -> float:
+    """An instant of the results, in seconds since the epoch."""
+    return datetime.fromisoformat(text).timestamp()
+
+
+def unexplained(result: Mapping[str, Any], order: OrderRecord | None, kills: Sequence[float]) -> str:
+    """Why no kill explains that nobody knows an answer; nothing where one does."""
+    if result["code"] == "interrupted":
+        since = instant(result["asked_at"])
+    elif order is None or order.ended_at is None:
+        return f"{result['code']}, and the provider gave no answer"
+    else:
+        since = order.ended_at
+    # Instants in the results are cut to milliseconds.
+    gap = min((kill - since for kill in kills if kill >= since - 0.001), default=math.inf)
+    return "" if gap <= WINDOW else f"{result['code']}, and the next kill came {gap:.2f} s later"
+
+
+def judge(results: Sequence[Mapping[str, Any]], people: Mapping[str, str], books: Books, run: Run) -> Iterator[str]:
+    """Say everything that is wrong."""
+    orders: dict[str, list[OrderRecord]] = {}
+    for record in books.orders:
+        orders.setdefault(record.person, []).append(record)
+    lines = Counter(result["key"] for result in results)
+    for key, count in lines.items():
+        if count > 1:
+            yield f"{key} stands in the results {count} times"
+        if key not in people:
+            yield f"{key} stands in the results and in no file"
+    yield from (f"{key} is missing in the results" for key in people if key not in lines)
+    yield from (f"somebody was asked {len(found)} times" for found in orders.values() if len(found) > 1)
+    for result in results:
+        (order,) = orders.get(people.get(result["key"], ""), [None])[:1]
+        if result["state"] == "indeterminate":
+            why = unexplained(result, order, run.kills)
+            if why:
+                yield f"{result['key']} is {why}"
+        elif order is None:
+            yield f"{result['key']} is {result['state']}, and nobody was asked"
+        elif result["state"] != order.outcome:
+            yield f"{result['key']} is {result['state']}, and at the provider {order.outcome}"
+
+
+def main() -> int:
+    """Run, print, judge."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    processes = multiprocessing.get_context("spawn")
+    pipe, other_end = processes.Pipe()
+    provider = processes.Process(target=provide, args=(other_end,), daemon=True)
+    provider.start()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        people = write_people(folder / "people.csv", EACH * options.kills)
+        began = time.monotonic()
+        run = kill_until_done(folder, pipe.recv(), random.Random(options.seed))
+        took = time.monotonic() - began
+        text = (folder / "results.jsonl").read_text(encoding="utf-8")
+        log = (folder / "log.txt").read_text(encoding="utf-8")
+    pipe.send("stop")
+    books: Books = pipe.recv()
+    provider.join()
+    results = [json.loads(line) for line in text.splitlines()]
+    faults = list(judge(results, people, books, run))
+    states = Counter(result["state"] for result in results)
+    codes = Counter(result["code"] for result in results if result["state"] == "indeterminate")
+    print(f"\n{len(people)} people, {len(run.kills)} kills in {took:.0f} s; the last process exited with {run.code}")
+    print(f"results: {dict(states.most_common())}; indeterminate by code: {dict(codes)}")
+    print(f"the provider's ledger: {dict(books.summary)}")
+    if run.code not in {0, 7}:
+        print(log[-2000:])
+    for fault in faults[:20]:
+        print(f"  {fault}")
+    rows = [
+        ("kills", "at least", options.kills, len(run.kills), len(run.kills) >= options.kills),
+        ("second orders for one person", "at most", 0, books.summary["collisions"], not books.summary["collisions"]),
+        ("faults in the results", "at most", 0, len(faults), not faults),
+        ("tracebacks", "at most", 0, log.count("Traceback"), "Traceback" not in log),
+        ("national ids in the log", "at most", 0, sum(map(log.count, people.values())), True),
+    ]
+    print(f"\n{'':<34}{'':<9}{'demanded':>9}{'reached':>9}")
+    for what, bound, demanded, reached, good in rows:
+        print(f"{what:<34}{bound:<9}{demanded:>9}{reached:>9}{'' if good else '   WRONG'}")
+    return int(not all(row[-1] for row in rows) or any(number in log for number in people.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

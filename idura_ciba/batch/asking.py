@@ -1,0 +1,126 @@
+"""One person is asked: noted before the request can leave, and withdrawn where it certainly has not."""
+
+from __future__ import annotations
+
+import asyncio
+
+from attrs import define, field
+
+from idura_ciba import explain
+from idura_ciba.batch.journal import Journal
+from idura_ciba.batch.store import Entry
+from idura_ciba.client import CibaClient
+from idura_ciba.clock import Clock
+from idura_ciba.eid import EidRequest
+from idura_ciba.errors import (
+    AlreadyPending,
+    CibaError,
+    ClientRejected,
+    JournalError,
+    LocalProtocolError,
+    ProviderError,
+    TransportError,
+    UsageError,
+)
+from idura_ciba.outcome import Outcome
+from idura_ciba.transaction import Transaction
+
+__all__ = ["Asking", "Login", "until_free"]
+
+#: Seconds between two looks whether a person is free again, where nobody knows until when they are not.
+LOOK = 5.0
+#: Usage errors that are about the client and not about one request.
+_ABOUT_CLIENT = frozenset({"closed", "other_loop", "scheduler"})
+
+
+@define(eq=False)
+class Login:
+    """One person of this run, and how far the asking has come.
+
+    Attributes:
+        task: Works on it.
+        is_sending: Its intent is in the journal, and its request may have left.
+        transaction: What was accepted.
+    """
+
+    task: asyncio.Task[None] | None = None
+    is_sending: bool = False
+    transaction: Transaction | None = field(default=None, repr=False)
+
+
+class Asking:
+    """Asks people of one batch.
+
+    Attributes:
+        stopping: No request leaves any more.
+    """
+
+    def __init__(self, client: CibaClient, journal: Journal, clock: Clock) -> None:
+        self.stopping: bool = False
+        self._client = client
+        self._journal = journal
+        self._clock = clock
+
+    async def ask(self, entry: Entry, request: EidRequest, login: Login, *, is_new: bool) -> Transaction | Outcome:
+        """Ask once.
+
+        Args:
+            entry: For the journal.
+            request: Whom to ask, and how.
+            login: Is told when the request may leave.
+            is_new: There must be no entry with its key yet.
+
+        Returns:
+            What the provider has accepted, or what came of asking instead.
+
+        Raises:
+            AlreadyPending: The person is held; nobody was asked.
+            CibaError: Nobody was asked, for a reason that is not this person's. The intent is withdrawn.
+        """
+        lifetime = max(request.prompt_lifetime, request.requested_expiry or 0)
+
+        async def note() -> None:
+            if self.stopping:
+                raise explain.abandoned("stopped")
+            entry.asked_at = self._clock.wall()
+            entry.until = entry.asked_at + lifetime
+            login.is_sending = True
+            if not is_new:
+                await self._journal.write(entry)
+            elif not await self._journal.begin(entry):
+                raise explain.named_before("key")
+
+        login.is_sending = False
+        try:
+            return await self._client.start(request, before_sending=note)
+        except AlreadyPending:
+            raise
+        except CibaError as error:
+            if _is_about_all(error, sent=login.is_sending):
+                if login.is_sending and not isinstance(error, JournalError):
+                    await self._journal.forget(entry.key)
+                raise
+            return Outcome.not_begun(error)
+
+
+def _is_about_all(error: CibaError, *, sent: bool) -> bool:
+    """Whether nobody was asked, for a reason that is not this person's; `sent` when the request was about to leave."""
+    if isinstance(error, UsageError):
+        return error.code in _ABOUT_CLIENT
+    if not sent or isinstance(error, JournalError | ClientRejected | LocalProtocolError):
+        # The provider's documents could not be had, or nothing can be noted, signed or accepted at all.
+        return True
+    if isinstance(error, TransportError):
+        return not error.maybe_sent
+    # RFC 6585 section 4, RFC 9110 section 15.6.4: the request was not processed.
+    return isinstance(error, ProviderError) and error.code == "busy"
+
+
+async def until_free(error: AlreadyPending) -> None:
+    """Wait until the client would ask this person."""
+    transaction = error.transaction
+    if isinstance(transaction, Transaction):
+        await transaction.outcome()
+        await asyncio.sleep(max(0.0, transaction.prompt_until - asyncio.get_running_loop().time()))
+    else:
+        await asyncio.sleep(LOOK)

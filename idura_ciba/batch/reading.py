@@ -1,0 +1,279 @@
+"""Reading people from files: CSV and JSON Lines, from whatever program they come.
+
+Rules:
+1. A row that cannot be read is reported, with its line, and stops nothing. What is wrong with the file as a whole, its
+   encoding or a missing column, is an error before the first row.
+2. No report quotes a cell: it may hold somebody's number.
+3. One row at a time is held, and no line may be longer than `MAX_LINE`.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import BinaryIO, Final, Literal
+
+from attrs import field, frozen
+
+from idura_ciba.errors import UsageError
+from idura_ciba.protocol.strict_json import load_object
+
+__all__ = ["FIELDS", "BadRow", "Format", "Row", "RowReader"]
+
+Format = Literal["csv", "jsonl"]
+
+#: What a row can say of a person. Columns of these names are found by themselves.
+FIELDS: Final = ("key", "ssn", "eid", "call_initiator", "message", "country")
+#: Bytes; more than any row of people needs.
+MAX_LINE: Final = 65536
+
+_BOMS: Final = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+_DELIMITERS: Final = ",;\t|"
+#: Excel's own way to say so, in a line before the header.
+_SEPARATOR: Final = re.compile(r'sep=([^"\r\n])')
+#: Numbers are also written with something between their digits.
+_DIGITS: Final = re.compile(r"(?:\d\D*){5}")
+
+
+@frozen
+class Row:
+    """One person of a file.
+
+    Attributes:
+        line: Where the row begins, from 1.
+        values: What it says, by field; what is empty is not here.
+    """
+
+    line: int
+    values: Mapping[str, str] = field(repr=False)
+
+
+@frozen
+class BadRow:
+    """A row that nobody can be asked by.
+
+    Attributes:
+        line: Where it begins, from 1.
+        code: A stable word for what is wrong.
+        why: A sentence without its full stop.
+        column: The name of the column at fault, where it is one.
+        key: The caller's key of the row, where it could be read.
+    """
+
+    line: int
+    code: str
+    why: str
+    column: str | None = None
+    key: str | None = None
+
+
+class RowReader:
+    """Reads rows, one at a time.
+
+    Args:
+        file: What to read, in binary; need not be seekable.
+        columns: Names of columns by field, where they are not the field's own.
+        format: None: JSON Lines where the first character is a brace, else CSV.
+        encoding: None: UTF-8, or what a byte order mark says.
+
+    Raises:
+        UsageError: The encoding is unknown, a column is missing or there twice, or the first line cannot be read.
+    """
+
+    def __init__(
+        self,
+        file: BinaryIO,
+        *,
+        columns: Mapping[str, str] | None = None,
+        format: Format | None = None,  # noqa: A002 - the field's own word
+        encoding: str | None = None,
+    ) -> None:
+        self._file = file if isinstance(file, io.BufferedReader) else io.BufferedReader(file)  # type: ignore[type-var] # any raw stream
+        self._columns = {name: name for name in FIELDS} | dict(columns or {})
+        self._explicit = frozenset(columns or ())
+        self._line = 0
+        self._begins = 0
+        self._bad: list[BadRow] = []
+        head = self._file.peek(len(codecs.BOM_UTF8))
+        bom, found = next(((bom, name) for bom, name in _BOMS if head.startswith(bom)), (b"", "utf-8"))
+        self._file.read(len(bom))
+        self.encoding: str = _known(encoding) if encoding and not bom else found
+        # In these a line feed is one byte, and no part of another character.
+        self._end = "\n".encode(self.encoding)
+        self._lines = self._read_lines()
+        self._first = self._read_first()
+        self.format: Format = format or ("jsonl" if self._first.lstrip().startswith("{") else "csv")
+        self._header: Sequence[str] = ()
+        # Which cell says what.
+        self._places: Sequence[tuple[str, int]] = ()
+        self._csv: Iterator[list[str]] = iter(())
+        if self.format == "csv":
+            self._begin_csv()
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether rows name their key; else it is the number of the line."""
+        return self.format == "jsonl" or self._columns["key"] in self._header
+
+    def __iter__(self) -> Iterator[Row | BadRow]:
+        """All rows and all that are none, in order."""
+        read: Callable[[], Row | BadRow | None] = self._next_csv if self.format == "csv" else self._next_jsonl
+        while True:
+            try:
+                row = read()
+            except StopIteration:
+                yield from self._bad
+                return
+            bad, self._bad = self._bad, []
+            yield from bad
+            if row is not None:
+                yield row
+
+    # --- lines ------------------------------------------------------------------------------------------------------
+
+    def _read_first(self) -> str:
+        """The first line that is not empty; nothing where there is none."""
+        first = next((line for line in self._lines if line.strip()), "")
+        self._refuse_bad()
+        return first
+
+    def _refuse_bad(self) -> None:
+        if self._bad:
+            raise _unreadable(self._bad[0])
+
+    def _read_lines(self) -> Iterator[str]:
+        """Decode line by line; what cannot be decoded is a bad row."""
+        while raw := self._read_raw():
+            self._line += 1
+            if len(raw) > MAX_LINE:
+                while raw and not raw.endswith(self._end):
+                    raw = self._read_raw()
+                self._bad.append(BadRow(self._line, "too_long", f"is longer than {MAX_LINE} bytes"))
+                continue
+            try:
+                yield raw.decode(self.encoding)
+            except UnicodeDecodeError as error:
+                self._bad.append(_undecodable(self._line, raw, error, self.encoding))
+
+    def _read_raw(self) -> bytes:
+        raw = self._file.readline(MAX_LINE + 1)
+        if self._end == b"\n":
+            return raw
+        # UTF-16: a byte 0x0a may be half of a character, and no character is to be read by halves.
+        while raw and (len(raw) % 2 or (not raw.endswith(self._end) and len(raw) <= MAX_LINE)):
+            more = self._file.read(1) if len(raw) % 2 else self._file.readline(MAX_LINE + 1)
+            if not more:
+                break
+            raw += more
+        return raw
+
+    # --- CSV --------------------------------------------------------------------------------------------------------
+
+    def _begin_csv(self) -> None:
+        named = _SEPARATOR.fullmatch(self._first.rstrip("\r\n"))
+        if named:
+            self._first = self._read_first()
+        delimiter = named[1] if named else max(_DELIMITERS, key=_outside_quotes(self._first).count)
+
+        def lines() -> Iterator[str]:
+            yield self._first
+            for line in self._lines:
+                self._begins = self._begins or self._line
+                yield line
+
+        self._csv = csv.reader(lines(), delimiter=delimiter, strict=True)
+        try:
+            header = [name.strip() for name in next(self._csv, [])]
+        except csv.Error as error:
+            self._refuse_bad()
+            raise UsageError(f"The header line cannot be read: {error}", code="header") from None
+        self._refuse_bad()
+        folded = [name.casefold() for name in header]
+        for name in self._columns:
+            wanted = self._columns[name].casefold()
+            if folded.count(wanted) > 1:
+                raise UsageError(f"There are two columns {self._columns[name]}", code="column", advice="Rename one")
+            if wanted in folded:
+                self._columns[name] = header[folded.index(wanted)]
+            elif name == "ssn" or name in self._explicit:
+                raise _no_column(self._columns[name], name, header)
+        self._header = header
+        self._places = [(name, header.index(column)) for name, column in self._columns.items() if column in header]
+
+    def _next_csv(self) -> Row | BadRow | None:
+        self._begins = 0
+        try:
+            cells = next(self._csv)
+        except csv.Error as error:
+            to = f", to line {self._line}" if self._line > self._begins else ""
+            return BadRow(self._begins, "csv", f"cannot be read as CSV{to}: {error}")
+        # Where a line of it could not be read, that line stands for the row.
+        if not any(map(str.strip, cells)) or any(bad.line > self._begins for bad in self._bad):
+            return None
+        missing, surplus = len(self._header) - len(cells), cells[len(self._header) :]
+        if missing > 0 or any(map(str.strip, surplus)):
+            return BadRow(self._begins, "cells", f"has {len(cells)} cells, and the header has {len(self._header)}")
+        return Row(self._begins, {name: value for name, place in self._places if (value := cells[place].strip())})
+
+    # --- JSON Lines -------------------------------------------------------------------------------------------------
+
+    def _next_jsonl(self) -> Row | BadRow | None:
+        text = self._first or next(self._lines)
+        self._first = ""
+        if not text.strip():
+            return None
+        try:
+            members = load_object(text.encode())
+        except ValueError:
+            return BadRow(self._line, "json", "is not one JSON object")
+        values: dict[str, str] = {}
+        for name, column in self._columns.items():
+            value = members.get(column)
+            if value is None:
+                continue
+            if not isinstance(value, str):
+                return BadRow(self._line, "text", "is not text; a number loses its zeros", column)
+            if value.strip():
+                values[name] = value.strip()
+        return Row(self._line, values)
+
+
+def _known(encoding: str) -> str:
+    end = b""
+    with suppress(LookupError, ValueError):  # also of codecs that are none for text
+        end = "\n".encode(encoding)
+    if end not in {b"\n", b"\n\0", b"\0\n"}:
+        raise UsageError(
+            "There is no such encoding, or it is none for files with lines",
+            code="encoding",
+            advice="Name another one, for example cp1252, latin-1 or utf-8",
+        )
+    return codecs.lookup(encoding).name
+
+
+def _outside_quotes(line: str) -> str:
+    return "".join(line.split('"')[::2])
+
+
+def _undecodable(line: int, raw: bytes, error: UnicodeDecodeError, encoding: str) -> BadRow:
+    column = len(raw[: error.start].decode(encoding, "replace")) + 1
+    return BadRow(line, "encoding", f"is not {encoding}: byte 0x{raw[error.start]:02X} at column {column}")
+
+
+def _unreadable(bad: BadRow) -> UsageError:
+    advice = "Save the file as UTF-8, or name its encoding: --encoding cp1252 for files of Windows programs"
+    return UsageError(f"Line {bad.line} {bad.why}", code=bad.code, advice=advice)
+
+
+def _no_column(column: str, name: str, header: Sequence[str]) -> UsageError:
+    # Without a header line the names are somebody's data.
+    shown = ", ".join("(digits)" if _DIGITS.search(cell) else cell[:40] for cell in header)
+    return UsageError(
+        f"There is no column {column} in the first line, which has: {shown}",
+        code="column",
+        advice=f"Say which column it is with --column {name}=NAME; a file without a header line needs one",
+    )

@@ -1,0 +1,121 @@
+"""Counting what came of a batch: what is shown while it runs, at the end, and in the report. Nobody is told apart."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Final, Protocol
+
+from attrs import define, field
+
+from idura_ciba.protocol.machine import State
+
+__all__ = ["Countable", "Tally"]
+
+#: States in which the person has answered.
+_ANSWERED: Final = frozenset({State.APPROVED.value, State.DENIED.value})
+#: Seconds that a prompt lives at most, at any eID; answers are counted by whole seconds up to there.
+LONGEST: Final = 900
+
+
+class Countable(Protocol):
+    """A result, or an entry of the journal that has ended."""
+
+    @property
+    def state(self) -> str | None:
+        """How it ended."""
+        ...
+
+    @property
+    def code(self) -> str | None:
+        """The error's stable word."""
+        ...
+
+    @property
+    def asked_at(self) -> float | None:
+        """When the request was about to leave."""
+        ...
+
+    @property
+    def ended_at(self) -> float | None:
+        """When it was over."""
+        ...
+
+    @property
+    def polls(self) -> int:
+        """How many polls it took."""
+        ...
+
+    @property
+    def slow_downs(self) -> int:
+        """How many of them came too early."""
+        ...
+
+    @property
+    def waited(self) -> bool:
+        """Whether another login of the same person had to end first."""
+        ...
+
+
+@define(eq=False)
+class Tally:
+    """Counts of logins that have ended.
+
+    Attributes:
+        states: By state.
+        codes: By the error's word, expiry and denial left out: they are no errors.
+        seconds: Of those who answered, by whole seconds from the request to when the answer was heard.
+        asked: Logins for which a request left.
+        requests: Requests that they took: one each, and their polls.
+        polls: By how many polls a login took.
+        slow_downs: Polls that the provider found too early.
+        waited: Logins that had to wait for another of the same person.
+    """
+
+    states: Counter[str] = field(factory=Counter)
+    codes: Counter[str] = field(factory=Counter)
+    seconds: Counter[int] = field(factory=Counter)
+    asked: int = 0
+    requests: int = 0
+    polls: Counter[int] = field(factory=Counter)
+    slow_downs: int = 0
+    waited: int = 0
+
+    def add(self, one: Countable) -> None:
+        """Count one."""
+        assert one.state is not None  # noqa: S101 - for type checkers: it has ended
+        state = str(one.state)
+        self.states[state] += 1
+        self.waited += one.waited
+        if one.code is not None and state not in {State.DENIED, State.EXPIRED}:
+            self.codes[one.code] += 1
+        if not one.asked_at or one.ended_at is None:
+            return
+        self.asked += 1
+        self.requests += 1 + one.polls
+        self.polls[one.polls] += 1
+        self.slow_downs += one.slow_downs
+        took = max(0.0, one.ended_at - one.asked_at)
+        if state in _ANSWERED:
+            self.seconds[min(LONGEST, int(took))] += 1
+
+    def __len__(self) -> int:
+        """How many were counted."""
+        return self.states.total()
+
+    @property
+    def requests_each(self) -> float | None:
+        """Requests for each login, on average; None where nobody was asked."""
+        return self.requests / self.asked if self.asked else None
+
+    def median(self) -> float | None:
+        """Seconds after which half of all have answered, those included who never do; None where fewer than half do."""
+        answered = self.seconds.total()
+        if not answered:
+            return None
+        half = (answered + self.states[State.EXPIRED]) / 2
+        passed = 0
+        for second in sorted(self.seconds):
+            if passed + self.seconds[second] >= half:
+                return second + (half - passed) / self.seconds[second]
+            passed += self.seconds[second]
+        return None

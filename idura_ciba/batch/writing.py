@@ -1,0 +1,223 @@
+"""Writing results to files, so that after a crash each of them stands there once."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from idura_ciba.batch.journal import Journal
+from idura_ciba.batch.reading import Format
+from idura_ciba.batch.results import Result
+from idura_ciba.batch.store import Entry, Phase
+from idura_ciba.errors import UsageError
+from idura_ciba.protocol.machine import State
+
+__all__ = ["ResultFile", "render"]
+
+_COLUMNS: Final = (
+    "key", "state", "code", "explanation", "subject", "person_confirmed", "acr", "trace_id", "asked_at", "ended_at",
+    "polls", "waited",
+)  # fmt: skip
+#: States in which a result is written.
+_FINAL: Final = frozenset(state.value for state in State if state.is_final)
+#: What a spreadsheet would take for a formula. Numbers with a sign are none.
+_FORMULA: Final = re.compile(r"[=+\-@\t\r](?![\d .]*$)")
+
+
+def render(result: Result, output_format: Format, claims: Sequence[str]) -> bytes:
+    """One result as one line.
+
+    Args:
+        result: The result.
+        output_format: How.
+        claims: The claims that have columns of their own in CSV; JSON Lines has all that there are.
+    """
+    members: dict[str, Any] = {name: getattr(result, name) for name in _COLUMNS}
+    for name in ("asked_at", "ended_at"):
+        members[name] = _instant(members[name])
+    members["state"] = result.state.value
+    if output_format == "jsonl":
+        # In ASCII: no terminal can be led astray by it.
+        return json.dumps({**members, "claims": dict(result.claims)}).encode() + b"\n"
+    return _csv([*members.values(), *(result.claims.get(name) for name in claims)])
+
+
+def _instant(at: float | None) -> str | None:
+    return None if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
+
+
+def _csv(cells: Sequence[object]) -> bytes:
+    line = io.StringIO()
+    csv.writer(line).writerow(map(_cell, cells))
+    return line.getvalue().encode()
+
+
+def _cell(value: object) -> str:
+    text = "" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    # One row is one line, whatever a claim holds; and no claim is to calculate in somebody's spreadsheet.
+    text = " ".join(text.splitlines())
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+class ResultFile:
+    """A file of results that a journal accounts for; see `idura_ciba.batch.Output`.
+
+    Args:
+        path: The file; made for its owner only.
+        output_format: How.
+        claims: Names of claims that have columns in CSV.
+    """
+
+    def __init__(self, path: Path, output_format: Format, claims: Sequence[str] = ()) -> None:
+        self._path = path
+        self._format: Format = output_format
+        self._claims = tuple(claims)
+        self._file: int | None = None
+        self._position = 0
+
+    async def open(self, journal: Journal) -> None:
+        """Open it, and go on after the last result that is safely there.
+
+        A line that was cut off is removed. Whole lines that the journal does not know of yet are added to it.
+
+        Raises:
+            UsageError: The file is not the one that the journal accounts for.
+            JournalError: The journal cannot be used.
+        """
+        settings = json.dumps({"format": self._format, "claims": self._claims})
+        former, position = await journal.fact("output"), await journal.fact("position") or 0
+        if former not in {None, settings}:
+            raise UsageError(
+                f"The results in {self._path} were begun in another format or with other claims",
+                code="output_settings",
+                advice="Pass the same --claim and --out as before, or begin a new journal and a new file",
+            )
+        self._open(is_new=former is None, position=position)
+        await journal.note("output", settings)
+        await self._take_over(journal, position)
+        if not self._position:
+            self._begin()
+
+    def _open(self, *, is_new: bool, position: int) -> None:
+        reason = ""
+        try:
+            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+            size = os.fstat(self._file).st_size
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+        if reason:
+            raise UsageError(f"The file {self._path} cannot be written: {reason}", code="file", advice="Name another")
+        if is_new and size:
+            self.close()
+            raise UsageError(
+                f"There is a file {self._path} already, and the journal is new",
+                code="file_exists",
+                advice="Name another one, move it away, or name the journal that belongs to it",
+            )
+        if size < position:
+            self.close()
+            raise UsageError(
+                f"The file {self._path} is shorter than what was written to it",
+                code="output_changed",
+                advice="Put it back as it was: the journal says that its results were handed over",
+            )
+
+    async def _take_over(self, journal: Journal, position: int) -> None:
+        """See what a crash has left behind the last position."""
+        with os.fdopen(os.dup(self._descriptor()), "rb") as file:
+            file.seek(position)
+            tail = file.read()
+        whole = tail[: tail.rfind(b"\n") + 1]
+        if not position and self._format == "csv" and whole.startswith(self._header()):
+            position, whole = len(self._header()), whole[len(self._header()) :]
+        found: list[Entry] = []
+        waiting = {self._written(entry.key): entry for entry in await journal.unfinished()}
+        for line in whole.splitlines(keepends=True):
+            members = self._parse(line)
+            if members.get("code") == "key_twice":
+                continue
+            entry, state = waiting.pop(str(members.get("key")), None), str(members.get("state"))
+            if entry is None or state not in _FINAL or entry.state not in {None, state}:
+                self.close()
+                raise UsageError(
+                    f"Something that is not of this batch stands at the end of {self._path}",
+                    code="output_changed",
+                    advice="Put the file back as it was, and write to another one",
+                )
+            entry.state, entry.code = state, members.get("code") or None
+            entry.ended_at = entry.ended_at or entry.asked_at
+            entry.phase, entry.token, entry.answer = Phase.DELIVERED, None, None
+            found.append(entry)
+        self._position = position + len(whole)
+        os.ftruncate(self._descriptor(), self._position)
+        os.lseek(self._descriptor(), self._position, os.SEEK_SET)
+        await journal.account(found, self._position)
+
+    def _written(self, key: str) -> str:
+        """A key as it stands in the file."""
+        return _cell(key) if self._format == "csv" else key
+
+    def _parse(self, line: bytes) -> Mapping[str, Any]:
+        try:
+            if self._format == "jsonl":
+                members: dict[str, Any] = json.loads(line)
+                return members if isinstance(members, dict) else {}
+            return dict(zip(_COLUMNS, next(csv.reader([line.decode()])), strict=False))
+        except (ValueError, StopIteration, csv.Error):
+            return {}
+
+    def _header(self) -> bytes:
+        return _csv([*_COLUMNS, *self._claims])
+
+    def _begin(self) -> None:
+        if self._format == "csv":
+            self._write(self._header())
+
+    def write(self, result: Result) -> None:
+        """Write one result.
+
+        Raises:
+            UsageError: It cannot be written; the journal has it.
+        """
+        self._write(render(result, self._format, self._claims))
+
+    def _write(self, line: bytes) -> None:
+        reason, rest = "", line
+        try:
+            while rest:
+                rest = rest[os.write(self._descriptor(), rest) :]
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+        if reason:
+            raise UsageError(
+                f"The results cannot be written to {self._path}: {reason}",
+                code="output",
+                advice="Make room, then run the same command again: the journal has them",
+            )
+        # Not before: half a line is not to be accounted for.
+        self._position += len(line)
+
+    def position(self) -> int:
+        """How many bytes have been written."""
+        return self._position
+
+    def sync(self) -> None:
+        """Return once they are on the disk."""
+        os.fsync(self._descriptor())
+
+    def close(self) -> None:
+        """Release it."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def _descriptor(self) -> int:
+        assert self._file is not None  # noqa: S101 - for type checkers: it is open
+        return self._file

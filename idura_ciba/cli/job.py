@@ -1,0 +1,328 @@
+"""One run of `idura-ciba batch`: from rows to results, until the end or until somebody stops it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import queue
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, ExitStack, aclosing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from attrs import define, field, frozen
+
+from idura_ciba import CibaClient, CibaError, EidRequest, FairScheduler, State, Transaction
+from idura_ciba.batch import Journal, Result, verify_many
+from idura_ciba.batch.reading import BadRow, Row, RowReader
+from idura_ciba.batch.store import Phase, Store
+from idura_ciba.batch.tally import Tally
+from idura_ciba.batch.writing import ResultFile, render
+from idura_ciba.cli.batch_files import BadRows, Files
+from idura_ciba.cli.files import PRIVATE
+from idura_ciba.cli.guard import ExitCode
+from idura_ciba.cli.people import People
+from idura_ciba.cli.progress import Progress, duration, reporting
+from idura_ciba.cli.text import ERR, say
+from idura_ciba.clock import Clock
+
+__all__ = ["Ending", "Job"]
+
+#: After these, somebody has to look at it.
+_OPEN = (State.INDETERMINATE, State.FAILED, State.REJECTED, State.ABANDONED)
+
+
+@frozen(kw_only=True)
+class Ending:
+    """How a run ended.
+
+    Attributes:
+        whole: What came of the whole batch so far, former runs included.
+        this: What came of this run.
+        bad: Rows that could not be used.
+        begun: People who are being asked and whom the next run goes on with.
+        seconds: How long it took.
+        stopped: Somebody stopped it before the end.
+        goes_on: There is a journal from which the next run can go on.
+        error: What ended it, or None.
+    """
+
+    whole: Tally
+    this: Tally
+    bad: int
+    begun: int
+    seconds: float
+    stopped: bool
+    goes_on: bool = True
+    error: CibaError | None = None
+
+    @property
+    def code(self) -> ExitCode:
+        """What the shell is told."""
+        if self.stopped:
+            return ExitCode.INTERRUPTED
+        left = self.bad or any(self.whole.states[state.value] for state in _OPEN)
+        return ExitCode.PARTLY if left else ExitCode.OK
+
+    def lines(self) -> Iterator[str]:
+        """What a person reads."""
+        counts = [
+            f"{self.whole.states[state.value]} {state.value}" for state in State if self.whole.states[state.value]
+        ]
+        if self.bad:
+            counts.append(f"{self.bad} bad rows")
+        yield f"In all: {', '.join(counts) or 'nobody'}."
+        each, median = self.whole.requests_each, self.whole.median()
+        facts = [f"{len(self.this)} results in {duration(self.seconds)}"]
+        if each is not None:
+            facts.append(f"{each:.1f} requests for each")
+        if median is not None:
+            facts.append(f"half have answered within {median:.1f} s")
+        yield f"This run: {', '.join(facts)}."
+        for code, count in self.whole.codes.most_common():
+            yield f"  {count} x {code}"
+        if self.whole.states[State.INDETERMINATE]:
+            yield "Of those who are indeterminate no answer is known: ask them, then run it with --retry-indeterminate."
+        if self.stopped or self.error is not None:
+            also = f", also with the {self.begun} who are being asked" if self.begun else ""
+            yield (
+                f"Stopped before the end; the same command goes on{also}."
+                if self.goes_on
+                else "Stopped before the end."
+            )
+
+
+@define(kw_only=True, eq=False)
+class Job:
+    """One run.
+
+    Attributes:
+        name: Of what is read.
+        files: Where things go.
+        reader: What is read.
+        people: Makes requests of rows.
+        rejected: Where bad rows are reported.
+        claims: Those to tell.
+        places: People at once.
+        scheduler: The client's.
+        total: Rows that there are, where somebody knows.
+        skip_duplicates: Ask nobody twice.
+        retry: Ask those again of whom no answer is known.
+        clock: Tells the time.
+    """
+
+    name: str
+    files: Files
+    reader: RowReader
+    people: People
+    rejected: BadRows
+    claims: tuple[str, ...]
+    places: int
+    scheduler: FairScheduler
+    total: int | None
+    skip_duplicates: bool = False
+    retry: bool = False
+    clock: Clock = field(factory=Clock)
+    _enough: asyncio.Event = field(init=False, factory=asyncio.Event)
+    _stopped: bool = field(init=False, default=False)
+    _progress: Progress = field(init=False)
+
+    async def run(self, connection: AbstractAsyncContextManager[CibaClient]) -> Ending:
+        """Ask everybody.
+
+        Args:
+            connection: Opens the client.
+
+        Raises:
+            CibaError: It could not begin.
+        """
+        loop = asyncio.get_running_loop()
+        began_at = loop.time()
+        self._progress = Progress(self.name, began_at, self.scheduler.snapshot, self.total)
+        error: CibaError | None = None
+        whole, begun = Tally(), 0
+        with ExitStack() as stack:
+            results = None
+            if self.files.out is not None:
+                results = ResultFile(self.files.out, self.files.output_format, self.claims)
+                stack.callback(results.close)
+            try:
+                async with (
+                    connection as client,
+                    Journal(self.files.journal, client, output=results) as journal,
+                ):
+                    if results is not None:
+                        await results.open(journal)
+                    self._progress.known = await journal.read(self._count_known)
+                    try:
+                        with self._interruptible():
+                            await self._verify(client, journal, self._write(results))
+                    except asyncio.CancelledError:
+                        self._stopped = True
+                    except CibaError as failure:
+                        error = failure
+                    whole, begun = await journal.read(_count_all)
+            except CibaError as failure:
+                if error is None and not len(whole):
+                    raise
+                error = error or failure
+        return Ending(
+            whole=whole,
+            this=self._progress.tally,
+            bad=self.people.bad,
+            begun=begun,
+            seconds=loop.time() - began_at,
+            stopped=self._stopped or self._enough.is_set(),
+            goes_on=self.files.journal is not None,
+            error=error,
+        )
+
+    def _count_known(self, store: Store) -> int:
+        return sum(
+            entry.phase is Phase.DELIVERED and not (self.retry and entry.state == State.INDETERMINATE)
+            for entry in store
+        )
+
+    async def _verify(self, client: CibaClient, journal: Journal, write: Callable[[Result], None]) -> None:
+        asking = verify_many(
+            client,
+            self._requests(),
+            journal=journal,
+            max_in_flight=self.places,
+            duplicates="skip" if self.skip_duplicates else "wait",
+            claims=self.claims,
+            retry_indeterminate=self.retry,
+            accepted=None if self.files.words is None else self._tell_words(self.files.words),
+            clock=self.clock,
+        )
+        async with reporting(self._progress, ERR), aclosing(asking) as results:
+            async for result in results:
+                write(result)
+                self._progress.tally.add(result)
+
+    # --- in and out -------------------------------------------------------------------------------------------------
+
+    def _write(self, results: ResultFile | None) -> Callable[[Result], None]:
+        if results is not None:
+            return results.write
+
+        def write(result: Result) -> None:
+            # Unbuffered: what is handed over is out of this process.
+            line = render(result, "jsonl", ())
+            while line:
+                line = line[os.write(1, line) :]
+
+        return write
+
+    def _tell_words(self, path: Path) -> Callable[[str, Transaction], None]:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, PRIVATE)
+
+        def tell(key: str, transaction: Transaction) -> None:
+            if transaction.spoken_words is not None:
+                line = json.dumps({"key": key, "words": transaction.spoken_words}, ensure_ascii=False)
+                os.write(descriptor, f"{line}\n".encode())
+
+        return tell
+
+    async def _requests(self) -> AsyncIterator[tuple[str, EidRequest]]:
+        """The good rows, until there are no more or somebody has had enough."""
+        async for row in self._rows():
+            made = self.people.request(row)
+            if isinstance(made, BadRow):
+                self.rejected.add(made)
+                self._progress.bad = self.people.bad
+            else:
+                yield made
+            if self._enough.is_set():
+                return
+        self._progress.total = self.people.good + self.people.bad
+
+    async def _rows(self) -> AsyncIterator[Row | BadRow]:
+        if self.name != "-":
+            for row in self.reader:
+                yield row
+            return
+        # Whoever writes into a pipe may take their time, and nobody else is to wait for it.
+        ahead = _Ahead(iter(self.reader))
+        enough = asyncio.ensure_future(self._enough.wait())
+        try:
+            while True:
+                coming = ahead.next()
+                both: set[asyncio.Future[Any]] = {coming, enough}
+                await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+                found = None if enough.done() else coming.result()
+                if found is None:
+                    return
+                yield found
+        finally:
+            enough.cancel()
+
+    # --- stopping ---------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """Ctrl-C, or a polite kill: the first time nobody else is asked, the second time it stops at once."""
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None  # noqa: S101 - for type checkers: a coroutine runs in a task
+
+        def interrupt() -> None:
+            if self._enough.is_set():
+                task.cancel()
+                return
+            self._enough.set()
+            self._progress.note = "stopping: nobody else is asked; again to stop at once"
+            say("Nobody else is asked; those who are being asked may answer. Ctrl-C again stops at once.")
+
+        signals = (signal.SIGINT, signal.SIGTERM)
+        former = [signal.getsignal(number) for number in signals]
+        for number in signals:
+            loop.add_signal_handler(number, interrupt)
+        try:
+            yield
+        finally:
+            for number, handler in zip(signals, former, strict=True):
+                loop.remove_signal_handler(number)
+                signal.signal(number, handler)
+
+
+class _Ahead:
+    """Reads in a thread that nobody waits for at the end."""
+
+    def __init__(self, rows: Iterator[Row | BadRow]) -> None:
+        self._rows = rows
+        self._loop = asyncio.get_running_loop()
+        self._wanted = queue.SimpleQueue[asyncio.Future[Row | BadRow | None]]()
+        threading.Thread(target=self._read, name="idura-ciba-rows", daemon=True).start()
+
+    def next(self) -> asyncio.Future[Row | BadRow | None]:
+        """The next row, or None at the end."""
+        coming = self._loop.create_future()
+        self._wanted.put(coming)
+        return coming
+
+    def _read(self) -> None:
+        while True:
+            coming = self._wanted.get()
+            row = next(self._rows, None)
+            self._loop.call_soon_threadsafe(_settle, coming, row)
+            if row is None:
+                return
+
+
+def _settle(coming: asyncio.Future[Row | BadRow | None], row: Row | BadRow | None) -> None:
+    if not coming.done():
+        coming.set_result(row)
+
+
+def _count_all(store: Store) -> tuple[Tally, int]:
+    """What came of everybody, and how many are being asked."""
+    tally, begun = Tally(), 0
+    for entry in store:
+        if entry.state is not None:
+            tally.add(entry)
+        else:
+            begun += 1
+    return tally, begun

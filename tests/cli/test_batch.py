@@ -1,0 +1,354 @@
+"""Tests of `idura-ciba batch`, from a file to its results."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from idura_ciba import CibaClient, ClientSecretBasic
+from idura_ciba.cli.config import Settings
+from idura_ciba.simulator import MemoryTransport, Script, SimulatedIdura, SimulatorServer
+from idura_ciba.testing import run_virtual, virtual_clock
+from tests.fakes import swedish_number
+
+CLIENT_ID, SECRET = "urn:test:cli", "a secret of the tests"
+TENANT = {
+    "IDURA_CIBA_ISSUER": "https://tenant.example",
+    "IDURA_CIBA_CLIENT_ID": CLIENT_ID,
+    "IDURA_CIBA_CLIENT_SECRET": SECRET,
+}
+SE = ("--eid", "se", "--call-initiator", "RP", "--message", "Hello")
+
+
+@pytest.fixture(name="folder")
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def _virtually(idura: SimulatedIdura, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the command run in no time, at the provider of these tests."""
+
+    def connect(_settings: object = None, **options: Any) -> CibaClient:
+        clock = virtual_clock()
+        transport = MemoryTransport(idura, clock=clock, latency=0.05)
+        return CibaClient(
+            idura.issuer, ClientSecretBasic(CLIENT_ID, SECRET), transport=transport, clock=clock, **options
+        )
+
+    @asynccontextmanager
+    async def in_memory(_idura: SimulatedIdura, **options: Any) -> AsyncIterator[CibaClient]:
+        async with connect(**options) as client:
+            yield client
+
+    monkeypatch.setattr(asyncio, "run", run_virtual)
+    monkeypatch.setattr(Settings, "client", connect)
+    monkeypatch.setattr("idura_ciba.cli.batch.simulated_client", in_memory)
+    monkeypatch.setattr("idura_ciba.cli.batch.Clock", virtual_clock)
+
+
+def write(folder: Path, *lines: str) -> None:
+    """Make the file that is read."""
+    (folder / "people.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def people(folder: Path, count: int) -> None:
+    """A file of so many."""
+    write(folder, "key,ssn", *(f"k{nth},{swedish_number(nth)}" for nth in range(count)))
+
+
+def results(folder: Path) -> dict[str, dict[str, Any]]:
+    """What was written, by key; each key once."""
+    read = [json.loads(line) for line in (folder / "r.jsonl").read_text("utf-8").splitlines()]
+    assert len({each["key"] for each in read}) == len(read)
+    return {each["key"]: each for each in read}
+
+
+def without_numbers(ran: Any, count: int = 20) -> None:
+    """Nothing that was said names anybody."""
+    for nth in range(count):
+        assert swedish_number(nth) not in ran.output
+
+
+def test_a_file_becomes_a_file(folder: Path, idura: SimulatedIdura, invoke: Callable[..., Any]) -> None:
+    """Everybody in it, with what was asked for, and a journal beside it; a second time nobody is asked."""
+    people(folder, 4)
+    for nth, script in enumerate((Script.approve(5), Script.deny(6), Script.never(), Script.approve(7))):
+        idura.script(swedish_number(nth), script)
+    ran = invoke("batch", "people.csv", "--out", "r.jsonl", *SE, "--claim", "name", **TENANT)
+    assert ran.exit_code == 0
+    without_numbers(ran)
+    states = {key: result["state"] for key, result in results(folder).items()}
+    assert states == {"k0": "approved", "k1": "denied", "k2": "expired", "k3": "approved"}
+    assert set(results(folder)["k0"]["claims"]) == {"name"}
+    assert "In all: 2 approved, 1 denied, 1 expired." in ran.stderr
+    assert {path.name for path in folder.iterdir()} == {
+        "people.csv", "r.jsonl", "r.jsonl.journal", "r.jsonl.journal-marks",
+    }  # fmt: skip
+    before = (folder / "r.jsonl").read_bytes()
+    ran = invoke("batch", "people.csv", "--out", "r.jsonl", *SE, "--claim", "name", **TENANT)
+    assert ran.exit_code == 0
+    assert (folder / "r.jsonl").read_bytes() == before
+    assert len(idura.ledger.orders) == 4
+
+
+def test_bad_rows_are_set_aside_and_stop_nothing(
+    folder: Path, idura: SimulatedIdura, invoke: Callable[..., Any]
+) -> None:
+    """Each with its line and a reason, in a file of their own, and the exit code tells."""
+    write(
+        folder,
+        "key,ssn",
+        f"a,{swedish_number(0)}",
+        "b,123",
+        "",
+        "c",
+        f"a,{swedish_number(1)}",
+        f"d,{swedish_number(2)[:-1]}{(int(swedish_number(2)[-1]) + 1) % 10}",
+        f"e,{swedish_number(3)}",
+    )
+    ran = invoke("batch", "people.csv", "--out", "r.jsonl", *SE, **TENANT)
+    assert ran.exit_code == 7
+    with (folder / "r.jsonl.bad.csv").open(encoding="utf-8", newline="") as file:
+        bad = [(row["line"], row["code"]) for row in csv.DictReader(file)]
+    assert bad == [
+        ("3", "national_number_format"), ("5", "cells"), ("6", "key_twice"), ("7", "national_number_check_digit"),
+    ]  # fmt: skip
+    assert set(results(folder)) == {"a", "e"}
+    assert len(idura.ledger.orders) == 2
+    without_numbers(ran)
+
+
+def test_a_dry_run_rings_nobody(folder: Path, idura: SimulatedIdura, invoke: Callable[..., Any]) -> None:
+    """It needs neither a tenant nor a place for results, and leaves nothing but what it was told to."""
+    people(folder, 3)
+    ran = invoke("batch", "people.csv", "--dry-run", *SE)
+    assert ran.exit_code == 0
+    assert "3 rows can be asked, 0 cannot, 0 name somebody again." in ran.stderr
+    write(folder, "key,ssn", f"a,{swedish_number(0)}", f"b,{swedish_number(0)}", "c,1")
+    ran = invoke("batch", "people.csv", "--dry-run", *SE, "--bad-rows", "bad.csv")
+    assert ran.exit_code == 7
+    assert "2 rows can be asked, 1 cannot, 1 name somebody again." in ran.stderr
+    assert {path.name for path in folder.iterdir()} == {"people.csv", "bad.csv"}
+    assert idura.ledger.orders == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--out", "r.jsonl", "--eid", "no"), "words that somebody has to read"),
+        (("--eid", "se"), "no place for the results"),
+        (("--out", "r.txt", *SE), "in which format"),
+        (("--out", "-", *SE), "no place for the journal"),
+        (("--out", "r.jsonl", *SE, "--column", "nothing=x"), "not FIELD=NAME"),
+        (("--out", "r.jsonl", *SE, "--column", "ssn=Personnummer"), "no column Personnummer"),
+        (("--out", "missing/r.jsonl", *SE), "missing"),
+    ],
+)
+def test_what_cannot_work_is_said_before_anybody_is_asked(
+    folder: Path, idura: SimulatedIdura, invoke: Callable[..., Any], arguments: tuple[str, ...], words: str
+) -> None:
+    """In a sentence, with 2, or 8 where it is the journal."""
+    people(folder, 1)
+    ran = invoke("batch", "people.csv", *arguments, **TENANT)
+    assert ran.exit_code in {2, 8}
+    assert words in " ".join(ran.stderr.split())
+    assert idura.ledger.orders == []
+
+
+def test_a_report_is_a_page(folder: Path, invoke: Callable[..., Any]) -> None:
+    """Over all runs, with nothing of anybody in it."""
+    people(folder, 3)
+    ran = invoke("batch", "people.csv", "--out", "r.csv", *SE, "--report", "report.html", "--budget", "50", **TENANT)
+    assert ran.exit_code == 0
+    text = (folder / "report.html").read_text("utf-8")
+    assert "50 requests/s" in text
+    assert "k0" not in text
+    assert swedish_number(0) not in text
+
+
+def test_a_trial_needs_no_tenant_and_no_journal(folder: Path, invoke: Callable[..., Any]) -> None:
+    """Nobody could go on with a provider that is gone."""
+    people(folder, 2)
+    ran = invoke("batch", "people.csv", "--out", "r.jsonl", *SE, "--simulate")
+    assert ran.exit_code == 0
+    assert len(results(folder)) == 2
+    assert {path.name for path in folder.iterdir()} == {"people.csv", "r.jsonl"}
+
+
+def test_words_are_written_as_people_are_asked(folder: Path, idura: SimulatedIdura, invoke: Callable[..., Any]) -> None:
+    """For whoever reads them to the people; readable by their owner only."""
+    write(folder, "key,ssn", "n,01023990128")
+    idura.script("01023990128", Script.approve(5))
+    ran = invoke("batch", "people.csv", "--out", "r.jsonl", "--eid", "no", "--words", "words.jsonl", **TENANT)
+    assert ran.exit_code == 0
+    (line,) = (folder / "words.jsonl").read_text("utf-8").splitlines()
+    assert json.loads(line)["key"] == "n"
+    assert " " in json.loads(line)["words"]
+    assert (folder / "words.jsonl").stat().st_mode & 0o777 == 0o600
+    assert json.loads(line)["words"] not in ran.output
+
+
+def test_the_same_person_can_be_skipped(folder: Path, idura: SimulatedIdura, invoke: Callable[..., Any]) -> None:
+    """Or is asked twice, one after the other."""
+    write(folder, "key,ssn", f"a,{swedish_number(0)}", f"b,{swedish_number(0)}")
+    ran = invoke("batch", "people.csv", "--out", "r.jsonl", *SE, "--skip-duplicates", **TENANT)
+    assert ran.exit_code == 7
+    assert results(folder)["b"]["code"] == "person_twice"
+    assert "1 x person_twice" in ran.stderr
+    assert len(idura.ledger.orders) == 1
+
+
+def test_a_journal_of_another_credential_exits_with_8(folder: Path, invoke: Callable[..., Any]) -> None:
+    """And says so; nothing of it is changed."""
+    people(folder, 1)
+    (folder / "r.jsonl.journal").write_bytes(b"not a journal, but long enough to be one" * 50)
+    ran = invoke("batch", "people.csv", "--out", "r.jsonl", *SE, **TENANT)
+    assert ran.exit_code == 8
+    assert "[journal_damaged]" in ran.stderr
+    assert (folder / "r.jsonl.journal").read_bytes().startswith(b"not a journal")
+
+
+def test_people_who_cannot_be_asked_end_the_run_with_1(
+    folder: Path, idura: SimulatedIdura, invoke: Callable[..., Any]
+) -> None:
+    """A client that the provider does not know would fail with everybody; the summary and the reason are told."""
+    people(folder, 5)
+    idura.register_client(CLIENT_ID, secret="another one")
+    ran = invoke("batch", "people.csv", "--out", "r.jsonl", *SE, **TENANT)
+    assert ran.exit_code == 1
+    assert "[invalid_client" in ran.stderr
+    assert "Stopped before the end; the same command goes on" in ran.stderr
+    assert (folder / "r.jsonl").read_bytes() == b""
+
+
+# --- processes and signals --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(name="served")
+async def _served() -> AsyncIterator[tuple[SimulatedIdura, dict[str, str]]]:
+    """A provider on a real port, and the environment that leads to it."""
+    idura = SimulatedIdura(interval=1, people=lambda _dice: Script.approve(0.5))
+    idura.register_client(CLIENT_ID, secret=SECRET)
+    async with SimulatorServer(idura) as server:
+        yield idura, {**os.environ, **TENANT, "IDURA_CIBA_ISSUER": server.issuer}
+
+
+async def started(folder: Path, environment: dict[str, str], *arguments: str) -> asyncio.subprocess.Process:
+    """The command in a process of its own."""
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "idura_ciba.cli", "batch", *arguments, *SE),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+        cwd=folder,
+    )
+
+
+async def until_asked(idura: SimulatedIdura, count: int) -> None:
+    """Wait until so many have been asked."""
+    while len(idura.ledger.orders) < count:  # noqa: ASYNC110 - no event tells of it
+        await asyncio.sleep(0.02)
+
+
+@pytest.mark.sockets
+async def test_pipes_are_read_as_they_come_and_written_as_it_goes(
+    folder: Path, served: tuple[SimulatedIdura, dict[str, str]]
+) -> None:
+    """The first answer is out before the second person is in."""
+    _, environment = served
+    process = await started(folder, environment, "-", "--out", "-", "--journal", "j")
+    assert process.stdin
+    assert process.stdout
+    process.stdin.write(f"key,ssn\na,{swedish_number(0)}\n".encode())
+    first = json.loads(await process.stdout.readline())
+    process.stdin.write(f"b,{swedish_number(1)}\nc,1\n".encode())
+    process.stdin.close()
+    second = json.loads(await process.stdout.readline())
+    assert [(each["key"], each["state"]) for each in (first, second)] == [("a", "approved"), ("b", "approved")]
+    _, told = await process.communicate()
+    assert process.returncode == 7
+    assert b"[national_number_format]" in told
+
+
+@pytest.mark.sockets
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_one_signal_lets_those_answer_who_are_being_asked(
+    folder: Path, served: tuple[SimulatedIdura, dict[str, str]], number: signal.Signals
+) -> None:
+    """Nobody else is asked, also where the next one would come from a pipe that stays open."""
+    idura, environment = served
+    process = await started(folder, environment, "-", "--out", "r.jsonl")
+    assert process.stdin
+    process.stdin.write("".join(["key,ssn\n", *(f"k{nth},{swedish_number(nth)}\n" for nth in range(3))]).encode())
+    await until_asked(idura, 3)
+    process.send_signal(number)
+    assert process.stderr
+    told = await process.stderr.read()
+    assert await process.wait() == 130
+    assert set(results(folder)) == {"k0", "k1", "k2"}
+    assert b"Nobody else is asked" in told
+    assert b"Traceback" not in told
+
+
+@pytest.mark.sockets
+async def test_two_signals_stop_at_once_and_it_goes_on_later(
+    folder: Path, served: tuple[SimulatedIdura, dict[str, str]]
+) -> None:
+    """Nobody is asked twice."""
+    idura, environment = served
+    for nth in range(5):
+        idura.script(swedish_number(nth), Script.approve(2.5))
+    people(folder, 5)
+    process = await started(folder, environment, "people.csv", "--out", "r.jsonl")
+    await until_asked(idura, 5)
+    process.send_signal(signal.SIGINT)
+    assert process.stderr
+    while b"Nobody else" not in (line := await process.stderr.readline()):
+        assert line
+    process.send_signal(signal.SIGINT)
+    told = await process.stderr.read()
+    assert await process.wait() == 130
+    assert b"the same command goes on, also with the 5 who are being asked" in b" ".join(told.split())
+    process = await started(folder, environment, "people.csv", "--out", "r.jsonl")
+    _, told = await process.communicate()
+    assert process.returncode == 0, told
+    assert len(results(folder)) == len(idura.ledger.orders) == 5
+
+
+@pytest.mark.sockets
+async def test_a_kill_loses_nothing(folder: Path, served: tuple[SimulatedIdura, dict[str, str]]) -> None:
+    """A real one, over real sockets; a hundred of them are in `benchmarks/kill_loop.py`. A second runner is told."""
+    idura, environment = served
+    for nth in range(5):
+        idura.script(swedish_number(nth), Script.approve(2.5))
+    people(folder, 5)
+    process = await started(folder, environment, "people.csv", "--out", "r.csv")
+    await until_asked(idura, 5)
+    second = await started(folder, environment, "people.csv", "--out", "r.csv")
+    _, told = await second.communicate()
+    assert second.returncode == 8
+    assert b"[journal_locked]" in told
+    process.kill()
+    await process.wait()
+    process = await started(folder, environment, "people.csv", "--out", "r.csv")
+    _, told = await process.communicate()
+    assert process.returncode in {0, 7}, told
+    with (folder / "r.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert sorted(row["key"] for row in rows) == [f"k{nth}" for nth in range(5)]
+    assert len(idura.ledger.orders) == 5

@@ -1,0 +1,71 @@
+"""Tests of how a run of a batch ends. Whole runs are in `test_batch.py`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from attrs import evolve
+
+from idura_ciba.batch import Result
+from idura_ciba.batch.tally import Tally
+from idura_ciba.cli.guard import ExitCode
+from idura_ciba.cli.job import Ending
+from idura_ciba.errors import JournalError
+from idura_ciba.protocol.machine import State
+
+
+def tally(*states: State) -> Tally:
+    """Logins that ended so."""
+    made = Tally()
+    for nth, state in enumerate(states):
+        code = None if state is State.APPROVED else f"code_{state.value}"
+        made.add(Result(key=str(nth), state=state, code=code, asked_at=10.0, ended_at=14.0, polls=3))
+    return made
+
+
+def ending(*states: State, **options: Any) -> Ending:
+    """The end of a run in which everybody ended so."""
+    made = Ending(whole=tally(*states), this=tally(*states), bad=0, begun=0, seconds=75.0, stopped=False)
+    return evolve(made, **options)
+
+
+@pytest.mark.parametrize(
+    ("made", "code"),
+    [
+        (ending(), ExitCode.OK),
+        (ending(State.APPROVED, State.DENIED, State.EXPIRED), ExitCode.OK),
+        (ending(State.APPROVED, State.INDETERMINATE), ExitCode.PARTLY),
+        (ending(State.FAILED), ExitCode.PARTLY),
+        (ending(State.REJECTED), ExitCode.PARTLY),
+        (ending(State.ABANDONED), ExitCode.PARTLY),
+        (ending(State.APPROVED, bad=1), ExitCode.PARTLY),
+        (ending(State.APPROVED, stopped=True), ExitCode.INTERRUPTED),
+    ],
+    ids=["nobody", "answers", "indeterminate", "failed", "rejected", "abandoned", "bad rows", "stopped"],
+)
+def test_the_shell_is_told_whether_somebody_has_to_look(made: Ending, code: ExitCode) -> None:
+    """A no is an answer; what is not known and rows that nobody could be asked by are none."""
+    assert made.code is code
+
+
+def test_a_person_is_told_what_came_of_it() -> None:
+    """Counts, costs, and errors by their word."""
+    lines = list(ending(State.APPROVED, State.APPROVED, State.FAILED, bad=2).lines())
+    assert lines == [
+        "In all: 2 approved, 1 failed, 2 bad rows.",
+        "This run: 3 results in 1 min 15 s, 4.0 requests for each, half have answered within 4.5 s.",
+        "  1 x code_failed",
+    ]
+    assert list(ending().lines()) == ["In all: nobody.", "This run: 0 results in 1 min 15 s."]
+
+
+def test_what_is_left_to_do_is_said() -> None:
+    """With the option that does it, and whom the next run goes on with."""
+    assert "--retry-indeterminate" in " ".join(ending(State.INDETERMINATE).lines())
+    for made in (ending(stopped=True, begun=4), ending(begun=4, error=JournalError("full"))):
+        assert list(made.lines())[-1] == (
+            "Stopped before the end; the same command goes on, also with the 4 who are being asked."
+        )
+    assert list(ending(stopped=True).lines())[-1] == "Stopped before the end; the same command goes on."
+    assert list(ending(stopped=True, begun=4, goes_on=False).lines())[-1] == "Stopped before the end."

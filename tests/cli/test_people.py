@@ -1,0 +1,249 @@
+"""Tests of making requests of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from idura_ciba import EidRequest, FrejaID, NorwegianBankID, SwedishBankID
+from idura_ciba.batch.reading import BadRow, Row
+from idura_ciba.cli.people import Choices, People
+from tests.fakes import swedish_number
+
+NO, SE = "01023990128", swedish_number(1)
+SWEDISH = Choices(eid="se", call_initiator="RP", message="Hello")
+
+
+@pytest.fixture(name="people")
+def _people() -> Iterator[People]:
+    """People who are asked through Swedish BankID unless their rows say otherwise."""
+    people = People(SWEDISH)
+    yield people
+    people.close()
+
+
+def row(line: int = 2, **values: str) -> Row:
+    """A row."""
+    return Row(line, values)
+
+
+def made(people: People, *rows: Row) -> list[tuple[str, EidRequest]]:
+    """The keys and requests of rows, all of which are good."""
+    found = [people.request(each) for each in rows]
+    assert not any(isinstance(each, BadRow) for each in found)
+    return [each for each in found if not isinstance(each, BadRow)]
+
+
+def refused(people: People, found: Row) -> BadRow:
+    """Why a row is bad."""
+    bad = people.request(found)
+    assert isinstance(bad, BadRow)
+    return bad
+
+
+# --- good rows --------------------------------------------------------------------------------------------------------
+
+
+def test_a_row_is_a_key_and_a_request(people: People) -> None:
+    """Without a key the line stands for the person."""
+    assert made(people, row(5, ssn=SE), row(6, ssn=swedish_number(2), key="a")) == [
+        ("5", SwedishBankID(SE, call_initiator="RP", message="Hello")),
+        ("a", SwedishBankID(swedish_number(2), call_initiator="RP", message="Hello")),
+    ]
+    assert (people.good, people.bad, people.again) == (2, 0, 0)
+
+
+REQUESTS: dict[str, tuple[dict[str, str], EidRequest]] = {
+    "its own message": ({"message": "Hej"}, SwedishBankID(SE, call_initiator="RP", message="Hej")),
+    "its own call": ({"call_initiator": "user"}, SwedishBankID(SE, call_initiator="user", message="Hello")),
+    "a country that is not needed": ({"country": "NO"}, SwedishBankID(SE, call_initiator="RP", message="Hello")),
+    "another eID": ({"eid": "no", "ssn": NO}, NorwegianBankID(NO)),
+    "Freja": ({"eid": "freja"}, FrejaID(SE, country="SE", binding_message="Hello")),
+    "Freja elsewhere": (
+        {"eid": "freja", "ssn": NO, "country": "NO", "message": "Hei"},
+        FrejaID(NO, country="NO", binding_message="Hei"),
+    ),
+    "Freja by address": (
+        {"eid": "freja", "ssn": "nobody@example.invalid"},
+        FrejaID(email="nobody@example.invalid", binding_message="Hello"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("values", "request_"), REQUESTS.values(), ids=REQUESTS)
+def test_a_row_goes_before_the_options(people: People, values: dict[str, str], request_: EidRequest) -> None:
+    """And an option that the eID of a row does not take is not for that row."""
+    assert made(people, Row(2, {"ssn": SE, **values})) == [("2", request_)]
+
+
+def test_what_holds_for_all_is_in_each_request() -> None:
+    """A scope, and that the person must be confirmed."""
+    people = People(Choices(eid="no", scope="openid ssn", require_person=True))
+    assert made(people, row(ssn=NO)) == [("2", NorwegianBankID(NO, scope="openid ssn", require_person=True))]
+    people.close()
+
+
+def test_a_person_may_be_named_again(people: People) -> None:
+    """That is counted, and left to whoever asks."""
+    made(people, row(2, ssn=SE), row(3, ssn=SE), row(4, ssn=swedish_number(2)), row(5, ssn=SE, eid="freja"))
+    assert (people.good, people.again) == (4, 2)
+
+
+# --- bad rows ---------------------------------------------------------------------------------------------------------
+
+
+def wrong(number: str) -> str:
+    """The same with another check digit."""
+    return f"{number[:-1]}{(int(number[-1]) + 1) % 10}"
+
+
+BAD: dict[str, tuple[dict[str, str], str, str | None]] = {
+    "nobody": ({"key": "a"}, "missing", "ssn"),
+    "a wrong number": ({"ssn": wrong(SE)}, "national_number_check_digit", None),
+    "no number": ({"ssn": "x"}, "national_number_format", None),
+    "a number of another eID": ({"ssn": SE, "eid": "no"}, "national_number_format", None),
+    "an eID that there is not": ({"ssn": SE, "eid": "SE"}, "eid", "eid"),
+    "a call by nobody": ({"ssn": SE, "call_initiator": "rp"}, "call_initiator", "call_initiator"),
+    "a country without Freja": ({"ssn": SE, "eid": "freja", "country": "IS"}, "country", "country"),
+    "a call where there is none": ({"ssn": NO, "eid": "no", "call_initiator": "RP"}, "call_initiator", None),
+    "a message that is not shown": ({"ssn": NO, "eid": "no", "message": "Hei"}, "message_forbidden", None),
+    "a message that is too long": ({"ssn": SE, "message": "å" * 1000}, "message_too_long", None),
+    "no address": ({"ssn": "a b@c", "eid": "freja"}, "email", None),
+}
+
+
+@pytest.mark.parametrize(("values", "code", "column"), BAD.values(), ids=BAD)
+def test_a_bad_row_says_what_is_wrong(people: People, values: dict[str, str], code: str, column: str | None) -> None:
+    """With its line and its key, and never with the number; and nobody is asked by it."""
+    bad = refused(people, row(7, **{"key": "k", **values}))
+    assert (bad.line, bad.code, bad.column) == (7, code, column)
+    assert bad.key == values.get("key", "k")
+    assert bad.why[0].islower()
+    assert not bad.why.endswith(".")
+    assert "ssn" not in values or values["ssn"] not in str(bad)
+    assert (people.good, people.bad, people.again) == (0, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("choices", "code"),
+    [
+        (Choices(call_initiator="RP", message="Hello"), "eid"),
+        (Choices(eid="se", message="Hello"), "call_initiator"),
+        (Choices(eid="se", call_initiator="RP"), "message_required"),
+    ],
+    ids=["no eID", "no call", "no message"],
+)
+def test_what_nobody_says_is_missing(choices: Choices, code: str) -> None:
+    """Neither the row nor an option; and a row that says it is good."""
+    people = People(choices)
+    assert refused(people, row(ssn=SE)).code == code
+    made(people, row(ssn=SE, eid="se", call_initiator="user", message="Hej"))
+    people.close()
+
+
+@pytest.mark.parametrize(
+    ("number", "key"),
+    [
+        (SE, SE),
+        (SE, f"customer {SE}!"),
+        (SE, SE[2:]),
+        (SE, f"{SE[2:8]}-{SE[8:]}"),
+        (SE, f"{' '.join(SE[:8])} {SE[8:]}"),
+        (f"{SE[:8]}-{SE[8:]}", SE),
+        (NO, f"no-{NO}"),
+        ("nobody@example.invalid", "<nobody@example.invalid>"),
+    ],
+    ids=["it", "within", "no century", "hyphen", "spaces", "hyphen in the number", "Norwegian", "an address"],
+)
+def test_a_key_that_tells_the_number_is_refused(people: People, number: str, key: str) -> None:
+    """It would stand in the journal and the results, and it does not stand in the report either."""
+    bad = refused(people, row(ssn=number, key=key, eid="freja"))
+    assert (bad.code, bad.column, bad.key) == ("key", "key", None)
+    assert key not in str(bad)
+
+
+def test_a_key_may_have_other_digits(people: People) -> None:
+    """Also many of them, or the last ones."""
+    made(people, row(2, ssn=SE, key=swedish_number(2)), row(3, ssn=SE, key=SE[-4:]), row(4, ssn=SE, key=SE[:8]))
+
+
+def test_a_key_stands_for_one_row(people: People) -> None:
+    """The first one, a line's number included; a bad row takes none."""
+    assert refused(people, row(2, ssn="x", key="a")).code == "national_number_format"
+    made(people, row(3, ssn=SE, key="a"), row(4, ssn=SE, key="6"), row(5, ssn=SE))
+    for bad in (row(6, ssn=SE), row(7, ssn=swedish_number(2), key="a"), row(8, ssn=SE, key="5")):
+        assert refused(people, bad) == BadRow(
+            bad.line, "key_twice", "has the key of a row before it", "key", bad.values.get("key", "6")
+        )
+    assert (people.good, people.bad, people.again) == (3, 4, 2)
+
+
+def test_what_was_bad_before_stays_so(people: People) -> None:
+    """A row that could not even be read is counted, and handed on."""
+    bad = BadRow(3, "cells", "has 1 cells, and the header has 2")
+    assert people.request(bad) is bad
+    assert list(people.check(iter([bad]))) == [bad]
+    assert (people.good, people.bad) == (0, 2)
+
+
+# --- checking without asking ------------------------------------------------------------------------------------------
+
+_VALUES: dict[str, Any] = {
+    "key": st.sampled_from(("a", "b", SE, NO)),
+    "ssn": st.sampled_from((SE, NO, swedish_number(2), wrong(SE), wrong(NO), "x", "a@b", "+46000", "+4600000")),
+    "eid": st.sampled_from(("se", "no", "freja", "dk")),
+    "call_initiator": st.sampled_from(("RP", "user", "x")),
+    "message": st.sampled_from(("Hej", "å" * 1000, "\ud800")),
+    "country": st.sampled_from(("SE", "NO", "DK", "IS")),
+}
+_ROWS = st.lists(st.fixed_dictionaries({}, optional=_VALUES), max_size=12)
+_CHOICES = st.builds(
+    Choices,
+    eid=st.sampled_from((None, "se", "no", "freja")),
+    call_initiator=st.sampled_from((None, "RP")),
+    message=st.sampled_from((None, "Hello")),
+    country=st.sampled_from(("SE", "NO")),
+    scope=st.sampled_from(("openid", "openid ssn", "ssn")),
+    require_person=st.booleans(),
+)
+
+
+@given(_CHOICES, _ROWS, st.integers(1, 5))
+def test_a_trial_finds_what_asking_would(choices: Choices, rows: list[dict[str, str]], together: int) -> None:
+    """The same bad rows, for the same reasons, and the same counts."""
+    numbered = [Row(line, values) for line, values in enumerate(rows, 2)]
+    trial, real = People(choices), People(choices)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("idura_ciba.cli.people._TOGETHER", together)
+        found = list(trial.check(iter(numbered)))
+    assert found == [bad for bad in map(real.request, numbered) if isinstance(bad, BadRow)]
+    assert (trial.good, trial.bad, trial.again) == (real.good, real.bad, real.again)
+    trial.close()
+    real.close()
+
+
+def test_a_trial_of_many_is_quick(people: People, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request is built for each message, not for each person; and not all messages are kept."""
+    built: list[str] = []
+    real = SwedishBankID.__init__
+
+    def counting(self: SwedishBankID, *arguments: Any, **options: Any) -> None:
+        built.append(options["message"])
+        real(self, *arguments, **options)
+
+    monkeypatch.setattr(SwedishBankID, "__init__", counting)
+    monkeypatch.setattr("idura_ciba.cli.people._MOST_KEPT", 2)
+    rows = [row(line, ssn=swedish_number(line), message="cba"[line % 3]) for line in range(30)]
+    assert list(people.check(iter(rows))) == []
+    assert built == ["c", "b", *"a" * 10]
+    assert people.good == 30
+
+
+def test_nobodys_number_is_in_a_repr(people: People) -> None:
+    """Crash reports show who goes through the rows."""
+    made(people, row(ssn=SE))
+    assert SE not in repr(people)
