@@ -39,10 +39,12 @@ from idura_ciba import (
     FinalPoll,
     HazardAware,
     IndexScheduler,
+    PrivateKeyJwt,
     State,
     Transaction,
 )
 from idura_ciba.batch import Journal, verify_many
+from idura_ciba.cli.keys import generate_key
 from idura_ciba.cli.progress import Progress, reporting
 from idura_ciba.simulator import (
     Arrival,
@@ -211,14 +213,17 @@ async def verify_virtually(count: int, crowd: Population, folder: Path, table: T
 
 
 def provide(pipe: Connection) -> None:
-    """Serve until told to stop. Everything goes three times as fast as at Idura, so a login takes as many polls."""
+    """Serve until told to stop, signing as Idura does.
+
+    Everything goes three times as fast as there, so a login takes as many polls.
+    """
 
     async def run() -> None:
         real = Crowd()
         steps = ((median / 3, sigma) for median, sigma in (real.opening, real.acknowledging, real.identifying))
         crowd = Crowd(real.never, real.deny, *steps)
-        idura = SimulatedIdura(seed=1, signing_alg="ES256", interval=1, expires_in=40, people=crowd)
-        idura.register_client(CLIENT_ID, secret=SECRET)
+        idura = SimulatedIdura(seed=1, interval=1, expires_in=40, people=crowd)
+        idura.register_client(CLIENT_ID, jwks=await asyncio.to_thread(pipe.recv))
         async with SimulatorServer(idura) as server:
             pipe.send(server.issuer)
             await asyncio.to_thread(pipe.recv)
@@ -227,13 +232,12 @@ def provide(pipe: Connection) -> None:
         asyncio.run(run())
 
 
-def make_client(issuer: str, scheduler: IndexScheduler) -> CibaClient:
+def make_client(issuer: str, auth: PrivateKeyJwt, scheduler: IndexScheduler) -> CibaClient:
     """One with the settings of the command."""
-    auth, strategy = ClientSecretPost(CLIENT_ID, SECRET), FinalPoll(HazardAware())
-    return CibaClient(issuer, auth, id_token_algorithms=("ES256",), strategy=strategy, scheduler=scheduler)
+    return CibaClient(issuer, auth, strategy=FinalPoll(HazardAware()), scheduler=scheduler)
 
 
-async def in_a_loop(issuer: str, first: int, count: int, places: int) -> None:
+async def in_a_loop(issuer: str, auth: PrivateKeyJwt, numbers: range, places: int) -> None:
     """What everybody writes first."""
     limit = asyncio.Semaphore(places)
 
@@ -241,21 +245,21 @@ async def in_a_loop(issuer: str, first: int, count: int, places: int) -> None:
         async with limit:
             await (await ciba.start(request_for(nth))).outcome()
 
-    async with make_client(issuer, IndexScheduler()) as ciba:
-        await asyncio.gather(*(one(nth) for nth in range(first, first + count)))
+    async with make_client(issuer, auth, IndexScheduler()) as ciba:
+        await asyncio.gather(*(one(nth) for nth in numbers))
 
 
-async def in_a_batch(issuer: str, first: int, count: int, places: int, folder: Path) -> None:
+async def in_a_batch(issuer: str, auth: PrivateKeyJwt, numbers: range, places: int, folder: Path) -> None:
     """The same with a journal and the display of the command."""
     loop, scheduler = asyncio.get_running_loop(), IndexScheduler()
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere:  # noqa: ASYNC230 - nothing is written
         terminal = Console(file=nowhere, force_terminal=True, width=100, _environ={})
         async with (
-            make_client(issuer, scheduler) as ciba,
-            Journal(folder / f"cost-{first}.journal", ciba) as journal,
+            make_client(issuer, auth, scheduler) as ciba,
+            Journal(folder / f"cost-{numbers.start}.journal", ciba) as journal,
         ):
-            progress = Progress("people.csv", loop.time(), scheduler.snapshot, total=count)
-            pairs = ((str(nth), request_for(nth)) for nth in range(first, first + count))
+            progress = Progress("people.csv", loop.time(), scheduler.snapshot, total=len(numbers))
+            pairs = ((str(nth), request_for(nth)) for nth in numbers)
             async with reporting(progress, terminal):
                 async for result in verify_many(ciba, pairs, journal=journal, max_in_flight=places):
                     progress.tally.add(result)
@@ -267,14 +271,17 @@ def cost(table: Table, count: int, rounds: int, folder: Path) -> None:
     pipe, other_end = processes.Pipe()
     provider = processes.Process(target=provide, args=(other_end,), daemon=True)
     provider.start()
+    # What Idura recommends, and what the command does with a key file.
+    auth = PrivateKeyJwt(CLIENT_ID, generate_key("RS256"))
+    pipe.send(auth.public_jwks())
     issuer, spent, first = pipe.recv(), {"loop": 0.0, "batch": 0.0}, 0
     for nth in range(rounds + 1):
         for name in ("loop", "batch") if nth % 2 else ("batch", "loop"):
             began = time.process_time()
             if name == "loop":
-                asyncio.run(in_a_loop(issuer, first, count, 400))
+                asyncio.run(in_a_loop(issuer, auth, range(first, first + count), 400))
             else:
-                asyncio.run(in_a_batch(issuer, first, count, 400, folder))
+                asyncio.run(in_a_batch(issuer, auth, range(first, first + count), 400, folder))
             # The first round warms up.
             spent[name] += (time.process_time() - began) if nth else 0.0
             first += count

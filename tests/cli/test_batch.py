@@ -312,7 +312,7 @@ async def test_two_signals_stop_at_once_and_it_goes_on_later(
     """Nobody is asked twice."""
     idura, environment = served
     for nth in range(5):
-        idura.script(swedish_number(nth), Script.approve(2.5))
+        idura.script(swedish_number(nth), Script.approve(6))
     people(folder, 5)
     process = await started(folder, environment, "people.csv", "--out", "r.jsonl")
     await until_asked(idura, 5)
@@ -339,6 +339,8 @@ async def test_a_kill_loses_nothing(folder: Path, served: tuple[SimulatedIdura, 
     people(folder, 5)
     process = await started(folder, environment, "people.csv", "--out", "r.csv")
     await until_asked(idura, 5)
+    # However long the second one takes to start.
+    process.send_signal(signal.SIGSTOP)
     second = await started(folder, environment, "people.csv", "--out", "r.csv")
     _, told = await second.communicate()
     assert second.returncode == 8
