@@ -15,7 +15,7 @@ from typing import Any
 
 from attrs import define, field, frozen
 
-from idura_ciba import CibaClient, CibaError, EidRequest, FairScheduler, State, Transaction
+from idura_ciba import CibaClient, CibaError, EidRequest, FairScheduler, State, Transaction, UsageError
 from idura_ciba.batch import Journal, Result, verify_many
 from idura_ciba.batch.reading import BadRow, Row, RowReader
 from idura_ciba.batch.store import Phase, Store
@@ -129,6 +129,7 @@ class Job:
     _enough: asyncio.Event = field(init=False, factory=asyncio.Event)
     _stopped: bool = field(init=False, default=False)
     _progress: Progress = field(init=False)
+    _accepted: Callable[[str, Transaction], None] | None = field(init=False, default=None)
 
     async def run(self, connection: AbstractAsyncContextManager[CibaClient]) -> Ending:
         """Ask everybody.
@@ -146,6 +147,8 @@ class Job:
         whole, begun = Tally(), 0
         with ExitStack() as stack:
             results = None
+            if self.files.words is not None:
+                self._accepted = _telling(stack.enter_context(_appended(self.files.words)))
             if self.files.out is not None:
                 results = ResultFile(self.files.out, self.files.output_format, self.claims)
                 stack.callback(results.close)
@@ -195,7 +198,7 @@ class Job:
             duplicates="skip" if self.skip_duplicates else "wait",
             claims=self.claims,
             retry_indeterminate=self.retry,
-            accepted=None if self.files.words is None else self._tell_words(self.files.words),
+            accepted=self._accepted,
             clock=self.clock,
         )
         async with reporting(self._progress, ERR), aclosing(asking) as results:
@@ -216,16 +219,6 @@ class Job:
                 line = line[os.write(1, line) :]
 
         return write
-
-    def _tell_words(self, path: Path) -> Callable[[str, Transaction], None]:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, PRIVATE)
-
-        def tell(key: str, transaction: Transaction) -> None:
-            if transaction.spoken_words is not None:
-                line = json.dumps({"key": key, "words": transaction.spoken_words}, ensure_ascii=False)
-                os.write(descriptor, f"{line}\n".encode())
-
-        return tell
 
     async def _requests(self) -> AsyncIterator[tuple[str, EidRequest]]:
         """The good rows, until there are no more or somebody has had enough."""
@@ -286,6 +279,33 @@ class Job:
             for number, handler in zip(signals, former, strict=True):
                 loop.remove_signal_handler(number)
                 signal.signal(number, handler)
+
+
+@contextmanager
+def _appended(path: Path) -> Iterator[int]:
+    """A file that is added to, for its owner only."""
+    reason, descriptor = "", -1
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, PRIVATE)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+    if reason:
+        raise UsageError(f"The file {path} cannot be written: {reason}", code="file", advice="Name another one")
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _telling(descriptor: int) -> Callable[[str, Transaction], None]:
+    """Writes the words that are to be read to each person."""
+
+    def tell(key: str, transaction: Transaction) -> None:
+        if transaction.spoken_words is not None:
+            line = json.dumps({"key": key, "words": transaction.spoken_words}, ensure_ascii=False)
+            os.write(descriptor, f"{line}\n".encode())
+
+    return tell
 
 
 class _Ahead:

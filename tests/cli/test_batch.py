@@ -156,6 +156,7 @@ def test_a_dry_run_rings_nobody(folder: Path, idura: SimulatedIdura, invoke: Cal
         (("--out", "r.jsonl", *SE, "--column", "nothing=x"), "not FIELD=NAME"),
         (("--out", "r.jsonl", *SE, "--column", "ssn=Personnummer"), "no column Personnummer"),
         (("--out", "missing/r.jsonl", *SE), "missing"),
+        (("--out", "r.jsonl", "--eid", "no", "--words", "missing/w"), "missing/w cannot be written"),
     ],
 )
 def test_what_cannot_work_is_said_before_anybody_is_asked(
