@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
 import math
 import multiprocessing
@@ -93,13 +94,10 @@ class Run:
 
 def write_people(path: Path, count: int) -> dict[str, str]:
     """Make a file of people who do not exist; returns their numbers by key."""
-    people: dict[str, str] = {}
-    numbers: set[str] = set()
-    while len(people) < count:
-        number = invent_swedish_number(7, str(len(numbers)) + "/" + str(len(people)))
-        if number not in numbers:
-            numbers.add(number)
-            people[f"customer-{len(people)}"] = number
+    drawn = (invent_swedish_number(7, str(nth)) for nth in itertools.count())
+    # Some are drawn twice.
+    numbers = itertools.islice(dict.fromkeys(itertools.islice(drawn, 2 * count)), count)
+    people = {f"customer-{nth}": number for nth, number in enumerate(numbers)}
     lines = [f"{key},{number}" for key, number in people.items()]
     path.write_text("\n".join(["key,ssn", *lines, ""]), encoding="utf-8")
     return people

@@ -212,7 +212,8 @@ def batch(
             places=places,
             scheduler=scheduler,
             name=source,
-            total=None if source == "-" else count_lines(Path(source)) - (reader.format == "csv"),
+            # A pipe with a name can be read once only.
+            total=count_lines(Path(source)) - (reader.format == "csv") if Path(source).is_file() else None,
             skip_duplicates=skip_duplicates,
             retry=retry_indeterminate,
             clock=Clock(),

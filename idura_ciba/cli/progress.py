@@ -15,7 +15,7 @@ from rich.text import Text
 from idura_ciba import State
 from idura_ciba.batch.tally import Tally
 from idura_ciba.cli.board import drawing
-from idura_ciba.cli.text import say
+from idura_ciba.cli.text import clean, say
 from idura_ciba.scheduling.scheduler import Snapshot
 
 __all__ = ["Progress", "duration", "reporting"]
@@ -109,7 +109,7 @@ class Progress:
 
     def picture(self, now: float) -> Text:
         """One picture. One text, because a table costs more than the login that it tells of."""
-        parts = [Text.assemble((self.name, "bold"), f"  {_grouped(self.done)}")]
+        parts = [Text.assemble((clean(self.name), "bold"), f"  {_grouped(self.done)}")]
         if self.total is not None:
             share = min(1.0, self.done / self.total) if self.total else 1.0
             parts[0].append(f" of {_grouped(self.total)} rows, {share:.0%}")

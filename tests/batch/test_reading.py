@@ -259,10 +259,11 @@ def test_a_header_that_is_no_csv_is_refused(data: bytes) -> None:
         (b"\xef\xbb\xbf\n\xc3\xa5\xe4,ssn\n", "Line 2 is not utf-8: byte 0xE4 at column 2"),
         (b"sep=,\nn\xe4me,ssn\n1,2\n", "Line 2 is not utf-8: byte 0xE4 at column 2"),
         (b'"n\n\xe4me",ssn\n1,2\n', "Line 2 is not utf-8: byte 0xE4 at column 1"),
-        (b'{"ssn": "\xe4"}', "Line 1 is not utf-8: byte 0xE4 at column 10"),
+        (b'"n\n\xe4\nme",ssn\n1,2\n', "Line 2 is not utf-8: byte 0xE4 at column 1"),
+        (b'{"ssn": "\xe4"}\n{"ssn": "x"}', "Line 1 is not utf-8: byte 0xE4 at column 10"),
         (b"\xff\xfes\0\0\xd8s\0\n\0", "Line 1 is not utf-16-le: byte 0x00 at column 2"),
     ],
-    ids=["in it", "after a mark", "after Excel's line", "in its second line", "JSON", "UTF-16"],
+    ids=["in it", "after a mark", "after Excel's line", "at its end", "within it", "JSON", "UTF-16"],
 )
 def test_a_header_that_cannot_be_decoded_says_where(data: bytes, place: str) -> None:
     """Together with what to do about it."""

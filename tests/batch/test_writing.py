@@ -364,6 +364,15 @@ async def test_no_file_of_somebody_elses_is_written_to(open_results: Open, path:
     assert file.read_bytes() == lines("jsonl", "a")
 
 
+async def test_a_file_is_let_go(open_results: Open) -> None:
+    """Once, however often that is asked for."""
+    async with open_results("jsonl") as (results, _):
+        descriptor = results._descriptor()
+    results.close()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptor)
+
+
 async def test_a_file_that_cannot_be_written_is_an_error_at_once(open_results: Open, path: Path) -> None:
     """Before anybody is asked."""
     path.with_suffix(".jsonl").mkdir()

@@ -171,14 +171,17 @@ def test_a_file_that_is_put_right_meanwhile_is_read(tmp_path: Path, monkeypatch:
     assert times == ["rb"] * 3
 
 
-def test_the_standard_input_is_read() -> None:
+@pytest.mark.parametrize("kind", ["pipe", "file"])
+def test_the_standard_input_is_read(tmp_path: Path, kind: str) -> None:
     """What cannot be decoded is a bad row there: nobody can look through it first; and it stays open."""
-    with piped(b"ssn,key\n%s,a\n%s,\xff\n" % (ONE.encode(), ONE.encode())) as pipe:
+    content = b"ssn,key\n%s,a\n%s,\xff\n" % (ONE.encode(), ONE.encode())
+    (tmp_path / "people").write_bytes(content)
+    with piped(content) as pipe, (tmp_path / "people").open("rb") as file:
         former = os.dup(0)
         try:
-            os.dup2(pipe, 0)
+            os.dup2(pipe if kind == "pipe" else file.fileno(), 0)
             rows = rows_of("-")
-            assert os.fstat(0) == os.fstat(pipe)
+            os.fstat(0)
         finally:
             os.dup2(former, 0)
             os.close(former)
@@ -190,9 +193,10 @@ def test_the_standard_input_is_read() -> None:
 
 def test_a_pipe_with_a_name_is_read_once() -> None:
     """As shells make one of `<(gpg --decrypt people.gpg)`."""
-    with piped(b"ssn\n%s\n\xff\n" % ONE.encode()) as pipe:
-        rows = rows_of(f"/dev/fd/{pipe}")
-    assert rows == [Row(2, {"ssn": ONE}), BadRow(3, "encoding", "is not utf-8: byte 0xFF at column 1")]
+    with piped(b"ssn\n%s\xff\n" % (b"%s\n" % ONE.encode() * 2000)) as pipe:
+        *rows, last = rows_of(f"/dev/fd/{pipe}")
+    assert rows == [Row(line, {"ssn": ONE}) for line in range(2, 2002)]
+    assert last == BadRow(2002, "encoding", "is not utf-8: byte 0xFF at column 1")
 
 
 def test_an_error_of_the_caller_closes_the_file(tmp_path: Path) -> None:
@@ -262,6 +266,14 @@ def test_bad_rows_of_a_former_run_are_gone(tmp_path: Path) -> None:
     with BadRows(path) as rejected:
         rejected.add(bad(2))
     assert "former" not in path.read_text()
+
+
+def test_five_bad_rows_are_all_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """And none is more."""
+    with BadRows(None) as rejected:
+        for line in range(2, 7):
+            rejected.add(bad(line))
+    assert len(capsys.readouterr().err.splitlines()) == 5
 
 
 def test_without_a_file_there_are_words(capsys: pytest.CaptureFixture[str]) -> None:

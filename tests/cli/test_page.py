@@ -28,6 +28,7 @@ class Read(HTMLParser):
     Attributes:
         rows: The cells of all tables.
         bars: What each bar says.
+        marks: What stands beside them.
         drawn: The attributes of each bar.
     """
 
@@ -38,6 +39,7 @@ class Read(HTMLParser):
     rows: list[list[str]] = field(factory=list)
     bars: list[str] = field(factory=list)
     drawn: list[dict[str, str]] = field(factory=list)
+    marks: list[str] = field(factory=list)
     paragraphs: list[str] = field(factory=list)
 
     def __attrs_post_init__(self) -> None:
@@ -73,6 +75,8 @@ class Read(HTMLParser):
             self.bars.append(data)
         elif place in {"h1", "h2", "title"}:
             self.headings.append(data)
+        elif place == "text":
+            self.marks.append(data)
         elif place == "p":
             self.paragraphs.append(data)
 
@@ -185,6 +189,7 @@ def test_many_seconds_share_a_bar() -> None:
     """At most sixty bars are told apart, and each says what it is of."""
     tally = Tally(seconds=Counter({0: 1, 59: 2, 60: 4, 119: 1}))
     assert read(tally).bars == ["0 to 1: 1", "58 to 59: 2", "60 to 61: 4", "118 to 119: 1"]
+    assert read(tally).marks == [*map(str, range(0, 120, 12)), "4", "0", "seconds from the request"]
     assert read(Tally(seconds=Counter({0: 1, 59: 2}))).bars == ["0: 1", "59: 2"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
@@ -128,6 +129,14 @@ def test_a_bad_row_says_what_is_wrong(people: People, values: dict[str, str], co
     assert (people.good, people.bad, people.again) == (0, 1, 0)
 
 
+def test_a_reason_can_be_read_after_the_line(people: People) -> None:
+    """Also where the error was made for somebody who asks one person."""
+    bad = refused(people, row(ssn=wrong(NO), eid="no"))
+    assert bad.why == (
+        "the Norwegian national number has a check digit that does not match: a digit is wrong or two are swapped"
+    )
+
+
 @pytest.mark.parametrize(
     ("choices", "code"),
     [
@@ -241,6 +250,24 @@ def test_a_trial_of_many_is_quick(people: People, monkeypatch: pytest.MonkeyPatc
     assert list(people.check(iter(rows))) == []
     assert built == ["c", "b", *"a" * 10]
     assert people.good == 30
+    assert len(people._chosen) == len(people._tried) == 2
+
+
+def test_a_trial_looks_at_each_number(people: People) -> None:
+    """Also where everything else has been found good before."""
+    rows = [row(2, ssn=SE), row(3, ssn=wrong(SE)), row(4, ssn=NO, eid="no"), row(5, ssn=wrong(NO), eid="no")]
+    assert [(bad.line, bad.code) for bad in people.check(iter(rows))] == [
+        (3, "national_number_check_digit"),
+        (5, "national_number_check_digit"),
+    ]
+
+
+def test_what_was_seen_is_forgotten_at_the_end(people: People) -> None:
+    """Nothing of it is left, and nothing can be added."""
+    people.close()
+    for seen in (people._keys, people._people):
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            seen.add(["a"])
 
 
 def test_nobodys_number_is_in_a_repr(people: People) -> None:

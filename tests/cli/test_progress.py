@@ -76,6 +76,7 @@ def test_the_first_look_counts_from_the_begin() -> None:
     """Those who answered before anybody looked have answered too."""
     one = progress()
     add(one, 5)
+    assert one.look(100.5) == 10.0
     assert one.look(110.0) == 0.5
 
 
@@ -92,6 +93,7 @@ def test_the_rate_is_that_of_late() -> None:
     assert rates[70] == (5 * 20 + 1) / 60
     assert rates[120] == 6 / 60
     assert rates[150] == 3 / 60
+    assert rates[170] == 1 / 60
     assert rates[180] is None
 
 
