@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from idura_ciba.protocol.machine import State
 from idura_ciba.transaction import Transaction
 
 __all__ = ["Marks", "boot"]
@@ -53,11 +54,12 @@ class Marks:
         return os.pread(self._file, _SIZE, (mark >> _BITS) * _SIZE) == self._word(mark)
 
     def follow(self, transaction: Transaction) -> int | None:
-        """Keep a mark for a transaction of which nothing is out; None where that is impossible, and doubt remains."""
+        """Keep a mark for a transaction of which no poll is out; None where that is impossible, and doubt remains."""
         place = self._free.pop() if self._free else self._next
         mark = (place << _BITS) | secrets.randbelow((1 << _BITS) - 1) + 1
         try:
-            self._note(mark, doubt=False)
+            # One that was resumed in doubt stays so until the provider says that it is pending.
+            self._note(mark, doubt=transaction.state is State.IN_DOUBT)
         except OSError:
             return None
         self._next = max(self._next, place + 1)

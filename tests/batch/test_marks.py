@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pytest
 
-from idura_ciba import CibaClient, Transaction
+from idura_ciba import CibaClient, State, Transaction
 from idura_ciba.batch.marks import Marks, boot
 from idura_ciba.simulator import Script, SimulatedIdura
 from tests.fakes import swede, swedish_number
@@ -21,7 +21,7 @@ OUT, BACK = True, False
 
 def live() -> Any:
     """What stands for a transaction here."""
-    return SimpleNamespace(on_doubt=None)
+    return SimpleNamespace(on_doubt=None, state=State.PENDING)
 
 
 def follow(marks: Marks, transaction: Any) -> int:
@@ -44,6 +44,13 @@ def test_a_mark_tells_whether_an_answer_was_out(tmp_path: Path) -> None:
     marks.close()
     marks.close()
     again.close()
+
+
+def test_what_is_in_doubt_stays_so_over_two_kills(tmp_path: Path) -> None:
+    """A process that is killed before its first poll has learned nothing."""
+    marks, resumed = Marks(tmp_path / "m", trusted=True), live()
+    resumed.state = State.IN_DOUBT
+    assert not marks.is_certain(follow(marks, resumed))
 
 
 def test_what_nobody_can_know_is_uncertain(tmp_path: Path) -> None:
