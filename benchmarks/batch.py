@@ -31,6 +31,7 @@ from random import Random
 
 from attrs import define, field
 from rich.console import Console
+from soak import FIRST_NUMBER, request_for
 
 from idura_ciba import (
     CibaClient,
@@ -59,30 +60,14 @@ from idura_ciba.simulator import (
 from idura_ciba.testing import run_virtual, virtual_clock
 
 CLIENT_ID, SECRET = "urn:benchmark", "known to the simulator"
-#: Counted up from no such day, so that they belong to nobody.
-FIRST_NUMBER = 209999000000
 #: The limits: requests a second, and people at once, `1.8 * rate * interval`.
 RATE, PLACES = 200.0, 1080
 MIB = 2**20
 
 
-def request_for(nth: int) -> EidRequest:
-    """Swedish BankID for a number that `SwedishBankID` would refuse, being nobody's."""
-    ssn = str(FIRST_NUMBER + nth)
-    return EidRequest(
-        login_hint=f"sub:ssn:{ssn}",
-        acr_values="urn:grn:authn:se:bankid",
-        binding_message="Hello",
-        authorization_details=({"type": "phoneAuth", "callInitiator": "RP"},),
-        identity={("ssn",): ssn},
-        identity_guaranteed=True,
-        prompt_lifetime=120.0,
-    )
-
-
 def people(count: int) -> Iterator[tuple[str, EidRequest]]:
     """So many of them, made as they are asked for."""
-    return ((str(nth), request_for(nth)) for nth in range(count))
+    return ((str(nth), request_for(str(FIRST_NUMBER + nth))) for nth in range(count))
 
 
 def med18(dice: Random) -> Script:
@@ -243,7 +228,7 @@ async def in_a_loop(issuer: str, auth: PrivateKeyJwt, numbers: range, places: in
 
     async def one(nth: int) -> None:
         async with limit:
-            await (await ciba.start(request_for(nth))).outcome()
+            await (await ciba.start(request_for(str(FIRST_NUMBER + nth)))).outcome()
 
     async with make_client(issuer, auth, IndexScheduler()) as ciba:
         await asyncio.gather(*(one(nth) for nth in numbers))
@@ -259,7 +244,7 @@ async def in_a_batch(issuer: str, auth: PrivateKeyJwt, numbers: range, places: i
             Journal(folder / f"cost-{numbers.start}.journal", ciba) as journal,
         ):
             progress = Progress("people.csv", loop.time(), scheduler.snapshot, total=len(numbers))
-            pairs = ((str(nth), request_for(nth)) for nth in numbers)
+            pairs = ((str(nth), request_for(str(FIRST_NUMBER + nth))) for nth in numbers)
             async with reporting(progress, terminal):
                 async for result in verify_many(ciba, pairs, journal=journal, max_in_flight=places):
                     progress.tally.add(result)
