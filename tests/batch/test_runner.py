@@ -465,7 +465,8 @@ def test_a_batch_survives_kills_at_any_moments(
     states = by_key(crash.results)
     assert set(states) == {key for key, _ in swedes(10)}
     orders = Counter(record.person for record in idura.ledger.orders)
-    assert max(orders.values()) == 1
+    # None at all where each kill came while the requests were on their way.
+    assert set(orders.values()) <= {1}
     assert idura.ledger.summary()["slow_downs"] == 0
     outcomes = {record.person: record.outcome for record in idura.ledger.orders}
     for nth in range(10):

@@ -9,8 +9,8 @@ import signal
 import sqlite3
 import stat
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -43,10 +43,17 @@ def filled(path: Path, sealing: Sealing, count: int = 200) -> None:
     store.close()
 
 
+def stored(path: Path, sealing: Sealing) -> list[Entry]:
+    """What stands in a journal."""
+    with closing(Store(path, sealing)) as store:
+        return list(store)
+
+
 @pytest.fixture(name="store")
-async def _store(path: Path, sealing: Sealing) -> Store:
+async def _store(path: Path, sealing: Sealing) -> AsyncIterator[Store]:
     """An empty one."""
-    return Store(path, sealing)
+    with closing(Store(path, sealing)) as store:
+        yield store
 
 
 def test_what_was_written_is_read(store: Store, path: Path, sealing: Sealing) -> None:
@@ -57,7 +64,7 @@ def test_what_was_written_is_read(store: Store, path: Path, sealing: Sealing) ->
     )  # fmt: skip
     put(store, whole)
     store.close()
-    (found,) = Store(path, sealing)
+    (found,) = stored(path, sealing)
     assert found.values() == whole.values()
     assert type(found.token) is Redacted
     assert "t" not in repr(found).split("token")
@@ -124,9 +131,9 @@ def test_what_was_committed_survives_a_kill(path: Path, sealing: Sealing) -> Non
         put(store, entry("kept"))
         os.kill(os.getpid(), signal.SIGKILL)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
-    store = Store(path, sealing)
-    assert [each.key for each in store] == ["kept"]
-    assert store.run == 2
+    with closing(Store(path, sealing)) as store:
+        assert [each.key for each in store] == ["kept"]
+        assert store.run == 2
 
 
 def test_nothing_of_what_was_handed_over_is_left(store: Store, path: Path) -> None:
@@ -176,7 +183,7 @@ def test_a_second_runner_is_told(store: Store, path: Path, sealing: Sealing) -> 
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
     put(store, entry())
     store.close()
-    assert len(list(Store(path, sealing))) == 1
+    assert len(stored(path, sealing)) == 1
 
 
 @contextmanager
@@ -220,9 +227,9 @@ def test_a_full_disk_changes_nothing(path: Path, sealing: Sealing) -> None:
     assert caught.value.code == "journal_full"
     assert [each.key for each in store] == ["kept"]
     store.close()
-    store = Store(path, sealing)
-    put(store, entry("more"))
-    assert len(list(store)) == 2
+    with closing(Store(path, sealing)) as store:
+        put(store, entry("more"))
+        assert len(list(store)) == 2
 
 
 def test_a_file_that_may_not_grow_is_a_full_disk_or_a_broken_one(path: Path, sealing: Sealing) -> None:
@@ -239,7 +246,7 @@ def test_a_file_that_may_not_grow_is_a_full_disk_or_a_broken_one(path: Path, sea
             os._exit(7 if error.code in {"journal_full", "journal_unusable"} else 1)
         os._exit(2)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
-    assert [each.key for each in Store(path, sealing)] == ["kept"]
+    assert [each.key for each in stored(path, sealing)] == ["kept"]
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9, 0.99])
@@ -254,7 +261,7 @@ def test_no_bit_can_flip_unnoticed(path: Path, sealing: Sealing) -> None:
     """In what is used of the file: it is refused, or it says what it said before."""
     filled(path, sealing, count=30)
     good = path.read_bytes()
-    expected = [each.values() for each in Store(path, sealing)]
+    expected = [each.values() for each in stored(path, sealing)]
     codes: dict[str, int] = {}
     for place in range(0, len(good), 37):
         for file in path.parent.iterdir():
@@ -352,7 +359,7 @@ def test_an_older_version_is_brought_up_to_date(path: Path, sealing: Sealing, mo
     assert len(list(store)) == 3
     assert store._version() == (2,)
     store.close()
-    assert len(list(Store(path, sealing))) == 3
+    assert len(stored(path, sealing)) == 3
 
 
 async def test_another_clients_journal_is_refused(
