@@ -19,14 +19,16 @@ import math
 import multiprocessing
 import os
 import random
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import datetime
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -34,6 +36,7 @@ from typing import Any
 
 from attrs import define, field, frozen
 
+from idura_ciba.batch.store import Phase
 from idura_ciba.simulator import Crowd, OrderRecord, SimulatedIdura, SimulatorServer
 from idura_ciba.simulator.people import invent_swedish_number
 
@@ -44,6 +47,8 @@ LIVES = (0.2, 4.0)
 EACH = 22
 #: Seconds between being sent and being stored: a commit, on a busy machine.
 WINDOW = 1.0
+#: Seconds that a poll which was sent before a kill needs to be read.
+ARRIVAL = 0.25
 #: Seconds that an order lives; longer than the pauses between two processes.
 EXPIRES_IN = 25
 
@@ -85,11 +90,33 @@ class Run:
 
     Attributes:
         kills: When each process was killed.
+        polling: Keys of logins of which a poll was under way at a kill, by what the process has left on the disk.
+        stolen: Keys of logins whose mark another login has overwritten.
         code: What the last one exited with.
     """
 
     kills: list[float] = field(factory=list)
+    polling: set[str] = field(factory=set)
+    stolen: set[str] = field(factory=set)
     code: int | None = None
+
+    def look(self, folder: Path) -> None:
+        """Look at what a killed process has left; at copies, because opening a journal changes it."""
+        journal, marks = folder / "results.jsonl.journal", folder / "results.jsonl.journal-marks"
+        if not marks.exists():
+            return
+        with tempfile.TemporaryDirectory() as name:
+            for path in (journal, folder / "results.jsonl.journal-wal"):
+                if path.exists():
+                    shutil.copy(path, name)
+            with closing(sqlite3.connect(Path(name) / journal.name)) as database:
+                query = "SELECT key, mark >> 32, mark & 0xffffffff FROM entry WHERE phase = ? AND mark IS NOT NULL"
+                found = database.execute(query, (Phase.ACCEPTED,)).fetchall()
+        content = marks.read_bytes()
+        for key, place, word in found:
+            stands = int.from_bytes(content[4 * place : 4 * place + 4], "little")
+            if stands != word:
+                (self.stolen if stands else self.polling).add(key)
 
 
 def write_people(path: Path, count: int) -> dict[str, str]:
@@ -130,6 +157,7 @@ def kill_until_done(folder: Path, issuer: str, dice: random.Random) -> Run:
                 process.send_signal(signal.SIGKILL)
                 run.kills.append(time.time())
                 process.wait()
+                run.look(folder)
         if len(run.kills) % 10 == 0 and run.code is None:
             done = (folder / "results.jsonl").read_bytes().count(b"\n") if (folder / "results.jsonl").exists() else 0
             print(f"{len(run.kills):>5} kills, {done} results", flush=True)
@@ -144,21 +172,24 @@ def instant(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
 
 
-def unexplained(result: Mapping[str, Any], order: OrderRecord | None, kills: Sequence[float]) -> str:
+def unexplained(result: Mapping[str, Any], order: OrderRecord | None, run: Run) -> str:
     """Why no kill explains that nobody knows an answer; nothing where one does."""
+    if result["key"] in run.polling:
+        return ""
     if result["code"] == "interrupted":
-        since = instant(result["asked_at"])
+        # Cut to milliseconds.
+        since, sooner = instant(result["asked_at"]), 0.001
     elif order is None or order.ended_at is None:
         return f"{result['code']}, and the provider gave no answer"
     else:
-        since = order.ended_at
-    # Instants in the results are cut to milliseconds.
-    gap = min((kill - since for kill in kills if kill >= since - 0.001), default=math.inf)
+        since, sooner = order.ended_at, ARRIVAL
+    gap = min((kill - since for kill in run.kills if kill >= since - sooner), default=math.inf)
     return "" if gap <= WINDOW else f"{result['code']}, and the next kill came {gap:.2f} s later"
 
 
 def judge(results: Sequence[Mapping[str, Any]], people: Mapping[str, str], books: Books, run: Run) -> Iterator[str]:
     """Say everything that is wrong."""
+    yield from (f"the mark of {key} was overwritten" for key in run.stolen)
     orders: dict[str, list[OrderRecord]] = {}
     for record in books.orders:
         orders.setdefault(record.person, []).append(record)
@@ -173,7 +204,7 @@ def judge(results: Sequence[Mapping[str, Any]], people: Mapping[str, str], books
     for result in results:
         (order,) = orders.get(people.get(result["key"], ""), [None])[:1]
         if result["state"] == "indeterminate":
-            why = unexplained(result, order, run.kills)
+            why = unexplained(result, order, run)
             if why:
                 yield f"{result['key']} is {why}"
         elif order is None:

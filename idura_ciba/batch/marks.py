@@ -42,27 +42,40 @@ class Marks:
     """
 
     def __init__(self, path: Path | None, *, trusted: bool) -> None:
-        self._trusted = trusted
-        self._file = None if path is None else os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        # What says nothing now must not say something to the next run of this boot.
+        fresh = 0 if trusted else os.O_TRUNC
+        self._file = None if path is None else os.open(path, os.O_RDWR | os.O_CREAT | fresh, 0o600)
         self._free: list[int] = []
         self._next = 0
 
-    def is_certain(self, mark: int | None) -> bool:
-        """Whether no answer to the login with this mark was out when its process ended."""
-        if mark is None or self._file is None or not self._trusted:
-            return False
-        return os.pread(self._file, _SIZE, (mark >> _BITS) * _SIZE) == self._word(mark)
+    def recall(self, mark: int | None) -> bool:
+        """Whether no answer to the login with this mark was out when its process ended.
 
-    def follow(self, transaction: Transaction) -> int | None:
-        """Keep a mark for a transaction of which no poll is out; None where that is impossible, and doubt remains."""
-        place = self._free.pop() if self._free else self._next
-        mark = (place << _BITS) | secrets.randbelow((1 << _BITS) - 1) + 1
+        For all logins that an earlier run has left, before the first one is followed: their places are theirs until
+        they are released.
+        """
+        if mark is None or self._file is None:
+            return False
+        place = mark >> _BITS
+        self._next = max(self._next, place + 1)
+        return os.pread(self._file, _SIZE, place * _SIZE) == self._word(mark)
+
+    def follow(self, transaction: Transaction, mark: int | None = None) -> int | None:
+        """Keep a mark for a transaction of which no poll is out; None where that is impossible, and doubt remains.
+
+        Args:
+            transaction: Of a login that has none yet, or was resumed.
+            mark: Its mark in the run that has left it, so that journal and file agree at every moment.
+        """
+        if mark is None:
+            place = self._free.pop() if self._free else self._next
+            self._next = max(self._next, place + 1)
+            mark = (place << _BITS) | secrets.randbelow((1 << _BITS) - 1) + 1
         try:
             # One that was resumed in doubt stays so until the provider says that it is pending.
             self._note(mark, doubt=transaction.state is State.IN_DOUBT)
         except OSError:
             return None
-        self._next = max(self._next, place + 1)
         # Where it raises, no poll leaves.
         transaction.on_doubt = lambda doubt: self._note(mark, doubt=doubt)
         return mark

@@ -238,7 +238,7 @@ class _Run:
                 self._begin(self._end(entry, outcome), Login())
             else:
                 login = Login()
-                certain = self._journal.marks.is_certain(entry.mark)
+                certain = self._journal.marks.recall(entry.mark)
                 self._begin(self._go_on(entry, login, doubt=False if certain else None), login)
 
     async def _go_on(self, entry: Entry, login: Login, *, doubt: bool | None) -> None:
@@ -346,7 +346,7 @@ class _Run:
 
     async def _follow(self, entry: Entry, transaction: Transaction, login: Login) -> None:
         """The provider has accepted: keep what is needed to go on, and wait for the end."""
-        entry.mark = self._journal.marks.follow(transaction)
+        entry.mark = self._journal.marks.follow(transaction, entry.mark)
         entry.token = transaction.resume_token
         self._journal.write_soon(entry)
         login.transaction = transaction

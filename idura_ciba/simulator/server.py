@@ -7,6 +7,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -101,9 +102,11 @@ class SimulatorServer:
                     exchange.delivered()
                 return _hang_up(request, fault)
             response = web.Response(status=reply.status, headers=reply.headers, body=reply.body)
-            await response.prepare(request)
-            await response.write_eof()
-            exchange.delivered()
+            # Nobody may be there any more: then it is not delivered, and that is no fault of the simulator's.
+            with suppress(ConnectionError):
+                await response.prepare(request)
+                await response.write_eof()
+                exchange.delivered()
             return response
 
 

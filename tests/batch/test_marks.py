@@ -39,7 +39,7 @@ def test_a_mark_tells_whether_an_answer_was_out(tmp_path: Path) -> None:
     transactions[1].on_doubt(OUT)
     transactions[1].on_doubt(BACK)
     again = Marks(tmp_path / "m", trusted=True)
-    assert [again.is_certain(mark) for mark in taken] == [False, True, True]
+    assert [again.recall(mark) for mark in taken] == [False, True, True]
     assert stat.S_IMODE((tmp_path / "m").stat().st_mode) == 0o600
     marks.close()
     marks.close()
@@ -50,20 +50,50 @@ def test_what_is_in_doubt_stays_so_over_two_kills(tmp_path: Path) -> None:
     """A process that is killed before its first poll has learned nothing."""
     marks, resumed = Marks(tmp_path / "m", trusted=True), live()
     resumed.state = State.IN_DOUBT
-    assert not marks.is_certain(follow(marks, resumed))
+    assert not marks.recall(follow(marks, resumed))
+
+
+def test_a_login_that_goes_on_keeps_its_mark(tmp_path: Path) -> None:
+    """Whoever begins meanwhile gets another place, also where the first of several runs has long released its own."""
+    former = Marks(tmp_path / "m", trusted=True)
+    taken = [follow(former, live()) for _ in range(4)]
+    former.close()
+    marks = Marks(tmp_path / "m", trusted=True)
+    assert marks.recall(taken[1])
+    assert marks.recall(taken[3])
+    new, resumed = live(), live()
+    assert follow(marks, new) >> 32 == 4
+    assert marks.follow(resumed, taken[3]) == taken[3]
+    new.on_doubt(OUT)
+    assert marks.recall(taken[1])
+    assert marks.recall(taken[3])
+    resumed.on_doubt(OUT)
+    assert not marks.recall(taken[3])
+    marks.release(taken[1])
+    assert follow(marks, live()) >> 32 == 1
+
+
+def test_what_another_boot_has_left_says_nothing_to_the_run_after_the_next(tmp_path: Path) -> None:
+    """That one is of the same boot as the next, which may have been killed before it looked at everybody."""
+    marks = Marks(tmp_path / "m", trusted=True)
+    mark = follow(marks, live())
+    marks.close()
+    Marks(tmp_path / "m", trusted=False).close()
+    assert not Marks(tmp_path / "m", trusted=True).recall(mark)
 
 
 def test_what_nobody_can_know_is_uncertain(tmp_path: Path) -> None:
     """No mark, another boot, a file that is gone or short, nothing kept."""
     marks = Marks(tmp_path / "m", trusted=True)
     mark = follow(marks, live())
-    assert marks.is_certain(mark)
-    assert not marks.is_certain(None)
-    assert not Marks(tmp_path / "m", trusted=False).is_certain(mark)
-    assert not Marks(tmp_path / "other", trusted=True).is_certain(mark)
-    assert not Marks(None, trusted=True).is_certain(mark)
+    assert marks.recall(mark)
+    assert not marks.recall(None)
+    assert not Marks(tmp_path / "other", trusted=True).recall(mark)
+    assert not Marks(None, trusted=True).recall(mark)
     os.truncate(tmp_path / "m", 2)
-    assert not marks.is_certain(mark)
+    assert not marks.recall(mark)
+    mark = follow(marks, live())
+    assert not Marks(tmp_path / "m", trusted=False).recall(mark)
 
 
 def test_a_place_is_used_again_and_an_old_mark_is_not_taken_for_the_new_one(tmp_path: Path) -> None:
@@ -73,8 +103,8 @@ def test_a_place_is_used_again_and_an_old_mark_is_not_taken_for_the_new_one(tmp_
     marks.release(old)
     new = follow(marks, live())
     assert old >> 32 == new >> 32 == 0
-    assert not marks.is_certain(old)
-    assert marks.is_certain(new)
+    assert not marks.recall(old)
+    assert marks.recall(new)
     assert follow(marks, live()) >> 32 == 1
     marks.release(None)
 
@@ -117,7 +147,7 @@ async def test_a_real_transaction_is_in_doubt_while_a_poll_is_under_way(
 
         def listen(doubt: bool) -> None:
             note(doubt)
-            told.append((doubt, marks.is_certain(mark)))
+            told.append((doubt, marks.recall(mark)))
 
         transaction.on_doubt = listen
         await transaction
