@@ -2,7 +2,7 @@
 
 Rules:
 1. One request, one answer. No redirect is followed: a 307 would carry the form, and with it credentials and a national
-   id, to another host. No cookie is kept, no proxy or netrc is read from the environment unless asked for.
+   id, to another host. No cookie is kept, and nothing is read from the environment unless asked for.
 2. An answer is complete, uncompressed and bounded, or it is an error. aiohttp inflates a bomb before anyone can count.
 3. What an error says was put together here. aiohttp's own errors hold headers, and with them `Authorization`.
 4. `maybe_sent` is False only where no connection was ever made.
@@ -15,19 +15,22 @@ Rules:
 from __future__ import annotations
 
 import asyncio
-import selectors
-from collections.abc import Awaitable, Callable
-from contextvars import ContextVar
+import re
+import select
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from functools import partial
-from types import SimpleNamespace, TracebackType
+from types import TracebackType
 from typing import Self, TypeVar
 
 import aiohttp
 import tenacity
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
-from aiohttp.tracing import Trace
-from attrs import define
+from aiohttp.helpers import get_env_proxy_for_url
+from aiohttp.http import HttpProcessingError
+from attrs import define, frozen
+from yarl import URL
 
 from idura_ciba.cancellation import is_cancelled
 from idura_ciba.errors import TransportError, TransportTimeout
@@ -48,74 +51,44 @@ FETCH_PATIENCE = 10.5
 #: What does not become better by asking again.
 _HOPELESS = frozenset({"tls", "session_closed", "transport_failed"})
 
-#: `select` itself knows no file above number 1023; Windows has nothing else and does not mind.
-_Selector: type[selectors.BaseSelector] = getattr(selectors, "PollSelector", selectors.SelectSelector)
+#: URLs whose destinations are kept; a client has four.
+MAX_DESTINATIONS = 64
+#: The time for each step is ours to keep.
+_NO_TIMEOUT = aiohttp.ClientTimeout(total=None)
+#: RFC 9110 section 15.2: any number of these comes before the answer. 101 is the last that comes.
+_INTERIM = frozenset(range(100, 200)) - {101}
+#: RFC 9110 sections 5.1 and 5.5: names are tokens, values hold no control characters but tabs.
+_FIELDS = re.compile(r"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+: [^\x00-\x08\x0a-\x1f\x7f]*\r\n)*")
 
 T = TypeVar("T")
 
 
 @define
 class _Exchange:
-    """One request on its way; aiohttp's tracing and our pool tell what becomes of it."""
+    """One request on its way: `sent_at` is when it had its connection, None before that."""
 
     timeout: float
     deadline: asyncio.Timeout
-    connect_until: float
-    has_body: bool
     sent_at: float | None = None
-    line: _Line | None = None
-    #: Of our own pool, and not opened for this request.
-    reused: bool = False
-    #: The line had something to say just when the request was to leave.
-    spoilt: bool = False
 
-    def connected(self) -> None:
-        """The request has a connection: from now on it may have been sent, and the wait for the answer begins."""
+    def connected(self) -> float:
+        """From this instant on it may have been sent, and the wait for the answer begins."""
         self.sent_at = asyncio.get_running_loop().time()
         self.deadline.reschedule(self.sent_at + self.timeout)
-
-    def disconnected(self) -> None:
-        """The connection was not good enough: nothing was sent on it, and the time for making one goes on."""
-        self.sent_at = self.line = None
-        self.spoilt = False
-        self.deadline.reschedule(self.connect_until)
-
-    def leave(self) -> None:
-        """The request is being written. What comes before it cannot be its answer; looked at once more, and last.
-
-        Between choosing a connection and writing to it the loop may have been busy for a while.
-        """
-        if self.line is None:
-            return
-        if self.reused and (self.line.strayed or _has_unread(self.line.transport)):
-            self.spoilt = True
-            raise aiohttp.ClientConnectionError
-        self.line.waiting = True
+        return self.sent_at
 
 
-#: That of the present task: a pool is not told for whom it makes a connection.
-_EXCHANGE: ContextVar[_Exchange] = ContextVar("_EXCHANGE")
+@frozen
+class _Destination:
+    """Where requests to one URL go. Kept, because to find it costs more than to poll.
 
+    Attributes:
+        wanted: Tells a pool which connection is wanted; it is never sent itself.
+        start: The request's first line without its method, and the fields that do not change.
+    """
 
-async def _on_connection(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: object) -> None:
-    exchange: _Exchange = context.trace_request_ctx
-    exchange.connected()
-
-
-async def _on_headers(
-    _session: aiohttp.ClientSession, context: SimpleNamespace, _params: aiohttp.TraceRequestHeadersSentParams
-) -> None:
-    exchange: _Exchange = context.trace_request_ctx
-    if not exchange.has_body:
-        exchange.leave()
-
-
-async def _on_body(
-    _session: aiohttp.ClientSession, context: SimpleNamespace, _params: aiohttp.TraceRequestChunkSentParams
-) -> None:
-    # Called before the body is written, and the headers leave with it.
-    exchange: _Exchange = context.trace_request_ctx
-    exchange.leave()
+    wanted: aiohttp.ClientRequest
+    start: str
 
 
 class _Line(ResponseHandler):
@@ -130,49 +103,45 @@ class _Line(ResponseHandler):
         self.strayed = self.strayed or not self.waiting
         super().data_received(data)
 
+    def is_spoilt(self) -> bool:
+        """Whether something has come since it was last used, or a busy loop has not got round to reading it."""
+        return self.strayed or self.should_close or _has_unread(self.transport)
+
 
 class _Pool(aiohttp.TCPConnector):
-    """Rule 6."""
+    """Rule 6 for our own connections."""
 
-    def __init__(self, *, limit: int, keepalive_timeout: float) -> None:
-        super().__init__(limit=limit, keepalive_timeout=keepalive_timeout)
+    def __init__(self, *, keepalive_timeout: float) -> None:
+        # No limit of its own: a request that waits for a place in the pool would wait on the answer's time. How many
+        # are in flight at once is the scheduler's to say.
+        super().__init__(limit=0, keepalive_timeout=keepalive_timeout)
         self._factory = partial(_Line, loop=self._loop)  # type: ignore[assignment] # a `partial` is invariant
-
-    async def connect(
-        self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
-    ) -> Connection:
-        """An idle connection that kept silent, or a new one."""
-        exchange = _EXCHANGE.get()
-        while True:
-            connection = await super().connect(req, traces, timeout)
-            line = connection.protocol
-            assert isinstance(line, _Line)  # noqa: S101 - aiohttp's `_factory` is its own business; without it no rule 6
-            if not line.used or not (line.should_close or line.strayed or _has_unread(connection.transport)):
-                exchange.line, exchange.reused = line, line.used
-                line.used = True
-                return connection
-            connection.close()
-            exchange.disconnected()
 
 
 def _has_unread(transport: asyncio.BaseTransport | None) -> bool:
-    """Whether something has arrived, if only the connection's end, that a busy loop has not got round to reading."""
+    """Whether something has arrived, if only the connection's end."""
     idle = None if transport is None else transport.get_extra_info("socket")
     if idle is None:
         return False
-    with _Selector() as selector:
-        selector.register(idle, selectors.EVENT_READ)
-        return bool(selector.select(0))
+    if not hasattr(select, "poll"):
+        # `select` itself knows no file above number 1023; Windows has nothing else and does not mind.
+        return bool(select.select([idle], [], [], 0)[0])
+    poller = select.poll()
+    poller.register(idle, select.POLLIN)
+    return bool(poller.poll(0))
 
 
 class AiohttpTransport:
-    """Sends over aiohttp.
+    """Sends over aiohttp's connections.
+
+    What is sent and when is written here: aiohttp's own requests cost more than all else of a poll, and do not say
+    whether one has left.
 
     Args:
         session: Lends its connection pool, with whatever TLS and address settings it has; nothing else of it is used
             (no cookies, headers, credentials or proxies) and it is never closed. None: a pool of our own. Rule 6 is
             then the lender's: `TCPConnector(force_close=True)` gives each request a connection of its own.
-        trust_env: Read proxies and netrc from the environment.
+        trust_env: Read proxies from the environment, and their credentials also from netrc.
         connect_timeout: Seconds for name look-up, TCP and TLS together.
         keep_alive: Seconds an idle connection of our own pool is kept; keep it below the server's own.
     """
@@ -189,7 +158,8 @@ class AiohttpTransport:
         self._trust_env = trust_env
         self._connect_timeout = connect_timeout
         self._keep_alive = keep_alive
-        self._session: aiohttp.ClientSession | None = None
+        self._pool: _Pool | None = None
+        self._destinations: dict[str, _Destination] = {}
 
     async def __aenter__(self) -> Self:
         """Nothing to prepare; the pool is made with the first request."""
@@ -206,9 +176,10 @@ class AiohttpTransport:
 
     async def aclose(self) -> None:
         """Close the pool if it is our own. A later request opens a new one."""
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        pool, self._pool = self._pool, None
+        self._destinations.clear()
+        if pool is not None:
+            await pool.close()
 
     async def send(self, request: HttpRequest) -> HttpResponse:
         """Send once; see `idura_ciba.wire.Transport`.
@@ -221,10 +192,8 @@ class AiohttpTransport:
         exchange: _Exchange | None = None
         try:
             async with asyncio.timeout(self._connect_timeout) as deadline:
-                connect_until = asyncio.get_running_loop().time() + self._connect_timeout
-                exchange = _Exchange(request.timeout, deadline, connect_until, bool(request.body))
-                _EXCHANGE.set(exchange)
-                return await self._on_a_silent_line(request, exchange)
+                exchange = _Exchange(request.timeout, deadline)
+                return await self._exchange(request, exchange)
         except TimeoutError:
             failure = TransportTimeout("no complete answer arrived in time")
         except asyncio.CancelledError:
@@ -237,9 +206,9 @@ class AiohttpTransport:
             failure = error.with_traceback(None)
         except aiohttp.ClientSSLError:
             failure = TransportError("the server's certificate or TLS was not acceptable", code="tls")
-        except (aiohttp.ClientError, OSError, ValueError, RuntimeError) as error:
-            # ValueError: aiohttp's own for an address or header it cannot take; RuntimeError: for a lent session that
-            # was closed or belongs to another loop. Only the kind is told, see rule 3.
+        except (aiohttp.ClientError, HttpProcessingError, OSError, ValueError, RuntimeError) as error:
+            # ValueError: for an address or header that cannot be sent; RuntimeError: aiohttp's own for a lent pool that
+            # belongs to another loop. Only the kind is told, see rule 3.
             failure = TransportError(f"the connection failed ({type(error).__name__})", code="connection")
         failure.sent_at = exchange.sent_at if exchange else None
         failure.maybe_sent = failure.sent_at is not None
@@ -248,71 +217,110 @@ class AiohttpTransport:
             failure.what += ", nothing was sent"
         raise failure
 
-    async def _on_a_silent_line(self, request: HttpRequest, exchange: _Exchange) -> HttpResponse:
-        while True:
-            try:
-                return await self._exchange(request, exchange)
-            except aiohttp.ClientError:
-                if not exchange.spoilt:
-                    raise
-                # Nothing has left, and that connection is gone: another one, or in the end a new one.
-                exchange.disconnected()
-
     async def _exchange(self, request: HttpRequest, exchange: _Exchange) -> HttpResponse:
-        response = await self._open().request(
-            request.method,
-            request.url,
-            data=request.body or None,
-            headers=request.headers,
-            allow_redirects=False,
-            trace_request_ctx=exchange,
-        )
+        connector = self._open()
+        destination = self._destinations.get(request.url) or await self._find(request.url)
+        message = _write(request, destination, closing=connector.force_close)
+        connection, line = await _connect(connector, destination)
+        # Nothing is awaited from choosing the connection to writing to it: what came before is not the answer.
+        sent_at = exchange.connected()
         complete = False
         try:
-            if response.headers.get("Content-Encoding", "identity").strip().lower() not in {"", "identity"}:
-                raise TransportError("the answer is compressed, which was not asked for", code="compressed")
-            body = bytearray()
-            async for chunk in response.content.iter_any():
-                body += chunk
-                if len(body) > request.max_body:
-                    raise TransportError(f"the answer is longer than {request.max_body} bytes", code="oversized")
+            transport = connection.transport
+            if transport is None or transport.is_closing():
+                raise aiohttp.ClientConnectionError
+            line.set_response_params(read_until_eof=True, auto_decompress=False)
+            if isinstance(line, _Line):
+                line.used = line.waiting = True
+            transport.write(message)
+            answer, content = await line.read()
+            while answer.code in _INTERIM:
+                answer, content = await line.read()
+            body = await _read(content, answer.headers, request.max_body)
             complete = True
         finally:
-            if not complete or response.connection is not None:
-                # What was not read to its end must not become the beginning of somebody else's answer. The end of 101
-                # never comes.
-                response.close()
-            if exchange.line is not None:
-                exchange.line.waiting = False
-        received_at = asyncio.get_running_loop().time()
+            if isinstance(line, _Line):
+                line.waiting = False
+            if complete:
+                # aiohttp closes it where it cannot be used again, as after 101, whose end never comes.
+                connection.release()
+            else:
+                # What was not read to its end must not become the beginning of somebody else's answer.
+                connection.close()
         headers: dict[str, str] = {}
-        for name, value in response.headers.items():
+        for name, value in answer.headers.items():
             headers.setdefault(name.lower(), value)
-        sent_at = received_at if exchange.sent_at is None else exchange.sent_at
-        return HttpResponse(response.status, headers, bytes(body), sent_at, received_at)
+        return HttpResponse(answer.code, headers, body, sent_at, asyncio.get_running_loop().time())
 
-    def _open(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            trace = aiohttp.TraceConfig()
-            trace.on_connection_create_end.append(_on_connection)
-            trace.on_connection_reuseconn.append(_on_connection)
-            trace.on_request_headers_sent.append(_on_headers)
-            trace.on_request_chunk_sent.append(_on_body)
-            connector = self._lent.connector if self._lent else None
-            if self._lent is not None and connector is None:
+    def _open(self) -> aiohttp.BaseConnector:
+        if self._lent is not None:
+            connector = self._lent.connector
+            if connector is None:
                 raise TransportError("the session that was lent is closed", code="session_closed")
-            self._session = aiohttp.ClientSession(
-                # No limit of its own: a request that waits for a place in the pool would wait on the answer's time.
-                # How many are in flight at once is the scheduler's to say.
-                connector=connector or _Pool(limit=0, keepalive_timeout=self._keep_alive),
-                connector_owner=connector is None,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=False,
-                trust_env=self._trust_env,
-                timeout=aiohttp.ClientTimeout(total=None),
-                trace_configs=[trace],
-            )
-        return self._session
+            return connector
+        if self._pool is None:
+            self._pool = _Pool(keepalive_timeout=self._keep_alive)
+        return self._pool
+
+    async def _find(self, address: str) -> _Destination:
+        """Where a URL leads, by the proxies of the environment where those are trusted."""
+        url, proxy, proxy_auth = URL(address), None, None
+        if url.scheme not in {"http", "https"} or url.user is not None:
+            raise ValueError
+        if self._trust_env:
+            with suppress(LookupError):
+                # In a thread: some systems look the host up.
+                proxy, proxy_auth = await asyncio.to_thread(get_env_proxy_for_url, url)
+        loop = asyncio.get_running_loop()
+        wanted = aiohttp.ClientRequest("GET", url, loop=loop, proxy=proxy, proxy_auth=proxy_auth)
+        start = f" {url.raw_path_qs} HTTP/1.1\r\n"
+        if proxy is not None and not wanted.is_ssl():
+            # RFC 9112 section 3.2.2. Through TLS there is a tunnel, which aiohttp makes.
+            start = f" {url.with_fragment(None)} HTTP/1.1\r\n"
+            start += f"Proxy-Authorization: {proxy_auth.encode()}\r\n" if proxy_auth is not None else ""
+        start += f"Host: {wanted.headers['Host']}\r\nUser-Agent: idura_ciba\r\n"
+        if len(self._destinations) >= MAX_DESTINATIONS:
+            self._destinations.clear()
+        return self._destinations.setdefault(address, _Destination(wanted, start))
+
+
+async def _connect(connector: aiohttp.BaseConnector, destination: _Destination) -> tuple[Connection, ResponseHandler]:
+    """An idle connection that kept silent, or a new one."""
+    while True:
+        connection = await connector.connect(destination.wanted, [], _NO_TIMEOUT)
+        line = connection.protocol
+        if line is None:
+            raise aiohttp.ClientConnectionError
+        if not (isinstance(line, _Line) and line.used and line.is_spoilt()):
+            return connection, line
+        connection.close()
+
+
+def _write(request: HttpRequest, destination: _Destination, *, closing: bool) -> bytes:
+    """The request as it leaves."""
+    fields = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
+    if fields.count("\n") != len(request.headers) or not _FIELDS.fullmatch(fields):
+        # RFC 9112 section 2.2: a line break in a value would begin a field of its own.
+        raise ValueError
+    lines = [request.method, destination.start, fields]
+    if closing:
+        lines.append("Connection: close\r\n")
+    if request.method == "POST":
+        lines.append(f"Content-Length: {len(request.body)}\r\n")
+    lines.append("\r\n")
+    return "".join(lines).encode() + request.body
+
+
+async def _read(content: aiohttp.StreamReader, headers: Mapping[str, str], limit: int) -> bytes:
+    """Rule 2."""
+    if headers.get("Content-Encoding", "identity").strip().lower() not in {"", "identity"}:
+        raise TransportError("the answer is compressed, which was not asked for", code="compressed")
+    body = bytearray()
+    while not content.at_eof():
+        body += await content.readany()
+        if len(body) > limit:
+            raise TransportError(f"the answer is longer than {limit} bytes", code="oversized")
+    return bytes(body)
 
 
 async def deliver(transport: Transport, request: HttpRequest) -> HttpResponse:

@@ -29,13 +29,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from idura_ciba.errors import TransportError, TransportTimeout
 from idura_ciba.transport import (
-    _EXCHANGE,
     CONNECT_PATIENCE,
     FETCH_PATIENCE,
     KEEP_ALIVE,
+    MAX_DESTINATIONS,
     AiohttpTransport,
-    _Exchange,
-    _Line,
     _Pool,
     deliver,
     fetch,
@@ -270,7 +268,7 @@ class Transport(AiohttpTransport):
 
     async def __aexit__(self, *error: object) -> None:
         await super().__aexit__(None, None, None)
-        assert self._session is None
+        assert self._pool is None
 
 
 # --- one request, one answer ------------------------------------------------------------------------------------------
@@ -671,39 +669,25 @@ async def test_an_answer_that_a_busy_loop_has_not_read_yet_is_nobody_s_either() 
                 os.write(writer.get_extra_info("socket").fileno(), LATE["a whole answer"])
 
 
-async def test_a_server_that_speaks_before_it_is_asked_cannot_keep_us_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.sockets
+async def test_a_server_that_speaks_before_it_is_asked_cannot_keep_us_busy() -> None:
     """What a new connection brings is not somebody else's answer: it is taken as it is, so each request opens one."""
+    connections = 0
 
-    @define
-    class Connection:
-        protocol: _Line = field(factory=lambda: _Line(asyncio.get_running_loop()))
-        transport: None = None
-        closed: int = 0
+    async def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        writer.write(2 * http())
+        await writer.drain()
+        writer.close()
 
-        def close(self) -> None:
-            self.closed += 1
-
-    spoiled, new = Connection(), Connection()
-    spoiled.protocol.force_close()
-    new.protocol.force_close()
-    opened = [spoiled, spoiled, new, new]
-
-    async def connect(*_: object) -> Connection:
-        return opened.pop(0)
-
-    monkeypatch.setattr(aiohttp.TCPConnector, "connect", connect)
-    pool = _Pool(limit=0, keepalive_timeout=1)
-    arguments: tuple[Any, ...] = (None, [], None)
-    take: Any = pool.connect
-    async with asyncio.timeout(None) as deadline:
-        _EXCHANGE.set(_Exchange(35.0, deadline, connect_until=10.0, has_body=True))
-        assert await take(*arguments) is spoiled
-        # The second time it is one that was used before.
-        assert await take(*arguments) is new
-        assert (spoiled.closed, new.closed) == (1, 0)
-        new.protocol._should_close = False
-        assert await take(*arguments) is new
-    await pool.close()
+    listening = await asyncio.start_server(greet, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/"
+    async with listening, Transport() as transport:
+        for _ in range(3):
+            with suppress(TransportError):
+                await transport.send(HttpRequest("GET", url, timeout=5))
+    assert connections == 3
 
 
 @pytest.mark.sockets
@@ -711,7 +695,7 @@ async def test_a_server_that_speaks_before_it_is_asked_cannot_keep_us_busy(monke
 async def test_what_arrives_just_before_a_request_leaves_is_not_its_answer(
     monkeypatch: pytest.MonkeyPatch, method: Literal["GET", "POST"]
 ) -> None:
-    """The connection was chosen already: it is looked at again, nothing is sent on it, and another one serves."""
+    """Chosen, looked at, and written to without a pause: what comes until the last look costs the connection."""
     async with serving(http(b'{"of":"this one"}')) as server, Transport() as transport:
         await transport.send(server.request())
         real, idle = _Pool.connect, list(server.open)
@@ -885,7 +869,7 @@ async def test_a_lent_session_that_was_closed_is_said_so(*, used_before: bool) -
                 await transport.send(server.request())
             await session.close()
             error = await failure(transport, server.request())
-            assert error.code == ("connection" if used_before else "session_closed")
+            assert error.code == "session_closed"
             assert not error.maybe_sent
     assert len(server.requests) == used_before
 
@@ -895,7 +879,7 @@ async def test_a_lent_session_that_was_closed_is_said_so(*, used_before: bool) -
 async def test_the_environment_is_read_only_when_asked_for(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, trusted: bool
 ) -> None:
-    """A proxy in the environment sees nothing, and netrc adds no credentials, unless `trust_env` says so."""
+    """A proxy in the environment sees nothing unless `trust_env` says so, and netrc gives no server credentials."""
     netrc = tmp_path / "netrc"
     netrc.write_text("default login somebody password something\n")
     netrc.chmod(0o600)
@@ -907,8 +891,65 @@ async def test_the_environment_is_read_only_when_asked_for(
             monkeypatch.setenv(name, proxy.url)
         await transport.send(server.request(headers={}))
     assert (len(proxy.requests), len(server.requests)) == ((1, 0) if trusted else (0, 1))
-    for head, _ in server.requests:
-        assert "authorization" not in head.lower()
+    for head, _ in (*server.requests, *proxy.requests):
+        assert "\r\nauthorization:" not in head.lower()
+    for head, _ in proxy.requests:
+        assert head.startswith("POST http://127.0.0.1:")
+
+
+@pytest.mark.sockets
+async def test_a_proxy_of_the_environment_is_told_its_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And nobody else is."""
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    async with serving(http()) as proxy, Transport(trust_env=True) as transport:
+        monkeypatch.setenv("http_proxy", proxy.url.replace("http://", "http://somebody:something@"))
+        for _ in range(2):
+            await transport.send(HttpRequest("GET", "http://127.0.0.1:9/x"))
+    for head, _ in proxy.requests:
+        assert head.startswith("GET http://127.0.0.1:9/x HTTP/1.1\r\n")
+        assert "Proxy-Authorization: Basic " in head
+
+
+@pytest.mark.sockets
+@pytest.mark.parametrize(
+    "headers", [{"X": "a\r\nY: b"}, {"X": "a\nY: b"}, {"X: a\r\nY": "b"}, {"X": "\0"}, {"X y": "b"}, {"": "b"}]
+)
+async def test_a_field_cannot_begin_another_one(headers: dict[str, str]) -> None:
+    """Whatever somebody else's client authentication puts into it: nothing is sent."""
+    async with serving(http()) as server, Transport() as transport:
+        error = await failure(transport, server.request(headers=headers))
+        assert not error.maybe_sent
+        assert server.connections == 0
+
+
+async def test_what_is_no_address_of_a_web_server_is_refused() -> None:
+    """Another scheme, credentials in the address, no host: nothing is sent."""
+    async with Transport() as transport:
+        for url in ("ftp://127.0.0.1/", "http://somebody:something@127.0.0.1/", "http:///x", "nothing", "http://[::1"):
+            error = await failure(transport, HttpRequest("GET", url))
+            assert not error.maybe_sent
+            assert "something" not in str(error)
+
+
+@pytest.mark.sockets
+async def test_destinations_are_not_kept_without_end() -> None:
+    """Whatever somebody fetches through it."""
+    async with serving(http()) as server, Transport() as transport:
+        for nth in range(2 * MAX_DESTINATIONS):
+            await transport.send(server.request(f"/{nth}"))
+            assert len(transport._destinations) <= MAX_DESTINATIONS
+
+
+@pytest.mark.sockets
+async def test_what_comes_before_the_answer_is_not_the_answer() -> None:
+    """RFC 9110 section 15.2: as many interim ones as the server likes."""
+    early = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
+    async with serving(early + http(b'{"a":1}')) as server, Transport() as transport:
+        for _ in range(2):
+            response = await transport.send(server.request())
+            assert (response.status, response.body) == (200, b'{"a":1}')
+        assert server.connections == 1
 
 
 # --- trying again -----------------------------------------------------------------------------------------------------
