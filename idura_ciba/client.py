@@ -27,7 +27,7 @@ from idura_ciba.options import seconds, several, texts, whole_number
 from idura_ciba.person import PersonTags
 from idura_ciba.polling.basic import Fixed
 from idura_ciba.polling.final_poll import FinalPoll
-from idura_ciba.polling.strategy import Learning, StrategyLike, as_strategy
+from idura_ciba.polling.strategy import Indexed, Learning, StrategyLike, as_strategy
 from idura_ciba.protocol.machine import State, advance, judge_acknowledgement
 from idura_ciba.protocol.messages import Acknowledgement, AuthenticationAnswer, Unusable, UnusableAnswer
 from idura_ciba.protocol.timing import Timing
@@ -149,6 +149,7 @@ class CibaClient:
             ),
             lane=self._lane,
             strategy=polling,
+            priced=polling if isinstance(polling, Indexed) else None,
             sealer=Sealer(issuer, self._client_id, hmac.digest(secret, b"resume tokens", "sha256")),
             observers=Observers(several("observers", observers, callable)),
             clock=self._clock,

@@ -24,7 +24,7 @@ NoTokens = StillPending | SlowedDown | ErrorAnswer | UnusableAnswer
 MAX_HINTS = 8
 
 
-@define(eq=False)
+@define(eq=False, weakref_slot=False)
 class History:
     """Grows with each poll. Instants are monotonic seconds.
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from attrs import define
+from attrs import define, field
 
 from idura_ciba.clock import Clock
 from idura_ciba.errors import AlreadyPending
@@ -22,19 +22,29 @@ __all__ = ["Hold", "Holds"]
 SMALL = 1024
 
 
-@define(eq=False)
+@define(eq=False, weakref_slot=False)
 class Hold:
     """One person held. `transaction` is None while the acknowledgement is out, and for good where it was lost.
 
     Attributes:
         person: Whom, as a tag.
-        until: Monotonic instant from which on there is no prompt; minus infinity where there certainly is none.
         transaction: Who asks.
     """
 
     person: str
-    until: float = math.inf
     transaction: Transaction | None = None
+    # The same person, held before.
+    former: Hold | None = field(default=None, repr=False)
+    _until: float = math.inf
+
+    @property
+    def until(self) -> float:
+        """Monotonic instant from which on there is no prompt; minus infinity where there certainly is none."""
+        return self._until if self.transaction is None else self.transaction.prompt_until
+
+    def end(self, until: float) -> None:
+        """Nobody asks; there may be a prompt until an instant."""
+        self.transaction, self._until = None, until
 
     @property
     def may_ring(self) -> bool:
@@ -50,17 +60,25 @@ class Holds:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._held: dict[str, list[Hold]] = {}
+        # The latest of each person, which leads to the former ones.
+        self._held: dict[str, Hold] = {}
         self._look_through_at = SMALL
 
     def of(self, person: str) -> Sequence[Hold]:
         """What holds a person now, the latest last."""
         now = self._clock.monotonic()
-        live = [hold for hold in self._held.get(person, ()) if hold.until > now]
-        if live:
-            self._held[person] = live
-        else:
-            self._held.pop(person, None)
+        live: list[Hold] = []
+        hold = self._held.pop(person, None)
+        while hold is not None:
+            if hold.until > now:
+                live.append(hold)
+            hold = hold.former
+        live.reverse()
+        former = None
+        for hold in live:
+            hold.former, former = former, hold
+        if former is not None:
+            self._held[person] = former
         return live
 
     def check(self, person: str, *, but_abandoned: bool = False) -> None:
@@ -87,8 +105,7 @@ class Holds:
 
     def take(self, person: str) -> Hold:
         """Hold a person from now on."""
-        hold = Hold(person)
-        self._held.setdefault(person, []).append(hold)
+        hold = self._held[person] = Hold(person, former=self._held.get(person))
         if len(self._held) > self._look_through_at:
             for each in list(self._held):
                 self.of(each)
@@ -97,15 +114,13 @@ class Holds:
 
     def lost(self, hold: Hold, *, lifetime: float) -> None:
         """The request may have arrived and nothing more is known; such a prompt lives so many seconds at most."""
-        hold.until = self._clock.monotonic() + lifetime
+        hold.end(self._clock.monotonic() + lifetime)
 
     def free(self, hold: Hold) -> None:
         """The person has no prompt."""
-        hold.until = -math.inf
+        hold.end(-math.inf)
         self.of(hold.person)
 
     def settle(self, hold: Hold) -> None:
-        """Bring a hold up to date with its transaction."""
-        assert hold.transaction is not None  # noqa: S101 - for type checkers
-        hold.until = hold.transaction.prompt_until
+        """The transaction of a hold has ended, or has just begun."""
         self.of(hold.person)

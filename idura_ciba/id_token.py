@@ -22,6 +22,7 @@ import base64
 import math
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NoReturn
 
 from attrs import field, frozen
@@ -33,7 +34,7 @@ from idura_ciba.clock import Clock
 from idura_ciba.eid import EidRequest, extends
 from idura_ciba.errors import CibaError, IdTokenRejected, RemoteProtocolError, TransportError, UsageError
 from idura_ciba.jwks import JwksCache, VerificationKey
-from idura_ciba.person import ClaimPath, PersonTags, find_claim
+from idura_ciba.person import ClaimPath, PersonTags, TaggedClaims, find_claim
 from idura_ciba.protocol.messages import MAX_EXPIRES_IN, Tokens
 from idura_ciba.protocol.strict_json import load_object
 from idura_ciba.redaction import Redacted
@@ -72,7 +73,7 @@ _HEADER_MEMBERS = frozenset({"alg", "kid", "typ", "x5t", "x5t#S256"})
 _SEGMENT = re.compile(r"[A-Za-z0-9_-]+")
 
 
-@frozen
+@frozen(weakref_slot=False)
 class Expectation:
     """What the ID token of one transaction must say. Tags stand for the person's own values.
 
@@ -101,10 +102,10 @@ class Expectation:
         """What a request demands of its answer, with the person's own values tagged away."""
 
         def tagged(values: Mapping[ClaimPath, Redacted]) -> Mapping[ClaimPath, str]:
-            return {path: tags.tag(path, value) for path, value in values.items()}
+            return TaggedClaims.of({path: tags.tag(path, value) for path, value in values.items()})
 
         return cls(
-            acr_values=tuple((request.acr_values or "").split()),
+            acr_values=_levels(request.acr_values or ""),
             pin_acr=request.pin_acr,
             require_acr=request.require_acr,
             identity=tagged(request.identity),
@@ -113,6 +114,12 @@ class Expectation:
             issued_from=issued_from,
             identity_elsewhere=tagged(request.identity_elsewhere),
         )
+
+
+@lru_cache(maxsize=64)
+def _levels(acr_values: str) -> tuple[str, ...]:
+    """Those in the text; the same object for all logins that ask for the same."""
+    return tuple(acr_values.split())
 
 
 @frozen(init=False)

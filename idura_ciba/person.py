@@ -7,18 +7,22 @@ client's credential have. Without the key a tag would be no protection: there ar
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Final, Self
 
 from attrs import field, frozen
 
-__all__ = ["ClaimPath", "PersonTags", "find_claim"]
+__all__ = ["ClaimPath", "PersonTags", "TaggedClaims", "find_claim"]
 
 #: Names to follow into nested claims.
 ClaimPath = tuple[str, ...]
+
+#: Bytes kept of each tag: NIST SP 800-107 section 5.3.4 finds no fault with half of an HMAC-SHA-256, and several of
+#: them are kept for each login.
+TAG_LENGTH: Final = 16
 
 
 @frozen
@@ -31,11 +35,52 @@ class PersonTags:
         """The tag of a value at a path; equal for equal pairs, otherwise unrelated."""
         # JSON keeps pairs apart that read alike when joined: any separator may stand in a claim too.
         message = json.dumps([*path, value]).encode()
-        return hmac.new(self.key, message, hashlib.sha256).hexdigest()
+        return hmac.digest(self.key, message, "sha256")[:TAG_LENGTH].hex()
 
     def matches(self, path: Sequence[str], value: str, tag: str) -> bool:
         """Whether `value` at `path` is what the tag was made of."""
         return hmac.compare_digest(self.tag(path, value), tag)
+
+
+class TaggedClaims(Mapping[ClaimPath, str]):
+    """The tags of one person's values by their paths; a tenth of a dictionary, because a hundred thousand may wait."""
+
+    __slots__ = ("_paths", "_tags")
+
+    def __init__(self, paths: tuple[ClaimPath, ...], tags: str) -> None:
+        self._paths = _shared(paths)
+        self._tags = bytes.fromhex(tags)
+
+    @classmethod
+    def of(cls, tags: Mapping[ClaimPath, str]) -> Self:
+        """The same tags."""
+        return cls(tuple(tags), "".join(tags.values()))
+
+    @property
+    def packed(self) -> tuple[tuple[ClaimPath, ...], str]:
+        """The paths and all tags in one text, as the class takes them."""
+        return self._paths, self._tags.hex()
+
+    def __getitem__(self, path: ClaimPath) -> str:
+        """The tag at a path."""
+        if path not in self._paths:
+            raise KeyError(path)
+        begin = TAG_LENGTH * self._paths.index(path)
+        return self._tags[begin : begin + TAG_LENGTH].hex()
+
+    def __iter__(self) -> Iterator[ClaimPath]:
+        """The paths."""
+        return iter(self._paths)
+
+    def __len__(self) -> int:
+        """How many."""
+        return len(self._paths)
+
+
+@lru_cache(maxsize=64)
+def _shared(paths: tuple[ClaimPath, ...]) -> tuple[ClaimPath, ...]:
+    """The same object for the same paths: every login through one eID has them."""
+    return paths
 
 
 def find_claim(claims: Mapping[str, Any], path: Sequence[str]) -> object:

@@ -8,7 +8,6 @@ that was changed, or made by somebody else, is refused before anything is sent.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import json
 from collections.abc import Mapping
@@ -18,7 +17,7 @@ from attrs import field, frozen
 
 from idura_ciba.errors import ResumeError
 from idura_ciba.id_token import Expectation
-from idura_ciba.person import ClaimPath
+from idura_ciba.person import ClaimPath, TaggedClaims
 from idura_ciba.protocol.strict_json import load_object
 from idura_ciba.protocol.timing import Timing
 from idura_ciba.redaction import Redacted
@@ -29,6 +28,8 @@ VERSION = 1
 #: A real token has about 1 kB. The words in it may be as long as the 64 kB of the provider's answer, and JSON escapes
 #: make three times that: what was sealed must be opened again.
 MAX_LENGTH = 256 * 1024
+#: Stands before the seal, which is the last member.
+_SEAL = ',"seal":"'
 
 
 @frozen
@@ -120,16 +121,17 @@ class Sealer:
             "in_doubt": checkpoint.in_doubt,
             "polls": checkpoint.polls,
             "spoken_words": checkpoint.spoken_words,
-            "acr_values": list(expected.acr_values),
+            "acr_values": expected.acr_values,
             "pin_acr": expected.pin_acr,
             "require_acr": expected.require_acr,
-            "identity": _listed(expected.identity),
-            "identity_elsewhere": _listed(expected.identity_elsewhere),
+            "identity": _packed(expected.identity),
+            "identity_elsewhere": _packed(expected.identity_elsewhere),
             "identity_guaranteed": expected.identity_guaranteed,
             "require_person": expected.require_person,
             "issued_from": expected.issued_from,
         }
-        return Redacted(_text({**members, "seal": self._seal(members)}))
+        text = _encode(members)
+        return Redacted(f'{text[:-1]}{_SEAL}{self._seal(text)}"}}')
 
     def open(self, token: str) -> Checkpoint:
         """The checkpoint in a token.
@@ -142,8 +144,9 @@ class Sealer:
             raise _refused("it is of another version of idura_ciba", "version")
         if members.get("issuer") != self.issuer or members.get("client_id") != self.client_id:
             raise _refused("it belongs to another provider or client", "provider")
-        seal = members.pop("seal", None)
-        if not isinstance(seal, str) or not hmac.compare_digest(seal.encode(), self._seal(members).encode()):
+        # The seal is on the very text, whatever another reader would make of it.
+        text, _, end = token.strip().rpartition(_SEAL)
+        if not hmac.compare_digest(end.encode(), f'{self._seal(text + "}")}"}}'.encode()):
             raise _refused("its seal does not fit: it was changed, or sealed under another credential", "seal")
         # Sealed by us, so from here on its shape is ours.
         words = members["spoken_words"]
@@ -154,8 +157,8 @@ class Sealer:
                 acr_values=tuple(members["acr_values"]),
                 pin_acr=members["pin_acr"],
                 require_acr=members["require_acr"],
-                identity={tuple(path): tag for path, tag in members["identity"]},
-                identity_elsewhere={tuple(path): tag for path, tag in members["identity_elsewhere"]},
+                identity=_unpacked(members["identity"]),
+                identity_elsewhere=_unpacked(members["identity_elsewhere"]),
                 identity_guaranteed=members["identity_guaranteed"],
                 require_person=members["require_person"],
                 issued_from=members["issued_from"],
@@ -171,16 +174,20 @@ class Sealer:
             spoken_words=None if words is None else Redacted(words),
         )
 
-    def _seal(self, members: Mapping[str, Any]) -> str:
-        return hmac.new(self.key, _text(members).encode(), hashlib.sha256).hexdigest()
+    def _seal(self, text: str) -> str:
+        return hmac.digest(self.key, text.encode(), "sha256").hex()
 
 
-def _listed(tags: Mapping[ClaimPath, str]) -> list[list[Any]]:
-    return [[list(path), tag] for path, tag in tags.items()]
+def _packed(tags: Mapping[ClaimPath, str]) -> object:
+    return (tags if isinstance(tags, TaggedClaims) else TaggedClaims.of(tags)).packed
 
 
-def _text(members: Mapping[str, Any]) -> str:
-    return json.dumps(members, sort_keys=True, separators=(",", ":"))
+def _unpacked(packed: list[Any]) -> TaggedClaims:
+    paths, tags = packed
+    return TaggedClaims(tuple(map(tuple, paths)), tags)
+
+
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def _read(token: str) -> dict[str, Any]:

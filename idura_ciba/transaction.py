@@ -48,6 +48,7 @@ class Context:
     verifier: IdTokenVerifier
     lane: Lane
     strategy: Strategy
+    priced: Indexed | None
     sealer: Sealer
     observers: Observers
     clock: Clock
@@ -67,8 +68,8 @@ class Transaction:
 
     __slots__ = (
         "__weakref__", "_answer_out", "_auth_req_id", "_changed", "_closing", "_context", "_done", "_expected",
-        "_history", "_in_doubt", "_next_at", "_person", "_polling", "_prompting", "_resumable", "_spoken_words",
-        "_state", "_suspended", "_timing", "_trace_id", "_wall_offset", "id", "on_doubt",
+        "_history", "_in_doubt", "_next_at", "_outcome", "_person", "_polling", "_prompting", "_resumable",
+        "_spoken_words", "_state", "_suspended", "_timing", "_trace_id", "_wall_offset", "id", "on_doubt",
     )  # fmt: skip
 
     def __init__(
@@ -102,15 +103,15 @@ class Transaction:
         self._wall_offset = context.clock.wall() - context.clock.monotonic()
         self._suspended = context.clock.suspended()
         self._next_at: float | None = None
-        self._closing = False
+        self._closing = self._polling = False
         self._in_doubt = state is State.IN_DOUBT
         # From when a poll leaves until its answer is known not to be the last: whoever resumes meanwhile must doubt.
         self._answer_out = False
-        self._polling = False
         # Whether somebody may go on with it, and whether the prompt may be on the phone.
         self._resumable = self._prompting = True
-        self._done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        # Exists only while somebody watches; most transactions are awaited and never watched.
+        # Two of these exist only while somebody waits or watches.
+        self._outcome: Outcome | None = None
+        self._done: asyncio.Future[Outcome] | None = None
         self._changed: asyncio.Future[None] | None = None
         self._tell_state(None)
         self._plan()
@@ -161,6 +162,9 @@ class Transaction:
 
     async def outcome(self) -> Outcome:
         """Wait for the end and return it as a value; never raises what the transaction ended with."""
+        if self._outcome is not None:
+            return self._outcome
+        self._done = self._done or asyncio.get_running_loop().create_future()
         return await asyncio.shield(self._done)
 
     def __await__(self) -> Generator[Any, None, Authentication]:
@@ -207,7 +211,7 @@ class Transaction:
         """Stop asking because the client closes; the resume token of what is pending."""
         if not self._state.is_final:  # an observer that heard of another end may have abandoned this one
             self._settle(Event.ABANDONED, explain.abandoned("closed"))
-        return self.resume_token
+        return self._outcome.error.resume_token if self._outcome and self._outcome.error else None
 
     def latest(self, checkpoint: Checkpoint) -> Checkpoint:
         """What is known here of the transaction that an older checkpoint belongs to; others are returned as they are.
@@ -257,12 +261,11 @@ class Transaction:
 
     def due(self, price: float) -> float:
         """The monotonic instant from which a poll is worth so many seconds of expected unseen waiting."""
-        at = self._next_at or 0.0
-        strategy = self._context.strategy
-        if self._closing or not isinstance(strategy, Indexed):
-            return at
-        now, rng = self._context.clock.monotonic(), self._context.rng
-        return strategy.due(self._history.view(self._timing, now=now, rng=rng), price)
+        context = self._context
+        if self._closing or context.priced is None:
+            return self._next_at or 0.0
+        view = self._history.view(self._timing, now=context.clock.monotonic(), rng=context.rng)
+        return context.priced.due(view, price)
 
     # --- polling ----------------------------------------------------------------------------------------------------
 
@@ -295,23 +298,24 @@ class Transaction:
 
     async def _take(self, answered: Answered[TokenAnswer]) -> None:
         answer = answered.answer
-        history = self._history
         self._trace_id = answered.trace_id or self._trace_id
-        event = judge(answer, strikes=history.strikes, after_end=answered.received_at >= self._timing.provider_end)
+        event = judge(
+            answer, strikes=self._history.strikes, after_end=answered.received_at >= self._timing.provider_end
+        )
         self._context.lane.note(slow_downs=isinstance(answer, SlowedDown))
-        history.count(answer, answered.sent_at, answered.received_at, interval=self._timing.interval)
+        self._history.count(answer, answered.sent_at, answered.received_at, interval=self._timing.interval)
         if self._context.observers:
             elapsed = answered.received_at - answered.sent_at
             self._context.observers.tell(PollEvent(self.id, event.value, elapsed, answered.trace_id))
         if isinstance(answer, Tokens):
             await self._verify(answer)
         elif advance(self._state, event).is_final:
-            error = self._explain(event, answer, answered.server_date)
             self._answer_out = is_verdict(answer)
+            error = self._explain(event, answer, answered.server_date)
             self._settle(event, error, resumable=not self._answer_out)
         else:
             self._answer_out = False
-            self._timing = history.note(answer, answered.sent_at, answered.received_at, self._timing)
+            self._timing = self._history.note(answer, answered.sent_at, answered.received_at, self._timing)
             self._advance(event)
             if self.on_doubt is not None and not self._in_doubt:
                 self.on_doubt(False)  # noqa: FBT003 - as above
@@ -439,8 +443,9 @@ class Transaction:
             self._context.learn(self._history.record(self._timing, decided=event in DECISIONS))
             self._context.lane.note(learned=event in DECISIONS)
         self._context.lane.forget(self)
-        history = self._history
-        self._done.set_result(Outcome(self._state, authentication, error, history.polls, history.slow_downs))
+        self._outcome = Outcome(self._state, authentication, error, self._history.polls, self._history.slow_downs)
+        if self._done is not None:
+            self._done.set_result(self._outcome)
         self._notify()
         self._context.ended(self)
 
@@ -462,9 +467,9 @@ class Transaction:
 
     def _notify(self) -> None:
         """Wake whoever watches."""
-        if self._changed is not None:
-            self._changed.set_result(None)
-            self._changed = None
+        changed, self._changed = self._changed, None
+        if changed is not None:
+            changed.set_result(None)
 
     def _update(self) -> Update:
         return Update(

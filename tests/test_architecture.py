@@ -81,6 +81,7 @@ IMPURE = frozenset(
 HOMES: Mapping[str, frozenset[str]] = {
     "aiohttp": frozenset({"transport"}),
     "aiohttp.web": frozenset({"simulator.server"}),
+    "yarl": frozenset({"transport"}),
     "attrs": frozenset(RANKS),
     "authlib": frozenset({"client_auth", "id_token"}),
     "cryptography": frozenset({"batch.sealing", "client_auth", "signing_key", "simulator", "cli.keys"}),

@@ -388,7 +388,8 @@ class Logins(RuleBasedStateMachine):
 
     def check_end(self, transaction: Transaction) -> None:
         """Hold one end against the ledger."""
-        outcome = transaction._done.result()
+        outcome = transaction._outcome
+        assert outcome is not None
         record, state = self.order_of(transaction), transaction.state
         assert outcome.state is state
         match state:

@@ -55,7 +55,7 @@ class Engine:
 
     def _restart(self) -> None:
         # What is not due yet, by instant.
-        self._heap: list[tuple[float, int, Entry]] = []
+        self._heap: list[Entry] = []
         # The ends of what is due and has no place.
         self._ends: list[tuple[float, int, Entry]] = []
         # What has become due since it was last tried to serve it.
@@ -113,14 +113,14 @@ class Engine:
         if not at < math.inf:
             raise UsageError("a job cannot be served at an instant that never comes", code="schedule")
         self._bind()
-        entry = Entry(at, job, owner, until)
+        entry = Entry(at, next(self._numbers), job, owner, until)
         former = owner.entries.get(job)
         owner.entries[job] = entry
-        heapq.heappush(self._heap, (at, next(self._numbers), entry))
+        heapq.heappush(self._heap, entry)
         self._waiting += 1
         if former is not None:
             self._bury(former)
-        if self._heap and self._heap[0][2] is entry:
+        if self._heap and self._heap[0] is entry:
             self._set_timer()
 
     def forget(self, owner: Owner, job: Job) -> None:
@@ -160,7 +160,7 @@ class Engine:
             self._arrived.clear()
             self.queue.clear()
         elif len(self._heap) > SMALL and len(self._heap) > 2 * (self._waiting - len(self.queue)):
-            self._heap = [waiting for waiting in self._heap if waiting[2].job is not None]
+            self._heap = [waiting for waiting in self._heap if waiting.job is not None]
             heapq.heapify(self._heap)
         else:
             return
@@ -221,8 +221,9 @@ class Engine:
         self._collect(now)
         self._serving, self._wake = True, math.inf
         while True:
-            may_order = bool(self._orders) and self._may_order()
-            may_serve = len(self.queue) > 0 and self._in_flight < self._max_in_flight
+            has_place = self._in_flight + self._ordering < self._max_in_flight
+            may_order = has_place and bool(self._orders) and self._may_order()
+            may_serve = has_place and len(self.queue) > 0
             if not may_order and not may_serve:
                 self._queued = False
                 break
@@ -260,8 +261,8 @@ class Engine:
     def _collect(self, now: float) -> None:
         """Move what is due from the heap to the queue."""
         heap = self._heap
-        while heap and heap[0][0] <= now:
-            entry = heapq.heappop(heap)[2]
+        while heap and heap[0].at <= now:
+            entry = heapq.heappop(heap)
             if entry.job is not None:
                 self.queue.push(entry)
                 self._arrived.append(entry)
@@ -321,8 +322,8 @@ class Engine:
         if self._ends and self._ends[0][0] < at:
             at = self._ends[0][0]
         # What becomes due while the budget is used up has an end, which may come first; not within the next moment.
-        if at > now + MOMENT and self._heap and self._heap[0][0] < at:
-            at = self._heap[0][0]
+        if at > now + MOMENT and self._heap and self._heap[0].at < at:
+            at = self._heap[0].at
         if not self._waiting and not self._has_orders():
             self._wake, at = math.inf, math.inf
         if self._timer is not None:

@@ -75,20 +75,26 @@ class Entry:
 
     Attributes:
         at: The instant for which it was scheduled.
+        number: The order in which they were scheduled.
         until: When it is served whether there is a place or not; infinite where it may wait for ever.
         job: None as soon as it was served, forgotten or scheduled anew; the entry is then stale.
         owner: Whose job it is.
         is_due: Whether it stands in a queue.
     """
 
-    __slots__ = ("at", "is_due", "job", "owner", "until")
+    __slots__ = ("at", "is_due", "job", "number", "owner", "until")
 
-    def __init__(self, at: float, job: Job, owner: Owner, until: float = math.inf) -> None:
+    def __init__(self, at: float, number: int, job: Job, owner: Owner, until: float = math.inf) -> None:
         self.at: float = at
+        self.number: int = number
         self.until: float = until
         self.job: Job | None = job
         self.owner: Owner = owner
         self.is_due: bool = False
+
+    def __lt__(self, other: Entry) -> bool:
+        """By instant. A heap of tuples would be quicker by a microsecond, and larger by a hundred bytes for each."""
+        return self.at < other.at or (self.at == other.at and self.number < other.number)
 
 
 class FirstDue:

@@ -171,7 +171,7 @@ class FairScheduler:
     Args:
         rate: Requests a second, orders included: in no second more leave. Lowered while the provider refuses a tenth of
             them, beyond what is usual. None: no limit until it does.
-        max_in_flight: Polls under way at once. Waiting transactions are not counted.
+        max_in_flight: Requests under way at once, orders included: so many connections there are at most.
         max_pending: Logins pending at once, beyond which new orders wait. None: no limit. Right for a batch is
             twice the interval times the polls a second: `1.8 * rate * interval` where orders take a tenth of the rate,
             as they do at half a minute for each login. With more, everybody is heard later and little time is saved.

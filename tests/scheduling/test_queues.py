@@ -33,7 +33,7 @@ class Job:
 
 def entry(job: Job, at: float = 0.0) -> Entry:
     """One that has become due."""
-    return Entry(at, job, Owner())
+    return Entry(at, 0, job, Owner())
 
 
 def take(queue: FirstDue, now: float, *, pending: int = 10, pace: float = 1.0) -> Job | None:
@@ -130,7 +130,7 @@ def test_a_job_without_a_price_counts_by_its_instant() -> None:
             """Nothing to do."""
 
     queue, plain, early, late = ByPrice(), Plain(), Job(1.0), Job(3.0)
-    queue.push(Entry(2.0, plain, Owner()))  # type: ignore[arg-type]
+    queue.push(Entry(2.0, 0, plain, Owner()))  # type: ignore[arg-type]
     for job in (late, early):
         queue.push(entry(job, 2.0))
     chosen = []

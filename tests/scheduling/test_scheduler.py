@@ -293,7 +293,7 @@ async def test_what_is_forgotten_leaves_the_memory_soon(log: Log, make_lane: Mak
     gc.collect()
     assert gone() is None
     assert lane._engine._timer is not None
-    assert lane._engine._timer.when() == lane._engine._heap[0][0]
+    assert lane._engine._timer.when() == lane._engine._heap[0].at
     await asyncio.sleep(5000)
     assert log == [(str(number), 1000.0 + number) for number in range(1990, 2000)]
 
