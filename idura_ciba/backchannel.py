@@ -171,7 +171,7 @@ class Backchannel:
         request = HttpRequest(
             "POST",
             endpoint,
-            {**_HEADERS, **proof.headers},
+            {**_HEADERS, **proof.headers} if proof.headers else _HEADERS,
             encode_form({**parameters, **proof.parameters}),
             max_body=max_body,
             timeout=self.answer_timeout,

@@ -15,6 +15,7 @@ Rules:
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 import select
 from collections.abc import Awaitable, Callable, Mapping
@@ -53,8 +54,8 @@ _HOPELESS = frozenset({"tls", "session_closed", "transport_failed"})
 
 #: URLs whose destinations are kept; a client has four.
 MAX_DESTINATIONS = 64
-#: The time for each step is ours to keep.
-_NO_TIMEOUT = aiohttp.ClientTimeout(total=None)
+#: Seconds in which an idle connection is found; a new one takes a round trip at least.
+_AT_ONCE = 0.001
 #: RFC 9110 section 15.2: any number of these comes before the answer. 101 is the last that comes.
 _INTERIM = frozenset(range(100, 200)) - {101}
 #: RFC 9110 sections 5.1 and 5.5: names are tokens, values hold no control characters but tabs.
@@ -67,15 +68,7 @@ T = TypeVar("T")
 class _Exchange:
     """One request on its way: `sent_at` is when it had its connection, None before that."""
 
-    timeout: float
-    deadline: asyncio.Timeout
     sent_at: float | None = None
-
-    def connected(self) -> float:
-        """From this instant on it may have been sent, and the wait for the answer begins."""
-        self.sent_at = asyncio.get_running_loop().time()
-        self.deadline.reschedule(self.sent_at + self.timeout)
-        return self.sent_at
 
 
 @frozen
@@ -157,6 +150,8 @@ class AiohttpTransport:
         self._lent = session
         self._trust_env = trust_env
         self._connect_timeout = connect_timeout
+        # aiohttp would round up to whole seconds.
+        self._patience = aiohttp.ClientTimeout(total=None, connect=connect_timeout, ceil_threshold=math.inf)
         self._keep_alive = keep_alive
         self._pool: _Pool | None = None
         self._destinations: dict[str, _Destination] = {}
@@ -189,11 +184,10 @@ class AiohttpTransport:
             TransportError: Everything else, with a `code` that says what.
         """
         failure: TransportError
-        exchange: _Exchange | None = None
+        exchange = _Exchange()
         try:
-            async with asyncio.timeout(self._connect_timeout) as deadline:
-                exchange = _Exchange(request.timeout, deadline)
-                return await self._exchange(request, exchange)
+            async with asyncio.timeout(max(request.timeout, self._connect_timeout)) as deadline:
+                return await self._exchange(request, exchange, deadline)
         except TimeoutError:
             failure = TransportTimeout("no complete answer arrived in time")
         except asyncio.CancelledError:
@@ -210,20 +204,24 @@ class AiohttpTransport:
             # ValueError: for an address or header that cannot be sent; RuntimeError: aiohttp's own for a lent pool that
             # belongs to another loop. Only the kind is told, see rule 3.
             failure = TransportError(f"the connection failed ({type(error).__name__})", code="connection")
-        failure.sent_at = exchange.sent_at if exchange else None
+        failure.sent_at = exchange.sent_at
         failure.maybe_sent = failure.sent_at is not None
         failure.ended_at = asyncio.get_running_loop().time()
         if not failure.maybe_sent:
             failure.what += ", nothing was sent"
         raise failure
 
-    async def _exchange(self, request: HttpRequest, exchange: _Exchange) -> HttpResponse:
-        connector = self._open()
+    async def _exchange(self, request: HttpRequest, exchange: _Exchange, deadline: asyncio.Timeout) -> HttpResponse:
+        loop, connector = asyncio.get_running_loop(), self._open()
         destination = self._destinations.get(request.url) or await self._find(request.url)
         message = _write(request, destination, closing=connector.force_close)
-        connection, line = await _connect(connector, destination)
+        asked_at = loop.time()
+        connection, line = await _connect(connector, destination, self._patience)
         # Nothing is awaited from choosing the connection to writing to it: what came before is not the answer.
-        sent_at = exchange.connected()
+        exchange.sent_at = sent_at = loop.time()
+        if sent_at - asked_at > _AT_ONCE or request.timeout < self._connect_timeout:
+            # The wait for the answer begins now.
+            deadline.reschedule(sent_at + request.timeout)
         complete = False
         try:
             transport = connection.transport
@@ -250,7 +248,7 @@ class AiohttpTransport:
         headers: dict[str, str] = {}
         for name, value in answer.headers.items():
             headers.setdefault(name.lower(), value)
-        return HttpResponse(answer.code, headers, body, sent_at, asyncio.get_running_loop().time())
+        return HttpResponse(answer.code, headers, body, sent_at, loop.time())
 
     def _open(self) -> aiohttp.BaseConnector:
         if self._lent is not None:
@@ -284,10 +282,12 @@ class AiohttpTransport:
         return self._destinations.setdefault(address, _Destination(wanted, start))
 
 
-async def _connect(connector: aiohttp.BaseConnector, destination: _Destination) -> tuple[Connection, ResponseHandler]:
+async def _connect(
+    connector: aiohttp.BaseConnector, destination: _Destination, patience: aiohttp.ClientTimeout
+) -> tuple[Connection, ResponseHandler]:
     """An idle connection that kept silent, or a new one."""
     while True:
-        connection = await connector.connect(destination.wanted, [], _NO_TIMEOUT)
+        connection = await connector.connect(destination.wanted, [], patience)
         line = connection.protocol
         if line is None:
             raise aiohttp.ClientConnectionError

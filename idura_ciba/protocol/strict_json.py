@@ -40,13 +40,8 @@ def load_object(data: bytes) -> dict[str, Any]:
         if data.count(b"{") + data.count(b"[") > MAX_DEPTH and _too_deep(data):
             problem = "nested too deeply"
         else:
-            # An explicit decode: json.loads(bytes) would guess UTF-16 and UTF-32 and let a byte order mark through.
-            value = json.loads(
-                data.decode("utf-8"),
-                object_pairs_hook=_unique,
-                parse_constant=_refuse_constant,
-                parse_float=_finite,
-            )
+            # Decoded here: json.loads(bytes) would guess UTF-16 and UTF-32 and let a byte order mark through.
+            value = _DECODER.decode(data.decode("utf-8"))
             if b"\\u" in data:
                 # An escape can say half of a surrogate pair, which whoever prints or encodes the text would fall over.
                 json.dumps(value, ensure_ascii=False).encode("utf-8")
@@ -97,3 +92,6 @@ def _finite(text: str) -> float:
     if not math.isfinite(value):
         raise _StrictnessError("a number that is too large")
     return value
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite)
