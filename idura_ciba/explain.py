@@ -23,7 +23,8 @@ from idura_ciba.errors import (
     TransportError,
     UsageError,
 )
-from idura_ciba.protocol.messages import ErrorAnswer, Unusable, UnusableAnswer
+from idura_ciba.protocol.machine import State
+from idura_ciba.protocol.messages import ErrorAnswer, TokenAnswer, Unusable, UnusableAnswer
 from idura_ciba.redaction import Redacted
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "closed",
     "denied",
     "expired",
+    "final_answer",
     "indeterminate",
     "internal",
     "interrupted",
@@ -219,6 +221,21 @@ def about_document(error: _E, stage: Stage) -> _E:
         error.phone = error.phone or phone
         error.advice = error.advice or advice
     return error
+
+
+def final_answer(state: State, answer: TokenAnswer, *, wall: float, server_date: str | None) -> CibaError:
+    """The provider's answer has ended a login in this state, and it was no token."""
+    description = answer.error_description if isinstance(answer, ErrorAnswer) else None
+    if state is State.DENIED:
+        return denied(description)
+    if state is State.EXPIRED:
+        return expired("server")
+    if state is State.INDETERMINATE:
+        return indeterminate(description)
+    if isinstance(answer, ErrorAnswer):
+        return provider_error(answer, begun=True, wall=wall, server_date=server_date)
+    assert isinstance(answer, UnusableAnswer)  # noqa: S101 - the others are never final
+    return unusable(answer, begun=True)
 
 
 def provider_error(

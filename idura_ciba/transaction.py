@@ -7,6 +7,7 @@ is one poll at a time, and an awaiter that goes away changes nothing.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import math
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from random import Random
@@ -19,14 +20,14 @@ from idura_ciba.backchannel import Answered, Backchannel
 from idura_ciba.cancellation import is_cancelled
 from idura_ciba.clock import Clock
 from idura_ciba.errors import CibaError, ResumeError, UsageError
-from idura_ciba.history import History, NoTokens
+from idura_ciba.history import History
 from idura_ciba.id_token import Authentication, Expectation, IdTokenVerifier
 from idura_ciba.observe import Observers, PollEvent, TransactionEvent
 from idura_ciba.outcome import Outcome, Update
 from idura_ciba.polling.final_poll import GUARD
 from idura_ciba.polling.strategy import Indexed, Record, Strategy, next_poll
 from idura_ciba.protocol.machine import Event, State, advance, is_verdict, judge
-from idura_ciba.protocol.messages import ErrorAnswer, SlowedDown, TokenAnswer, Tokens, UnusableAnswer
+from idura_ciba.protocol.messages import SlowedDown, TokenAnswer, Tokens
 from idura_ciba.protocol.timing import Timing
 from idura_ciba.redaction import Redacted
 from idura_ciba.resume import Checkpoint, Sealer
@@ -58,6 +59,12 @@ class Context:
     learn: Callable[[Record], None] | None
     #: Called once with each transaction that has ended.
     ended: Callable[[Transaction], None]
+    #: A key under which transactions are named.
+    names: bytes = field(init=False, repr=False)
+
+    @names.default
+    def _any_names(self) -> bytes:
+        return self.rng.randbytes(16)
 
 
 class Transaction:
@@ -69,7 +76,7 @@ class Transaction:
     __slots__ = (
         "__weakref__", "_answer_out", "_auth_req_id", "_changed", "_closing", "_context", "_done", "_expected",
         "_history", "_in_doubt", "_next_at", "_outcome", "_person", "_polling", "_prompting", "_resumable",
-        "_spoken_words", "_state", "_suspended", "_timing", "_trace_id", "_wall_offset", "id", "on_doubt",
+        "_spoken_words", "_state", "_suspended", "_timing", "_trace_id", "_wall_offset", "on_doubt",
     )  # fmt: skip
 
     def __init__(
@@ -85,8 +92,6 @@ class Transaction:
         state: State = State.PENDING,
         polls: int = 0,
     ) -> None:
-        #: A random name for logs; says nothing about the person and opens nothing.
-        self.id: str = f"{context.rng.getrandbits(64):016x}"
         #: Called with True before each poll leaves, with False once it is known that its answer was not lost; for those
         #: who have to tell after a crash. No poll leaves when it raises.
         self.on_doubt: Callable[[bool], None] | None = None
@@ -121,6 +126,11 @@ class Transaction:
         return f"<Transaction {self.id} {self._state.value}>"
 
     # --- for the caller ---------------------------------------------------------------------------------------------
+
+    @property
+    def id(self) -> str:
+        """A name for logs; says nothing about the person and opens nothing."""
+        return hashlib.blake2b(self._auth_req_id.encode(), key=self._context.names, digest_size=8).hexdigest()
 
     @property
     def state(self) -> State:
@@ -311,7 +321,8 @@ class Transaction:
             await self._verify(answer)
         elif advance(self._state, event).is_final:
             self._answer_out = is_verdict(answer)
-            error = self._explain(event, answer, answered.server_date)
+            wall, state = self._context.clock.wall(), advance(self._state, event)
+            error = explain.final_answer(state, answer, wall=wall, server_date=answered.server_date)
             self._settle(event, error, resumable=not self._answer_out)
         else:
             self._answer_out = False
@@ -401,21 +412,6 @@ class Transaction:
             self._settle(Event.ENDED, explain.indeterminate())
         else:
             self._settle(Event.ENDED, explain.expired("deadline", heard=self._history.heard_within(self._timing)))
-
-    def _explain(self, event: Event, answer: NoTokens, server_date: str | None) -> CibaError:
-        state = advance(self._state, event)
-        description = answer.error_description if isinstance(answer, ErrorAnswer) else None
-        if state is State.DENIED:
-            return explain.denied(description)
-        if state is State.EXPIRED:
-            return explain.expired("server")
-        if state is State.INDETERMINATE:
-            return explain.indeterminate(description)
-        if isinstance(answer, ErrorAnswer):
-            wall = self._context.clock.wall()
-            return explain.provider_error(answer, begun=True, wall=wall, server_date=server_date)
-        assert isinstance(answer, UnusableAnswer)  # noqa: S101 - the others are never final
-        return explain.unusable(answer, begun=True)
 
     def _fail(self, error: CibaError) -> None:
         """Something on our own side broke: we stop asking, and whoever mends it may resume."""

@@ -456,4 +456,8 @@ def _positive_seconds(value: object) -> float | None:
     if value <= 0 or value != value // 1:
         return None
     # An int of thousands of digits does not fit a float.
-    return float(min(value, MAX_NUMBER))
+    return _one_float(min(value, MAX_NUMBER))
+
+
+#: The same object for the same number: a provider names the same few, and each pending login keeps two.
+_one_float = lru_cache(maxsize=64)(float)
