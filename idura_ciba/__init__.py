@@ -1,35 +1,39 @@
 """Ask people to prove who they are through their eID app: OpenID Connect CIBA at Idura Verify, on asyncio."""
 
-from idura_ciba.client import CibaClient
-from idura_ciba.client_auth import ClientAuth, ClientSecretBasic, ClientSecretJwt, ClientSecretPost, PrivateKeyJwt
-from idura_ciba.eid import EidRequest, FrejaID, NorwegianBankID, SwedishBankID
-from idura_ciba.errors import (
-    Abandoned,
-    AlreadyPending,
-    CibaError,
-    ClientRejected,
-    Denied,
-    Expired,
-    IdTokenRejected,
-    Indeterminate,
-    NotAuthenticated,
-    ProviderError,
-    RemoteProtocolError,
-    ResumeError,
-    TransportError,
-    UsageError,
-)
-from idura_ciba.id_token import Authentication
-from idura_ciba.outcome import Outcome, Update
-from idura_ciba.polling.basic import Backoff, Fixed, Proportional
-from idura_ciba.polling.final_poll import FinalPoll
-from idura_ciba.polling.hazard import HazardAware
-from idura_ciba.polling.phase import PhaseAware
-from idura_ciba.polling.strategy import PollView, Strategy
-from idura_ciba.protocol.machine import State
-from idura_ciba.scheduling.scheduler import FairScheduler, IndexScheduler
-from idura_ciba.transaction import Transaction
-from idura_ciba.transport import AiohttpTransport
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from idura_ciba.client import CibaClient
+    from idura_ciba.client_auth import ClientAuth, ClientSecretBasic, ClientSecretJwt, ClientSecretPost, PrivateKeyJwt
+    from idura_ciba.eid import EidRequest, FrejaID, NorwegianBankID, SwedishBankID
+    from idura_ciba.errors import (
+        Abandoned,
+        AlreadyPending,
+        CibaError,
+        ClientRejected,
+        Denied,
+        Expired,
+        IdTokenRejected,
+        Indeterminate,
+        NotAuthenticated,
+        ProviderError,
+        RemoteProtocolError,
+        ResumeError,
+        TransportError,
+        UsageError,
+    )
+    from idura_ciba.id_token import Authentication
+    from idura_ciba.outcome import Outcome, Update
+    from idura_ciba.polling.basic import Backoff, Fixed, Proportional
+    from idura_ciba.polling.final_poll import FinalPoll
+    from idura_ciba.polling.hazard import HazardAware
+    from idura_ciba.polling.phase import PhaseAware
+    from idura_ciba.polling.strategy import PollView, Strategy
+    from idura_ciba.protocol.machine import State
+    from idura_ciba.scheduling.scheduler import FairScheduler, IndexScheduler
+    from idura_ciba.transaction import Transaction
+    from idura_ciba.transport import AiohttpTransport
 
 __all__ = [
     "Abandoned",
@@ -73,3 +77,75 @@ __all__ = [
     "Update",
     "UsageError",
 ]
+
+#: What stands where. Loaded when it is asked for: whoever wants an error's name needs no HTTP library.
+_MODULES = {
+    "client": ("CibaClient",),
+    "client_auth": (
+        "ClientAuth",
+        "ClientSecretBasic",
+        "ClientSecretJwt",
+        "ClientSecretPost",
+        "PrivateKeyJwt",
+    ),
+    "eid": (
+        "EidRequest",
+        "FrejaID",
+        "NorwegianBankID",
+        "SwedishBankID",
+    ),
+    "errors": (
+        "Abandoned",
+        "AlreadyPending",
+        "CibaError",
+        "ClientRejected",
+        "Denied",
+        "Expired",
+        "IdTokenRejected",
+        "Indeterminate",
+        "NotAuthenticated",
+        "ProviderError",
+        "RemoteProtocolError",
+        "ResumeError",
+        "TransportError",
+        "UsageError",
+    ),
+    "id_token": ("Authentication",),
+    "outcome": (
+        "Outcome",
+        "Update",
+    ),
+    "polling.basic": (
+        "Backoff",
+        "Fixed",
+        "Proportional",
+    ),
+    "polling.final_poll": ("FinalPoll",),
+    "polling.hazard": ("HazardAware",),
+    "polling.phase": ("PhaseAware",),
+    "polling.strategy": (
+        "PollView",
+        "Strategy",
+    ),
+    "protocol.machine": ("State",),
+    "scheduling.scheduler": (
+        "FairScheduler",
+        "IndexScheduler",
+    ),
+    "transaction": ("Transaction",),
+    "transport": ("AiohttpTransport",),
+}
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    """One of the names above (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name, obj=__name__)
+    value = globals()[name] = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    """All of them, loaded or not."""
+    return sorted({*globals(), *__all__})

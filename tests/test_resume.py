@@ -100,7 +100,7 @@ def test_what_is_sealed_can_be_opened(changes: Mapping[str, Any]) -> None:
 def test_every_field_travels() -> None:
     """A field that is added to a checkpoint and forgotten here is noticed."""
     travels = {*fields_dict(Checkpoint), *fields_dict(Expectation)} - {"expected"}
-    assert set(members()) == travels | {"v", "issuer", "client_id", "seal"}
+    assert set(members()) == travels | {"v", "issuer", "client_id", "paths", "seal"}
 
 
 def test_a_token_is_one_line_without_the_number() -> None:
@@ -157,8 +157,9 @@ OTHERS: Mapping[str, Any] = {
     "acr_values": [],
     "pin_acr": None,
     "require_acr": False,
-    "identity": [],
-    "identity_elsewhere": [],
+    "paths": [[["ssn"]], []],
+    "identity": "00" * 16,
+    "identity_elsewhere": "",
     "identity_guaranteed": False,
     "require_person": True,
     "issued_from": 0,
