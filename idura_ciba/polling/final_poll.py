@@ -45,6 +45,17 @@ class FinalPoll:
 
     inner: Strategy = field(converter=as_strategy)
     guard: float = GUARD
+    # What the inner one can do besides: to look at a protocol costs as much as all else of a decision.
+    _learning: Learning | None = field(init=False, eq=False, repr=False)
+    _indexed: Indexed | None = field(init=False, eq=False, repr=False)
+
+    @_learning.default
+    def _find_learning(self) -> Learning | None:
+        return self.inner if isinstance(self.inner, Learning) else None
+
+    @_indexed.default
+    def _find_indexed(self) -> Indexed | None:
+        return self.inner if isinstance(self.inner, Indexed) else None
 
     def __init__(self, inner: StrategyLike, guard: float = GUARD) -> None:
         # Spelled out for type checkers: attrs would show the converted type of `inner`.
@@ -72,8 +83,8 @@ class FinalPoll:
 
     def finished(self, record: Record) -> None:
         """Told on to the inner strategy, if it learns."""
-        if isinstance(self.inner, Learning):
-            self.inner.finished(record)
+        if self._learning is not None:
+            self._learning.finished(record)
 
     def index(self, view: PollView, at: float) -> float:
         """The inner index, which stands still while a poll would cost the last one and jumps when that is due.
@@ -103,11 +114,11 @@ class FinalPoll:
         return MISSED * (self._inner_index(view, last_call) - self._inner_index(view, last_call - 1.0))
 
     def _inner_index(self, view: PollView, at: float) -> float:
-        return self.inner.index(view, at) if isinstance(self.inner, Indexed) else max(0.0, at - view.heard_at)
+        return max(0.0, at - view.heard_at) if self._indexed is None else self._indexed.index(view, at)
 
     def _inner_due(self, view: PollView, price: float) -> float:
-        if isinstance(self.inner, Indexed):
-            return self.inner.due(view, price)
+        if self._indexed is not None:
+            return self._indexed.due(view, price)
         return view.heard_at + max(0.0, price)
 
 
