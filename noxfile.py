@@ -25,6 +25,8 @@ OLDEST_JOSERFC = "joserfc==1.6.0"
 UNMEASURED = ("tests/test_any_strategy.py", "tests/test_privacy.py", "tests/test_scale.py", "tests/test_stateful.py")
 #: A process for each core, but no more than there is work for.
 ALL_CORES = ("-n", "auto", "--maxprocesses", "8")
+#: What `benchmarks/load.py` measures beside this package, where there is Node.js.
+OPENID_CLIENT = "openid-client@6.8.9"
 #: Tells the tests of `tests/interop` where the provider is.
 NODE_MODULES = "IDURA_CIBA_INTEROP_NODE_MODULES"
 
@@ -83,7 +85,7 @@ def lowest(session: nox.Session) -> None:
     constraints = Path(session.create_tmp()) / "lowest.txt"
     constraints.write_text("\n".join([OLDEST_JOSERFC, *(bound.replace(">=", "==") for bound in bounds)]))
     install(session, "-c", str(constraints), "-e", ".[cli]", groups=("test",))
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *(session.posargs or ALL_CORES))
 
 
 @nox.session(python=PYTHONS[:1])
@@ -141,6 +143,19 @@ def mutation(session: nox.Session) -> None:
 
 
 @nox.session(python=PYTHONS[:1])
+def bench(session: nox.Session) -> None:
+    """Measure what a login costs, beside a bare loop and other clients (half an hour; `-- --quick` for a third)."""
+    install(session, "-e", ".[cli]", groups=("load",))
+    environment = {}
+    if npm := shutil.which("npm"):
+        folder = session.cache_dir / "load"
+        folder.mkdir(parents=True, exist_ok=True)
+        session.run(npm, "install", "--silent", "--prefix", str(folder), OPENID_CLIENT, external=True)
+        environment["IDURA_CIBA_LOAD_NODE_MODULES"] = str(folder / "node_modules")
+    session.run("python", "benchmarks/load.py", *session.posargs, env=environment)
+
+
+@nox.session(python=PYTHONS[:1])
 def wheel(session: nox.Session) -> None:
     """Build the wheel and test what is in it, with the source out of reach."""
     temporary = Path(session.create_tmp()).resolve()
@@ -163,4 +178,4 @@ def wheel(session: nox.Session) -> None:
         "assert home.parent.name == 'site-packages' and (home / 'py.typed').exists()",
     )
     session.run("idura-ciba", "--help", silent=True)
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *(session.posargs or ALL_CORES))
