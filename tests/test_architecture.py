@@ -98,6 +98,7 @@ MAX_LINES = 500
 WITHOUT_MODULE: Mapping[str, str] = {
     "interop/": "runs against a provider that is not ours",
     "test_architecture.py": "reads every module",
+    "test_cost.py": "counts what a poll and a pending login cost",
     "test_conftest.py": "tests the guards of all other tests",
     "test_docs.py": "runs what the documentation shows",
     "test_faults.py": "tries every fault at every endpoint, through the whole client",
