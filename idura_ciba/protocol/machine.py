@@ -48,7 +48,7 @@ class State(StrEnum):
     @property
     def is_final(self) -> bool:
         """Whether nothing can change any more."""
-        return not TRANSITIONS[self]
+        return self in _FINAL
 
 
 class Event(StrEnum):
@@ -125,6 +125,9 @@ TRANSITIONS: Mapping[State, Mapping[Event, State]] = MappingProxyType(
         State.ABANDONED: {},
     }
 )
+
+
+_FINAL = frozenset(state for state, onward in TRANSITIONS.items() if not onward)
 
 
 def advance(state: State, event: Event) -> State:

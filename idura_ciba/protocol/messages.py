@@ -174,14 +174,15 @@ def encode_form(parameters: Mapping[str, str]) -> bytes:
         UsageError: A value that UTF-8 cannot hold, such as a lone surrogate.
     """
     with suppress(UnicodeEncodeError):
-        return "&".join([f"{_quoted(name)}={_quoted(value)}" for name, value in parameters.items()]).encode("ascii")
+        members = [f"{_quoted_name(name)}={_quoted(value)}" for name, value in parameters.items()]
+        return "&".join(members).encode("ascii")
     # Not from a handler: UnicodeEncodeError quotes the value, and the value may be a person's.
     raise UsageError("a parameter holds text that is not valid Unicode", code="parameter_encoding")
 
 
 #: What stands for itself in a form.
 _PLAIN = re.compile(r"[A-Za-z0-9_.~-]*+")
-#: Names of the protocol and of clients, which stand in every form. Nothing of a person's is kept here.
+#: Parameters, and the names of the protocol and of clients, which stand in every form. Nothing of a person's is here.
 _quoted_name = lru_cache(maxsize=64)(quote_plus)
 
 
