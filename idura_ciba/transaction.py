@@ -18,7 +18,7 @@ from attrs import evolve, field, frozen
 from idura_ciba import explain
 from idura_ciba.backchannel import Answered, Backchannel
 from idura_ciba.cancellation import is_cancelled
-from idura_ciba.clock import Clock
+from idura_ciba.clock import Clock, Steady
 from idura_ciba.errors import CibaError, ResumeError, UsageError
 from idura_ciba.history import History
 from idura_ciba.id_token import Authentication, Expectation, IdTokenVerifier
@@ -59,6 +59,8 @@ class Context:
     learn: Callable[[Record], None] | None
     #: Called once with each transaction that has ended.
     ended: Callable[[Transaction], None]
+    wall_offset: Steady = field(init=False, factory=lambda: Steady(0.001))
+    suspended: Steady = field(init=False, factory=lambda: Steady(OVERSLEPT / 10))
     #: A key under which transactions are named.
     names: bytes = field(init=False, repr=False)
 
@@ -105,8 +107,8 @@ class Transaction:
         self._state = state
         self._history = History(tuple(expected.acr_values), polls)
         # Fixed once: what is shown and stored must not jump when the wall clock is set.
-        self._wall_offset = context.clock.wall() - context.clock.monotonic()
-        self._suspended = context.clock.suspended()
+        self._wall_offset = context.wall_offset.of(context.clock.wall() - context.clock.monotonic())
+        self._suspended = context.suspended.of(context.clock.suspended())
         self._next_at: float | None = None
         self._closing = self._polling = False
         self._in_doubt = state is State.IN_DOUBT
