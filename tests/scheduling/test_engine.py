@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from idura_ciba.scheduling.engine import TICK
+from idura_ciba.scheduling.engine import SLICE, TICK
 from idura_ciba.scheduling.scheduler import FairScheduler, IndexScheduler, Lane
 from idura_ciba.testing import run_virtual
 
@@ -250,3 +250,33 @@ async def test_timers_a_hair_apart_do_not_stop_the_clock() -> None:
     await asyncio.sleep(6)
     assert near.served == [5.0]
     assert far.served == [pytest.approx(5.0, abs=2 * TICK)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_crowd_that_is_due_at_once_does_not_keep_the_loop(kind: str) -> None:
+    """A few are begun in each turn of the loop, all of them at their instant, and whoever else waits has turns between."""
+    lane = KINDS[kind](max_in_flight=10_000).lane()
+    loop, begun, per_turn = asyncio.get_running_loop(), 0, list[int]()
+
+    class Plain:
+        async def work(self) -> None:
+            nonlocal begun
+            begun += 1
+
+        def serve(self) -> Coroutine[Any, Any, None]:
+            return self.work()
+
+    def turn() -> None:
+        per_turn.append(begun - sum(per_turn))
+        if begun < 500:
+            loop.call_soon(turn)
+
+    for _ in range(500):
+        lane.schedule(Plain(), 7.0)
+    loop.call_at(7.0, turn)
+    await asyncio.sleep(7.0)
+    while begun < 500:
+        await asyncio.sleep(0)
+    assert loop.time() == 7.0
+    assert max(per_turn) <= SLICE
+    await lane.aclose(patience=1)
