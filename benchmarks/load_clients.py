@@ -340,9 +340,6 @@ async def pending_library(signing: str, issuer: str, count: int) -> None:
             return max(view.not_before, begin + next(numbers) / rate)
         return view.now + period
 
-    def note(_session: object, nth: float, sent_at: float) -> None:
-        lates.append(sent_at - nth)
-
     async with CibaClient(issuer, credentials(signing), strategy=when, observers=(), farewell_poll=False) as ciba:
         await ciba.start(request_for(str(FIRST_NUMBER - 1)))  # the first one pays for discovery and imports
         before, used, at = rss(), cpu(), loop.time()
@@ -363,9 +360,9 @@ async def pending_library(signing: str, issuer: str, count: int) -> None:
         polls = count_polls(kept) - served
         spent, after = cpu() - used, idle_share()
         for nth, transaction in enumerate(kept[: int(rate * seconds)], 1):
-            last = transaction._history.last  # noqa: SLF001 - no strategy is told of the first poll before the second
-            if last is not None:
-                note(None, begin + nth / rate, last.sent_at)
+            history = transaction._history  # noqa: SLF001 - no strategy is told of the first poll before the second
+            if history.last is not None and history.polls == 1:
+                lates.append(history.last.sent_at - begin - nth / rate)
         began = time.monotonic()
         tokens = await ciba.close()
         closed = time.monotonic() - began
