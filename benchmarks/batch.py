@@ -3,10 +3,11 @@
     python benchmarks/batch.py
 
 Four parts. The first two run on a virtual clock, with a simulated provider in the same process: 20,000 people with a
-journal in a file, and the 6,000 of demand A8, asked by a strategy that knows them, as there. The third asks some thousands over real sockets of a provider in another
-process, by turns with `client.start` in a loop and through `verify_many` with a journal and the display of the command,
-and compares the CPU seconds of this process. The last checks a file of a million rows with the command. What is
-demanded is printed beside what was reached; the program exits with 1 where it is missed. It reads `/proc`: Linux.
+journal in a file, and the 6,000 of demand A8, asked by a strategy that knows them, as in that demand's own figures. The
+third asks some thousands over real sockets of a provider in another process, by turns with `client.start` in a loop and
+through `verify_many` with a journal and the display of the command, and compares the CPU seconds of this process. The
+last checks a file of a million rows with the command. What is demanded is printed beside what was reached; the program
+exits with 1 where it is missed. It reads `/proc`: Linux.
 """
 
 from __future__ import annotations
