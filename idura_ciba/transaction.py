@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from random import Random
 from typing import Any
 
-from attrs import evolve, field, frozen
+from attrs import Factory, evolve, field, frozen
 
 from idura_ciba import explain
 from idura_ciba.backchannel import Answered, Backchannel
@@ -62,11 +62,7 @@ class Context:
     wall_offset: Steady = field(init=False, factory=lambda: Steady(0.001))
     suspended: Steady = field(init=False, factory=lambda: Steady(OVERSLEPT / 10))
     #: A key under which transactions are named.
-    names: bytes = field(init=False, repr=False)
-
-    @names.default
-    def _any_names(self) -> bytes:
-        return self.rng.randbytes(16)
+    names: bytes = field(init=False, repr=False, default=Factory(lambda self: self.rng.randbytes(16), takes_self=True))
 
 
 class Transaction:
@@ -131,8 +127,10 @@ class Transaction:
 
     @property
     def id(self) -> str:
-        """A name for logs; says nothing about the person and opens nothing."""
-        return hashlib.blake2b(self._auth_req_id.encode(), key=self._context.names, digest_size=8).hexdigest()
+        """A random name for logs; says nothing about the person and opens nothing."""
+        # Made anew each time, because so many wait. By the object too: what is resumed has another name than it had.
+        made_of = f"{self._auth_req_id} {id(self)}".encode()
+        return hashlib.blake2b(made_of, key=self._context.names, digest_size=8).hexdigest()
 
     @property
     def state(self) -> State:

@@ -691,10 +691,13 @@ async def test_what_was_abandoned_can_be_resumed_by_the_same_client(
         with pytest.raises(Abandoned) as caught:
             await ciba.authenticate(swedish(), timeout=10)
         assert caught.value.resume_token is not None
+        once = await ciba.resume(caught.value.resume_token, timeout=10)
         with pytest.raises(Abandoned) as again:
-            await (await ciba.resume(caught.value.resume_token, timeout=10))
+            await once
         assert again.value.resume_token is not None
         resumed = await ciba.resume(again.value.resume_token)
+        # In a log they are two: one of them has ended, the other has not.
+        assert resumed.id != once.id
         with pytest.raises(AlreadyPending):
             await ciba.resume(again.value.resume_token)
         assert (await resumed).person_confirmed
