@@ -19,8 +19,9 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 from urllib.request import urlopen
 
 import aiohttp
@@ -139,11 +140,11 @@ async def in_groups(numbers: range, start: Callable[[int], Awaitable[object]]) -
     await asyncio.gather(*(work() for _ in range(CONNECTIONS)))
 
 
-def form_of(auth: ClientAuth, issuer: str, endpoint: str, auth_req_id: str, jti: str) -> bytes:
-    """The bytes that this library sends, made without it but for the signature."""
-    proof = auth.credentials(issuer=issuer, endpoint=endpoint, now=time.time(), jti=jti)
-    from urllib.parse import urlencode  # noqa: PLC0415
-
+async def form_of(auth: ClientAuth, issuer: str, endpoint: str, auth_req_id: str) -> bytes:
+    """The bytes that this library sends, made without it but for the signature, which has a thread where it is slow."""
+    prove = partial(auth.credentials, issuer=issuer, endpoint=endpoint, now=time.time(), jti=os.urandom(16).hex())
+    slow = auth.signs_slowly
+    proof = await asyncio.get_running_loop().run_in_executor(None, prove) if slow else prove()
     return urlencode({"grant_type": CIBA, "auth_req_id": auth_req_id, **proof.parameters}).encode()
 
 
@@ -173,15 +174,10 @@ async def poll_aiohttp(signing: str, issuer: str, count: int) -> None:
     connector = aiohttp.TCPConnector(limit=CONNECTIONS)
     async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session:
         numbers = iter(range(count))
-        loop = asyncio.get_running_loop()
 
         async def work(auth_req_id: str) -> None:
             for _ in numbers:
-                jti = os.urandom(16).hex()
-                if signing == "RS256":
-                    body = await loop.run_in_executor(None, form_of, auth, issuer, endpoint, auth_req_id, jti)
-                else:
-                    body = form_of(auth, issuer, endpoint, auth_req_id, jti)
+                body = await form_of(auth, issuer, endpoint, auth_req_id)
                 async with session.post(endpoint, data=body, headers=HEADERS, allow_redirects=False) as response:
                     assert json.loads(await response.read())["error"] == "authorization_pending"
 
@@ -197,16 +193,11 @@ async def poll_streams(signing: str, issuer: str, count: int) -> None:
     parts = urlsplit(issuer)
     head = "".join(f"{name}: {value}\r\n" for name, value in {"Host": parts.netloc, **HEADERS}.items())
     numbers = iter(range(count))
-    loop = asyncio.get_running_loop()
 
     async def work(auth_req_id: str) -> None:
         reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
         for _ in numbers:
-            jti = os.urandom(16).hex()
-            if signing == "RS256":
-                body = await loop.run_in_executor(None, form_of, auth, issuer, endpoint, auth_req_id, jti)
-            else:
-                body = form_of(auth, issuer, endpoint, auth_req_id, jti)
+            body = await form_of(auth, issuer, endpoint, auth_req_id)
             writer.write(f"POST /oauth2/token HTTP/1.1\r\n{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
             answer = await reader.readuntil(b"\r\n\r\n")
             at = answer.index(b"Content-Length:")
