@@ -211,13 +211,14 @@ class RowReader:
         except csv.Error as error:
             to = f", to line {self._line}" if self._line > self._begins else ""
             return BadRow(self._begins, "csv", f"cannot be read as CSV{to}: {error}")
+        cells = list(map(str.strip, cells))
         # Where a line of it could not be read, that line stands for the row.
-        if not any(map(str.strip, cells)) or any(bad.line > self._begins for bad in self._bad):
+        if not any(cells) or (self._bad and any(bad.line > self._begins for bad in self._bad)):
             return None
-        missing, surplus = len(self._header) - len(cells), cells[len(self._header) :]
-        if missing > 0 or any(map(str.strip, surplus)):
-            return BadRow(self._begins, "cells", f"has {len(cells)} cells, and the header has {len(self._header)}")
-        return Row(self._begins, {name: value for name, place in self._places if (value := cells[place].strip())})
+        due = len(self._header)
+        if len(cells) < due or any(cells[due:]):
+            return BadRow(self._begins, "cells", f"has {len(cells)} cells, and the header has {due}")
+        return Row(self._begins, {name: cells[place] for name, place in self._places if cells[place]})
 
     # --- JSON Lines -------------------------------------------------------------------------------------------------
 

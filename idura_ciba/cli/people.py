@@ -13,7 +13,7 @@ from attrs import define, evolve, field, frozen
 
 from idura_ciba import EidRequest, UsageError
 from idura_ciba.batch.reading import BadRow, Row
-from idura_ciba.cli.person import CallInitiator, Country, EidName, build_request
+from idura_ciba.cli.person import CallInitiator, Country, EidName, build_request, joined
 from idura_ciba.identity_number import check_norwegian, check_swedish
 from idura_ciba.redaction import Redacted
 
@@ -21,8 +21,18 @@ __all__ = ["Choices", "People", "Seen"]
 
 #: Rules of numbers by eID; that of FrejaID depends on more than the number.
 _RULES: Final = {"se": check_swedish, "no": check_norwegian}
-#: Rows that are checked together.
-_TOGETHER: Final = 1000
+#: Rows that are checked together: twice as fast as a thousand, and some MiB.
+_TOGETHER: Final = 8000
+#: Bytes of what is kept of each.
+_DIGEST: Final = 12
+#: One statement for all of them costs half of one each.
+_INSERT: Final = """
+    WITH RECURSIVE digest(begins) AS (
+        SELECT 0 WHERE length(:digests) UNION ALL
+        SELECT begins + :size FROM digest WHERE begins + :size < length(:digests)
+    )
+    INSERT OR IGNORE INTO seen SELECT substr(:digests, begins + 1, :size), :first + begins / :size FROM digest
+"""
 #: What rows may choose for themselves.
 _OWN: Final = ("eid", "call_initiator", "message", "country")
 #: Rows that differ in nothing but their people are looked at once. There may be as many others as messages, so not all
@@ -30,7 +40,7 @@ _OWN: Final = ("eid", "call_initiator", "message", "country")
 _MOST_KEPT: Final = 1000
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, cache_hash=True)
 class Choices:
     """What holds for all rows that do not say otherwise."""
 
@@ -42,6 +52,8 @@ class Choices:
     require_person: bool = False
 
 
+#: A row's key, its person, and the request where one was made.
+Made = tuple[str, Redacted, EidRequest | None]
 #: Makes a request, or sees that one could be made.
 Maker = Callable[[Choices, Redacted], EidRequest | None]
 
@@ -50,7 +62,7 @@ class Seen:
     """What has been in the file. On disk, under a secret of this run: there may be millions."""
 
     def __init__(self) -> None:
-        self._secret = hashlib.blake2b(key=os.urandom(32), digest_size=12)
+        self._secret = hashlib.blake2b(key=os.urandom(32), digest_size=_DIGEST)
         self._count = 0
         # SQLite removes a file without a name by itself.
         self._database = sqlite3.connect("", isolation_level=None)
@@ -65,17 +77,21 @@ class Seen:
 
     def add(self, values: Sequence[str]) -> Collection[int]:
         """Which of some values are not new, by their places among them."""
-        rows = []
-        for nth, value in enumerate(values, self._count):
+        digests = []
+        for value in values:
             digest = self._secret.copy()
             digest.update(value.encode())
-            rows.append((digest.digest(), nth))
-        first, self._count = self._count, self._count + len(rows)
-        added = self._database.executemany("INSERT OR IGNORE INTO seen VALUES (?, ?)", rows).rowcount
-        if added == len(rows):
+            digests.append(digest.digest())
+        # Neighbours go to the same page. Of equal ones the first stays the first.
+        order = sorted(range(len(digests)), key=digests.__getitem__)
+        first, self._count = self._count, self._count + len(order)
+        together = b"".join(map(digests.__getitem__, order))
+        self._database.execute(_INSERT, {"digests": together, "size": _DIGEST, "first": first})
+        if self._database.execute("SELECT changes()").fetchone() == (len(order),):
             return ()
         find = "SELECT nth FROM seen WHERE what = ?"
-        return {nth - first for what, nth in rows if self._database.execute(find, (what,)).fetchone() != (nth,)}
+        places = enumerate(order, first)
+        return {nth for place, nth in places if self._database.execute(find, (digests[nth],)).fetchone() != (place,)}
 
     def close(self) -> None:
         """Forget all."""
@@ -107,49 +123,51 @@ class People:
 
     def request(self, row: Row | BadRow) -> tuple[str, EidRequest] | BadRow:
         """The key and the request of a row, or why there is none."""
-        ((made, request),) = self._all([row], _build)
+        (made,) = self._all([row], _build)
         if isinstance(made, BadRow):
             return made
+        key, _, request = made
         assert request is not None  # noqa: S101 - for type checkers: it was built
-        return made, request
+        return key, request
 
     def check(self, rows: Iterator[Row | BadRow]) -> Iterator[BadRow]:
         """Yield the bad rows. Requests that differ in nothing but the number are not all built."""
         while some := list(islice(rows, _TOGETHER)):
-            yield from (made for made, _ in self._all(some, self._check) if isinstance(made, BadRow))
+            yield from (made for made in self._all(some, self._check) if isinstance(made, BadRow))
 
     def close(self) -> None:
         """Forget who was in the file."""
         self._keys.close()
         self._people.close()
 
-    def _all(self, rows: Sequence[Row | BadRow], make: Maker) -> Sequence[tuple[str | BadRow, EidRequest | None]]:
-        """Each row's key with its request, or why there is none. Together, because looking up each costs the most."""
-        made = [(row, None) if isinstance(row, BadRow) else self._make(row, make) for row in rows]
-        places = [place for place, (key, _) in enumerate(made) if not isinstance(key, BadRow)]
-        for nth in self._keys.add([str(made[place][0]) for place in places]):
-            row, key = rows[places[nth]], str(made[places[nth]][0])
-            made[places[nth]] = BadRow(row.line, "key_twice", "has the key of a row before it", "key", key), None
-        good = [row for row, (key, _) in zip(rows, made, strict=True) if not isinstance(key, BadRow)]
-        self.again += len(self._people.add([row.values["ssn"] for row in good if isinstance(row, Row)]))
-        self.good += len(good)
-        self.bad += len(rows) - len(good)
+    def _all(self, rows: Sequence[Row | BadRow], make: Maker) -> Sequence[Made | BadRow]:
+        """What is made of each row, or why nothing is. Together, because looking up each costs the most."""
+        made = [row if isinstance(row, BadRow) else self._make(row, make) for row in rows]
+        good = [(place, each) for place, each in enumerate(made) if isinstance(each, tuple)]
+        for nth in self._keys.add([key for _, (key, _, _) in good]):
+            place, (key, _, _) = good[nth]
+            made[place] = BadRow(rows[place].line, "key_twice", "has the key of a row before it", "key", key)
+        numbers = [each[1] for each in made if isinstance(each, tuple)]
+        self.again += len(self._people.add(numbers))
+        self.good += len(numbers)
+        self.bad += len(rows) - len(numbers)
         return made
 
-    def _make(self, row: Row, make: Maker) -> tuple[str | BadRow, EidRequest | None]:
+    def _make(self, row: Row, make: Maker) -> Made | BadRow:
         values = row.values
         key = values.get("key", str(row.line))
         number = values.get("ssn")
         if number is None:
-            return BadRow(row.line, "missing", "says of nobody who it is", "ssn", key), None
+            return BadRow(row.line, "missing", "says of nobody who it is", "ssn", key)
         if _tells(key, number):
             why = "has the number in its key, which is to say nothing of the person"
-            return BadRow(row.line, "key", why, "key"), None
+            return BadRow(row.line, "key", why, "key")
         try:
             own = self._own_choices(row, key)
-            return (own, None) if isinstance(own, BadRow) else (key, make(own, Redacted(number)))
+            number = joined(number)
+            return own if isinstance(own, BadRow) else (key, number, make(own, number))
         except UsageError as error:
-            return BadRow(row.line, error.code, f"{error.what[0].lower()}{error.what[1:]}", key=key), None
+            return BadRow(row.line, error.code, f"{error.what[0].lower()}{error.what[1:]}", key=key)
 
     def _own_choices(self, row: Row, key: str) -> Choices | BadRow:
         """What holds for one row."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Mapping
 from typing import Annotated, Final, Literal
@@ -27,6 +28,7 @@ __all__ = [
     "RequirePersonOption",
     "ScopeOption",
     "build_request",
+    "joined",
     "read_person",
 ]
 
@@ -64,6 +66,17 @@ RequirePersonOption = Annotated[
 ]
 
 
+#: How other programs show numbers: a Swedish one with its century, a Norwegian one. Nothing else has these lengths; the
+#: hyphen of a Finnish number is a part of it.
+_WITH_A_BREAK: Final = re.compile(r"([0-9]{8})[- ]([0-9]{4})|([0-9]{6}) ([0-9]{5})")
+
+
+def joined(number: str) -> Redacted:
+    """The number of a person without the hyphen or space before its last digits."""
+    written = _WITH_A_BREAK.fullmatch(number)
+    return Redacted("".join(written.groups("")) if written else number)
+
+
 def read_person(ssn: str | None, ssn_file: str | None) -> Redacted:
     """Return the number of the person: from the argument, a file, the environment, or a prompt that does not echo.
 
@@ -73,17 +86,17 @@ def read_person(ssn: str | None, ssn_file: str | None) -> Redacted:
     if ssn and ssn_file:
         raise UsageError("Both --ssn and --ssn-file are given", code="one_person", advice="Pass one of them")
     if ssn_file:
-        return read_secret(ssn_file, what="number of the person")
+        return joined(read_secret(ssn_file, what="number of the person"))
     given = Redacted(ssn or os.environ.get(PERSON_VARIABLE, ""))
     if given:
-        return Redacted(given.strip())
+        return joined(given.strip())
     if not sys.stdin.isatty():
         raise UsageError(
             "Nobody is named, and there is no terminal to ask on",
             code="missing",
             advice=f"Pass --ssn-file FILE, --ssn-file - for the standard input, or the variable {PERSON_VARIABLE}",
         )
-    return Redacted(typer.prompt("National number (not shown)", hide_input=True, err=True).strip())
+    return joined(typer.prompt("National number (not shown)", hide_input=True, err=True).strip())
 
 
 def build_request(

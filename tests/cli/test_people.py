@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from idura_ciba import EidRequest, FrejaID, NorwegianBankID, SwedishBankID
 from idura_ciba.batch.reading import BadRow, Row
-from idura_ciba.cli.people import Choices, People
+from idura_ciba.cli.people import Choices, People, Seen
 from tests.fakes import swedish_number
 
 NO, SE = "01023990128", swedish_number(1)
@@ -92,6 +92,17 @@ def test_a_person_may_be_named_again(people: People) -> None:
     """That is counted, and left to whoever asks."""
     made(people, row(2, ssn=SE), row(3, ssn=SE), row(4, ssn=swedish_number(2)), row(5, ssn=SE, eid="freja"))
     assert (people.good, people.again) == (4, 2)
+
+
+def test_a_number_with_a_hyphen_is_the_same_person(people: People) -> None:
+    """Files of other programs have it; asked twice at once somebody would lose both prompts."""
+    written = f"{SE[:8]}-{SE[8:]}"
+    assert made(people, row(2, ssn=written), row(3, ssn=SE)) == [
+        ("2", SwedishBankID(SE, call_initiator="RP", message="Hello")),
+        ("3", SwedishBankID(SE, call_initiator="RP", message="Hello")),
+    ]
+    assert people.again == 1
+    assert refused(people, row(4, ssn=written, key=SE)).code == "key"
 
 
 # --- bad rows ---------------------------------------------------------------------------------------------------------
@@ -219,6 +230,18 @@ _CHOICES = st.builds(
     scope=st.sampled_from(("openid", "openid ssn", "ssn")),
     require_person=st.booleans(),
 )
+
+
+@given(st.lists(st.lists(st.sampled_from("abcdef"))))
+def test_what_is_new_is_told_from_what_is_not(batches: list[list[str]]) -> None:
+    """However they come together, of equal ones only the first is new."""
+    seen, before = Seen(), set[str]()
+    for batch in batches:
+        again = set(seen.add(batch))
+        for nth, value in enumerate(batch):
+            assert (nth in again) == (value in before)
+            before.add(value)
+    seen.close()
 
 
 @given(_CHOICES, _ROWS, st.integers(1, 5))

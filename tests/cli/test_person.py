@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from idura_ciba import EidRequest, FrejaID, NorwegianBankID, SwedishBankID, UsageError
-from idura_ciba.cli.person import PERSON_VARIABLE, EidName, build_request, read_person
+from idura_ciba.cli.person import PERSON_VARIABLE, EidName, build_request, joined, read_person
 from idura_ciba.redaction import Redacted
 
 SE, NO = Redacted("209801011231"), Redacted("01023990128")
@@ -32,10 +32,32 @@ def test_the_argument_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setenv(PERSON_VARIABLE, f" {NO}\n")
     assert read_person(None, None) == NO
     assert read_person(SE, None) == SE
-    (tmp_path / "ssn").write_text(f"{SE}\n")
+    assert read_person(f"{SE[:8]}-{SE[8:]}", None) == SE
+    (tmp_path / "ssn").write_text(f"{SE[:8]} {SE[8:]}\n")
     person = read_person(None, str(tmp_path / "ssn"))
     assert person == SE
     assert repr(person) == "<redacted>"
+
+
+@pytest.mark.parametrize(
+    ("written", "number"),
+    [
+        ("20010203-0000", "200102030000"),
+        ("20010203 0000", "200102030000"),
+        ("010239 90128", NO),
+        (NO, NO),
+        ("somebody@example.com", "somebody@example.com"),
+        # Without the century it could be either of two people; the sign of a Finnish number is a part of it.
+        ("010203-0000", "010203-0000"),
+        ("20010203+0000", "20010203+0000"),
+        ("20010203--0000", "20010203--0000"),
+        ("20010203-0000\n", "20010203-0000\n"),
+    ],
+)
+def test_a_number_may_be_written_with_a_break(written: str, number: str) -> None:
+    """As other programs show it; whatever could mean something else is left as it is, to be refused."""
+    assert joined(written) == number
+    assert repr(joined(written)) == "<redacted>"
 
 
 def test_two_people_at_once_are_refused() -> None:
