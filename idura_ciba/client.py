@@ -8,7 +8,6 @@ import json
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -17,17 +16,18 @@ from idura_ciba.backchannel import MAX_TOKEN_ANSWER, Answered, Backchannel
 from idura_ciba.cancellation import is_cancelled
 from idura_ciba.client_auth import ClientAuth
 from idura_ciba.clock import Clock
+from idura_ciba.context import Context
 from idura_ciba.eid import EidRequest
 from idura_ciba.errors import CibaError, ResumeError, UsageError
 from idura_ciba.holds import Hold, Holds
 from idura_ciba.id_token import DEFAULT_LEEWAY, Authentication, Expectation, IdTokenVerifier
 from idura_ciba.jwks import JwksCache
-from idura_ciba.observe import Harmless, Observer, Observers, log_events
+from idura_ciba.observe import Observer, Observers, log_events
 from idura_ciba.options import seconds, several, texts, whole_number
 from idura_ciba.person import PersonTags
 from idura_ciba.polling.basic import Fixed
 from idura_ciba.polling.final_poll import FinalPoll
-from idura_ciba.polling.strategy import Indexed, Learning, StrategyLike, as_strategy
+from idura_ciba.polling.strategy import StrategyLike, as_strategy
 from idura_ciba.protocol.machine import State, advance, judge_acknowledgement
 from idura_ciba.protocol.messages import Acknowledgement, AuthenticationAnswer, Unusable, UnusableAnswer
 from idura_ciba.protocol.timing import Timing
@@ -35,7 +35,7 @@ from idura_ciba.provider import Provider
 from idura_ciba.redaction import Redacted
 from idura_ciba.resume import Sealer
 from idura_ciba.scheduling.scheduler import FairScheduler, lane_of
-from idura_ciba.transaction import Context, Transaction
+from idura_ciba.transaction import Transaction
 from idura_ciba.transport import AiohttpTransport
 from idura_ciba.wire import Transport
 
@@ -134,7 +134,6 @@ class CibaClient:
         self._backchannel = Backchannel(
             self._provider, client_auth, carrier, self._clock, source, max_token_answer=max_token_size, load=self._lane
         )
-        polling = FinalPoll(Fixed()) if strategy is None else as_strategy(strategy)
         self._context = Context(
             backchannel=self._backchannel,
             verifier=IdTokenVerifier(
@@ -148,16 +147,12 @@ class CibaClient:
                 max_size=whole_number("max_token_size", max_token_size),
             ),
             lane=self._lane,
-            strategy=polling,
-            priced=polling if isinstance(polling, Indexed) else None,
+            strategy=FinalPoll(Fixed()) if strategy is None else as_strategy(strategy),
             sealer=Sealer(issuer, self._client_id, hmac.digest(secret, b"resume tokens", "sha256")),
             observers=Observers(several("observers", observers, callable)),
             clock=self._clock,
             rng=source,
             farewell_poll=farewell_poll,
-            learn=partial(Harmless("a strategy that learns").call, polling.finished)
-            if isinstance(polling, Learning)
-            else None,
             ended=self._release,
         )
         self._holds = Holds(self._clock)

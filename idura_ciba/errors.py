@@ -29,6 +29,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from idura_ciba.redaction import Redacted
 
 __all__ = [
@@ -65,10 +67,10 @@ class CibaError(Exception):
 
     #: Used where the raiser names no more exact one.
     code: str = "ciba_error"
-    #: Goes on with the transaction in `CibaClient.resume` while it may still live, else None.
-    resume_token: Redacted | None = None
     #: The provider's `Trace-Id` of the answer that led here; quote it to the provider's support.
     trace_id: str | None = None
+    # Or what makes it: most are never looked at, and many may end at once.
+    _resume_token: Redacted | Callable[[], Redacted] | None = None
 
     def __init__(self, what: str, *, code: str | None = None, phone: str = "", advice: str = "") -> None:
         # Only plain attributes and one positional argument: that is what lets every error pickle.
@@ -78,6 +80,25 @@ class CibaError(Exception):
         self.advice = advice
         if code is not None:
             self.code = code
+
+    @property
+    def resume_token(self) -> Redacted | None:
+        """Goes on with the transaction in `CibaClient.resume` while it may still live, else None."""
+        if callable(self._resume_token):
+            self._resume_token = self._resume_token()
+        return self._resume_token
+
+    @resume_token.setter
+    def resume_token(self, token: Redacted | Callable[[], Redacted] | None) -> None:
+        self._resume_token = token
+
+    def __getstate__(self) -> dict[str, object]:
+        """All attributes, with the resume token itself instead of what makes it."""
+        return self.__dict__ | ({"_resume_token": self.resume_token} if callable(self._resume_token) else {})
+
+    def __reduce__(self) -> tuple[type[CibaError], tuple[object, ...], dict[str, object]]:
+        """Pickle the one positional argument and the attributes."""
+        return type(self), self.args, self.__getstate__()
 
     def without_frames(self) -> Self:
         """This error without its traceback and context: the frames it came through hold what came over the wire."""
@@ -111,11 +132,7 @@ class AlreadyPending(UsageError):
 
     def __getstate__(self) -> dict[str, object]:
         """All but the live transaction, which belongs to one event loop."""
-        return {name: value for name, value in self.__dict__.items() if name != "transaction"}
-
-    def __reduce__(self) -> tuple[type[AlreadyPending], tuple[str], dict[str, object]]:
-        """Pickle without the transaction."""
-        return type(self), (self.what,), self.__getstate__()
+        return {name: value for name, value in super().__getstate__().items() if name != "transaction"}
 
 
 class TransportError(CibaError):

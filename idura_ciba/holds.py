@@ -31,7 +31,7 @@ class Hold:
         transaction: Who asks.
     """
 
-    person: str
+    person: bytes
     transaction: Transaction | None = None
     # The same person, held before.
     former: Hold | None = field(default=None, repr=False)
@@ -61,10 +61,10 @@ class Holds:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         # The latest of each person, which leads to the former ones.
-        self._held: dict[str, Hold] = {}
+        self._held: dict[bytes, Hold] = {}
         self._look_through_at = SMALL
 
-    def of(self, person: str) -> Sequence[Hold]:
+    def of(self, person: bytes) -> Sequence[Hold]:
         """What holds a person now, the latest last."""
         now = self._clock.monotonic()
         live: list[Hold] = []
@@ -81,7 +81,7 @@ class Holds:
             self._held[person] = former
         return live
 
-    def check(self, person: str, *, but_abandoned: bool = False) -> None:
+    def check(self, person: bytes, *, but_abandoned: bool = False) -> None:
         """Make sure that a person is free, or with `but_abandoned` only that nobody is asking them: for resuming.
 
         Raises:
@@ -103,7 +103,7 @@ class Holds:
                 error.resume_token = transaction.resume_token
             raise error
 
-    def take(self, person: str) -> Hold:
+    def take(self, person: bytes) -> Hold:
         """Hold a person from now on."""
         hold = self._held[person] = Hold(person, former=self._held.get(person))
         if len(self._held) > self._look_through_at:

@@ -91,17 +91,17 @@ class Expectation:
     acr_values: Sequence[str]
     pin_acr: str | None
     require_acr: bool
-    identity: Mapping[ClaimPath, str]
+    identity: Mapping[ClaimPath, bytes]
     identity_guaranteed: bool
     require_person: bool
     issued_from: float
-    identity_elsewhere: Mapping[ClaimPath, str] = field(factory=dict)
+    identity_elsewhere: Mapping[ClaimPath, bytes] = field(factory=dict)
 
     @classmethod
     def of(cls, request: EidRequest, *, tags: PersonTags, issued_from: float) -> Expectation:
         """What a request demands of its answer, with the person's own values tagged away."""
 
-        def tagged(values: Mapping[ClaimPath, Redacted]) -> Mapping[ClaimPath, str]:
+        def tagged(values: Mapping[ClaimPath, Redacted]) -> Mapping[ClaimPath, bytes]:
             return TaggedClaims.of({path: tags.tag(path, value) for path, value in values.items()})
 
         return cls(

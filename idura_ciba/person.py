@@ -31,42 +31,42 @@ class PersonTags:
 
     key: bytes = field(repr=False)
 
-    def tag(self, path: Sequence[str], value: str) -> str:
+    def tag(self, path: Sequence[str], value: str) -> bytes:
         """The tag of a value at a path; equal for equal pairs, otherwise unrelated."""
         # JSON keeps pairs apart that read alike when joined: any separator may stand in a claim too.
         message = json.dumps([*path, value]).encode()
-        return hmac.digest(self.key, message, "sha256")[:TAG_LENGTH].hex()
+        return hmac.digest(self.key, message, "sha256")[:TAG_LENGTH]
 
-    def matches(self, path: Sequence[str], value: str, tag: str) -> bool:
+    def matches(self, path: Sequence[str], value: str, tag: bytes) -> bool:
         """Whether `value` at `path` is what the tag was made of."""
         return hmac.compare_digest(self.tag(path, value), tag)
 
 
-class TaggedClaims(Mapping[ClaimPath, str]):
+class TaggedClaims(Mapping[ClaimPath, bytes]):
     """The tags of one person's values by their paths; a tenth of a dictionary, because a hundred thousand may wait."""
 
     __slots__ = ("_paths", "_tags")
 
-    def __init__(self, paths: tuple[ClaimPath, ...], tags: str) -> None:
+    def __init__(self, paths: tuple[ClaimPath, ...], tags: bytes) -> None:
         self._paths = _shared(paths)
-        self._tags = bytes.fromhex(tags)
+        self._tags = tags
 
     @classmethod
-    def of(cls, tags: Mapping[ClaimPath, str]) -> Self:
+    def of(cls, tags: Mapping[ClaimPath, bytes]) -> Self:
         """The same tags."""
-        return cls(tuple(tags), "".join(tags.values()))
+        return cls(tuple(tags), b"".join(tags.values()))
 
     @property
-    def packed(self) -> tuple[tuple[ClaimPath, ...], str]:
-        """The paths and all tags in one text, as the class takes them."""
-        return self._paths, self._tags.hex()
+    def packed(self) -> tuple[tuple[ClaimPath, ...], bytes]:
+        """The paths and all tags in one, as the class takes them."""
+        return self._paths, self._tags
 
-    def __getitem__(self, path: ClaimPath) -> str:
+    def __getitem__(self, path: ClaimPath) -> bytes:
         """The tag at a path."""
         if path not in self._paths:
             raise KeyError(path)
         begin = TAG_LENGTH * self._paths.index(path)
-        return self._tags[begin : begin + TAG_LENGTH].hex()
+        return self._tags[begin : begin + TAG_LENGTH]
 
     def __iter__(self) -> Iterator[ClaimPath]:
         """The paths."""

@@ -55,7 +55,7 @@ class Checkpoint:
     """
 
     auth_req_id: Redacted
-    person: str = field(repr=False)
+    person: bytes = field(repr=False)
     expected: Expectation = field(repr=False)
     requested_at: float
     acknowledged_at: float
@@ -106,11 +106,12 @@ class Sealer:
     def seal(self, checkpoint: Checkpoint) -> Redacted:
         """The token for a checkpoint."""
         expected = checkpoint.expected
-        identity, elsewhere = _packed(expected.identity), _packed(expected.identity_elsewhere)
+        identity_paths, identity = _packed(expected.identity)
+        elsewhere_paths, elsewhere = _packed(expected.identity_elsewhere)
         # Listed by hand, not attrs.asdict: what leaves the process is decided here, member by member.
         members: dict[str, Any] = {
             "auth_req_id": checkpoint.auth_req_id,
-            "person": checkpoint.person,
+            "person": checkpoint.person.hex(),
             "requested_at": checkpoint.requested_at,
             "acknowledged_at": checkpoint.acknowledged_at,
             "expires_in": checkpoint.expires_in,
@@ -120,22 +121,20 @@ class Sealer:
             "in_doubt": checkpoint.in_doubt,
             "polls": checkpoint.polls,
             "spoken_words": checkpoint.spoken_words,
-            "identity": identity[1],
-            "identity_elsewhere": elsewhere[1],
+            "identity": identity.hex(),
+            "identity_elsewhere": elsewhere.hex(),
             "issued_from": expected.issued_from,
         }
         common = _common(
-            (
-                ("v", VERSION),
-                ("issuer", self.issuer),
-                ("client_id", self.client_id),
-                ("acr_values", tuple(expected.acr_values)),
-                ("pin_acr", expected.pin_acr),
-                ("require_acr", expected.require_acr),
-                ("identity_guaranteed", expected.identity_guaranteed),
-                ("require_person", expected.require_person),
-                ("paths", (identity[0], elsewhere[0])),
-            )
+            v=VERSION,
+            issuer=self.issuer,
+            client_id=self.client_id,
+            acr_values=tuple(expected.acr_values),
+            pin_acr=expected.pin_acr,
+            require_acr=expected.require_acr,
+            identity_guaranteed=expected.identity_guaranteed,
+            require_person=expected.require_person,
+            paths=(identity_paths, elsewhere_paths),
         )
         text = f"{common},{_encode(members)[1:]}"
         return Redacted(f'{text[:-1]}{_SEAL}{self._seal(text)}"}}')
@@ -160,13 +159,13 @@ class Sealer:
         identity_paths, elsewhere_paths = (tuple(map(tuple, paths)) for paths in members["paths"])
         return Checkpoint(
             auth_req_id=Redacted(members["auth_req_id"]),
-            person=members["person"],
+            person=bytes.fromhex(members["person"]),
             expected=Expectation(
                 acr_values=tuple(members["acr_values"]),
                 pin_acr=members["pin_acr"],
                 require_acr=members["require_acr"],
-                identity=TaggedClaims(identity_paths, members["identity"]),
-                identity_elsewhere=TaggedClaims(elsewhere_paths, members["identity_elsewhere"]),
+                identity=TaggedClaims(identity_paths, bytes.fromhex(members["identity"])),
+                identity_elsewhere=TaggedClaims(elsewhere_paths, bytes.fromhex(members["identity_elsewhere"])),
                 identity_guaranteed=members["identity_guaranteed"],
                 require_person=members["require_person"],
                 issued_from=members["issued_from"],
@@ -187,19 +186,20 @@ class Sealer:
 
 
 @lru_cache(maxsize=64)
-def _common(members: tuple[tuple[str, object], ...]) -> str:
+def _common(**members: object) -> str:
     """Members that all logins of a client through one eID have in common, without the closing brace.
 
     Written once: when a client closes, a hundred thousand tokens may be wanted within seconds.
     """
-    return _encode(dict(members))[:-1]
+    return _encode(members)[:-1]
 
 
-def _packed(tags: Mapping[ClaimPath, str]) -> tuple[tuple[ClaimPath, ...], str]:
+def _packed(tags: Mapping[ClaimPath, bytes]) -> tuple[tuple[ClaimPath, ...], bytes]:
     return (tags if isinstance(tags, TaggedClaims) else TaggedClaims.of(tags)).packed
 
 
-_encode = json.JSONEncoder(separators=(",", ":")).encode
+# What is written here has no cycles.
+_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 
 def _read(token: str) -> dict[str, Any]:

@@ -10,59 +10,32 @@ import asyncio
 import hashlib
 import math
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator
-from random import Random
+from functools import partial
 from typing import Any
 
-from attrs import Factory, evolve, field, frozen
+from attrs import evolve
 
 from idura_ciba import explain
-from idura_ciba.backchannel import Answered, Backchannel
+from idura_ciba.backchannel import Answered
 from idura_ciba.cancellation import is_cancelled
-from idura_ciba.clock import Clock, Steady
+from idura_ciba.context import OVERSLEPT, Context
 from idura_ciba.errors import CibaError, ResumeError, UsageError
 from idura_ciba.history import History
-from idura_ciba.id_token import Authentication, Expectation, IdTokenVerifier
-from idura_ciba.observe import Observers, PollEvent, TransactionEvent
+from idura_ciba.id_token import Authentication, Expectation
+from idura_ciba.observe import PollEvent, TransactionEvent
 from idura_ciba.outcome import Outcome, Update
 from idura_ciba.polling.final_poll import GUARD
-from idura_ciba.polling.strategy import Indexed, Record, Strategy, next_poll
+from idura_ciba.polling.strategy import next_poll
 from idura_ciba.protocol.machine import Event, State, advance, is_verdict, judge
 from idura_ciba.protocol.messages import SlowedDown, TokenAnswer, Tokens
 from idura_ciba.protocol.timing import Timing
 from idura_ciba.redaction import Redacted
-from idura_ciba.resume import Checkpoint, Sealer
-from idura_ciba.scheduling.scheduler import Lane
+from idura_ciba.resume import Checkpoint
 
-__all__ = ["Context", "Transaction"]
+__all__ = ["Transaction"]
 
-#: Seconds: the two clocks that tell it are not read in one instant.
-OVERSLEPT = 1.0
 #: The person has decided, whatever became of it.
 DECISIONS = frozenset({Event.APPROVED, Event.DENIED, Event.PROOF_REJECTED})
-
-
-@frozen
-class Context:
-    """What all transactions of one client share."""
-
-    backchannel: Backchannel
-    verifier: IdTokenVerifier
-    lane: Lane
-    strategy: Strategy
-    priced: Indexed | None
-    sealer: Sealer
-    observers: Observers
-    clock: Clock
-    rng: Random = field(repr=False)
-    farewell_poll: bool
-    #: Told how each transaction went, where the strategy learns; must not raise.
-    learn: Callable[[Record], None] | None
-    #: Called once with each transaction that has ended.
-    ended: Callable[[Transaction], None]
-    wall_offset: Steady = field(init=False, factory=lambda: Steady(0.001))
-    suspended: Steady = field(init=False, factory=lambda: Steady(OVERSLEPT / 10))
-    #: A key under which transactions are named.
-    names: bytes = field(init=False, repr=False, default=Factory(lambda self: self.rng.randbytes(16), takes_self=True))
 
 
 class Transaction:
@@ -72,7 +45,7 @@ class Transaction:
     """
 
     __slots__ = (
-        "__weakref__", "_answer_out", "_auth_req_id", "_changed", "_closing", "_context", "_done", "_expected",
+        "__weakref__", "_answer_out", "_auth_req_id", "_awaited", "_changed", "_closing", "_context", "_expected",
         "_history", "_in_doubt", "_next_at", "_outcome", "_person", "_polling", "_prompting", "_resumable",
         "_spoken_words", "_state", "_suspended", "_timing", "_trace_id", "_wall_offset", "on_doubt",
     )  # fmt: skip
@@ -82,7 +55,7 @@ class Transaction:
         context: Context,
         *,
         auth_req_id: Redacted,
-        person: str,
+        person: bytes,
         expected: Expectation,
         timing: Timing,
         spoken_words: Redacted | None,
@@ -114,7 +87,7 @@ class Transaction:
         self._resumable = self._prompting = True
         # Two of these exist only while somebody waits or watches.
         self._outcome: Outcome | None = None
-        self._done: asyncio.Future[Outcome] | None = None
+        self._awaited: set[asyncio.Future[Outcome]] | None = None
         self._changed: asyncio.Future[None] | None = None
         self._tell_state(None)
         self._plan()
@@ -155,7 +128,9 @@ class Transaction:
         the end leaves in doubt what later polls of this process have brought: should one of them have used up the
         answer, resuming ends `indeterminate`. Closing the client first avoids it.
         """
-        return self._seal(going_on=not self._state.is_final)
+        if not self._resumable:
+            return None
+        return self._context.sealer.seal(self._checkpoint(going_on=not self._state.is_final))
 
     async def updates(self) -> AsyncIterator[Update]:
         """Progress: the present state at once, then each change, the final state last.
@@ -174,8 +149,15 @@ class Transaction:
         """Wait for the end and return it as a value; never raises what the transaction ended with."""
         if self._outcome is not None:
             return self._outcome
-        self._done = self._done or asyncio.get_running_loop().create_future()
-        return await asyncio.shield(self._done)
+        # One for each who waits, so that cancelling one touches no other; a shield would cost twice as much.
+        self._awaited = self._awaited or set()
+        ended: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._awaited.add(ended)
+        try:
+            return await ended
+        finally:
+            self._awaited.discard(ended)
+            del ended  # it keeps the cancellation, whose frames keep it
 
     def __await__(self) -> Generator[Any, None, Authentication]:
         """Wait for the login.
@@ -430,7 +412,7 @@ class Transaction:
         self._resumable = resumable or event is Event.ABANDONED
         if error is not None:
             error.trace_id = error.trace_id or self._trace_id
-            error.resume_token = self._seal()
+            error.resume_token = self._later_token()
         self._advance(event, error.code if error else None)
         # What the provider did not finish, or not to our knowledge, may go on ringing.
         self._prompting = self._state in {State.ABANDONED, State.FAILED} and event is not Event.PROOF_REJECTED
@@ -440,8 +422,9 @@ class Transaction:
             self._context.lane.note(learned=event in DECISIONS)
         self._context.lane.forget(self)
         self._outcome = Outcome(self._state, authentication, error, self._history.polls, self._history.slow_downs)
-        if self._done is not None:
-            self._done.set_result(self._outcome)
+        for ended in self._awaited or ():
+            if not ended.done():
+                ended.set_result(self._outcome)
         self._notify()
         self._context.ended(self)
 
@@ -476,8 +459,9 @@ class Transaction:
             expires_at=self._timing.provider_end + self._wall_offset,
         )
 
-    def _seal(self, *, going_on: bool = False) -> Redacted | None:
-        return self._context.sealer.seal(self._checkpoint(going_on=going_on)) if self._resumable else None
+    def _later_token(self) -> Callable[[], Redacted] | None:
+        """What makes the resume token of this moment. Not from the transaction itself: that would be a cycle."""
+        return partial(self._context.sealer.seal, self._checkpoint(going_on=False)) if self._resumable else None
 
     def _checkpoint(self, *, going_on: bool) -> Checkpoint:
         """What to resume from; `going_on` where this process polls after it, and nobody will know what came of that."""

@@ -37,7 +37,7 @@ LAYERS: tuple[frozenset[str], ...] = (
             "transport",
         }
     ),
-    frozenset({"outcome", "transaction"}),
+    frozenset({"context", "outcome", "transaction"}),
     frozenset({"client", "holds"}),
     frozenset({"", "batch"}),
     frozenset({"simulator", "testing"}),

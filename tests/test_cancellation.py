@@ -334,5 +334,5 @@ def check_nothing_is_left(stage: Stage) -> None:
         assert client.pending == ()
     for transaction in stage.started:
         assert transaction.state.is_final
-        for future in (transaction._done, transaction._changed):
-            assert future is None or not future._callbacks
+        assert not transaction._awaited
+        assert transaction._changed is None or not transaction._changed._callbacks

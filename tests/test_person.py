@@ -22,8 +22,8 @@ PATH = st.lists(TEXT, min_size=1, max_size=3).map(tuple)
 def test_a_tag_says_nothing() -> None:
     """It is as long for each value, holds nothing of it, and is another one under another key or path."""
     tag = TAGS.tag(("ssn",), SSN)
-    assert len(tag) == len(TAGS.tag(("ssn",), "")) == 32
-    assert SSN not in tag
+    assert len(tag) == len(TAGS.tag(("ssn",), "")) == 16
+    assert SSN.encode() not in tag
     assert tag != TAGS.tag(("socialno",), SSN)
     assert tag != TAGS.tag(("ssn",), OTHER_SSN)
     assert tag != PersonTags(b"j" * 32).tag(("ssn",), SSN)
@@ -65,7 +65,7 @@ def test_packed_tags_are_a_mapping_like_any_other(values: dict[tuple[str, ...], 
         packed["none", "of", "them", "all"]
     assert TaggedClaims(*packed.packed).packed[0] is packed.packed[0]
     assert not hasattr(packed, "__dict__")
-    assert not [tag for tag in tags.values() if tag in repr(packed)]
+    assert not [tag for tag in tags.values() if tag.hex() in repr(packed) or repr(tag)[2:-1] in repr(packed)]
 
 
 @pytest.mark.parametrize(
