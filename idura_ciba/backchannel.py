@@ -16,7 +16,7 @@ from attrs import field, frozen
 
 from idura_ciba import explain
 from idura_ciba.cancellation import is_cancelled
-from idura_ciba.client_auth import ClientAuth
+from idura_ciba.client_auth import ClientAuth, Credentials
 from idura_ciba.clock import Clock
 from idura_ciba.errors import CibaError, TransportError
 from idura_ciba.protocol.messages import (
@@ -30,6 +30,7 @@ from idura_ciba.protocol.messages import (
     parse_token_response,
 )
 from idura_ciba.provider import Provider
+from idura_ciba.signing_pool import SigningPool
 from idura_ciba.transport import deliver, until_connected
 from idura_ciba.wire import DEFAULT_MAX_BODY, HttpRequest, HttpResponse, Transport
 
@@ -98,6 +99,7 @@ class Backchannel:
     answer_timeout: float = ANSWER_TIMEOUT
     max_token_answer: int = MAX_TOKEN_ANSWER
     load: Load | None = field(default=None, repr=False)
+    _signing: SigningPool[Credentials] = field(init=False, factory=SigningPool, repr=False, eq=False)
 
     async def authenticate(
         self, parameters: Mapping[str, str], *, limit: float | None = None
@@ -159,7 +161,7 @@ class Backchannel:
         try:
             if self.client_auth.signs_slowly:
                 # An RSA signature takes as long as serving several polls, and releases the interpreter meanwhile.
-                proof = await asyncio.get_running_loop().run_in_executor(None, prove)
+                proof = await self._signing.call(prove)
             else:
                 proof = prove()
         except CibaError:

@@ -94,7 +94,10 @@ class CibaError(Exception):
 
     def __getstate__(self) -> dict[str, object]:
         """All attributes, with the resume token itself instead of what makes it."""
-        return self.__dict__ | ({"_resume_token": self.resume_token} if callable(self._resume_token) else {})
+        state: dict[str, object] = dict(self.__dict__)
+        if callable(self._resume_token):
+            state["_resume_token"] = self.resume_token
+        return state
 
     def __reduce__(self) -> tuple[type[CibaError], tuple[object, ...], dict[str, object]]:
         """Pickle the one positional argument and the attributes."""

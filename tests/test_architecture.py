@@ -34,6 +34,7 @@ LAYERS: tuple[frozenset[str], ...] = (
             "resume",
             "scheduling",
             "signing_key",
+            "signing_pool",
             "transport",
         }
     ),

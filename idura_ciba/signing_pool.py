@@ -1,0 +1,102 @@
+"""Slow signatures beside the event loop, on threads.
+
+An executor's own hand-over costs about what a whole poll costs, there and back, for each signature. Here a thread that
+has begun goes on while there is work, and what is ready when the loop comes by is handed over together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from attrs import define, field, frozen
+
+__all__ = ["SigningPool"]
+
+T = TypeVar("T")
+
+#: RSA signs without the interpreter's lock, and all else of a signature needs it: more threads would wait for the lock.
+MOST_THREADS = 4
+
+
+@frozen(eq=False)
+class _Raised:
+    """What a function raised. Not for a future's `set_exception`, which refuses some and complains of others."""
+
+    error: BaseException
+
+
+@frozen(eq=False)
+class _Call(Generic[T]):
+    """Something to call, and who waits for what comes of it."""
+
+    function: Callable[[], T]
+    done: asyncio.Future[T | _Raised]
+
+
+@define(eq=False)
+class SigningPool(Generic[T]):
+    """Calls functions on threads of the default executor of one event loop.
+
+    Args:
+        threads: How many at once.
+    """
+
+    threads: int = field(factory=lambda: min(MOST_THREADS, os.cpu_count() or 1))
+    _asked: deque[_Call[T]] = field(init=False, factory=deque, repr=False)
+    _answered: deque[tuple[_Call[T], T | _Raised]] = field(init=False, factory=deque, repr=False)
+    # Threads that have begun and not ended, as far as the loop knows; and whether the loop has been called to come by.
+    _working: int = field(init=False, default=0)
+    _called: bool = field(init=False, default=False)
+
+    async def call(self, function: Callable[[], T]) -> T:
+        """What a function returns, or raises. Cancelled in time, it is not called."""
+        loop = asyncio.get_running_loop()
+        call: _Call[T] = _Call(function, loop.create_future())
+        self._asked.append(call)
+        self._begin(loop)
+        answer = await call.done
+        if isinstance(answer, _Raised):
+            try:
+                raise answer.error
+            finally:
+                del answer  # whose error keeps this frame
+        return answer
+
+    def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._working < self.threads and self._asked:
+            work = loop.run_in_executor(None, self._work, loop)
+            self._working += 1
+            work.add_done_callback(lambda _: self._ended(loop))
+
+    def _ended(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._working -= 1
+        # Something may have come after the thread's last look.
+        self._begin(loop)
+
+    def _work(self, loop: asyncio.AbstractEventLoop) -> None:
+        """In a thread: one after the other, until nothing is asked for."""
+        while self._asked:
+            try:
+                call = self._asked.popleft()
+            except IndexError:
+                return  # another thread was faster
+            if call.done.cancelled():
+                continue
+            try:
+                self._answered.append((call, call.function()))
+            except BaseException as error:  # noqa: BLE001 - raised again by whoever asked
+                self._answered.append((call, _Raised(error)))
+            if not self._called:
+                self._called = True
+                loop.call_soon_threadsafe(self._hand_over)
+
+    def _hand_over(self) -> None:
+        self._called = False  # before the look: whoever answers after it calls again
+        while self._answered:
+            call, answer = self._answered.popleft()
+            if not call.done.done():
+                call.done.set_result(answer)
