@@ -34,7 +34,9 @@ from idura_ciba.protocol.timing import Timing
 from idura_ciba.provider import Provider
 from idura_ciba.redaction import Redacted
 from idura_ciba.resume import Sealer
+from idura_ciba.scheduling.engine import SLICE
 from idura_ciba.scheduling.scheduler import FairScheduler, lane_of
+from idura_ciba.slices import Slices
 from idura_ciba.transaction import Transaction
 from idura_ciba.transport import AiohttpTransport
 from idura_ciba.wire import Transport
@@ -159,6 +161,7 @@ class CibaClient:
         # By auth_req_id.
         self._pending: dict[str, Hold] = {}
         self._starting: set[asyncio.Task[Transaction]] = set()
+        self._slices = Slices(SLICE)
         self._closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -383,6 +386,7 @@ class CibaClient:
         answered: Answered[AuthenticationAnswer] | None = None
         may_ring = False
         try:
+            await self._slices.step()
             expected = Expectation.of(request, tags=self._tags, issued_from=self._clock.wall())
             await self._provider.endpoints()
             async with self._place(limit):

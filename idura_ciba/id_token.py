@@ -39,6 +39,7 @@ from idura_ciba.protocol.messages import MAX_EXPIRES_IN, Tokens
 from idura_ciba.protocol.strict_json import load_object
 from idura_ciba.redaction import Redacted
 from idura_ciba.replay import UsedTokens
+from idura_ciba.slices import Slices
 
 __all__ = ["Authentication", "Expectation", "IdTokenVerifier"]
 
@@ -53,6 +54,9 @@ MAX_HEADER = 2048
 MAX_SIGNATURE = 1024
 #: OIDC Core section 2.
 MAX_SUB = 255
+#: Tokens verified in one turn of the event loop, each some tenths of a millisecond. Not on threads: nine tenths of that
+#: need the interpreter's lock, and the signature is the least of it.
+SLICE = 4
 #: The year 5138. Larger numbers are noise, and arithmetic on them is a way to be slow.
 MAX_TIME = 10**11
 
@@ -179,6 +183,7 @@ class IdTokenVerifier:
     leeway: float = DEFAULT_LEEWAY
     max_size: int = 1024 * 1024
     used: UsedTokens = field(factory=UsedTokens, repr=False, eq=False)
+    _slices: Slices = field(init=False, factory=lambda: Slices(SLICE), repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
         if not self.algorithms or not self.algorithms <= set(_KEY_OF_ALG):
@@ -207,6 +212,7 @@ class IdTokenVerifier:
             RemoteProtocolError: The issuer's key set cannot be read.
         """
         failure: CibaError
+        await self._slices.step()
         try:
             return await self._verify(tokens, expected, auth_req_id, trace_id)
         except CibaError as error:

@@ -19,7 +19,7 @@ TESTS = Path(__file__).parent
 #: From the bottom up. A part is a top-level module or sub-package, "" the package's own `__init__`; it may import what
 #: stands below it or beside it, and nothing above.
 LAYERS: tuple[frozenset[str], ...] = (
-    frozenset({"cancellation", "redaction", "errors", "options", "wire", "clock"}),
+    frozenset({"cancellation", "redaction", "errors", "options", "slices", "wire", "clock"}),
     frozenset({"protocol"}),
     frozenset({"eid", "explain", "identity_number", "person", "polling", "replay", "single_flight"}),
     frozenset(
