@@ -167,7 +167,9 @@ class People:
             number = joined(number)
             return own if isinstance(own, BadRow) else (key, number, make(own, number))
         except UsageError as error:
-            return BadRow(row.line, error.code, f"{error.what[0].lower()}{error.what[1:]}", key=key)
+            column = "ssn" if error.code.startswith("national_number_") else None
+            why = f"cannot be used: {error.what[0].lower()}{error.what[1:]}"
+            return BadRow(row.line, error.code, why, column, key)
 
     def _own_choices(self, row: Row, key: str) -> Choices | BadRow:
         """What holds for one row."""

@@ -115,9 +115,9 @@ def wrong(number: str) -> str:
 
 BAD: dict[str, tuple[dict[str, str], str, str | None]] = {
     "nobody": ({"key": "a"}, "missing", "ssn"),
-    "a wrong number": ({"ssn": wrong(SE)}, "national_number_check_digit", None),
-    "no number": ({"ssn": "x"}, "national_number_format", None),
-    "a number of another eID": ({"ssn": SE, "eid": "no"}, "national_number_format", None),
+    "a wrong number": ({"ssn": wrong(SE)}, "national_number_check_digit", "ssn"),
+    "no number": ({"ssn": "x"}, "national_number_format", "ssn"),
+    "a number of another eID": ({"ssn": SE, "eid": "no"}, "national_number_format", "ssn"),
     "an eID that there is not": ({"ssn": SE, "eid": "SE"}, "eid", "eid"),
     "a call by nobody": ({"ssn": SE, "call_initiator": "rp"}, "call_initiator", "call_initiator"),
     "a country without Freja": ({"ssn": SE, "eid": "freja", "country": "IS"}, "country", "country"),
@@ -144,7 +144,8 @@ def test_a_reason_can_be_read_after_the_line(people: People) -> None:
     """Also where the error was made for somebody who asks one person."""
     bad = refused(people, row(ssn=wrong(NO), eid="no"))
     assert bad.why == (
-        "the Norwegian national number has a check digit that does not match: a digit is wrong or two are swapped"
+        "cannot be used: the Norwegian national number has a check digit that does not match: "
+        "a digit is wrong or two are swapped"
     )
 
 
