@@ -3,10 +3,10 @@
     nox -s bench
 
 Every measurement is a process of its own (`load_clients.py`) against a provider that costs next to nothing in another
-one (`load_provider.py`). CPU is that of the client's process, threads included. What is compared is measured by turns,
-and the median of the ratios counts: the machine may be busy with other things, and so may its neighbours. What is
-demanded is printed beside what was reached; `--json` writes every figure, `--plot` draws the picture of the
-documentation. The program exits with 1 where a demand is missed. It reads `/proc`: Linux.
+one (`load_provider.py`). CPU is that of the client's process, threads included. What is compared is measured by turns:
+the machine may be busy with other things, and so may its neighbours. What is demanded is printed beside what was
+reached; `--json` writes every figure, `--plot` draws the picture of the documentation. The program exits with 1 where a
+demand is missed. It reads `/proc`: Linux.
 
 The other clients are measured where they are there: requests_oauth2client in this environment, openid-client under the
 `node_modules` that IDURA_CIBA_LOAD_NODE_MODULES names.
@@ -110,13 +110,13 @@ def poll(bench: Bench, *, rounds: int, **_: object) -> None:
             for who in sorted(spent, reverse=bool(nth % 2)):
                 spent[who].append(bench.measure("poll", who, alg, count)["cpu"])
         streams = bench.measure("poll", "streams", alg, count)["cpu"]
-        ours, bare = (statistics.median(spent[who]) for who in ("library", "aiohttp"))
+        # Neighbours only ever make a run dearer: the cheapest of each is what it costs.
+        ours, bare = (min(spent[who]) for who in ("library", "aiohttp"))
         bench.report.tell(
             f"{alg}: {ours * 1e6:.0f} us of CPU for each poll; a bare aiohttp loop {bare * 1e6:.0f}, "
             f"bare streams {streams * 1e6:.0f}"
         )
-        ratio = statistics.median(a / b for a, b in zip(spent["library"], spent["aiohttp"], strict=True))
-        bench.report.demand(f"CPU of a poll by that of the bare aiohttp loop, {alg}", "at most", 1.25, ratio)
+        bench.report.demand(f"CPU of a poll by that of the bare aiohttp loop, {alg}", "at most", 1.25, ours / bare)
 
 
 def logins(bench: Bench, *, whole: bool, **_: object) -> None:

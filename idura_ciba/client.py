@@ -6,8 +6,8 @@ import asyncio
 import hmac
 import json
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
@@ -389,7 +389,7 @@ class CibaClient:
             await self._slices.step()
             expected = Expectation.of(request, tags=self._tags, issued_from=self._clock.wall())
             await self._provider.endpoints()
-            async with self._place(limit):
+            async with self._lane.admit(until=limit):
                 if note is not None:
                     await note()
                 may_ring = True
@@ -409,17 +409,6 @@ class CibaClient:
             if isinstance(error, Exception):
                 raise explain.internal(error, "meanwhile" if may_ring else "before") from None
             raise
-
-    @asynccontextmanager
-    async def _place(self, limit: float | None) -> AsyncIterator[None]:
-        """Wait until the scheduler has a place for one more order."""
-        async with AsyncExitStack() as place:
-            try:
-                async with asyncio.timeout_at(limit):
-                    await place.enter_async_context(self._lane.admit())
-            except TimeoutError:
-                raise explain.limit_passed(begun=False) from None
-            yield
 
     def _take_up(
         self,

@@ -123,4 +123,5 @@ class Holds:
 
     def settle(self, hold: Hold) -> None:
         """The transaction of a hold has ended, or has just begun."""
-        self.of(hold.person)
+        if hold.until <= self._clock.monotonic():
+            self.of(hold.person)

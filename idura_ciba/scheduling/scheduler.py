@@ -18,6 +18,7 @@ from contextlib import asynccontextmanager
 
 from attrs import frozen
 
+from idura_ciba import explain
 from idura_ciba.errors import UsageError
 from idura_ciba.options import positive, whole_number
 from idura_ciba.scheduling.budget import Budget
@@ -112,17 +113,25 @@ class Lane:
         self._engine.refuse(self._owner)
 
     @asynccontextmanager
-    async def admit(self) -> AsyncIterator[None]:
+    async def admit(self, *, until: float | None = None) -> AsyncIterator[None]:
         """Wait for a place for a new order: for a request of the budget, and while too many logins are pending.
 
         The block is the order. What comes of it must be scheduled within the block, to be counted without a gap.
 
+        Args:
+            until: Monotonic instant from which on nobody waits any more.
+
         Raises:
+            Abandoned: That instant came before there was a place.
             UsageError: The lane is closed, or was before the order had a place.
         """
         if self._owner.refuses:
             raise UsageError("the client is closed", code="closed", advice="make a new one")
-        await self._engine.admit(self._owner)
+        try:
+            async with asyncio.timeout_at(until):
+                await self._engine.admit(self._owner)
+        except TimeoutError:
+            raise explain.limit_passed(begun=False) from None
         try:
             yield
         finally:
