@@ -230,19 +230,26 @@ def plot(figures: dict[str, Any], path: Path) -> None:
     mpl.rcParams.update({"svg.hashsalt": "idura_ciba", "font.size": 9})
     import matplotlib.pyplot as plt  # noqa: PLC0415 - after the backend is chosen
 
-    drawing, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
+    drawing, (poll, memory, whole) = plt.subplots(1, 3, figsize=(10, 3.2), layout="constrained")
     rows = sorted(figures["pending"], key=lambda row: row["count"])
-    counts = [row["count"] for row in rows]
-    left.plot(counts, [row["cpu"] * 1e6 for row in rows], "o-", label="µs of CPU for each poll")
-    left.plot(counts, [row["each"] for row in rows], "s--", label="bytes for each login")
-    left.set(xscale="log", ylim=(0, None), xlabel="people who pend", title="What one more costs")
-    left.legend(frameon=False)
+    for axes, name, factor, title in (
+        (poll, "cpu", 1e6, "µs of CPU for a poll"),
+        (memory, "each", 1, "bytes for a login"),
+    ):
+        # With a thousand most of it is what the process takes once.
+        found = [(row["count"], row[name] * factor) for row in rows if name == "cpu" or row["count"] > 1000]  # noqa: PLR2004
+        axes.plot(*zip(*found, strict=True), "o-")
+        axes.set(xscale="log", ylim=(0, 1.2 * max(y for _, y in found)), xlabel="logins that pend", title=title)
     for who, style in (("library", "o-"), ("openid-client", "s--"), ("requests_oauth2client", "^:")):
         found = sorted((row["count"], row["cpu"]) for row in figures["logins"] if row["who"] == who)
-        right.plot(*zip(*found, strict=True), style, label="idura_ciba" if who == "library" else who)
-    right.set(xscale="log", yscale="log", xlabel="logins at once, four polls each", ylabel="CPU seconds")
-    right.set_title("Whole logins")
-    right.legend(frameon=False)
+        whole.plot(*zip(*found, strict=True), style, label="idura_ciba" if who == "library" else who)
+    whole.set(xscale="log", yscale="log", ylim=(0.5, 200), xlabel="logins at once, four polls each")
+    whole.set_title("CPU seconds for whole logins")
+    whole.legend(frameon=False, loc="lower right")
+    whole.set_yticks([1, 10, 100])
+    for axis in (poll.xaxis, memory.xaxis, whole.xaxis, whole.yaxis):
+        axis.set_major_formatter("{x:,.0f}")
+        axis.set_minor_formatter("")
     drawing.savefig(path, metadata={"Date": None})
 
 

@@ -269,9 +269,10 @@ class CibaClient:
         """
         transaction = await self.start(request, timeout=timeout, even_if_pending=even_if_pending)
         try:
-            return await transaction
+            outcome = await transaction.outcome()
         finally:
             transaction.abandon()
+        return outcome.result()
 
     async def resume(self, token: str, *, timeout: float | None = None, doubt: bool | None = None) -> Transaction:
         """Go on with a transaction that was started here or elsewhere.
