@@ -32,7 +32,13 @@ BAD_REQUEST, UNAUTHORIZED = 400, 401
 
 
 class State(StrEnum):
-    """Where a transaction stands."""
+    """Where a transaction stands.
+
+    Attributes:
+        is_final: Whether nothing can change any more.
+    """
+
+    is_final: bool
 
     SUBMITTING = "submitting"
     PENDING = "pending"
@@ -44,11 +50,6 @@ class State(StrEnum):
     FAILED = "failed"
     INDETERMINATE = "indeterminate"
     ABANDONED = "abandoned"
-
-    @property
-    def is_final(self) -> bool:
-        """Whether nothing can change any more."""
-        return self in _FINAL
 
 
 class Event(StrEnum):
@@ -127,7 +128,9 @@ TRANSITIONS: Mapping[State, Mapping[Event, State]] = MappingProxyType(
 )
 
 
-_FINAL = frozenset(state for state, onward in TRANSITIONS.items() if not onward)
+# Told by the table, and asked six times for each poll.
+for _state, _onward in TRANSITIONS.items():
+    _state.is_final = not _onward
 
 
 def advance(state: State, event: Event) -> State:

@@ -84,12 +84,15 @@ class Timing:
     @property
     def earliest_end(self) -> float:
         """The first instant at which the provider may have given the transaction up."""
-        return self._within_limit(self.requested_at + self.expires_in)
+        end = self.requested_at + self.expires_in
+        return end if self.limit is None else min(end, self.limit)
 
     @property
     def latest_end(self) -> float:
         """From here on the transaction is certainly over; no regular poll leaves after it."""
-        return self._within_limit(self.provider_end)
+        # `provider_end`, without the call: this is asked four times for each poll.
+        end = self.acknowledged_at + self.expires_in
+        return end if self.limit is None else min(end, self.limit)
 
     @property
     def limited(self) -> bool:
@@ -110,9 +113,6 @@ class Timing:
     def farewell_until(self) -> float:
         """After this the provider's word on the end is not worth having any more."""
         return self.latest_end + FAREWELL_PATIENCE
-
-    def _within_limit(self, end: float) -> float:
-        return end if self.limit is None else min(end, self.limit)
 
     def _spaced(self, not_before: float, unanswered: int) -> Timing:
         # Written out: `evolve` takes ten times as long, and this is called twice for each poll.

@@ -85,19 +85,22 @@ class Meter:
 
     def add(self, now: float) -> None:
         """Something has happened."""
-        self._turn(now)
-        self._counts[math.floor(now) % len(self._counts)] += 1
+        second = math.floor(now)
+        if second != self._second:
+            self._turn(second)
+        self._counts[second % len(self._counts)] += 1
         self._total += 1
         self._since = min(self._since, now)
 
     def rate(self, now: float) -> float:
         """Events a second, over the last ten or since the first; at least a second, for no number jumps so high."""
-        self._turn(now)
+        if math.floor(now) != self._second:
+            self._turn(math.floor(now))
         return self._total / min(self.SECONDS + now % 1.0, max(1.0, now - self._since))
 
     def best(self, now: float) -> float:
         """Events a second over whichever of the last 1, 2, ... 10 seconds up to now makes the most of them."""
-        self._turn(now)
+        self._turn(math.floor(now))
         part, second, lived = now % 1.0, math.floor(now), max(1.0, now - self._since)
         total = self._counts[second % len(self._counts)]
         best = 0.0
@@ -106,11 +109,8 @@ class Meter:
             best = max(best, total / min(back + part, lived))
         return best
 
-    def _turn(self, now: float) -> None:
+    def _turn(self, second: int) -> None:
         """Clear the places of seconds in which nothing happened."""
-        second = math.floor(now)
-        if second == self._second:
-            return
         if self._second is None:
             self._second = second
         for passed in range(self._second + 1, min(second, self._second + len(self._counts)) + 1):
