@@ -18,8 +18,9 @@ __all__ = ["SigningPool"]
 
 T = TypeVar("T")
 
-#: RSA signs without the interpreter's lock, and all else of a signature needs it: more threads would wait for the lock.
-MOST_THREADS = 4
+#: As many as the default executor has (`concurrent.futures.ThreadPoolExecutor`). One for each core would do for RSA;
+#: more do it no harm, and where a key is far away, as in an HSM, each of them waits for another signature.
+MORE_THAN_CORES, MOST_THREADS = 4, 32
 
 
 @frozen(eq=False)
@@ -45,7 +46,7 @@ class SigningPool(Generic[T]):
         threads: How many at once.
     """
 
-    threads: int = field(factory=lambda: min(MOST_THREADS, os.cpu_count() or 1))
+    threads: int = field(factory=lambda: min(MOST_THREADS, (os.cpu_count() or 1) + MORE_THAN_CORES))
     _asked: deque[_Call[T]] = field(init=False, factory=deque, repr=False)
     _answered: deque[tuple[_Call[T], T | _Raised]] = field(init=False, factory=deque, repr=False)
     # Threads that have begun and not ended, as far as the loop knows; and whether the loop has been called to come by.
