@@ -378,18 +378,16 @@ async def until_connected(attempt: Callable[[], Awaitable[T]]) -> T:
         TransportError: The last failure.
     """
     give_up_at = asyncio.get_running_loop().time() + CONNECT_PATIENCE
-    first: TransportError | None
+    failed: list[TransportError] = []
     try:
         # Without tenacity, which costs a third of an order: nearly all need no second try.
         return await attempt()
     except TransportError as error:
-        first = error
+        failed.append(error)
 
     async def once() -> T:
-        nonlocal first
-        if first is not None:
-            error, first = first, None
-            raise error
+        if failed:
+            raise failed.pop()
         return await attempt()
 
     return await _retrying(tenacity.retry_if_exception(_never_connected), give_up_at)(once)
