@@ -17,7 +17,7 @@ import resource
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -41,6 +41,8 @@ CLIENT_ID, SECRET = "urn:benchmark", "a-secret-at-which-the-provider-does-not-lo
 FIRST_NUMBER = 209999000000
 #: Polls under way at once.
 CONNECTIONS = 64
+#: Seconds after which CPU is read again while polls go on: hundreds of polls, and some collections of garbage.
+SPELL = 0.5
 CIBA = "urn:openid:params:grant-type:ciba"
 #: `benchmarks/load.py` makes these, and takes them away.
 KEY_FILE = os.environ.get("IDURA_CIBA_LOAD_KEY", "")
@@ -101,6 +103,20 @@ async def lag(lags: list[float], every: float = 0.005) -> AsyncIterator[None]:
 # --- one poll ---------------------------------------------------------------------------------------------------------
 
 
+async def spells(over: Callable[[], int], count: int) -> dict[str, list[float]]:
+    """CPU and time of a poll in each spell, until so many are over."""
+    taken: dict[str, list[float]] = {"cpu": [], "wall": []}
+    first = before = over()
+    since, at = cpu(), time.monotonic()
+    while before - first < count:
+        await asyncio.sleep(SPELL)
+        polls, used, now = over(), cpu(), time.monotonic()
+        taken["cpu"].append((used - since) / (polls - before))
+        taken["wall"].append((now - at) / (polls - before))
+        before, since, at = polls, used, now
+    return taken
+
+
 async def poll_library(signing: str, issuer: str, count: int) -> None:
     """This library."""
     await poll_with(credentials(signing), issuer, count)
@@ -122,10 +138,7 @@ async def poll_with(auth: ClientAuth, issuer: str, count: int, **also: float) ->
     ) as ciba:
         await in_groups(range(pending), lambda nth: ciba.start(request_for(str(FIRST_NUMBER + nth))))
         await asyncio.sleep(begin - loop.time() + 0.5)
-        before, since, at = scheduler.snapshot().served, cpu(), time.monotonic()
-        while (served := scheduler.snapshot().served - before) < count:  # noqa: ASYNC110 - nobody tells
-            await asyncio.sleep(0.1)
-        tell(cpu=(cpu() - since) / served, wall=(time.monotonic() - at) / served, polls=served, **also)
+        tell(**await spells(lambda: scheduler.snapshot().served, count), **also)
         await ciba.close(patience=1)
 
 
@@ -167,23 +180,35 @@ async def orders(issuer: str, count: int) -> list[str]:
     return made
 
 
+@asynccontextmanager
+async def meanwhile(works: Iterable[Coroutine[None, None, None]]) -> AsyncIterator[None]:
+    """All of these go on, and are stopped at the end."""
+    tasks = [asyncio.create_task(work) for work in works]
+    yield
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert all(task.cancelled() for task in tasks)
+
+
 async def poll_aiohttp(signing: str, issuer: str, count: int) -> None:
     """The loop that a good engineer writes: one session, one POST for each poll, the JSON read."""
     endpoint, auth = f"{issuer}/oauth2/token", credentials(signing)
     ids = await orders(issuer, CONNECTIONS)
     connector = aiohttp.TCPConnector(limit=CONNECTIONS)
     async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session:
-        numbers = iter(range(count))
+        over = 0
 
         async def work(auth_req_id: str) -> None:
-            for _ in numbers:
+            nonlocal over
+            while True:
                 body = await form_of(auth, issuer, endpoint, auth_req_id)
                 async with session.post(endpoint, data=body, headers=HEADERS, allow_redirects=False) as response:
                     assert json.loads(await response.read())["error"] == "authorization_pending"
+                over += 1
 
-        since, at = cpu(), time.monotonic()
-        await asyncio.gather(*(work(each) for each in ids))
-        tell(cpu=(cpu() - since) / count, wall=(time.monotonic() - at) / count, polls=count)
+        async with meanwhile(work(each) for each in ids):
+            tell(**await spells(lambda: over, count))
 
 
 async def poll_streams(signing: str, issuer: str, count: int) -> None:
@@ -192,22 +217,22 @@ async def poll_streams(signing: str, issuer: str, count: int) -> None:
     ids = await orders(issuer, CONNECTIONS)
     parts = urlsplit(issuer)
     head = "".join(f"{name}: {value}\r\n" for name, value in {"Host": parts.netloc, **HEADERS}.items())
-    numbers = iter(range(count))
+    over = 0
 
     async def work(auth_req_id: str) -> None:
+        nonlocal over
         reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
-        for _ in numbers:
+        while True:
             body = await form_of(auth, issuer, endpoint, auth_req_id)
             writer.write(f"POST /oauth2/token HTTP/1.1\r\n{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
             answer = await reader.readuntil(b"\r\n\r\n")
             at = answer.index(b"Content-Length:")
             length = int(answer[at + 15 : answer.index(b"\r\n", at)])
             assert json.loads(await reader.readexactly(length))["error"] == "authorization_pending"
-        writer.close()
+            over += 1
 
-    since, at = cpu(), time.monotonic()
-    await asyncio.gather(*(work(each) for each in ids))
-    tell(cpu=(cpu() - since) / count, wall=(time.monotonic() - at) / count, polls=count)
+    async with meanwhile(work(each) for each in ids):
+        tell(**await spells(lambda: over, count))
 
 
 # --- whole logins -----------------------------------------------------------------------------------------------------
@@ -331,7 +356,10 @@ async def pending_library(signing: str, issuer: str, count: int) -> None:
             return max(view.not_before, begin + next(numbers) / rate)
         return view.now + period
 
-    async with CibaClient(issuer, credentials(signing), strategy=when, observers=(), farewell_poll=False) as ciba:
+    scheduler = FairScheduler()
+    async with CibaClient(
+        issuer, credentials(signing), strategy=when, scheduler=scheduler, observers=(), farewell_poll=False
+    ) as ciba:
         await ciba.start(request_for(str(FIRST_NUMBER - 1)))  # the first one pays for discovery and imports
         before, used, at = rss(), cpu(), loop.time()
         kept: list[Transaction] = []
@@ -346,10 +374,9 @@ async def pending_library(signing: str, issuer: str, count: int) -> None:
         await asyncio.sleep(min(5.0, max(0.0, begin - loop.time() - 0.5)))
         idle = (cpu() - used) / (loop.time() - at)
         await asyncio.sleep(max(0.0, begin - loop.time()))
-        served, used, ticks = count_polls(kept), cpu(), idle_share()
-        await asyncio.sleep(seconds)
-        polls = count_polls(kept) - served
-        spent, after = cpu() - used, idle_share()
+        ticks = idle_share()
+        polls = await spells(lambda: scheduler.snapshot().served, int(rate * seconds))
+        after = idle_share()
         for nth, transaction in enumerate(kept[: int(rate * seconds)], 1):
             history = transaction._history  # noqa: SLF001 - no strategy is told of the first poll before the second
             if history.last is not None and history.polls == 1:
@@ -358,15 +385,10 @@ async def pending_library(signing: str, issuer: str, count: int) -> None:
         tokens = await ciba.close()
         closed = time.monotonic() - began
     tell(
-        each=each, start_cpu=started / count, start_wall=start_wall, idle_cpu=idle, polls=polls, cpu=spent / polls,
+        each=each, start_cpu=started / count, start_wall=start_wall, idle_cpu=idle, cpu=polls["cpu"],
         late_p99=percentile(lates, 0.99), close=closed, tokens=len(tokens) - 1, pending=count,
         machine_idle=(after[0] - ticks[0]) / (after[1] - ticks[1]),
     )  # fmt: skip
-
-
-def count_polls(transactions: list[Transaction]) -> int:
-    """Polls of all of them so far."""
-    return sum(transaction._history.polls for transaction in transactions)  # noqa: SLF001 - an observer would cost
 
 
 # --- signing and verifying --------------------------------------------------------------------------------------------
