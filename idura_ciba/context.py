@@ -13,7 +13,7 @@ from idura_ciba.backchannel import Backchannel
 from idura_ciba.clock import Clock, Steady
 from idura_ciba.id_token import IdTokenVerifier
 from idura_ciba.observe import Harmless, Observers
-from idura_ciba.polling.strategy import Indexed, Learning, Record, Strategy
+from idura_ciba.polling.strategy import Indexed, Record, Strategy
 from idura_ciba.resume import Sealer
 from idura_ciba.scheduling.scheduler import Lane
 
@@ -56,9 +56,9 @@ class Context:
 
     @learn.default
     def _learn(self) -> Callable[[Record], None] | None:
-        if not isinstance(self.strategy, Learning):
-            return None
-        return partial(Harmless("a strategy that learns").call, self.strategy.finished)
+        # One that holds another strategy has None here where that one does not learn.
+        finished: Callable[[Record], None] | None = getattr(self.strategy, "finished", None)
+        return None if finished is None else partial(Harmless("a strategy that learns").call, finished)
 
     @names.default
     def _names(self) -> bytes:

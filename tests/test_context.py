@@ -15,7 +15,7 @@ MakeClient = Callable[..., CibaClient]
     ("strategy", "learns", "tells_prices"),
     [
         (Fixed(), False, False),
-        (FinalPoll(Fixed()), True, True),  # it hands everything on, whoever is in it
+        (FinalPoll(Fixed()), False, True),  # it has an index of its own
         (HazardAware(), True, True),
         (PhaseAware(), True, True),
         (FinalPoll(PhaseAware()), True, True),

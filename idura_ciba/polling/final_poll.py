@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from attrs import field, frozen
 
 from idura_ciba.polling.strategy import (
@@ -45,13 +47,14 @@ class FinalPoll:
 
     inner: Strategy = field(converter=as_strategy)
     guard: float = GUARD
+    #: That of the inner strategy, as in `Learning`; None where it does not learn.
+    finished: Callable[[Record], None] | None = field(init=False, eq=False, repr=False)
     # What the inner one can do besides: to look at a protocol costs as much as all else of a decision.
-    _learning: Learning | None = field(init=False, eq=False, repr=False)
     _indexed: Indexed | None = field(init=False, eq=False, repr=False)
 
-    @_learning.default
-    def _find_learning(self) -> Learning | None:
-        return self.inner if isinstance(self.inner, Learning) else None
+    @finished.default
+    def _find_finished(self) -> Callable[[Record], None] | None:
+        return self.inner.finished if isinstance(self.inner, Learning) else None
 
     @_indexed.default
     def _find_indexed(self) -> Indexed | None:
@@ -80,11 +83,6 @@ class FinalPoll:
             middle = min((view.heard_at + last_call) / 2, last_call - spacing)
             return max(view.not_before, middle)
         return wanted
-
-    def finished(self, record: Record) -> None:
-        """Told on to the inner strategy, if it learns."""
-        if self._learning is not None:
-            self._learning.finished(record)
 
     def index(self, view: PollView, at: float) -> float:
         """The inner index, which stands still while a poll would cost the last one and jumps when that is due.
