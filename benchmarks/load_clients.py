@@ -21,6 +21,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode, urlsplit
 from urllib.request import urlopen
 
@@ -466,31 +467,40 @@ async def verify_library(signing: str, _issuer: str, count: int) -> None:
 
 
 async def cancel_library(signing: str, issuer: str, count: int) -> None:
-    """Half of them abandoned, half of the callers cancelled."""
+    """Those who await transactions cancelled, the transactions abandoned; and callers that do both, cancelled."""
     async with CibaClient(issuer, credentials(signing), observers=()) as ciba:
         await in_groups(range(count), lambda nth: ciba.start(request_for(str(FIRST_NUMBER + nth))))
         transactions = ciba.pending
+        waiting = [asyncio.create_task(transaction.outcome()) for transaction in transactions]
+        await asyncio.sleep(0.1)
+        cancelled = await cancel_all(waiting)
+        left = count - len(ciba.pending)
         began = time.monotonic()
         for transaction in transactions:
             transaction.abandon()
         abandoned = time.monotonic() - began
-        left = len(ciba.pending)
+        left += len(ciba.pending) + sum(transaction.state is not State.ABANDONED for transaction in transactions)
         numbers = range(count, 2 * count)
-        tasks = [asyncio.create_task(ciba.authenticate(request_for(str(FIRST_NUMBER + nth)))) for nth in numbers]
+        calls = [asyncio.create_task(ciba.authenticate(request_for(str(FIRST_NUMBER + nth)))) for nth in numbers]
         while len(ciba.pending) < count:  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.05)
         await asyncio.sleep(0.1)
-        began = time.monotonic()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        cancelled = time.monotonic() - began
-        left += len(ciba.pending) + sum(transaction.state is not State.ABANDONED for transaction in transactions)
+        authenticated = await cancel_all(calls)
+        left += len(ciba.pending)
         left += ciba._lane.waiting + ciba._lane.in_flight  # noqa: SLF001 - what would be left behind
     await asyncio.sleep(0)
-    tell(
-        abandon=abandoned, cancel=cancelled, left=left + len(asyncio.all_tasks()) - 1, threads=threading.active_count()
-    )
+    left += len(asyncio.all_tasks()) - 1
+    tell(await_=cancelled, abandon=abandoned, authenticate=authenticated, left=left, threads=threading.active_count())
+
+
+async def cancel_all(tasks: list[asyncio.Task[Any]]) -> float:
+    """Seconds until all are gone."""
+    began = time.monotonic()
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert all(task.cancelled() for task in tasks)
+    return time.monotonic() - began
 
 
 CLIENTS = {
