@@ -42,7 +42,7 @@ with (
 
     from idura_ciba.clock import Clock
     from idura_ciba.errors import CibaError, RemoteProtocolError, ResumeError
-    from idura_ciba.id_token import Expectation, IdTokenVerifier
+    from idura_ciba.id_token import Demand, Expectation, IdTokenVerifier
     from idura_ciba.jwks import JwksCache
     from idura_ciba.person import PersonTags
     from idura_ciba.protocol.documents import parse_discovery, parse_jwks
@@ -68,19 +68,15 @@ CLAIMS = {
 }  # fmt: skip
 TAGS = PersonTags(b"k" * 32)
 EXPECTED = Expectation(
-    acr_values=(EID,),
-    pin_acr=None,
-    require_acr=True,
-    identity={("ssn",): TAGS.tag(("ssn",), PERSON)},
-    identity_guaranteed=True,
-    require_person=False,
-    issued_from=NOW,
+    Demand((EID,), None, require_acr=True, identity=(("ssn",),), identity_guaranteed=True, require_person=False),
+    TAGS.tag(("ssn",), PERSON),
+    NOW,
 )
 CLOCK = Clock(wall=lambda: NOW)
 SEALER = Sealer(ISSUER, CLIENT_ID, b"k" * 32)
 RESUME_TOKEN = SEALER.seal(
     Checkpoint(
-        auth_req_id=Redacted(AUTH_REQ_ID), person="tag", expected=EXPECTED, requested_at=NOW, acknowledged_at=NOW,
+        auth_req_id=Redacted(AUTH_REQ_ID), person=b"tag", expected=EXPECTED, requested_at=NOW, acknowledged_at=NOW,
         expires_in=120.0, interval=3.0, not_before=NOW, heard_at=NOW, in_doubt=False, polls=1, spoken_words=None,
     )
 )  # fmt: skip

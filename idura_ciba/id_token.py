@@ -21,7 +21,7 @@ from __future__ import annotations
 import base64
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, NoReturn
 
@@ -34,14 +34,14 @@ from idura_ciba.clock import Clock
 from idura_ciba.eid import EidRequest, extends
 from idura_ciba.errors import CibaError, IdTokenRejected, RemoteProtocolError, TransportError, UsageError
 from idura_ciba.jwks import JwksCache, VerificationKey
-from idura_ciba.person import ClaimPath, PersonTags, TaggedClaims, find_claim
+from idura_ciba.person import TAG_LENGTH, ClaimPath, PersonTags, find_claim
 from idura_ciba.protocol.messages import MAX_EXPIRES_IN, Tokens
 from idura_ciba.protocol.strict_json import load_object
 from idura_ciba.redaction import Redacted
 from idura_ciba.replay import UsedTokens
 from idura_ciba.slices import Slices
 
-__all__ = ["Authentication", "Expectation", "IdTokenVerifier"]
+__all__ = ["Authentication", "Demand", "Expectation", "IdTokenVerifier", "shared"]
 
 #: OIDC Core section 2: usually no more than a few minutes.
 DEFAULT_LEEWAY = 60.0
@@ -78,52 +78,67 @@ _SEGMENT = re.compile(r"[A-Za-z0-9_-]+")
 
 
 @frozen(weakref_slot=False)
-class Expectation:
-    """What the ID token of one transaction must say. Tags stand for the person's own values.
+class Demand:
+    """What an ID token must say, whoever is asked; one object for all who are asked alike, because so many may wait.
 
     Attributes:
         acr_values: What was asked for; any one of them will do.
         pin_acr: The exact value demanded, where the caller wants no other.
         require_acr: Whether a token that names no level is refused.
-        identity: For each path into the claims, the tag of the value it must hold.
+        identity: Paths into the claims at which the person's own values must stand.
         identity_guaranteed: Tokens of this eID always carry these claims.
         require_person: The caller insists on them.
-        issued_from: Seconds since the epoch; a token issued earlier belongs to something else.
         identity_elsewhere: Like `identity`, for claims that may always be missing and may never say something else.
     """
 
-    acr_values: Sequence[str]
+    acr_values: tuple[str, ...]
     pin_acr: str | None
     require_acr: bool
-    identity: Mapping[ClaimPath, bytes]
+    identity: tuple[ClaimPath, ...]
     identity_guaranteed: bool
     require_person: bool
+    identity_elsewhere: tuple[ClaimPath, ...] = ()
+
+
+@lru_cache(maxsize=64)
+def shared(demand: Demand) -> Demand:
+    """The one object for all equal ones."""
+    return demand
+
+
+@frozen(weakref_slot=False)
+class Expectation:
+    """What the ID token of one transaction must say.
+
+    Attributes:
+        demand: Whoever is asked.
+        tags: Of the person's own values at the paths of `identity` and `identity_elsewhere`, one after the other.
+        issued_from: Seconds since the epoch; a token issued earlier belongs to something else.
+    """
+
+    demand: Demand
+    tags: bytes = field(repr=False)
     issued_from: float
-    identity_elsewhere: Mapping[ClaimPath, bytes] = field(factory=dict)
 
     @classmethod
     def of(cls, request: EidRequest, *, tags: PersonTags, issued_from: float) -> Expectation:
         """What a request demands of its answer, with the person's own values tagged away."""
-
-        def tagged(values: Mapping[ClaimPath, Redacted]) -> Mapping[ClaimPath, bytes]:
-            return TaggedClaims.of({path: tags.tag(path, value) for path, value in values.items()})
-
-        return cls(
-            acr_values=_levels(request.acr_values or ""),
+        demand = Demand(
+            acr_values=tuple((request.acr_values or "").split()),
             pin_acr=request.pin_acr,
             require_acr=request.require_acr,
-            identity=tagged(request.identity),
+            identity=tuple(request.identity),
             identity_guaranteed=request.identity_guaranteed,
             require_person=request.require_person,
-            issued_from=issued_from,
-            identity_elsewhere=tagged(request.identity_elsewhere),
+            identity_elsewhere=tuple(request.identity_elsewhere),
         )
+        values = (*request.identity.items(), *request.identity_elsewhere.items())
+        return cls(shared(demand), b"".join(tags.tag(path, value) for path, value in values), issued_from)
 
-
-@lru_cache(maxsize=64)
-def _levels(acr_values: str) -> tuple[str, ...]:
-    """Those in the text; the same object for all logins that ask for the same."""
-    return tuple(acr_values.split())
+    def tagged(self) -> Iterator[tuple[ClaimPath, bytes]]:
+        """Each path with its tag."""
+        for nth, path in enumerate(self.demand.identity + self.demand.identity_elsewhere):
+            yield path, self.tags[nth * TAG_LENGTH : (nth + 1) * TAG_LENGTH]
 
 
 @frozen(init=False)
@@ -232,7 +247,7 @@ class IdTokenVerifier:
         auth_req_id_claim = claims.get(AUTH_REQ_ID_CLAIM, auth_req_id)
         if auth_req_id_claim != auth_req_id:
             _reject(AUTH_REQ_ID_CLAIM, "it belongs to another transaction")
-        acr = _check_level(claims, expected)
+        acr = _check_level(claims, expected.demand)
         confirmed = self._check_person(claims, expected)
         # No login that began before the token was issued lasts longer than this.
         until = min(claims["exp"] + self.leeway, claims["iat"] + 2 * MAX_EXPIRES_IN)
@@ -336,14 +351,15 @@ class IdTokenVerifier:
 
     def _check_person(self, claims: Mapping[str, Any], expected: Expectation) -> bool:
         """Rule 7. Returns whether the token names the person who was asked for."""
-        for path, tag in (*expected.identity.items(), *expected.identity_elsewhere.items()):
+        demand = expected.demand
+        for path, tag in expected.tagged():
             value = find_claim(claims, path)
             if value is not None and not (isinstance(value, str) and self.tags.matches(path, value, tag)):
                 _reject(".".join(path), "it names another person or eID than was asked")
-        missing = [path for path in expected.identity if find_claim(claims, path) is None]
-        if missing and (expected.identity_guaranteed or expected.require_person):
+        missing = [path for path in demand.identity if find_claim(claims, path) is None]
+        if missing and (demand.identity_guaranteed or demand.require_person):
             _reject(".".join(missing[0]), "it is missing, so the token does not say who approved")
-        return bool(expected.identity) and not missing
+        return bool(demand.identity) and not missing
 
 
 def _split(token: str, max_size: int) -> list[bytes]:
@@ -429,7 +445,7 @@ def _signed_by(key: VerificationKey, token: str, alg: str, max_size: int) -> boo
     return True
 
 
-def _check_level(claims: Mapping[str, Any], expected: Expectation) -> str | None:
+def _check_level(claims: Mapping[str, Any], demand: Demand) -> str | None:
     """Rule 6. Idura says it in `authenticationtype`, the standard in `acr`; where both are there they must agree."""
     reached: str | None = None
     for name in ("authenticationtype", "acr"):
@@ -438,16 +454,16 @@ def _check_level(claims: Mapping[str, Any], expected: Expectation) -> str | None
         value = claims[name]
         if not isinstance(value, str):
             _reject(name, "it is no text")
-        if expected.pin_acr is not None:
-            if value != expected.pin_acr:
+        if demand.pin_acr is not None:
+            if value != demand.pin_acr:
                 _reject(name, "it is not exactly the level that was demanded")
-        elif expected.acr_values and not any(extends(value, asked) for asked in expected.acr_values):
+        elif demand.acr_values and not any(extends(value, asked) for asked in demand.acr_values):
             _reject(name, "it is another eID or level than was asked for")
-        if reached is None or (expected.acr_values and extends(value, reached)):
+        if reached is None or (demand.acr_values and extends(value, reached)):
             reached = value
-        elif expected.acr_values and not extends(reached, value):
+        elif demand.acr_values and not extends(reached, value):
             _reject(name, "it contradicts authenticationtype")
-    if reached is None and (expected.pin_acr is not None or (expected.acr_values and expected.require_acr)):
+    if reached is None and (demand.pin_acr is not None or (demand.acr_values and demand.require_acr)):
         _reject("acr", "the token does not say which eID or level was used", _NO_LEVEL)
     return reached
 

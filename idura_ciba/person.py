@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
-from typing import Any, Final, Self
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from attrs import field, frozen
 
-__all__ = ["ClaimPath", "PersonTags", "TaggedClaims", "find_claim"]
+__all__ = ["TAG_LENGTH", "ClaimPath", "PersonTags", "find_claim"]
 
 #: Names to follow into nested claims.
 ClaimPath = tuple[str, ...]
@@ -40,47 +39,6 @@ class PersonTags:
     def matches(self, path: Sequence[str], value: str, tag: bytes) -> bool:
         """Whether `value` at `path` is what the tag was made of."""
         return hmac.compare_digest(self.tag(path, value), tag)
-
-
-class TaggedClaims(Mapping[ClaimPath, bytes]):
-    """The tags of one person's values by their paths; a tenth of a dictionary, because a hundred thousand may wait."""
-
-    __slots__ = ("_paths", "_tags")
-
-    def __init__(self, paths: tuple[ClaimPath, ...], tags: bytes) -> None:
-        self._paths = _shared(paths)
-        self._tags = tags
-
-    @classmethod
-    def of(cls, tags: Mapping[ClaimPath, bytes]) -> Self:
-        """The same tags."""
-        return cls(tuple(tags), b"".join(tags.values()))
-
-    @property
-    def packed(self) -> tuple[tuple[ClaimPath, ...], bytes]:
-        """The paths and all tags in one, as the class takes them."""
-        return self._paths, self._tags
-
-    def __getitem__(self, path: ClaimPath) -> bytes:
-        """The tag at a path."""
-        if path not in self._paths:
-            raise KeyError(path)
-        begin = TAG_LENGTH * self._paths.index(path)
-        return self._tags[begin : begin + TAG_LENGTH]
-
-    def __iter__(self) -> Iterator[ClaimPath]:
-        """The paths."""
-        return iter(self._paths)
-
-    def __len__(self) -> int:
-        """How many."""
-        return len(self._paths)
-
-
-@lru_cache(maxsize=64)
-def _shared(paths: tuple[ClaimPath, ...]) -> tuple[ClaimPath, ...]:
-    """The same object for the same paths: every login through one eID has them."""
-    return paths
 
 
 def find_claim(claims: Mapping[str, Any], path: Sequence[str]) -> object:

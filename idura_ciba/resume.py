@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
 from attrs import field, frozen
 
 from idura_ciba.errors import ResumeError
-from idura_ciba.id_token import Expectation
-from idura_ciba.person import ClaimPath, TaggedClaims
+from idura_ciba.id_token import Demand, Expectation, shared
+from idura_ciba.person import TAG_LENGTH
 from idura_ciba.protocol.strict_json import load_object
 from idura_ciba.protocol.timing import Timing
 from idura_ciba.redaction import Redacted
@@ -106,8 +105,7 @@ class Sealer:
     def seal(self, checkpoint: Checkpoint) -> Redacted:
         """The token for a checkpoint."""
         expected = checkpoint.expected
-        identity_paths, identity = _packed(expected.identity)
-        elsewhere_paths, elsewhere = _packed(expected.identity_elsewhere)
+        elsewhere = TAG_LENGTH * len(expected.demand.identity)
         # Listed by hand, not attrs.asdict: what leaves the process is decided here, member by member.
         members: dict[str, Any] = {
             "auth_req_id": checkpoint.auth_req_id,
@@ -121,21 +119,11 @@ class Sealer:
             "in_doubt": checkpoint.in_doubt,
             "polls": checkpoint.polls,
             "spoken_words": checkpoint.spoken_words,
-            "identity": identity.hex(),
-            "identity_elsewhere": elsewhere.hex(),
+            "identity": expected.tags[:elsewhere].hex(),
+            "identity_elsewhere": expected.tags[elsewhere:].hex(),
             "issued_from": expected.issued_from,
         }
-        common = _common(
-            v=VERSION,
-            issuer=self.issuer,
-            client_id=self.client_id,
-            acr_values=tuple(expected.acr_values),
-            pin_acr=expected.pin_acr,
-            require_acr=expected.require_acr,
-            identity_guaranteed=expected.identity_guaranteed,
-            require_person=expected.require_person,
-            paths=(identity_paths, elsewhere_paths),
-        )
+        common = _common(self.issuer, self.client_id, expected.demand)
         text = f"{common},{_encode(members)[1:]}"
         return Redacted(f'{text[:-1]}{_SEAL}{self._seal(text)}"}}')
 
@@ -156,19 +144,23 @@ class Sealer:
             raise _refused("its seal does not fit: it was changed, or sealed under another credential", "seal")
         # Sealed by us, so from here on its shape is ours.
         words = members["spoken_words"]
-        identity_paths, elsewhere_paths = (tuple(map(tuple, paths)) for paths in members["paths"])
+        identity, elsewhere = (tuple(map(tuple, paths)) for paths in members["paths"])
+        demand = Demand(
+            acr_values=tuple(members["acr_values"]),
+            pin_acr=members["pin_acr"],
+            require_acr=members["require_acr"],
+            identity=identity,
+            identity_guaranteed=members["identity_guaranteed"],
+            require_person=members["require_person"],
+            identity_elsewhere=elsewhere,
+        )
         return Checkpoint(
             auth_req_id=Redacted(members["auth_req_id"]),
             person=bytes.fromhex(members["person"]),
             expected=Expectation(
-                acr_values=tuple(members["acr_values"]),
-                pin_acr=members["pin_acr"],
-                require_acr=members["require_acr"],
-                identity=TaggedClaims(identity_paths, bytes.fromhex(members["identity"])),
-                identity_elsewhere=TaggedClaims(elsewhere_paths, bytes.fromhex(members["identity_elsewhere"])),
-                identity_guaranteed=members["identity_guaranteed"],
-                require_person=members["require_person"],
-                issued_from=members["issued_from"],
+                shared(demand),
+                bytes.fromhex(members["identity"] + members["identity_elsewhere"]),
+                members["issued_from"],
             ),
             requested_at=members["requested_at"],
             acknowledged_at=members["acknowledged_at"],
@@ -186,16 +178,23 @@ class Sealer:
 
 
 @lru_cache(maxsize=64)
-def _common(**members: object) -> str:
+def _common(issuer: str, client_id: str, demand: Demand) -> str:
     """Members that all logins of a client through one eID have in common, without the closing brace.
 
     Written once: when a client closes, a hundred thousand tokens may be wanted within seconds.
     """
+    members = {
+        "v": VERSION,
+        "issuer": issuer,
+        "client_id": client_id,
+        "acr_values": demand.acr_values,
+        "pin_acr": demand.pin_acr,
+        "require_acr": demand.require_acr,
+        "identity_guaranteed": demand.identity_guaranteed,
+        "require_person": demand.require_person,
+        "paths": (demand.identity, demand.identity_elsewhere),
+    }
     return _encode(members)[:-1]
-
-
-def _packed(tags: Mapping[ClaimPath, bytes]) -> tuple[tuple[ClaimPath, ...], bytes]:
-    return (tags if isinstance(tags, TaggedClaims) else TaggedClaims.of(tags)).packed
 
 
 # What is written here has no cycles.

@@ -74,7 +74,7 @@ class Transaction:
         self._spoken_words = spoken_words
         self._trace_id = trace_id
         self._state = state
-        self._history = History(tuple(expected.acr_values), polls)
+        self._history = History(expected.demand.acr_values, polls)
         # Fixed once: what is shown and stored must not jump when the wall clock is set.
         self._wall_offset = context.wall_offset.of(context.clock.wall() - context.clock.monotonic())
         self._suspended = context.suspended.of(context.clock.suspended())

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from idura_ciba.person import PersonTags, TaggedClaims, find_claim
+from idura_ciba.person import PersonTags, find_claim
 from idura_ciba.redaction import Redacted
 
 SSN, OTHER_SSN = "209801011231", "209602294564"
@@ -50,22 +50,6 @@ def test_different_pairs_have_different_tags(pairs: list[tuple[tuple[str, ...], 
     for (path, value), (other_path, other_value) in itertools.combinations(pairs, 2):
         assert TAGS.tag(path, value) != TAGS.tag(other_path, other_value)
         assert not TAGS.matches(path, value, TAGS.tag(other_path, other_value))
-
-
-@given(st.dictionaries(PATH, TEXT, max_size=4))
-def test_packed_tags_are_a_mapping_like_any_other(values: dict[tuple[str, ...], str]) -> None:
-    """Of the same paths, in the same order, to the same tags; as small as they can be, and the paths are shared."""
-    tags = {path: TAGS.tag(path, value) for path, value in values.items()}
-    packed = TaggedClaims.of(tags)
-    assert packed == tags
-    assert list(packed) == list(tags)
-    assert TaggedClaims(*packed.packed) == tags
-    assert packed.get(("none", "of", "them", "all")) is None
-    with pytest.raises(KeyError):
-        packed["none", "of", "them", "all"]
-    assert TaggedClaims(*packed.packed).packed[0] is packed.packed[0]
-    assert not hasattr(packed, "__dict__")
-    assert not [tag for tag in tags.values() if tag.hex() in repr(packed) or repr(tag)[2:-1] in repr(packed)]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from idura_ciba.errors import ResumeError
-from idura_ciba.id_token import Expectation
+from idura_ciba.id_token import Demand, Expectation
 from idura_ciba.person import PersonTags
 from idura_ciba.redaction import Redacted
 from idura_ciba.resume import MAX_LENGTH, VERSION, Checkpoint, Sealer
@@ -27,14 +27,17 @@ CHECKPOINT = Checkpoint(
     auth_req_id=Redacted("3857f8ff-21b9-48ae-a732-a3bd8128a7ae"),
     person=TAGS.tag(("hint",), f"sub:ssn:{SSN}"),
     expected=Expectation(
-        acr_values=("urn:grn:authn:se:bankid", "urn:grn:authn:no:bankid"),
-        pin_acr="urn:grn:authn:se:bankid",
-        require_acr=True,
-        identity={("ssn",): TAGS.tag(("ssn",), SSN), ("details", "ssn"): TAGS.tag(("details", "ssn"), SSN)},
-        identity_guaranteed=True,
-        require_person=False,
-        issued_from=1767225599.5,
-        identity_elsewhere={("country",): TAGS.tag(("country",), "SE")},
+        Demand(
+            acr_values=("urn:grn:authn:se:bankid", "urn:grn:authn:no:bankid"),
+            pin_acr="urn:grn:authn:se:bankid",
+            require_acr=True,
+            identity=(("ssn",), ("details", "ssn")),
+            identity_guaranteed=True,
+            require_person=False,
+            identity_elsewhere=(("country",),),
+        ),
+        TAGS.tag(("ssn",), SSN) + TAGS.tag(("details", "ssn"), SSN) + TAGS.tag(("country",), "SE"),
+        1767225599.5,
     ),
     requested_at=1767225600.25,
     acknowledged_at=1767225600.5,
@@ -47,6 +50,11 @@ CHECKPOINT = Checkpoint(
     spoken_words=Redacted("Frekk Julekos"),
 )
 TOKEN = SEALER.seal(CHECKPOINT)
+
+
+def demanding(*, tags: bytes = CHECKPOINT.expected.tags, **changes: Any) -> Expectation:
+    """That one, with another demand."""
+    return evolve(CHECKPOINT.expected, demand=evolve(CHECKPOINT.expected.demand, **changes), tags=tags)
 
 
 def members(token: str = TOKEN) -> dict[str, Any]:
@@ -85,8 +93,9 @@ def refusal(token: Any, sealer: Sealer = SEALER) -> ResumeError:
         {"requested_at": 0.1 + 0.2, "interval": 1e-9, "not_before": -0.0, "expires_in": 86400.0},
         {"spoken_words": Redacted("\u00e5" * 32_000)},
         {"spoken_words": Redacted("\x01" * 10_000)},
-        {"expected": evolve(CHECKPOINT.expected, acr_values=(), pin_acr=None, identity={})},
-        {"expected": evolve(CHECKPOINT.expected, require_acr=False, require_person=True, identity_guaranteed=False)},
+        {"expected": demanding(acr_values=(), pin_acr=None, identity=(), tags=TAGS.tag(("country",), "SE"))},
+        {"expected": demanding(require_acr=False, require_person=True, identity_guaranteed=False)},
+        {"expected": demanding(identity=(), identity_elsewhere=(), tags=b"")},
     ],
 )
 def test_what_is_sealed_can_be_opened(changes: Mapping[str, Any]) -> None:
@@ -96,15 +105,21 @@ def test_what_is_sealed_can_be_opened(changes: Mapping[str, Any]) -> None:
     back = Sealer(ISSUER, CLIENT, b"k" * 32).open(token)
     assert asdict(back) == asdict(checkpoint)
     assert repr(back) == repr(checkpoint)
-    assert type(back.expected.acr_values) is tuple
-    assert all(type(path) is tuple for path in back.expected.identity)
+    demand = back.expected.demand
+    assert type(demand.acr_values) is tuple
+    assert all(type(path) is tuple for path in demand.identity + demand.identity_elsewhere)
+    assert demand is SEALER.open(token).expected.demand
     for hidden in (token, back.auth_req_id, back.spoken_words):
         assert hidden is None or type(hidden) is Redacted
 
 
 def test_every_field_travels() -> None:
     """A field that is added to a checkpoint and forgotten here is noticed."""
-    travels = {*fields_dict(Checkpoint), *fields_dict(Expectation)} - {"expected"}
+    travels = {*fields_dict(Checkpoint), *fields_dict(Expectation), *fields_dict(Demand)} - {
+        "expected",
+        "demand",
+        "tags",
+    }
     assert set(members()) == travels | {"v", "issuer", "client_id", "paths", "seal"}
 
 
@@ -125,7 +140,7 @@ def test_a_checkpoint_and_a_sealer_show_no_secrets() -> None:
         CHECKPOINT.auth_req_id,
         "Julekos",
         "kkkk",
-        *(shape for tag in (CHECKPOINT.person, *CHECKPOINT.expected.identity.values()) for shape in shapes(tag)),
+        *(shape for tag in (CHECKPOINT.person, *dict(CHECKPOINT.expected.tagged()).values()) for shape in shapes(tag)),
     ):
         assert secret not in shown
 
