@@ -233,6 +233,8 @@ class CibaClient:
                 advice="pass for example SwedishBankID(number, ...)",
             )
         limit = self._limit(timeout)
+        await self._slices.step()
+        self._check_open()
         person = self._tags.tag(("hint",), request.person_key)
         if not even_if_pending:
             self._holds.check(person)
@@ -387,7 +389,6 @@ class CibaClient:
         answered: Answered[AuthenticationAnswer] | None = None
         may_ring = False
         try:
-            await self._slices.step()
             expected = Expectation.of(request, tags=self._tags, issued_from=self._clock.wall())
             await self._provider.endpoints()
             async with self._lane.admit(until=limit):

@@ -7,6 +7,7 @@ import gc
 import json
 import pickle
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any, Literal
 
 import pytest
@@ -33,6 +34,7 @@ from idura_ciba import (
     ResumeError,
     State,
     SwedishBankID,
+    Transaction,
     TransportError,
     UsageError,
 )
@@ -40,6 +42,7 @@ from idura_ciba.client_auth import ClientAuth, Credentials
 from idura_ciba.clock import Clock
 from idura_ciba.errors import LocalProtocolError
 from idura_ciba.observe import TransactionEvent
+from idura_ciba.scheduling.engine import SLICE
 from idura_ciba.simulator import Arrival, Fault, MemoryTransport, Rules, Script, SimulatedIdura
 from idura_ciba.simulator.catalogue import edit
 from idura_ciba.testing import VIRTUAL_EPOCH, run_virtual, virtual_clock
@@ -598,6 +601,22 @@ async def test_orders_wait_for_a_place_and_end_with_their_timeout(
         second = await ciba.start(swedish(OTHER_SWEDE))
         assert 10 <= asyncio.get_running_loop().time() < 14
         assert ciba.pending == (second,)
+
+
+async def test_many_that_begin_at_once_take_turns(make_ciba_client: MakeClient) -> None:
+    """A few in each turn of the loop, from the first that is done for them on; the others find a closed client."""
+    async with make_ciba_client() as ciba:
+        calls = [asyncio.create_task(ciba.start(FrejaID(email=f"{nth}@example.com"))) for nth in range(100)]
+        held = [0]
+        while held[-1] < 60:
+            await asyncio.sleep(0)
+            held.append(len(ciba._holds._held))
+        assert max(later - earlier for earlier, later in pairwise(held)) <= 2 * SLICE
+        await ciba.close(patience=0)
+        ends = await asyncio.gather(*calls, return_exceptions=True)
+    assert len(ciba._holds._held) < 100 - SLICE
+    assert {type(end) for end in ends} <= {UsageError, Indeterminate, Transaction}
+    assert [end.code for end in ends[-SLICE:] if isinstance(end, UsageError)] == ["closed"] * SLICE
 
 
 async def test_closing_gives_no_order_a_place_any_more(
