@@ -234,7 +234,7 @@ class CibaClient:
             )
         limit = self._limit(timeout)
         await self._slices.step()
-        self._check_open()
+        self._check_open()  # it may have been closed while others had their turns
         person = self._tags.tag(("hint",), request.person_key)
         if not even_if_pending:
             self._holds.check(person)

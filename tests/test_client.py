@@ -619,6 +619,24 @@ async def test_many_that_begin_at_once_take_turns(make_ciba_client: MakeClient) 
     assert [end.code for end in ends[-SLICE:] if isinstance(end, UsageError)] == ["closed"] * SLICE
 
 
+async def test_who_has_not_had_a_turn_when_the_client_is_closed_asks_for_nothing(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
+) -> None:
+    """Not for discovery either: a closed client would open connections that nobody closes."""
+    asked: list[str] = []
+    simulated_idura.faults.append(lambda arrival: asked.append(arrival.endpoint))
+    ciba = make_ciba_client()
+    calls = [asyncio.create_task(ciba.start(FrejaID(email=f"{nth}@example.com"))) for nth in range(100)]
+    await asyncio.sleep(0)
+    await ciba.close(patience=0)
+    before = len(asked)
+    for call in calls:
+        with pytest.raises(UsageError) as caught:
+            await call
+        assert caught.value.code == "closed"
+    assert len(asked) == before
+
+
 async def test_closing_gives_no_order_a_place_any_more(
     simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
 ) -> None:
