@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from urllib.parse import urlencode, urlsplit
 from urllib.request import urlopen
 
 import aiohttp
-from attrs import define, field
+from attrs import define, field, frozen
 from soak import request_for
 
 from idura_ciba import CibaClient, ClientSecretPost, FairScheduler, PrivateKeyJwt, State, Transaction
@@ -36,6 +36,7 @@ from idura_ciba.polling.strategy import PollView
 from idura_ciba.protocol.messages import Tokens
 from idura_ciba.redaction import Redacted
 from idura_ciba.simulator.tokens import SigningKeys
+from idura_ciba.transport import AiohttpTransport
 from idura_ciba.wire import HttpRequest, HttpResponse
 
 CLIENT_ID, SECRET = "urn:benchmark", "a-secret-at-which-the-provider-does-not-look"
@@ -127,7 +128,7 @@ async def poll_with(auth: ClientAuth, issuer: str, count: int, **also: float) ->
     """So many transactions that polls never run out, with `CONNECTIONS` of them under way at once."""
     loop, pending = asyncio.get_running_loop(), 4000
     # All are due from here on; nothing of what their beginning costs is counted.
-    begin = loop.time() + (16.0 if auth.signs_slowly else 8.0)
+    begin = loop.time() + (16.0 if auth.signing_threads else 8.0)
     scheduler = FairScheduler(max_in_flight=CONNECTIONS)
     async with CibaClient(
         issuer,
@@ -157,7 +158,7 @@ async def in_groups(numbers: range, start: Callable[[int], Awaitable[object]]) -
 async def form_of(auth: ClientAuth, issuer: str, endpoint: str, auth_req_id: str) -> bytes:
     """The bytes that this library sends, made without it but for the signature, which has a thread where it is slow."""
     prove = partial(auth.credentials, issuer=issuer, endpoint=endpoint, now=time.time(), jti=os.urandom(16).hex())
-    slow = auth.signs_slowly
+    slow = auth.signing_threads
     proof = await asyncio.get_running_loop().run_in_executor(None, prove) if slow else prove()
     return urlencode({"grant_type": CIBA, "auth_req_id": auth_req_id, **proof.parameters}).encode()
 
@@ -399,31 +400,83 @@ class InTheLoop(PrivateKeyJwt):
     """Signs where it is asked."""
 
     @property
-    def signs_slowly(self) -> bool:
-        """No thread for it."""
-        return False
+    def signing_threads(self) -> int:
+        """None."""
+        return 0
 
 
-async def signing_library(signing: str, issuer: str, count: int, *, one_thread: bool = False) -> None:
-    """Polls without end, each of which needs a signature; and how long the loop did nothing else."""
+@frozen
+class Gate:
+    """Carries requests while it is open."""
+
+    transport: AiohttpTransport
+    open: asyncio.Event = field(factory=asyncio.Event)
+
+    def __attrs_post_init__(self) -> None:
+        self.open.set()
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        """Once it is open."""
+        await self.open.wait()
+        return await self.transport.send(request)
+
+    async def aclose(self) -> None:
+        """Lent."""
+
+
+async def signing_library(signing: str, issuer: str, turns: int) -> None:
+    """How long one signature holds the loop up; then the time of a poll with the pool and in one thread, by turns."""
+    pooled, alone = (kind.from_file(CLIENT_ID, KEY_FILE, alg=signing) for kind in (PrivateKeyJwt, InTheLoop))
     lags: list[float] = []
-    kind = InTheLoop if one_thread else PrivateKeyJwt
-    auth = kind.from_file(CLIENT_ID, KEY_FILE, alg=signing)
-    if not one_thread:
-        # What one signature holds up, and not what a loop that has too much to do holds up: one poll at a time.
-        scheduler = FairScheduler(max_in_flight=1)
-        async with CibaClient(issuer, auth, strategy=Punctual(), scheduler=scheduler, observers=()) as ciba:
-            await asyncio.gather(*(ciba.start(request_for(str(FIRST_NUMBER + 9000 + nth))) for nth in range(20)))
-            gc.disable()
-            async with lag(lags, every=0.0005):
-                await asyncio.sleep(4)
-            gc.enable()
-    await poll_with(auth, issuer, count, lag_max=max(lags, default=0.0))
+    # What one signature holds up, and not what a loop that has too much to do holds up: one poll at a time.
+    scheduler = FairScheduler(max_in_flight=1)
+    async with CibaClient(issuer, pooled, strategy=Punctual(), scheduler=scheduler, observers=()) as ciba:
+        await asyncio.gather(*(ciba.start(request_for(str(FIRST_NUMBER + 9000 + nth))) for nth in range(20)))
+        gc.disable()
+        async with lag(lags, every=0.0005):
+            await asyncio.sleep(4)
+        gc.enable()
 
+    # Both in one process and within the same second, because what the machine gives changes from one to the next.
+    loop, pending = asyncio.get_running_loop(), 1500
+    begin = loop.time() + 14.0
+    taken: dict[str, list[float]] = {"pool": [], "alone": []}
+    schedulers: dict[str, FairScheduler] = {}
 
-async def signing_in_one_thread(signing: str, issuer: str, count: int) -> None:
-    """The same without the pool."""
-    await signing_library(signing, issuer, count, one_thread=True)
+    async def start(ciba: CibaClient, number: int) -> None:
+        await ciba.start(request_for(str(number)))
+
+    async with AsyncExitStack() as clients:
+        gates = [Gate(await clients.enter_async_context(AiohttpTransport())) for _ in taken]
+        for name, auth, gate in zip(taken, (pooled, alone), gates, strict=True):
+            scheduler = FairScheduler(max_in_flight=CONNECTIONS)
+            ciba = await clients.enter_async_context(
+                CibaClient(
+                    issuer,
+                    auth,
+                    strategy=lambda view: max(view.now, begin),
+                    scheduler=scheduler,
+                    transport=gate,
+                    observers=(),
+                    farewell_poll=False,
+                )
+            )
+            first = FIRST_NUMBER + len(schedulers) * pending
+            await in_groups(range(first, first + pending), partial(start, ciba))
+            schedulers[name] = scheduler
+            gate.open.clear()
+        await asyncio.sleep(begin - loop.time())
+        for nth in range(turns):
+            name = ("pool", "alone")[nth % 2]
+            gates[nth % 2].open.set()
+            await asyncio.sleep(0.3 * SPELL)  # what the other one had under way is over, and so is what waited here
+            over, at = schedulers[name].snapshot().served, time.monotonic()
+            await asyncio.sleep(SPELL)
+            taken[name].append((time.monotonic() - at) / (schedulers[name].snapshot().served - over))
+            gates[nth % 2].open.clear()
+        for gate in gates:
+            gate.open.set()
+    tell(**taken, lag_max=max(lags))
 
 
 async def verify_library(signing: str, _issuer: str, count: int) -> None:
@@ -511,7 +564,6 @@ CLIENTS = {
     ("pending", "library"): pending_library,
     ("cancel", "library"): cancel_library,
     ("signing", "library"): signing_library,
-    ("signing", "one-thread"): signing_in_one_thread,
     ("verify", "library"): verify_library,
 }
 

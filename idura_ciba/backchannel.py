@@ -99,7 +99,12 @@ class Backchannel:
     answer_timeout: float = ANSWER_TIMEOUT
     max_token_answer: int = MAX_TOKEN_ANSWER
     load: Load | None = field(default=None, repr=False)
-    _signing: SigningPool[Credentials] = field(init=False, factory=SigningPool, repr=False, eq=False)
+    _signing: SigningPool[Credentials] | None = field(init=False, repr=False, eq=False)
+
+    @_signing.default
+    def _open_signing(self) -> SigningPool[Credentials] | None:
+        threads = self.client_auth.signing_threads
+        return SigningPool(threads) if threads else None
 
     async def authenticate(
         self, parameters: Mapping[str, str], *, limit: float | None = None
@@ -159,11 +164,8 @@ class Backchannel:
             jti=f"{self.rng.getrandbits(128):032x}",
         )
         try:
-            if self.client_auth.signs_slowly:
-                # An RSA signature takes as long as serving several polls, and releases the interpreter meanwhile.
-                proof = await self._signing.call(prove)
-            else:
-                proof = prove()
+            # An RSA signature takes as long as serving several polls, and releases the interpreter meanwhile.
+            proof = prove() if self._signing is None else await self._signing.call(prove)
         except CibaError:
             raise
         except (Exception, asyncio.CancelledError) as error:

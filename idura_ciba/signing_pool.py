@@ -7,7 +7,6 @@ has begun goes on while there is work, and what is ready when the loop comes by 
 from __future__ import annotations
 
 import asyncio
-import os
 from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -17,10 +16,6 @@ from attrs import define, field, frozen
 __all__ = ["SigningPool"]
 
 T = TypeVar("T")
-
-#: As many as the default executor has (`concurrent.futures.ThreadPoolExecutor`). One for each core would do for RSA;
-#: more do it no harm, and where a key is far away, as in an HSM, each of them waits for another signature.
-MORE_THAN_CORES, MOST_THREADS = 4, 32
 
 
 @frozen(eq=False)
@@ -46,7 +41,7 @@ class SigningPool(Generic[T]):
         threads: How many at once.
     """
 
-    threads: int = field(factory=lambda: min(MOST_THREADS, (os.cpu_count() or 1) + MORE_THAN_CORES))
+    threads: int
     _asked: deque[_Call[T]] = field(init=False, factory=deque, repr=False)
     _answered: deque[tuple[_Call[T], T | _Raised]] = field(init=False, factory=deque, repr=False)
     # Threads that have begun and not ended, as far as the loop knows; and whether the loop has been called to come by.

@@ -57,9 +57,9 @@ class SlowSigner(ClientSecretPost):
     """Proves itself in a thread, as RSA keys do: two more turns for each request."""
 
     @property
-    def signs_slowly(self) -> bool:
+    def signing_threads(self) -> int:
         """As said."""
-        return True
+        return 2
 
 
 @define

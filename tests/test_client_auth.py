@@ -222,18 +222,25 @@ def test_the_client_id_may_stand_beside_the_assertion(send: bool) -> None:
     assert "client_id" in credentials(PrivateKeyJwt(CLIENT_ID, EC_KEY)).parameters
 
 
-def test_only_rsa_signs_slowly(keys: dict[str, Any]) -> None:
+def test_only_rsa_has_threads(keys: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """A thread is worth its price for some hundreds of microseconds and not for less."""
-    slow = {alg for alg, key in keys.items() if PrivateKeyJwt(CLIENT_ID, key, alg=alg).signs_slowly}
-    assert slow == {"RS256", "PS256"}
+    auths = {alg: PrivateKeyJwt(CLIENT_ID, key, alg=alg) for alg, key in keys.items()}
+    assert {alg for alg, auth in auths.items() if auth.signing_threads} == {"RS256", "PS256"}
     assert not any(
-        auth.signs_slowly
+        auth.signing_threads
         for auth in (
             ClientSecretBasic(CLIENT_ID, SECRET),
             ClientSecretPost(CLIENT_ID, SECRET),
             ClientSecretJwt(CLIENT_ID, SECRET),
         )
     )
+    # A process may be bound to fewer cores than there are; not every system can tell.
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {1, 2, 5}, raising=False)
+    assert auths["RS256"].signing_threads == 3
+    monkeypatch.delattr("os.sched_getaffinity")
+    for cores, threads in ((8, 8), (None, 1)):
+        monkeypatch.setattr("os.cpu_count", lambda cores=cores: cores)
+        assert auths["RS256"].signing_threads == threads
 
 
 @pytest.mark.parametrize(
@@ -248,6 +255,8 @@ def test_only_rsa_signs_slowly(keys: dict[str, Any]) -> None:
         ({"lifetime": float("nan")}, "lifetime"),
         ({"lifetime": float("inf")}, "lifetime"),
         ({"audience": ""}, "audience"),
+        ({"kid": b"1"}, "header"),
+        ({"typ": 1}, "header"),
     ],
 )
 def test_options_that_cannot_work_are_refused(options: dict[str, Any], code: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from idura_ciba.signing_pool import MOST_THREADS, SigningPool
+from idura_ciba.signing_pool import SigningPool
 
 
 async def test_on_a_virtual_clock_it_is_called_too() -> None:
@@ -123,19 +123,10 @@ async def test_what_is_cancelled_in_time_is_not_called() -> None:
 async def test_even_what_a_future_refuses_reaches_whoever_asked() -> None:
     """A future takes no `StopIteration`, and whoever waited would wait for ever."""
     with pytest.raises(RuntimeError, match="StopIteration"):
-        await SigningPool[int]().call(partial(next, iter(())))
+        await SigningPool[int](threads=1).call(partial(next, iter(())))
     with pytest.raises(asyncio.CancelledError, match="of its own"):
-        await SigningPool[int]().call(_cancelled)
+        await SigningPool[int](threads=1).call(_cancelled)
 
 
 def _cancelled() -> int:
     raise asyncio.CancelledError("of its own")
-
-
-def test_threads_are_as_many_as_are_of_use(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the default executor has: more would wait for it, and fewer would make an HSM slower than it is."""
-    found = []
-    for cores in (None, 1, 2, 64):
-        monkeypatch.setattr("os.cpu_count", lambda cores=cores: cores)
-        found.append(SigningPool[int]().threads)
-    assert found == [5, 5, 6, MOST_THREADS]

@@ -542,7 +542,7 @@ async def test_credentials_that_break_between_polls_end_the_transaction(
 
     class Flaky:
         client_id = inner.client_id
-        signs_slowly = False
+        signing_threads = 0
         derive_key = staticmethod(inner.derive_key)
 
         def credentials(self, *, issuer: str, endpoint: str, now: float, jti: str) -> Credentials:
