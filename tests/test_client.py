@@ -38,6 +38,7 @@ from idura_ciba import (
     TransportError,
     UsageError,
 )
+from idura_ciba.client import ENDED_IN_A_TURN
 from idura_ciba.client_auth import ClientAuth, Credentials
 from idura_ciba.clock import Clock
 from idura_ciba.errors import LocalProtocolError
@@ -962,6 +963,37 @@ async def test_a_close_that_is_cancelled_still_leaves_nothing(
     assert transaction.state is State.ABANDONED
     assert json.loads(str(transaction.resume_token))["in_doubt"] is True
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_many_that_end_with_the_client_take_turns(make_ciba_client: MakeClient) -> None:
+    """The event loop has others to serve meanwhile; who else closes the client gets no token a second time."""
+    ciba = make_ciba_client()
+    started = [await ciba.start(FrejaID(email=f"{nth}@example.com")) for nth in range(150)]
+    closers = [asyncio.create_task(ciba.close()) for _ in range(2)]
+    left = [150]
+    while left[-1]:
+        await asyncio.sleep(0)
+        left.append(len(ciba.pending))
+    assert max(earlier - later for earlier, later in pairwise(left)) <= 2 * ENDED_IN_A_TURN
+    tokens = [token for each in await asyncio.gather(*closers) for token in each]
+    assert len(tokens) == 150
+    assert set(tokens) == {transaction.resume_token for transaction in started}
+
+
+async def test_a_close_that_is_cancelled_while_many_end_ends_them_all(make_ciba_client: MakeClient) -> None:
+    """At once, because nobody would end them later."""
+    ciba = make_ciba_client()
+    started = [await ciba.start(FrejaID(email=f"{nth}@example.com")) for nth in range(150)]
+    closing = asyncio.create_task(ciba.close())
+    left = 150
+    while left == 150:
+        await asyncio.sleep(0)
+        left = len(ciba.pending)
+    assert left  # in the midst of it
+    closing.cancel()
+    await asyncio.wait([closing])
+    assert closing.cancelled()
+    assert {transaction.state for transaction in started} == {State.ABANDONED}
 
 
 @pytest.mark.parametrize("turns", range(6))
