@@ -35,10 +35,10 @@ from attrs import define, evolve, field
 
 from idura_ciba import CibaClient, CibaError, ClientSecretBasic, EidRequest, State
 from idura_ciba.errors import TransportError
+from idura_ciba.http.transport import AiohttpTransport
+from idura_ciba.protocol.http import HttpRequest, HttpResponse
 from idura_ciba.simulator import Script, SimRequest, SimulatedIdura
 from idura_ciba.simulator.people import invent_person
-from idura_ciba.transport import AiohttpTransport
-from idura_ciba.wire import HttpRequest, HttpResponse
 
 CLIENT_ID, SECRET, SEED = "urn:benchmark", "known to the simulator", 1
 #: Counted up from no such day, so that they belong to nobody.

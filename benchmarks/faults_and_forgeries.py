@@ -3,10 +3,11 @@
     python benchmarks/faults_and_forgeries.py
 
 The faults are those of `idura_ciba.simulator.catalogue`, tried at each endpoint through the whole client, in memory and
-on virtual time; the forgeries are those of `tests/test_id_token.py`. What is demanded stands in the two test files.
-The column "right" is `yes` where the outcome is the demanded one and nothing else was against the rules: one order at
-most, polite polls, nothing sent after the end, an end in time, an error that says all it should and tells nothing. The
-program exits with 1 if it is `NO` anywhere. It runs in a clone, with pytest and hypothesis installed.
+on virtual time; the forgeries are those of `tests/trust/test_id_token.py`. What is demanded stands in the two test
+files. The column "right" is `yes` where the outcome is the demanded one and nothing else was against the rules: at most
+one authentication request, polite polls, nothing sent after the end, an end in time, an error that says all it should
+and tells nothing. The program exits with 1 if it is `NO` anywhere. It runs in a clone, with pytest and
+hypothesis installed.
 """
 
 from __future__ import annotations

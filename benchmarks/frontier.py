@@ -187,7 +187,7 @@ def a2_final_poll(scale: Scale) -> Demands:
         reached = f"{result.missed_share:.2%} +- {error:.2%}; {without.missed_share:.2%} without"
         met = result.missed_share - scale.leeway * error <= most
         yield Demand("A2", f"{case}: missed", f"<= {most:.2%}", reached, met)
-        reached = f"{result.late}; {result.farewells / len(result.polls):.2f} of them after the end, each"
+        reached = f"{result.late}; {result.grace_polls / len(result.polls):.2f} of them after the end, each"
         yield Demand("A2", f"{case}: polls after the last call", "0", reached, result.late == 0)
 
 

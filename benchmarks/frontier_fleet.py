@@ -32,7 +32,6 @@ from attrs import define, field, frozen
 from frontier_optimum import Answers, Optimum
 from frontier_sim import PEOPLE, Demand, Demands
 
-from idura_ciba.history import History
 from idura_ciba.polling.basic import Fixed
 from idura_ciba.polling.final_poll import GUARD, FinalPoll
 from idura_ciba.polling.hazard import HazardAware
@@ -40,8 +39,9 @@ from idura_ciba.polling.life_table import Survival
 from idura_ciba.polling.strategy import next_poll
 from idura_ciba.protocol.messages import StillPending, Unusable, UnusableAnswer
 from idura_ciba.protocol.timing import Timing
-from idura_ciba.scheduling.scheduler import FairScheduler, IndexScheduler, Lane
+from idura_ciba.scheduling.scheduler import ClientQueue, FairScheduler, IndexScheduler
 from idura_ciba.testing import run_virtual
+from idura_ciba.transaction.history import History
 
 INTERVAL = 3.0
 #: Median seconds of one message one way, log-normal with 0.5; where latency is played at all.
@@ -104,7 +104,7 @@ class Limit:
 class Fleet:
     """Many logins with one scheduler at one provider, and what came of them."""
 
-    lane: Lane
+    queue: ClientQueue
     strategy: FinalPoll
     lifetime: float
     limit: Limit = field(factory=Limit)
@@ -165,13 +165,13 @@ class Fleet:
 class Login:
     """A transaction without its protocol; a job for the scheduler."""
 
-    __slots__ = ("decided_at", "fleet", "history", "last_call", "timing", "view")
+    __slots__ = ("decided_at", "fleet", "history", "timing", "urgent_at", "view")
 
     def __init__(self, fleet: Fleet, now: float, took: float) -> None:
         self.fleet = fleet
         self.timing = Timing.begin(requested_at=now, acknowledged_at=now, expires_in=fleet.lifetime, interval=INTERVAL)
         self.decided_at = now + took
-        self.last_call = self.timing.earliest_end - GUARD
+        self.urgent_at = self.timing.earliest_end - GUARD
         self.history = History(())
 
     def plan(self) -> None:
@@ -193,7 +193,7 @@ class Login:
 
     def _schedule(self, at: float | None) -> None:
         end = self.timing.latest_end
-        self.fleet.lane.schedule(self, end if at is None or at >= end else at, until=end)
+        self.fleet.queue.schedule(self, end if at is None or at >= end else at, until=end)
 
     async def _poll(self, sent_at: float) -> None:
         fleet, loop = self.fleet, asyncio.get_running_loop()
@@ -206,7 +206,7 @@ class Login:
         now = loop.time()
         self.history.polls += 1
         if fleet.tells:
-            (fleet.lane.answered if accepted else fleet.lane.refused)(sent_at=sent_at)
+            (fleet.queue.answered if accepted else fleet.queue.refused)(sent_at=sent_at)
         if accepted and arrived_at >= self.timing.latest_end:
             fleet.ended(self, None)
         elif accepted and arrived_at >= self.decided_at:
@@ -301,7 +301,7 @@ async def play(case: Situation, fleet: Fleet, seed: int) -> None:
         at += dice.expovariate(arrivals)
         await asyncio.sleep(at - loop.time())
         fleet.begin(people.draw(dice)[0])
-    await fleet.lane.aclose(patience=0)
+    await fleet.queue.aclose(patience=0)
 
 
 @define
@@ -380,7 +380,7 @@ def fleets(
     row = Row(name, case, [])
     for seed in range(1, seeds + 1):
         made = {what: make_one(seed) for what, make_one in options.items()}
-        fleet = Fleet(make().lane(), strategy, case.lifetime, **made)
+        fleet = Fleet(make().queue(), strategy, case.lifetime, **made)
         run_virtual(play(case, fleet, seed))
         row.fleets.append(fleet)
     print(row, flush=True)
@@ -477,12 +477,12 @@ async def play_batch(fleet: Fleet, count: int) -> float:
     dice, loop, people = Random(1), asyncio.get_running_loop(), PEOPLE["med18"]
 
     async def order() -> None:
-        async with fleet.lane.admit():
+        async with fleet.queue.admit():
             fleet.begin(people.draw(dice)[0])
 
     await asyncio.gather(*(order() for _ in range(count)))
     await fleet.over.wait()
-    await fleet.lane.aclose(patience=0)
+    await fleet.queue.aclose(patience=0)
     return loop.time()
 
 
@@ -492,7 +492,7 @@ def batch(scale: Scale) -> Demands:
     for name, limit in (("no limit", None), ("2RI", 2.0), ("1.8RI", 1.8)):
         most = None if limit is None else round(limit * rate * INTERVAL)
         for kind, strategy in ((FairScheduler, FIXED), (IndexScheduler, known("med18"))):
-            fleet = Fleet(kind(rate=rate, max_pending=most).lane(), strategy, 120.0)
+            fleet = Fleet(kind(rate=rate, max_pending=most).queue(), strategy, 120.0)
             took = run_virtual(play_batch(fleet, scale.batch))
             who = "index" if kind is IndexScheduler else "round robin"
             row = Row(f"{who}, {name}", f"batch of {scale.batch}", [fleet])
@@ -510,12 +510,12 @@ def batch(scale: Scale) -> Demands:
 class Idle:
     """A job that only wants to be served again."""
 
-    __slots__ = ("interval", "lane", "last_call")
+    __slots__ = ("interval", "queue", "urgent_at")
 
-    def __init__(self, lane: Lane, interval: float) -> None:
-        self.lane = lane
+    def __init__(self, queue: ClientQueue, interval: float) -> None:
+        self.queue = queue
         self.interval = interval
-        self.last_call = 1e9
+        self.urgent_at = 1e9
 
     def serve(self) -> Coroutine[Any, Any, None]:
         """Always."""
@@ -523,7 +523,7 @@ class Idle:
 
     async def work(self) -> None:
         """Nothing but the next time."""
-        self.lane.schedule(self, asyncio.get_running_loop().time() + self.interval)
+        self.queue.schedule(self, asyncio.get_running_loop().time() + self.interval)
 
     def due(self, price: float) -> float:
         """The same for all."""
@@ -532,15 +532,15 @@ class Idle:
 
 async def measure(scheduler: FairScheduler, pending: int, interval: float) -> float:
     """Microseconds of a poll: to be scheduled, to become due, to be chosen and served, with the event loop's share."""
-    lane, dice = scheduler.lane(), Random(1)
+    queue, dice = scheduler.queue(), Random(1)
     for _ in range(pending):
-        lane.schedule(Idle(lane, interval), interval * dice.random())
+        queue.schedule(Idle(queue, interval), interval * dice.random())
     await asyncio.sleep(10)
     before, began = scheduler.snapshot().served, time.process_time()
     await asyncio.sleep(10)
     spent = time.process_time() - began
     served = scheduler.snapshot().served - before
-    await lane.aclose(patience=0)
+    await queue.aclose(patience=0)
     return 1e6 * spent / served
 
 

@@ -86,19 +86,19 @@ class Optimum:
     Args:
         answers: The distribution.
         interval: Seconds between polls at least.
-        last_call: Seconds after the beginning at which the last poll leaves.
+        urgent_at: Seconds after the beginning at which the last poll leaves.
         price: Of a poll, in seconds of delay.
     """
 
     answers: Answers
     interval: float
-    last_call: float
+    urgent_at: float
     price: float
     _then: np.ndarray = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         step, cdf, area = self.answers.step, self.answers.cdf, self.answers.area
-        last, least, most = round(self.last_call / step), math.ceil(self.interval / step - 1e-9), round(LONGEST / step)
+        last, least, most = round(self.urgent_at / step), math.ceil(self.interval / step - 1e-9), round(LONGEST / step)
         cost, self._then = np.full(last + 1, np.inf), np.full(last + 1, last)
         cost[last] = 0.0
         for since in range(last - least, -1, -1):

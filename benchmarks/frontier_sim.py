@@ -18,12 +18,12 @@ from random import Random
 
 from attrs import define, field, frozen
 
-from idura_ciba.history import History
 from idura_ciba.polling.hazard import log_normal
 from idura_ciba.polling.strategy import Learning, PollView, Record, Strategy, next_poll
 from idura_ciba.protocol.messages import ErrorAnswer, SlowedDown, StillPending, TokenAnswer
 from idura_ciba.protocol.timing import Timing
 from idura_ciba.redaction import Redacted
+from idura_ciba.transaction.history import History
 
 #: Of the logarithm of one way.
 WAY_SIGMA = 0.5
@@ -180,7 +180,7 @@ class Result:
     slow_downs: int = 0
     missed: int = 0
     late: int = 0
-    farewells: int = 0
+    grace_polls: int = 0
 
     @property
     def mean(self) -> float:
@@ -226,7 +226,7 @@ class Result:
         self.slow_downs += other.slow_downs
         self.missed += other.missed
         self.late += other.late
-        self.farewells += other.farewells
+        self.grace_polls += other.grace_polls
 
 
 #: A client: when to poll next, or None; nothing is floored here.
@@ -259,8 +259,8 @@ def run(
         while not over:
             at = client(login.view())
             if at is None or at >= login.timing.latest_end:
-                at = login.timing.farewell
-                result.farewells += at is not None
+                at = login.timing.grace_at
+                result.grace_polls += at is not None
                 if at is not None:
                     login.poll(at)
                 break

@@ -40,18 +40,18 @@ with (
     from joserfc import jws
     from joserfc.jwk import ECKey
 
-    from idura_ciba.clock import Clock
+    from idura_ciba.aio.clock import Clock
+    from idura_ciba.eids.person import PersonTags
     from idura_ciba.errors import CibaError, RemoteProtocolError, ResumeError
-    from idura_ciba.id_token import Demand, Expectation, IdTokenVerifier
-    from idura_ciba.jwks import JwksCache
-    from idura_ciba.person import PersonTags
+    from idura_ciba.http.provider import Provider
     from idura_ciba.protocol.documents import parse_discovery, parse_jwks
+    from idura_ciba.protocol.http import HttpRequest, HttpResponse
     from idura_ciba.protocol.messages import Tokens, parse_authentication_response, parse_token_response
-    from idura_ciba.provider import Provider
     from idura_ciba.redaction import Redacted
-    from idura_ciba.resume import Checkpoint, Sealer
     from idura_ciba.testing import VirtualLoop
-    from idura_ciba.wire import HttpRequest, HttpResponse
+    from idura_ciba.transaction.resume import Checkpoint, Sealer
+    from idura_ciba.trust.id_token import Demand, Expectation, IdTokenVerifier
+    from idura_ciba.trust.jwks import JwksCache
 
 ISSUER, CLIENT_ID, AUTH_REQ_ID, NOW = "https://fuzz.idura.broker", "urn:fuzz", "b2d1-4e11", 1_750_000_000.0
 PERSON, EID, STRANGER = "209801011231", "urn:grn:authn:se:bankid", "200001010000"

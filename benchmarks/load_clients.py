@@ -30,14 +30,14 @@ from attrs import define, field, frozen
 from soak import request_for
 
 from idura_ciba import CibaClient, ClientSecretPost, FairScheduler, PrivateKeyJwt, State, Transaction
-from idura_ciba.client_auth import ClientAuth
-from idura_ciba.id_token import Expectation
+from idura_ciba.credentials.client_auth import ClientAuth
+from idura_ciba.http.transport import AiohttpTransport
 from idura_ciba.polling.strategy import PollView
+from idura_ciba.protocol.http import HttpRequest, HttpResponse
 from idura_ciba.protocol.messages import Tokens
 from idura_ciba.redaction import Redacted
 from idura_ciba.simulator.tokens import SigningKeys
-from idura_ciba.transport import AiohttpTransport
-from idura_ciba.wire import HttpRequest, HttpResponse
+from idura_ciba.trust.id_token import Expectation
 
 CLIENT_ID, SECRET = "urn:benchmark", "a-secret-at-which-the-provider-does-not-look"
 FIRST_NUMBER = 209999000000
@@ -136,7 +136,7 @@ async def poll_with(auth: ClientAuth, issuer: str, count: int, **also: float) ->
         strategy=lambda view: max(view.now, begin),
         scheduler=scheduler,
         observers=(),
-        farewell_poll=False,
+        grace_poll=False,
     ) as ciba:
         await in_groups(range(pending), lambda nth: ciba.start(request_for(str(FIRST_NUMBER + nth))))
         await asyncio.sleep(begin - loop.time() + 0.5)
@@ -360,7 +360,7 @@ async def pending_library(signing: str, issuer: str, count: int) -> None:
 
     scheduler = FairScheduler()
     async with CibaClient(
-        issuer, credentials(signing), strategy=when, scheduler=scheduler, observers=(), farewell_poll=False
+        issuer, credentials(signing), strategy=when, scheduler=scheduler, observers=(), grace_poll=False
     ) as ciba:
         await ciba.start(request_for(str(FIRST_NUMBER - 1)))  # the first one pays for discovery and imports
         before, used, at = rss(), cpu(), loop.time()
@@ -458,7 +458,7 @@ async def signing_library(signing: str, issuer: str, turns: int) -> None:
                     scheduler=scheduler,
                     transport=gate,
                     observers=(),
-                    farewell_poll=False,
+                    grace_poll=False,
                 )
             )
             first = FIRST_NUMBER + len(schedulers) * pending
@@ -540,7 +540,7 @@ async def cancel_library(signing: str, issuer: str, count: int) -> None:
         await asyncio.sleep(0.1)
         authenticated = await cancel_all(calls)
         left += len(ciba.pending)
-        left += ciba._lane.waiting + ciba._lane.in_flight  # noqa: SLF001 - what would be left behind
+        left += ciba._queue.waiting + ciba._queue.in_flight  # noqa: SLF001 - what would be left behind
     await asyncio.sleep(0)
     left += len(asyncio.all_tasks()) - 1
     tell(await_=cancelled, abandon=abandoned, authenticate=authenticated, left=left, threads=threading.active_count())

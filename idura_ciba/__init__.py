@@ -5,8 +5,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from idura_ciba.client import CibaClient
-    from idura_ciba.client_auth import ClientAuth, ClientSecretBasic, ClientSecretJwt, ClientSecretPost, PrivateKeyJwt
-    from idura_ciba.eid import EidRequest, FrejaID, NorwegianBankID, SwedishBankID
+    from idura_ciba.credentials.client_auth import (
+        ClientAuth,
+        ClientSecretBasic,
+        ClientSecretJwt,
+        ClientSecretPost,
+        PrivateKeyJwt,
+    )
+    from idura_ciba.eids.request import EidRequest, FrejaID, NorwegianBankID, SwedishBankID
     from idura_ciba.errors import (
         Abandoned,
         AlreadyPending,
@@ -23,8 +29,7 @@ if TYPE_CHECKING:
         TransportError,
         UsageError,
     )
-    from idura_ciba.id_token import Authentication
-    from idura_ciba.outcome import Outcome, Update
+    from idura_ciba.http.transport import AiohttpTransport
     from idura_ciba.polling.basic import Backoff, Fixed, Proportional
     from idura_ciba.polling.final_poll import FinalPoll
     from idura_ciba.polling.hazard import HazardAware
@@ -32,8 +37,9 @@ if TYPE_CHECKING:
     from idura_ciba.polling.strategy import PollView, Strategy
     from idura_ciba.protocol.machine import State
     from idura_ciba.scheduling.scheduler import FairScheduler, IndexScheduler
-    from idura_ciba.transaction import Transaction
-    from idura_ciba.transport import AiohttpTransport
+    from idura_ciba.transaction.outcome import Outcome, Update
+    from idura_ciba.transaction.transaction import Transaction
+    from idura_ciba.trust.id_token import Authentication
 
 __all__ = [
     "Abandoned",
@@ -81,14 +87,14 @@ __all__ = [
 #: What stands where. Loaded when it is asked for: whoever wants an error's name needs no HTTP library.
 _MODULES = {
     "client": ("CibaClient",),
-    "client_auth": (
+    "credentials.client_auth": (
         "ClientAuth",
         "ClientSecretBasic",
         "ClientSecretJwt",
         "ClientSecretPost",
         "PrivateKeyJwt",
     ),
-    "eid": (
+    "eids.request": (
         "EidRequest",
         "FrejaID",
         "NorwegianBankID",
@@ -110,11 +116,7 @@ _MODULES = {
         "TransportError",
         "UsageError",
     ),
-    "id_token": ("Authentication",),
-    "outcome": (
-        "Outcome",
-        "Update",
-    ),
+    "http.transport": ("AiohttpTransport",),
     "polling.basic": (
         "Backoff",
         "Fixed",
@@ -132,8 +134,12 @@ _MODULES = {
         "FairScheduler",
         "IndexScheduler",
     ),
-    "transaction": ("Transaction",),
-    "transport": ("AiohttpTransport",),
+    "transaction.outcome": (
+        "Outcome",
+        "Update",
+    ),
+    "transaction.transaction": ("Transaction",),
+    "trust.id_token": ("Authentication",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -13,34 +13,34 @@ from types import TracebackType
 from typing import Self
 
 from idura_ciba import explain
-from idura_ciba.backchannel import MAX_TOKEN_ANSWER, Answered, Backchannel
-from idura_ciba.cancellation import is_cancelled
-from idura_ciba.client_auth import ClientAuth
-from idura_ciba.clock import Clock
-from idura_ciba.context import Context
-from idura_ciba.eid import EidRequest
+from idura_ciba.aio.cancellation import is_cancelled
+from idura_ciba.aio.clock import Clock
+from idura_ciba.aio.slices import Slices
+from idura_ciba.credentials.client_auth import ClientAuth
+from idura_ciba.eids.person import PersonTags
+from idura_ciba.eids.request import EidRequest
 from idura_ciba.errors import CibaError, ResumeError, UsageError
-from idura_ciba.holds import Hold, Holds
-from idura_ciba.id_token import DEFAULT_LEEWAY, Authentication, Expectation, IdTokenVerifier
-from idura_ciba.jwks import JwksCache
+from idura_ciba.http.backchannel import MAX_TOKEN_ANSWER, Answered, Backchannel
+from idura_ciba.http.provider import Provider
+from idura_ciba.http.transport import AiohttpTransport
 from idura_ciba.observe import Observer, Observers, log_events
 from idura_ciba.options import seconds, several, texts, whole_number
-from idura_ciba.person import PersonTags
 from idura_ciba.polling.basic import Fixed
 from idura_ciba.polling.final_poll import FinalPoll
 from idura_ciba.polling.strategy import StrategyLike, as_strategy
+from idura_ciba.protocol.http import Transport
 from idura_ciba.protocol.machine import State, advance, judge_acknowledgement
 from idura_ciba.protocol.messages import Acknowledgement, AuthenticationAnswer, Unusable, UnusableAnswer
 from idura_ciba.protocol.timing import Timing
-from idura_ciba.provider import Provider
 from idura_ciba.redaction import Redacted
-from idura_ciba.resume import Sealer
 from idura_ciba.scheduling.engine import SLICE
-from idura_ciba.scheduling.scheduler import FairScheduler, lane_of
-from idura_ciba.slices import Slices
-from idura_ciba.transaction import Transaction
-from idura_ciba.transport import AiohttpTransport
-from idura_ciba.wire import Transport
+from idura_ciba.scheduling.scheduler import FairScheduler, client_queue
+from idura_ciba.transaction.context import Context
+from idura_ciba.transaction.holds import Hold, Holds
+from idura_ciba.transaction.resume import Sealer
+from idura_ciba.transaction.transaction import Transaction
+from idura_ciba.trust.id_token import DEFAULT_LEEWAY, Authentication, Expectation, IdTokenVerifier
+from idura_ciba.trust.jwks import JwksCache
 
 __all__ = ["CibaClient"]
 
@@ -61,7 +61,7 @@ class CibaClient:
         issuer: Exactly as the provider spells it; for Idura `https://NAME.idura.broker`, without a trailing slash.
         client_auth: How this client proves itself, for example `PrivateKeyJwt`.
         strategy: When to poll; a strategy object or a function of a `PollView`.
-        farewell_poll: Ask once more right after the end, for the provider's own word on it.
+        grace_poll: Ask once more right after the end, for the provider's own word on it.
         scheduler: Limits how many requests leave and are under way, and says whose turn it is where they do not
             suffice; lent, so that several clients of one event loop can share it. None: one of our own without a rate.
         id_token_algorithms: Accepted signature algorithms of ID tokens.
@@ -95,7 +95,7 @@ class CibaClient:
         client_auth: ClientAuth,
         *,
         strategy: StrategyLike | None = None,
-        farewell_poll: bool = True,
+        grace_poll: bool = True,
         scheduler: FairScheduler | None = None,
         id_token_algorithms: Iterable[str] = ("RS256",),
         leeway: float = DEFAULT_LEEWAY,
@@ -134,10 +134,10 @@ class CibaClient:
         self._secret = secret = resume_secret or client_auth.derive_key(b"idura_ciba resume")
         self._tags = PersonTags(hmac.digest(secret, b"person tags", "sha256"))
         self._client_id = client_auth.client_id
-        self._lane = lane_of(scheduler)
+        self._queue = client_queue(scheduler)
         source = rng or random.SystemRandom()
         self._backchannel = Backchannel(
-            self._provider, client_auth, carrier, self._clock, source, max_token_answer=max_token_size, load=self._lane
+            self._provider, client_auth, carrier, self._clock, source, max_token_answer=max_token_size, load=self._queue
         )
         self._context = Context(
             backchannel=self._backchannel,
@@ -151,13 +151,13 @@ class CibaClient:
                 leeway=leeway,
                 max_size=whole_number("max_token_size", max_token_size),
             ),
-            lane=self._lane,
+            queue=self._queue,
             strategy=FinalPoll(Fixed()) if strategy is None else as_strategy(strategy),
             sealer=Sealer(issuer, self._client_id, hmac.digest(secret, b"resume tokens", "sha256")),
             observers=Observers(several("observers", observers, callable)),
             clock=self._clock,
             rng=source,
-            farewell_poll=farewell_poll,
+            grace_poll=grace_poll,
             ended=self._release,
         )
         self._holds = Holds(self._clock)
@@ -206,8 +206,8 @@ class CibaClient:
     ) -> Transaction:
         """Ask the provider to ask the person; returns once it has accepted.
 
-        At most one request leaves, and it is never sent again once it may have arrived: a second order for one person
-        cancels both at BankID and at Freja. Cancelling this call does not unsend it either; it goes on in the
+        At most one request leaves, and it is never sent again once it may have arrived: a second request for one
+        person cancels both at BankID and at Freja. Cancelling this call does not unsend it either; it goes on in the
         background, and the person stays held until the prompt is gone.
 
         Args:
@@ -356,13 +356,13 @@ class CibaClient:
             releasing.push_async_callback(self._keys.aclose)
             releasing.callback(lambda: tokens.extend(self._ends))  # where the closer is cancelled in the midst of it
             releasing.push_async_callback(self._end_in_turns, tokens)
-            releasing.push_async_callback(self._lane.aclose, patience=0)
+            releasing.push_async_callback(self._queue.aclose, patience=0)
             releasing.push_async_callback(self._stop_starting)
-            self._lane.refuse_orders()
+            self._queue.stop_admitting()
             if self._starting:
                 # A request under way has rung a phone or is about to; its token is worth waiting for.
                 await asyncio.wait(self._starting, timeout=patience)
-            await self._lane.aclose(patience=patience)
+            await self._queue.aclose(patience=patience)
         return tokens
 
     # --- inside -----------------------------------------------------------------------------------------------------
@@ -396,7 +396,7 @@ class CibaClient:
         try:
             expected = Expectation.of(request, tags=self._tags, issued_from=self._clock.wall())
             await self._provider.endpoints()
-            async with self._lane.admit(until=limit):
+            async with self._queue.admit(until=limit):
                 if note is not None:
                     await note()
                 may_ring = True
@@ -489,9 +489,9 @@ class CibaClient:
         if not transaction.state.is_final:
             self._pending[transaction.auth_req_id] = hold
 
-    def _release(self, transaction: Transaction) -> None:
+    def _release(self, auth_req_id: Redacted) -> None:
         """A transaction has ended."""
-        hold = self._pending.pop(transaction.auth_req_id, None)
+        hold = self._pending.pop(auth_req_id, None)
         if hold is not None:
             self._holds.settle(hold)
 

@@ -126,7 +126,7 @@ class UsageError(CibaError, ValueError):
 class AlreadyPending(UsageError):
     """This person is being asked already by the same client.
 
-    A second order for one person cancels both at BankID and at Freja, so none was sent. `transaction` is the one
+    A second request for one person cancels both at BankID and at Freja, so none was sent. `transaction` is the one
     that is under way; it is lost when the error is pickled.
     """
 

@@ -121,7 +121,7 @@ def acknowledgement_lost(reason: str) -> Indeterminate:
         f"the request may have reached the provider and no usable answer came back ({reason})",
         code="start_unknown",
         phone="The phone may be asking now, for a login that nobody can fetch",
-        advice="do not start again until the person sees no prompt: a second order cancels both",
+        advice="do not start again until the person sees no prompt: a second request cancels both",
     )
 
 

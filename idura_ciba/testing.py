@@ -41,7 +41,7 @@ from contextvars import Context
 from random import Random
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, TypeVarTuple
 
-from idura_ciba.clock import Clock
+from idura_ciba.aio.clock import Clock
 
 __all__ = ["VIRTUAL_EPOCH", "DeadlockError", "VirtualLoop", "run_virtual", "virtual_clock"]
 
@@ -257,7 +257,7 @@ else:
     def make_ciba_client(simulated_idura: SimulatedIdura) -> Callable[..., CibaClient]:
         """Makes clients of `simulated_idura`; any argument of `CibaClient` but the first two can be given."""
         from idura_ciba.client import CibaClient  # noqa: PLC0415
-        from idura_ciba.client_auth import ClientSecretPost  # noqa: PLC0415
+        from idura_ciba.credentials.client_auth import ClientSecretPost  # noqa: PLC0415
         from idura_ciba.simulator import MemoryTransport  # noqa: PLC0415
 
         def make(**options: Any) -> CibaClient:

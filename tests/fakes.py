@@ -24,8 +24,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from idura_ciba import EidRequest, SwedishBankID
 from idura_ciba.errors import TransportError
+from idura_ciba.protocol.http import HttpRequest, HttpResponse
 from idura_ciba.simulator.people import invent_swedish_number
-from idura_ciba.wire import HttpRequest, HttpResponse
 
 #: A scripted answer: a JSON object or list with 200, raw bytes with 200, a bare status, a whole answer, an error to
 #: raise, or a function that makes any of these of the request.

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from idura_ciba import CibaClient, ClientSecretPost, FairScheduler, FinalPoll, Fixed, IndexScheduler, SwedishBankID
 from idura_ciba.errors import CibaError
 from idura_ciba.polling.strategy import PollView, Record
+from idura_ciba.protocol.http import HttpRequest, HttpResponse
 from idura_ciba.protocol.machine import State
 from idura_ciba.simulator import Fault, MemoryTransport, Script, SimulatedIdura
 from idura_ciba.testing import run_virtual, virtual_clock
-from idura_ciba.wire import HttpRequest, HttpResponse
 
 INTERVAL, EXPIRES_IN, LATENCY = 2, 60, 0.05
 #: The first two are asked by the client with the strategy under test, the third by another one on the same scheduler.
@@ -165,4 +165,4 @@ def test_no_strategy_can_do_harm(
         # The acknowledgement of one that was first may arrive a little later than that of the first of all.
         begun_at = record.started_at - idura.ledger.orders[0].started_at + 3 * LATENCY
         polls = wire.polls.get(record.auth_req_id, [])
-        assert sum(at > begun_at + EXPIRES_IN + 1.0 for at in polls) <= 1, "more than one farewell"
+        assert sum(at > begun_at + EXPIRES_IN + 1.0 for at in polls) <= 1, "more than one grace poll"

@@ -38,16 +38,16 @@ from idura_ciba import (
     TransportError,
     UsageError,
 )
+from idura_ciba.aio.clock import Clock
 from idura_ciba.client import ENDED_IN_A_TURN
-from idura_ciba.client_auth import ClientAuth, Credentials
-from idura_ciba.clock import Clock
+from idura_ciba.credentials.client_auth import ClientAuth, Credentials
 from idura_ciba.errors import LocalProtocolError
 from idura_ciba.observe import TransactionEvent
+from idura_ciba.protocol.http import HttpRequest, HttpResponse
 from idura_ciba.scheduling.engine import SLICE
 from idura_ciba.simulator import Arrival, Fault, MemoryTransport, Rules, Script, SimulatedIdura
 from idura_ciba.simulator.catalogue import edit
 from idura_ciba.testing import VIRTUAL_EPOCH, run_virtual, virtual_clock
-from idura_ciba.wire import HttpRequest, HttpResponse
 
 SWEDE, OTHER_SWEDE, NORWEGIAN = "209801011231", "209602294564", "01023990128"
 MakeClient = Callable[..., CibaClient]
@@ -647,7 +647,7 @@ async def test_closing_gives_no_order_a_place_any_more(
     await ciba.start(swedish())
     waiting = [asyncio.create_task(ciba.start(swedish(person))) for person in PEOPLE[1:]]
     await asyncio.sleep(1)
-    assert scheduler.snapshot().orders == 5
+    assert scheduler.snapshot().starting == 5
     assert len(await ciba.close()) == 1
     for task in waiting:
         with pytest.raises(UsageError) as caught:
@@ -655,7 +655,7 @@ async def test_closing_gives_no_order_a_place_any_more(
         assert caught.value.code == "closed"
     assert asyncio.get_running_loop().time() == 1
     assert len(simulated_idura.ledger.orders) == 1
-    assert scheduler.snapshot().pending == scheduler.snapshot().orders == 0
+    assert scheduler.snapshot().pending == scheduler.snapshot().starting == 0
     async with make_ciba_client(scheduler=scheduler) as another:
         await another.start(swedish(OTHER_SWEDE))
 

@@ -18,7 +18,7 @@ from types import FrameType
 import idura_ciba
 from idura_ciba import CibaClient, ClientSecretPost, EidRequest
 from idura_ciba.polling.strategy import PollView
-from idura_ciba.wire import HttpRequest, HttpResponse
+from idura_ciba.protocol.http import HttpRequest, HttpResponse
 
 ISSUER = "https://acme.idura.broker"
 

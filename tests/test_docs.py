@@ -120,7 +120,9 @@ async def test_the_fleet_example(simulated_idura: SimulatedIdura, make_ciba_clie
     async with make_ciba_client(**names["shared"]()) as one, make_ciba_client(**names["shared"]()) as two:
         swede = await one.start(SwedishBankID(SWEDE, call_initiator="RP", message="Hello"))
         norwegian = await two.start(NorwegianBankID(NORWEGIAN))
-        assert names["how_things_stand"]().startswith("2 pending, 0 due, 0 in flight, 0 orders, at most 200 requests/s")
+        assert names["how_things_stand"]().startswith(
+            "2 pending, 0 due, 0 in flight, 0 starting, at most 200 requests/s"
+        )
         assert (await swede.outcome()).state is State.APPROVED
         assert (await norwegian.outcome()).state is State.DENIED
     assert "0 pending" in names["how_things_stand"]()

@@ -12,13 +12,13 @@ import pytest
 from attrs import evolve, field, frozen
 
 from idura_ciba import CibaClient, CibaError, ClientSecretPost, EidRequest
-from idura_ciba.clock import Clock
+from idura_ciba.aio.clock import Clock
+from idura_ciba.http.transport import AiohttpTransport
+from idura_ciba.protocol.http import HttpRequest, HttpResponse, Transport
 from idura_ciba.simulator import Arrival, Fault, MemoryTransport, Rules, Script, SimulatedIdura, SimulatorServer
 from idura_ciba.simulator.catalogue import ANYWHERE, CATALOGUE, on, rotate_keys
 from idura_ciba.simulator.faults import Endpoint
 from idura_ciba.testing import VIRTUAL_EPOCH, virtual_clock
-from idura_ciba.transport import AiohttpTransport
-from idura_ciba.wire import HttpRequest, HttpResponse, Transport
 
 #: Made up by counting, so that they belong to nobody: no such day.
 PERSON = "209999990000"

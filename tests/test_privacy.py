@@ -35,11 +35,11 @@ from idura_ciba import (
     SwedishBankID,
     UsageError,
 )
-from idura_ciba.client_auth import ClientAuth
+from idura_ciba.credentials.client_auth import ClientAuth
+from idura_ciba.protocol.http import HttpRequest, HttpResponse
 from idura_ciba.simulator import Arrival, Fault, MemoryTransport, Script, SimulatedIdura
 from idura_ciba.simulator.messages import SimReply
 from idura_ciba.testing import virtual_clock
-from idura_ciba.wire import HttpRequest, HttpResponse
 
 SWEDE, NORWEGIAN = "209801011231", "01023990128"
 CLIENT_ID = "urn:my:app"

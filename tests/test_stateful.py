@@ -40,9 +40,9 @@ from idura_ciba import (
     UsageError,
 )
 from idura_ciba.observe import PollEvent, TransactionEvent, log_events
+from idura_ciba.protocol.http import HttpRequest, HttpResponse
 from idura_ciba.simulator import Arrival, Fault, MemoryTransport, OrderRecord, Script, SimulatedIdura
 from idura_ciba.testing import VIRTUAL_EPOCH, VirtualLoop, virtual_clock
-from idura_ciba.wire import HttpRequest, HttpResponse
 
 CLIENT_ID, SECRET = "urn:my:app", "canary-secret-0123456789"
 MESSAGE = "canary message"
@@ -366,7 +366,7 @@ class Logins(RuleBasedStateMachine):
         assert self.idura.ledger.totals.unknown_ids == 0
         for poll in self.wire.ids.values():
             assert not poll.overlapped
-            assert poll.after_end <= 1, "more than one farewell"
+            assert poll.after_end <= 1, "more than one grace poll"
         interrupted = self.interrupted()
         for record in self.idura.ledger.orders:
             assert record.overlapping == 0

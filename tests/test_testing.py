@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from idura_ciba import testing
-from idura_ciba.clock import Clock
+from idura_ciba.aio.clock import Clock
 from idura_ciba.testing import VIRTUAL_EPOCH, DeadlockError, VirtualLoop, run_virtual
 
 

@@ -1,7 +1,10 @@
-"""Verifying a file of people, so that a crash loses no answer and rings no phone twice.
+"""Verifying many people, so that a crash loses no answer and rings no phone twice. Not loaded by `import idura_ciba`.
 
 `verify_many` is the library; `Journal` remembers across runs. `RowReader` and its kin read and write files, for the
-command `idura-ciba batch` and for programs of yours. Not loaded by `import idura_ciba`.
+command `idura-ciba batch` and for programs of yours.
+
+May import `client`, `transaction` and what lies below. Never imports the simulator, and never writes a national number
+into the journal.
 """
 
 from idura_ciba.batch.journal import Journal, Output

@@ -7,11 +7,11 @@ import asyncio
 from attrs import define, field
 
 from idura_ciba import explain
+from idura_ciba.aio.clock import Clock
 from idura_ciba.batch.journal import Journal
 from idura_ciba.batch.store import Entry
 from idura_ciba.client import CibaClient
-from idura_ciba.clock import Clock
-from idura_ciba.eid import EidRequest
+from idura_ciba.eids.request import EidRequest
 from idura_ciba.errors import (
     AlreadyPending,
     CibaError,
@@ -22,8 +22,8 @@ from idura_ciba.errors import (
     TransportError,
     UsageError,
 )
-from idura_ciba.outcome import Outcome
-from idura_ciba.transaction import Transaction
+from idura_ciba.transaction.outcome import Outcome
+from idura_ciba.transaction.transaction import Transaction
 
 __all__ = ["Asking", "Login", "until_free"]
 

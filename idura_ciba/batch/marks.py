@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from idura_ciba.protocol.machine import State
-from idura_ciba.transaction import Transaction
+from idura_ciba.transaction.transaction import Transaction
 
 __all__ = ["Marks", "boot"]
 

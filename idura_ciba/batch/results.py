@@ -9,8 +9,8 @@ from attrs import field, frozen
 
 from idura_ciba.batch.sealing import Sealing
 from idura_ciba.batch.store import Entry
-from idura_ciba.outcome import Outcome
 from idura_ciba.protocol.machine import State
+from idura_ciba.transaction.outcome import Outcome
 
 __all__ = ["Result", "write_down"]
 

@@ -19,6 +19,7 @@ from functools import partial
 from typing import Any, Literal
 
 from idura_ciba import explain
+from idura_ciba.aio.clock import Clock
 from idura_ciba.batch.asking import Asking, Login, until_free
 from idura_ciba.batch.journal import LINGER, Journal
 from idura_ciba.batch.outage import Outage
@@ -26,8 +27,7 @@ from idura_ciba.batch.results import Result, write_down
 from idura_ciba.batch.store import Entry, Phase
 from idura_ciba.batch.turns import Turns
 from idura_ciba.client import CibaClient
-from idura_ciba.clock import Clock
-from idura_ciba.eid import EidRequest
+from idura_ciba.eids.request import EidRequest
 from idura_ciba.errors import (
     AlreadyPending,
     CibaError,
@@ -39,9 +39,9 @@ from idura_ciba.errors import (
 )
 from idura_ciba.observe import Harmless
 from idura_ciba.options import whole_number
-from idura_ciba.outcome import Outcome
 from idura_ciba.protocol.machine import State
-from idura_ciba.transaction import Transaction
+from idura_ciba.transaction.outcome import Outcome
+from idura_ciba.transaction.transaction import Transaction
 
 __all__ = ["People", "verify_many"]
 

@@ -17,7 +17,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from idura_ciba.client import CibaClient
-from idura_ciba.eid import EidRequest
+from idura_ciba.eids.request import EidRequest
 
 __all__ = ["Sealing"]
 

@@ -1,4 +1,4 @@
-"""One prompt at a time for each person, whatever the batch says: a second order cancels both."""
+"""One prompt at a time for each person, whatever the batch says: a second request cancels both."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
-from idura_ciba.clock import Clock
+from idura_ciba.aio.clock import Clock
 
 __all__ = ["Turns"]
 

@@ -1,6 +1,6 @@
-"""The command `idura-ciba`: try the library, verify one person, run the simulator, make keys, find what is wrong.
+"""The command `idura-ciba`; it needs the extra `cli`, and does nothing that a program of yours could not do.
 
-It needs the extra `cli`, and it does nothing that a program of yours could not do with this package.
+May import everything, and typer and rich, which no other room imports. Never imported by another room.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from idura_ciba import (
     Strategy,
     UsageError,
 )
+from idura_ciba.aio.clock import Clock
 from idura_ciba.batch.reading import FIELDS, Format
 from idura_ciba.cli.batch_files import BadRows, Files, column_names, count_lines, opened
 from idura_ciba.cli.config import (
@@ -49,7 +50,6 @@ from idura_ciba.cli.person import (
 from idura_ciba.cli.progress import duration
 from idura_ciba.cli.simulated import simulated_client
 from idura_ciba.cli.text import say
-from idura_ciba.clock import Clock
 from idura_ciba.simulator import SimulatedIdura
 
 __all__ = ["batch"]

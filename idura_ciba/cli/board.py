@@ -14,8 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from idura_ciba import Outcome, State, Transaction
+from idura_ciba.aio.clock import Clock
 from idura_ciba.cli.text import clean, say
-from idura_ciba.clock import Clock
 
 __all__ = ["Row", "Show", "drawing", "follow", "showing", "table"]
 

@@ -15,15 +15,15 @@ from typing import Literal
 from attrs import frozen
 
 from idura_ciba import CibaError, ClientAuth, PrivateKeyJwt, UsageError
-from idura_ciba.backchannel import Backchannel
+from idura_ciba.aio.clock import Clock
 from idura_ciba.cli.config import Settings
 from idura_ciba.cli.text import clean, explained
-from idura_ciba.clock import Clock
-from idura_ciba.jwks import JwksCache
+from idura_ciba.http.backchannel import Backchannel
+from idura_ciba.http.provider import IDURA_PATHS, Provider
 from idura_ciba.protocol.documents import parse_discovery
+from idura_ciba.protocol.http import HttpRequest, HttpResponse, Transport
 from idura_ciba.protocol.messages import ErrorAnswer, TokenAnswer, UnusableAnswer
-from idura_ciba.provider import IDURA_PATHS, Provider
-from idura_ciba.wire import HttpRequest, HttpResponse, Transport
+from idura_ciba.trust.jwks import JwksCache
 
 __all__ = ["Finding", "check_client", "check_provider"]
 

@@ -20,11 +20,11 @@ from idura_ciba import (
     State,
     SwedishBankID,
 )
+from idura_ciba.aio.clock import Clock
 from idura_ciba.cli.board import Row, Show, follow, showing
 from idura_ciba.cli.guard import ExitCode
 from idura_ciba.cli.simulated import simulated_client
 from idura_ciba.cli.text import OUT, explained, say
-from idura_ciba.clock import Clock
 from idura_ciba.redaction import Redacted
 from idura_ciba.simulator import Script, SimulatedIdura
 

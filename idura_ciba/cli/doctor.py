@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from idura_ciba import AiohttpTransport
+from idura_ciba.aio.clock import Clock
 from idura_ciba.cli.checks import Finding, check_client, check_provider
 from idura_ciba.cli.config import (
     AlgOption,
@@ -22,8 +23,7 @@ from idura_ciba.cli.config import (
 )
 from idura_ciba.cli.guard import ExitCode
 from idura_ciba.cli.text import OUT, clean, say
-from idura_ciba.clock import Clock
-from idura_ciba.wire import Transport
+from idura_ciba.protocol.http import Transport
 
 __all__ = ["doctor", "examine"]
 

@@ -16,6 +16,7 @@ from typing import Any
 from attrs import define, field, frozen
 
 from idura_ciba import CibaClient, CibaError, EidRequest, FairScheduler, State, Transaction, UsageError
+from idura_ciba.aio.clock import Clock
 from idura_ciba.batch import Journal, Result, verify_many
 from idura_ciba.batch.reading import BadRow, Row, RowReader
 from idura_ciba.batch.store import Phase, Store
@@ -27,7 +28,6 @@ from idura_ciba.cli.guard import ExitCode
 from idura_ciba.cli.people import People
 from idura_ciba.cli.progress import Progress, duration, reporting
 from idura_ciba.cli.text import ERR, say
-from idura_ciba.clock import Clock
 
 __all__ = ["Ending", "Job"]
 

@@ -14,7 +14,7 @@ from attrs import define, evolve, field, frozen
 from idura_ciba import EidRequest, UsageError
 from idura_ciba.batch.reading import BadRow, Row
 from idura_ciba.cli.person import CallInitiator, Country, EidName, build_request, joined
-from idura_ciba.identity_number import check_norwegian, check_swedish
+from idura_ciba.eids.identity_number import check_norwegian, check_swedish
 from idura_ciba.redaction import Redacted
 
 __all__ = ["Choices", "People", "Seen"]

@@ -12,7 +12,7 @@ import typer
 
 from idura_ciba import EidRequest, FrejaID, NorwegianBankID, SwedishBankID, UsageError
 from idura_ciba.cli.files import read_secret
-from idura_ciba.eid import EidOptions
+from idura_ciba.eids.request import EidOptions
 from idura_ciba.redaction import Redacted
 
 __all__ = [

@@ -80,7 +80,7 @@ class Progress:
         """What there is to say, in parts."""
         rate, snapshot = self.look(now), self.snapshot()
         left, median, each = self.left(rate), self.tally.median(), self.tally.requests_each
-        facts = [f"{snapshot.pending + snapshot.orders} being asked", f"after {duration(now - self.began_at)}"]
+        facts = [f"{snapshot.pending + snapshot.starting} being asked", f"after {duration(now - self.began_at)}"]
         if rate is not None:
             facts.append(f"{rate:.3g} people/s")
         if left is not None:

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import typer
 
 from idura_ciba import EidRequest, UsageError
+from idura_ciba.aio.clock import Clock
 from idura_ciba.cli.config import (
     AlgOption,
     ClientIdOption,
@@ -37,7 +38,6 @@ from idura_ciba.cli.person import (
 from idura_ciba.cli.report import Report
 from idura_ciba.cli.simulated import SOMEBODY, simulated_client
 from idura_ciba.cli.text import ERR, OUT, say
-from idura_ciba.clock import Clock
 from idura_ciba.redaction import Redacted
 from idura_ciba.simulator import Script, SimulatedIdura
 

@@ -3,10 +3,11 @@
     strategy    what a strategy is and what it may know
     basic       Fixed, Proportional, Backoff
     hazard      HazardAware, which learns how long people take
-    phase       PhaseAware, which listens to the provider's word on progress, too
+    phase       PhaseAware, which learns from the provider's word on progress, too
     life_table  how long people take: counted, and read as a curve
     experience  what was counted, kept within bounds, stored and shared
     final_poll  the wrapper that places the last poll before the end
 
-A strategy cannot sleep, send, stop a login or go below the provider's floor; `protocol.timing` sees to the last.
+May import tenacity's waits, `options` and what lies below. Never sleeps, sends, ends a login or goes below the
+provider's interval; `protocol.timing` sees to the last.
 """

@@ -67,20 +67,20 @@ class FinalPoll:
 
     def next_poll(self, view: PollView) -> float | None:
         """The inner answer, moved where the last poll asks for it."""
-        last_call, spacing = self._last_call(view)
+        urgent_at, spacing = self._last_call(view)
         wanted = next_poll(self.inner, view)
-        if wanted is None or wanted >= last_call:
-            if view.not_before <= last_call:
-                return last_call
+        if wanted is None or wanted >= urgent_at:
+            if view.not_before <= urgent_at:
+                return urgent_at
             return view.not_before if view.not_before < view.earliest_end - TOO_LATE else None
-        remaining = last_call - wanted
+        remaining = urgent_at - wanted
         if remaining < spacing:
             # The last poll would come too soon after this one: ask earlier, or skip straight to the last.
-            earlier = last_call - spacing
-            return earlier if earlier >= view.not_before else last_call
+            earlier = urgent_at - spacing
+            return earlier if earlier >= view.not_before else urgent_at
         if remaining < 2 * spacing and remaining > wanted - view.heard_at:
             # One more poll fits before the last, and only one: share the gaps evenly.
-            middle = min((view.heard_at + last_call) / 2, last_call - spacing)
+            middle = min((view.heard_at + urgent_at) / 2, urgent_at - spacing)
             return max(view.not_before, middle)
         return wanted
 
@@ -90,26 +90,26 @@ class FinalPoll:
         The jump is 30 s for the chance that there is something to miss. Of an inner strategy without an index nothing
         is known, so an answer is taken to wait since the provider was last heard.
         """
-        last_call, spacing = self._last_call(view)
-        if at >= last_call:
-            return self._inner_index(view, at) + self._at_stake(view, last_call)
-        return self._inner_index(view, min(at, last_call - spacing))
+        urgent_at, spacing = self._last_call(view)
+        if at >= urgent_at:
+            return self._inner_index(view, at) + self._at_stake(view, urgent_at)
+        return self._inner_index(view, min(at, urgent_at - spacing))
 
     def due(self, view: PollView, price: float) -> float:
         """When the index reaches the price; the last call where the inner one would be too close to it or later."""
-        last_call, spacing = self._last_call(view)
+        urgent_at, spacing = self._last_call(view)
         at = self._inner_due(view, price)
-        if at <= last_call - spacing:
+        if at <= urgent_at - spacing:
             return at
-        return max(last_call, self._inner_due(view, price - self._at_stake(view, last_call)))
+        return max(urgent_at, self._inner_due(view, price - self._at_stake(view, urgent_at)))
 
     def _last_call(self, view: PollView) -> tuple[float, float]:
         """When the last poll leaves, and how long before it no other may."""
         return view.earliest_end - self.guard, view.interval + max(ROUND_TRIP, _round_trip(view))
 
-    def _at_stake(self, view: PollView, last_call: float) -> float:
+    def _at_stake(self, view: PollView, urgent_at: float) -> float:
         # An index grows as fast as it is likely that there is an answer by then: its slope is that probability.
-        return MISSED * (self._inner_index(view, last_call) - self._inner_index(view, last_call - 1.0))
+        return MISSED * (self._inner_index(view, urgent_at) - self._inner_index(view, urgent_at - 1.0))
 
     def _inner_index(self, view: PollView, at: float) -> float:
         return max(0.0, at - view.heard_at) if self._indexed is None else self._indexed.index(view, at)

@@ -1,10 +1,11 @@
-"""The protocol as data: no clock, no socket, no randomness.
+"""The protocol as data: instants come in as numbers, messages as bytes.
 
+    http         HTTP messages as plain values, and the port through which they travel
     messages     what goes over the wire, both ways
     documents    what a provider publishes about itself
     machine      the states of a transaction and the one table that changes them
-    timing       the floor under every poll
+    timing       the earliest instant of the next poll, and the ends
     strict_json  the only JSON reader that foreign bytes meet
 
-Nothing in here waits, sends, or asks what time it is; instants come in as numbers.
+May import attrs, `errors` and `redaction`. Never waits, sends, draws a random number or reads a clock.
 """

@@ -11,8 +11,8 @@ from typing import Any
 from attrs import field, frozen
 
 from idura_ciba.errors import RemoteProtocolError
+from idura_ciba.protocol.http import HttpResponse
 from idura_ciba.protocol.strict_json import load_object
-from idura_ciba.wire import HttpResponse
 
 __all__ = ["ProviderMetadata", "build_discovery_url", "parse_discovery", "parse_jwks"]
 

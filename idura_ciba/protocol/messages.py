@@ -29,9 +29,9 @@ from urllib.parse import quote_plus
 from attrs import field, frozen
 
 from idura_ciba.errors import UsageError
+from idura_ciba.protocol.http import HttpResponse
 from idura_ciba.protocol.strict_json import load_object
 from idura_ciba.redaction import Redacted
-from idura_ciba.wire import HttpResponse
 
 __all__ = [
     "DEFAULT_INTERVAL",

@@ -29,9 +29,9 @@ MAX_BACKOFF = 60.0
 #: Backing off leaves this much before the earliest end, so that a last poll still fits.
 LAST_CHANCE = 1.0
 #: Providers that count whole seconds expire up to one second late.
-FAREWELL_DELAY = 1.0
+GRACE_DELAY = 1.0
 #: Nobody waits longer than this for that last word; the usual intervals of 2 to 5 seconds fit in.
-FAREWELL_PATIENCE = 10.0
+GRACE_PATIENCE = 10.0
 
 
 @frozen(weakref_slot=False)
@@ -100,19 +100,19 @@ class Timing:
         return self.limit is not None and self.limit < self.provider_end
 
     @property
-    def farewell(self) -> float | None:
+    def grace_at(self) -> float | None:
         """When one poll after the end may leave, to hear the provider's own word on it; None when it must not.
 
         It is for a provider that rounds up or is lenient, so it is not worth waiting for long: not after a caller's
         limit, and not where `Retry-After` or a grown interval holds it back.
         """
-        at = max(self.not_before, self.latest_end + FAREWELL_DELAY)
-        return None if self.limited or at > self.farewell_until else at
+        at = max(self.not_before, self.latest_end + GRACE_DELAY)
+        return None if self.limited or at > self.grace_until else at
 
     @property
-    def farewell_until(self) -> float:
+    def grace_until(self) -> float:
         """After this the provider's word on the end is not worth having any more."""
-        return self.latest_end + FAREWELL_PATIENCE
+        return self.latest_end + GRACE_PATIENCE
 
     def _spaced(self, not_before: float, unanswered: int) -> Timing:
         # Written out: `evolve` takes ten times as long, and this is called twice for each poll.

@@ -11,9 +11,10 @@ from weakref import WeakSet
 
 from idura_ciba.errors import UsageError
 from idura_ciba.scheduling.budget import Budget, Meter
-from idura_ciba.scheduling.queues import SMALL, Entry, FirstDue, Job
+from idura_ciba.scheduling.jobs import Entry, Job, Owner
+from idura_ciba.scheduling.queues import SMALL, FirstDue
 
-__all__ = ["Engine", "Owner"]
+__all__ = ["Engine"]
 
 #: asyncio calls timers up to a nanosecond early. Asked again for the rest of it, it would call again at once, and a
 #: clock that stands still meanwhile, as a virtual one does, would never move on.
@@ -24,19 +25,6 @@ MOMENT = 0.05
 SLICE = 8
 #: Jobs a second that are taken to be served at least.
 LEAST_PACE = 0.1
-
-
-class Owner:
-    """What belongs to one client: its jobs, its work in flight, and its orders that wait for a place."""
-
-    __slots__ = ("__weakref__", "closed", "entries", "orders", "refuses", "tasks")
-
-    def __init__(self) -> None:
-        self.entries: dict[Job, Entry] = {}
-        self.tasks: set[asyncio.Task[None]] = set()
-        self.orders: set[asyncio.Future[None]] = set()
-        self.closed: bool = False
-        self.refuses: bool = False
 
 
 class Engine:
@@ -66,9 +54,9 @@ class Engine:
         self._waiting = 0
         self._in_flight = 0
         # Orders that wait, and how many have a place.
-        self._orders = deque[asyncio.Future[None]]()
-        self._ordering = 0
-        self._orders_turn = True
+        self._admissions = deque[asyncio.Future[None]]()
+        self._admitted = 0
+        self._admissions_turn = True
         # Whether something has had to wait for the budget, and until when.
         self._queued = False
         self._wake = math.inf
@@ -87,9 +75,9 @@ class Engine:
         return self._waiting + self._in_flight
 
     @property
-    def orders(self) -> int:
+    def starting(self) -> int:
         """Orders that wait or have a place."""
-        return self._ordering + sum(not order.done() for order in self._orders)
+        return self._admitted + sum(not admission.done() for admission in self._admissions)
 
     def late(self) -> float:
         """Seconds for which a job has been due, at most."""
@@ -142,11 +130,11 @@ class Engine:
         self.refuse(owner)
 
     def refuse(self, owner: Owner) -> None:
-        """Give no order of an owner a place any more."""
+        """Admit no authentication request of an owner any more."""
         owner.refuses = True
-        for order in owner.orders:
-            if not order.done():
-                order.set_exception(UsageError("the client is closed", code="closed", advice="make a new one"))
+        for admission in owner.admissions:
+            if not admission.done():
+                admission.set_exception(UsageError("the client is closed", code="closed", advice="make a new one"))
         self._set_timer()
         self._go_on()
 
@@ -168,34 +156,34 @@ class Engine:
             return
         self._set_timer()
 
-    # --- orders -----------------------------------------------------------------------------------------------------
+    # --- admissions -------------------------------------------------------------------------------------------------
 
     async def admit(self, owner: Owner) -> None:
-        """Wait for a place for an order.
+        """Wait until an authentication request may leave.
 
         Raises:
             UsageError: The owner was closed, or another event loop is being served.
         """
         loop = self._bind()
-        order: asyncio.Future[None] = loop.create_future()
-        self._orders.append(order)
-        owner.orders.add(order)
+        admission: asyncio.Future[None] = loop.create_future()
+        self._admissions.append(admission)
+        owner.admissions.add(admission)
         self._go_on()
         try:
-            await order
+            await admission
         except asyncio.CancelledError:
-            if order.done() and not order.cancelled() and order.exception() is None:
+            if admission.done() and not admission.cancelled() and admission.exception() is None:
                 # Cancelled just when its turn had come.
-                self.ordered()
+                self.admission_over()
             else:
                 self._set_timer()
             raise
         finally:
-            owner.orders.discard(order)
+            owner.admissions.discard(admission)
 
-    def ordered(self) -> None:
-        """An order that had a place is over."""
-        self._ordering -= 1
+    def admission_over(self) -> None:
+        """An authentication request that was admitted is over."""
+        self._admitted -= 1
         self._go_on()
 
     # --- what the provider says -------------------------------------------------------------------------------------
@@ -212,7 +200,7 @@ class Engine:
 
     def _go_on(self) -> None:
         """Something has ended; others may have waited for that, unless it is the budget that they wait for."""
-        if self._wake == math.inf and (self._orders or len(self.queue)) and not self._serving:
+        if self._wake == math.inf and (self._admissions or len(self.queue)) and not self._serving:
             self._serve()
 
     def _serve(self) -> None:
@@ -223,10 +211,10 @@ class Engine:
         self._collect(now)
         self._serving, self._wake = True, math.inf
         for begun in itertools.count():
-            has_place = self._in_flight + self._ordering < self._max_in_flight
-            may_order = has_place and bool(self._orders) and self._may_order()
+            has_place = self._in_flight + self._admitted < self._max_in_flight
+            may_admit = has_place and bool(self._admissions) and self._may_admit()
             may_serve = has_place and len(self.queue) > 0
-            if not may_order and not may_serve:
+            if not may_admit and not may_serve:
                 self._queued = False
                 break
             if begun == SLICE:
@@ -236,13 +224,13 @@ class Engine:
             if ready_at > now:
                 self._queued, self._wake = True, ready_at
                 break
-            if may_order and (self._orders_turn or not may_serve):
-                self._orders_turn = False
-                self._ordering += 1
+            if may_admit and (self._admissions_turn or not may_serve):
+                self._admissions_turn = False
+                self._admitted += 1
                 self.budget.take(now, queued=self._queued)
-                self._orders.popleft().set_result(None)
+                self._admissions.popleft().set_result(None)
             else:
-                self._orders_turn = True
+                self._admissions_turn = True
                 self._serve_one(loop, now)
         self._serve_ends(loop, now)
         self._serving = False
@@ -272,14 +260,14 @@ class Engine:
                 self.queue.push(entry)
                 self._arrived.append(entry)
 
-    def _may_order(self) -> bool:
-        return self._has_orders() and self.pending + self._ordering < self._max_pending
+    def _may_admit(self) -> bool:
+        return self._has_admissions() and self.pending + self._admitted < self._max_pending
 
-    def _has_orders(self) -> bool:
+    def _has_admissions(self) -> bool:
         """Whether any waits; those that were cancelled or turned away do not."""
-        while self._orders and self._orders[0].done():
-            self._orders.popleft()
-        return bool(self._orders)
+        while self._admissions and self._admissions[0].done():
+            self._admissions.popleft()
+        return bool(self._admissions)
 
     def _serve_one(self, loop: asyncio.AbstractEventLoop, now: float) -> None:
         pace = max(LEAST_PACE, self._meter.rate(now))
@@ -329,7 +317,7 @@ class Engine:
         # What becomes due while the budget is used up has an end, which may come first; not within the next moment.
         if at > now + MOMENT and self._heap and self._heap[0].at < at:
             at = self._heap[0].at
-        if not self._waiting and not self._has_orders():
+        if not self._waiting and not self._has_admissions():
             self._wake, at = math.inf, math.inf
         if self._timer is not None:
             self._timer.cancel()
@@ -346,7 +334,7 @@ class Engine:
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             former = self._loop
-            if former is not None and not former.is_closed() and (self.pending or self.orders):
+            if former is not None and not former.is_closed() and (self.pending or self.starting):
                 raise UsageError(
                     "this scheduler is serving clients of another event loop",
                     code="scheduler",
@@ -357,7 +345,7 @@ class Engine:
                     entry.job = None
                 owner.entries.clear()
                 owner.tasks.clear()
-                owner.orders.clear()
+                owner.admissions.clear()
             self._restart()
             self.budget.restart()
             self._loop = loop

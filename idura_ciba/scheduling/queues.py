@@ -19,13 +19,12 @@ import logging
 import math
 from asyncio import CancelledError
 from collections import deque
-from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
-if TYPE_CHECKING:
-    from idura_ciba.scheduling.engine import Owner
+from idura_ciba.scheduling.jobs import Entry
 
-__all__ = ["SMALL", "ByPrice", "Entry", "FirstDue", "Job", "LastingJob", "PricedJob"]
+__all__ = ["SMALL", "ByPrice", "FirstDue"]
 
 _logger = logging.getLogger("idura_ciba")
 
@@ -37,68 +36,8 @@ HIGHEST_PRICE = 60.0
 LEAST_CYCLE = 1.0
 
 
-class Job(Protocol):
-    """Something that wants to be served at an instant."""
-
-    def serve(self) -> Coroutine[Any, Any, None] | None:
-        """The work to do now, or None when there is none after all; asked when a place is free, or at its end.
-
-        It may be later than the job was scheduled for, and a job may then schedule itself anew and return None. The
-        coroutine may schedule its job anew and must not raise anything but `CancelledError`.
-        """
-        ...
-
-
-class LastingJob(Job, Protocol):
-    """A job that comes to an end, and goes first just before that.
-
-    Attributes:
-        last_call: From this monotonic instant on; infinite where there is no such instant.
-    """
-
-    last_call: float
-
-
-class PricedJob(LastingJob, Protocol):
-    """A job that an `IndexScheduler` can compare; any other counts as if its price were reached when it is due."""
-
-    def due(self, price: float) -> float:
-        """The monotonic instant from which serving is worth `price` seconds of expected unseen waiting; never falls.
-
-        Asked once each time the job has become due and has to wait or to be compared.
-        """
-        ...
-
-
-class Entry:
-    """What stands in the heaps for one job that was scheduled once.
-
-    Attributes:
-        at: The instant for which it was scheduled.
-        number: The order in which they were scheduled.
-        until: When it is served whether there is a place or not; infinite where it may wait for ever.
-        job: None as soon as it was served, forgotten or scheduled anew; the entry is then stale.
-        owner: Whose job it is.
-        is_due: Whether it stands in a queue.
-    """
-
-    __slots__ = ("at", "is_due", "job", "number", "owner", "until")
-
-    def __init__(self, at: float, number: int, job: Job, owner: Owner, until: float = math.inf) -> None:
-        self.at: float = at
-        self.number: int = number
-        self.until: float = until
-        self.job: Job | None = job
-        self.owner: Owner = owner
-        self.is_due: bool = False
-
-    def __lt__(self, other: Entry) -> bool:
-        """By instant. A heap of tuples would be quicker by a microsecond, and larger by a hundred bytes for each."""
-        return self.at < other.at or (self.at == other.at and self.number < other.number)
-
-
 class FirstDue:
-    """First come, first served, but for last calls. Whoever takes an entry's job away says so with `discard`."""
+    """First come, first served, but for urgent jobs. Whoever takes an entry's job away says so with `discard`."""
 
     #: What serving has to be worth; None where that does not matter.
     price: float | None = None
@@ -109,7 +48,7 @@ class FirstDue:
         self._numbers = itertools.count()
         # Due, and not yet compared with any other.
         self._fresh: list[Entry] = []
-        self._by_last_call: list[tuple[float, int, Entry]] = []
+        self._by_urgency: list[tuple[float, int, Entry]] = []
         self._complained = False
 
     def __len__(self) -> int:
@@ -161,7 +100,7 @@ class FirstDue:
             heap.clear()
 
     def _heaps(self) -> tuple[list[tuple[float, int, Entry]], ...]:
-        return (self._by_last_call,)
+        return (self._by_urgency,)
 
     def _pressed(self, now: float) -> Entry | None:
         """The one whose last call came first, if it has come."""
@@ -172,13 +111,13 @@ class FirstDue:
             if entry.job is not None:
                 self._rank(entry, entry.job, next(self._numbers))
         self._fresh.clear()
-        last_call, pressed = _top(self._by_last_call)
-        return pressed if last_call <= now else None
+        urgent_at, pressed = _top(self._by_urgency)
+        return pressed if urgent_at <= now else None
 
     def _rank(self, entry: Entry, job: Any, number: int) -> None:
-        last_call = self._ask(lambda: getattr(job, "last_call", math.inf), math.inf)
-        if last_call < math.inf:
-            heapq.heappush(self._by_last_call, (last_call, number, entry))
+        urgent_at = self._ask(lambda: getattr(job, "urgent_at", math.inf), math.inf)
+        if urgent_at < math.inf:
+            heapq.heappush(self._by_urgency, (urgent_at, number, entry))
 
     def _ask(self, question: Callable[[], Any], otherwise: float) -> float:
         """What a job answers, or where that is no instant, something else."""

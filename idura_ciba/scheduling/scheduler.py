@@ -5,8 +5,8 @@ A pending job is one heap entry; a task exists only while it is being worked on,
 1. A job is served at the instant for which it was scheduled, never before, and once for each time it was scheduled.
 2. It is late only where the cap on work in flight or the request budget is used up. Who comes first then is what the
    two schedulers differ in; where there is enough for all they do the same.
-3. A new order counts as a request. Where orders and jobs both wait for the budget they take turns: neither a batch of
-   orders nor a backlog of polls stops the other.
+3. An authentication request counts as a request. Where such requests and jobs both wait for the budget they take turns:
+   neither a batch of new logins nor a backlog of polls stops the other.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from idura_ciba import explain
 from idura_ciba.errors import UsageError
 from idura_ciba.options import positive, whole_number
 from idura_ciba.scheduling.budget import Budget
-from idura_ciba.scheduling.engine import Engine, Owner
-from idura_ciba.scheduling.queues import ByPrice, FirstDue, Job
+from idura_ciba.scheduling.engine import Engine
+from idura_ciba.scheduling.jobs import Job, Owner
+from idura_ciba.scheduling.queues import ByPrice, FirstDue
 
-__all__ = ["FairScheduler", "IndexScheduler", "Lane", "Snapshot", "lane_of"]
+__all__ = ["ClientQueue", "FairScheduler", "IndexScheduler", "Snapshot", "client_queue"]
 
 
 @frozen
@@ -37,7 +38,7 @@ class Snapshot:
         due: Those that are due and wait for a place.
         late: How long the first of those has been waiting.
         in_flight: Those that are being worked on.
-        orders: New orders that wait for a place or are under way.
+        starting: Authentication requests that wait for a place or are under way.
         rate: Requests a second as agreed; infinite where nothing was.
         allowed: Requests a second for now, as refusals have taught; infinite where there is no limit.
         price: Expected unseen waiting that makes a poll worth while, by the load; None under round robin.
@@ -51,7 +52,7 @@ class Snapshot:
     due: int
     late: float
     in_flight: int
-    orders: int
+    starting: int
     rate: float
     allowed: float
     price: float | None
@@ -65,7 +66,7 @@ class Snapshot:
         parts = [f"{self.pending} pending", f"{self.due} due"]
         if self.due:
             parts[-1] += f" for up to {self.late:.1f} s"
-        parts += [f"{self.in_flight} in flight", f"{self.orders} orders"]
+        parts += [f"{self.in_flight} in flight", f"{self.starting} starting"]
         if self.allowed < math.inf:
             agreed = f" of {self.rate:.4g}" if self.allowed < self.rate < math.inf else ""
             parts.append(f"at most {self.allowed:.4g}{agreed} requests/s")
@@ -76,7 +77,7 @@ class Snapshot:
         return ", ".join(parts)
 
 
-class Lane:
+class ClientQueue:
     """One client's place in a scheduler. Nothing in it touches the jobs of others."""
 
     __slots__ = ("_engine", "_owner")
@@ -88,12 +89,12 @@ class Lane:
 
     @property
     def in_flight(self) -> int:
-        """How many jobs of this lane are being worked on."""
+        """How many jobs of this queue are being worked on."""
         return len(self._owner.tasks)
 
     @property
     def waiting(self) -> int:
-        """How many jobs of this lane have an instant or are due."""
+        """How many jobs of this queue have an instant or are due."""
         return len(self._owner.entries)
 
     def schedule(self, job: Job, at: float, *, until: float = math.inf) -> None:
@@ -108,22 +109,22 @@ class Lane:
         """Do not serve `job` any more; work in flight goes on."""
         self._engine.forget(self._owner, job)
 
-    def refuse_orders(self) -> None:
-        """Give no order a place any more, also none that waits; those that have one go on."""
+    def stop_admitting(self) -> None:
+        """Admit no authentication request any more, also none that waits; those that were admitted go on."""
         self._engine.refuse(self._owner)
 
     @asynccontextmanager
     async def admit(self, *, until: float | None = None) -> AsyncIterator[None]:
-        """Wait for a place for a new order: for a request of the budget, and while too many logins are pending.
+        """Wait until an authentication request may leave: for the budget, and while too many logins are pending.
 
-        The block is the order. What comes of it must be scheduled within the block, to be counted without a gap.
+        The block is the request. What comes of it must be scheduled within the block, to be counted without a gap.
 
         Args:
             until: Monotonic instant from which on nobody waits any more.
 
         Raises:
             Abandoned: That instant came before there was a place.
-            UsageError: The lane is closed, or was before the order had a place.
+            UsageError: The queue is closed, or was before the request was admitted.
         """
         if self._owner.refuses:
             raise UsageError("the client is closed", code="closed", advice="make a new one")
@@ -135,10 +136,10 @@ class Lane:
         try:
             yield
         finally:
-            self._engine.ordered()
+            self._engine.admission_over()
 
     def answered(self, *, sent_at: float) -> None:
-        """A request that left at the monotonic instant `sent_at`, poll or order, got an answer from the provider."""
+        """A request that left at the monotonic instant `sent_at`, of either kind, got an answer from the provider."""
         self._engine.answered(sent_at)
 
     def refused(self, *, sent_at: float, retry_after: float | None = None) -> None:
@@ -178,12 +179,13 @@ class FairScheduler:
     another one may use it; what was learned about the provider stays.
 
     Args:
-        rate: Requests a second, orders included: in no second more leave. Lowered while the provider refuses a tenth of
-            them, beyond what is usual. None: no limit until it does.
-        max_in_flight: Requests under way at once, orders included: so many connections there are at most.
-        max_pending: Logins pending at once, beyond which new orders wait. None: no limit. Right for a batch is
-            twice the interval times the polls a second: `1.8 * rate * interval` where orders take a tenth of the rate,
-            as they do at half a minute for each login. With more, everybody is heard later and little time is saved.
+        rate: Requests a second, polls and new logins together: in no second more leave. Lowered while the provider
+            refuses a tenth of them, beyond what is usual. None: no limit until it does.
+        max_in_flight: Requests under way at once, polls and new logins together: so many connections there are at
+            most.
+        max_pending: Logins pending at once, beyond which new ones wait. None: no limit. Right for a batch is twice the
+            interval times the polls a second: `1.8 * rate * interval` where new logins take a tenth of the rate, as
+            they do at half a minute for each login. With more, everybody is heard later and little time is saved.
 
     Raises:
         UsageError: A limit that is not positive.
@@ -192,9 +194,9 @@ class FairScheduler:
     def __init__(self, *, rate: float | None = None, max_in_flight: int = 256, max_pending: int | None = None) -> None:
         self._engine = _engine(FirstDue(), rate, max_in_flight, max_pending)
 
-    def lane(self) -> Lane:
+    def queue(self) -> ClientQueue:
         """A place for one more client; `CibaClient(scheduler=...)` takes one for itself."""
-        return Lane(self._engine)
+        return ClientQueue(self._engine)
 
     def snapshot(self) -> Snapshot:
         """How things stand: print it, or export it with `attrs.asdict`."""
@@ -205,7 +207,7 @@ class FairScheduler:
             due=len(engine.queue),
             late=late,
             in_flight=engine.in_flight,
-            orders=engine.orders,
+            starting=engine.starting,
             rate=engine.budget.rate,
             allowed=engine.budget.allowed,
             price=engine.queue.price,
@@ -248,7 +250,7 @@ class IndexScheduler(FairScheduler):
         self._engine = _engine(ByPrice(guard=guard), rate, max_in_flight, max_pending)
 
 
-def lane_of(scheduler: FairScheduler | None) -> Lane:
+def client_queue(scheduler: FairScheduler | None) -> ClientQueue:
     """A place in the scheduler that a client was lent, or else in one of its own without a rate.
 
     Raises:
@@ -256,7 +258,7 @@ def lane_of(scheduler: FairScheduler | None) -> Lane:
     """
     if not isinstance(scheduler, FairScheduler | None):
         raise UsageError("this is not a scheduler", code="scheduler", advice="pass FairScheduler(...) or None")
-    return (scheduler or FairScheduler()).lane()
+    return (scheduler or FairScheduler()).queue()
 
 
 def _engine(queue: FirstDue, rate: float | None, max_in_flight: int, max_pending: int | None) -> Engine:

@@ -5,8 +5,10 @@
     idura.script("209801011231", Script.approve(after=8))
 
 `SimulatedIdura` is pure. `MemoryTransport` lets a client in the same process talk to it on any event loop, also a
-virtual one; `SimulatorServer` serves it on a port. Nothing in here uses the client's half of this package, so that
-the two cannot share a misreading of the specifications.
+virtual one; `SimulatorServer` serves it on a port.
+
+May import joserfc, cryptography, aiohttp.web and `aio`, `errors` and `redaction`. Never imports `protocol` or anything
+else of the client's half of this package, so that the two cannot share a misreading of the specifications.
 """
 
 from __future__ import annotations

@@ -3,20 +3,46 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from random import Random
+from typing import Protocol, TypeVar
 
-from idura_ciba.clock import Clock
+from idura_ciba.aio.clock import Clock
 from idura_ciba.errors import TransportError, TransportTimeout
 from idura_ciba.simulator.messages import SimRequest
 from idura_ciba.simulator.people import dice
 from idura_ciba.simulator.provider import SimulatedIdura
-from idura_ciba.wire import HttpRequest, HttpResponse
 
 __all__ = ["Latency", "MemoryTransport"]
 
 #: Draws the seconds that one request takes to the provider and its answer back.
 Latency = Callable[[Random], tuple[float, float]]
+
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+
+
+class Request(Protocol[R_co]):
+    """What a client hands to its transport. It makes its answer itself, so nothing of the client's is imported here."""
+
+    @property
+    def method(self) -> str: ...
+    @property
+    def url(self) -> str: ...
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+    @property
+    def body(self) -> bytes: ...
+    @property
+    def max_body(self) -> int: ...
+    @property
+    def timeout(self) -> float: ...
+
+    def answered(
+        self, status: int, headers: Mapping[str, str], body: bytes, *, sent_at: float, received_at: float
+    ) -> R_co:
+        """The answer in the client's own form."""
+        ...
 
 
 class MemoryTransport:
@@ -45,8 +71,8 @@ class MemoryTransport:
     async def aclose(self) -> None:
         """Nothing to release."""
 
-    async def send(self, request: HttpRequest) -> HttpResponse:
-        """Carry one request; see `idura_ciba.wire.Transport`.
+    async def send(self, request: Request[R]) -> R:
+        """Carry one request, as the client's `Transport` says.
 
         Raises:
             TransportTimeout: The answer takes longer than the request allows.
@@ -82,7 +108,9 @@ class MemoryTransport:
                 what = f"the answer is longer than {request.max_body} bytes"
                 raise self._marked(TransportError(what, code="oversized"), sent_at)
             exchange.delivered()
-            return HttpResponse(reply.status, headers, reply.body, sent_at, self._clock.monotonic())
+            return request.answered(
+                reply.status, headers, reply.body, sent_at=sent_at, received_at=self._clock.monotonic()
+            )
 
     def _broken(self, what: str, sent_at: float | None) -> TransportError:
         return self._marked(TransportError(what, code="connection"), sent_at)

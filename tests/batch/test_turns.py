@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from idura_ciba.aio.clock import Clock
 from idura_ciba.batch.turns import Turns
-from idura_ciba.clock import Clock
 from idura_ciba.testing import virtual_clock
 
 ONE, OTHER = b"one", b"other"

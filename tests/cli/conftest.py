@@ -14,9 +14,9 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from idura_ciba import CibaClient, ClientSecretBasic
+from idura_ciba.aio.clock import Clock
 from idura_ciba.cli.app import app
 from idura_ciba.cli.config import Settings
-from idura_ciba.clock import Clock
 from idura_ciba.simulator import MemoryTransport, SimulatedIdura
 from idura_ciba.testing import run_virtual, virtual_clock
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from idura_ciba import CibaClient, NorwegianBankID, Outcome, State, SwedishBankID
+from idura_ciba.aio.clock import Clock
 from idura_ciba.cli.board import Row, follow, showing, table
-from idura_ciba.clock import Clock
 from idura_ciba.simulator import Arrival, Fault, Script, SimReply, SimulatedIdura
 
 NO, SE = "01023990128", "209801011231"

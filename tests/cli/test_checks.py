@@ -11,14 +11,14 @@ from typing import Literal
 
 import pytest
 
+from idura_ciba.aio.clock import Clock
 from idura_ciba.cli.checks import Finding, check_client, check_provider
 from idura_ciba.cli.config import SECRET_VARIABLE, Settings
 from idura_ciba.cli.keys import KeyAlg, generate_key
-from idura_ciba.clock import Clock
 from idura_ciba.errors import TransportError
+from idura_ciba.protocol.http import HttpRequest, HttpResponse
 from idura_ciba.simulator import Arrival, Fault, MemoryTransport, Rules, SimReply, SimulatedIdura
 from idura_ciba.testing import VIRTUAL_EPOCH
-from idura_ciba.wire import HttpRequest, HttpResponse
 
 CLIENT_ID, SECRET = "urn:test:cli", "a secret of the tests"
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from idura_ciba import CibaClient, State
+from idura_ciba.aio.clock import Clock
 from idura_ciba.cli.board import Row
 from idura_ciba.cli.demo import perform, scenes, simulated
-from idura_ciba.clock import Clock
 from idura_ciba.simulator import Arrival, Fault, Script, SimulatedIdura
 
 

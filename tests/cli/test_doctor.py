@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from idura_ciba import PrivateKeyJwt
+from idura_ciba.aio.clock import Clock
 from idura_ciba.cli.config import SECRET_VARIABLE, Settings
 from idura_ciba.cli.doctor import examine
 from idura_ciba.cli.keys import generate_key
-from idura_ciba.clock import Clock
 from idura_ciba.simulator import MemoryTransport, SimulatedIdura, SimulatorServer
 
 

@@ -15,13 +15,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from idura_ciba.errors import UsageError
-from idura_ciba.history import History
 from idura_ciba.polling.basic import Backoff, Fixed, Proportional
 from idura_ciba.polling.final_poll import ROUND_TRIP, TOO_LATE, FinalPoll
 from idura_ciba.polling.hazard import HazardAware
 from idura_ciba.polling.phase import PhaseAware
 from idura_ciba.polling.strategy import Indexed, Poll, PollView, Record, next_poll
 from idura_ciba.protocol.timing import Timing
+from idura_ciba.transaction.history import History
 
 # --- one decision -----------------------------------------------------------------------------------------------------
 # The last answer came at 150, the interval is 5, the end is at 219.5: the last poll belongs at 219.3, and the one
@@ -171,23 +171,23 @@ def test_what_holds_for_any_decision(case: tuple[PollView, float | None], guard:
     moment, wanted = case
     strategy = FinalPoll(lambda _: wanted, guard=guard)
     at = strategy.next_poll(moment)
-    last_call = moment.earliest_end - guard
+    urgent_at = moment.earliest_end - guard
     assert strategy.next_poll(moment) == at, "asked again it answers the same"
     if at is None:
-        assert moment.not_before > last_call
+        assert moment.not_before > urgent_at
         assert moment.not_before >= moment.earliest_end - TOO_LATE
         return
     assert at >= moment.not_before
     assert at <= moment.earliest_end
-    assert at == last_call or at > last_call or last_call - at >= moment.interval + ROUND_TRIP - TINY
-    if at > last_call:
+    assert at == urgent_at or at > urgent_at or urgent_at - at >= moment.interval + ROUND_TRIP - TINY
+    if at > urgent_at:
         assert at == moment.not_before < moment.earliest_end - TOO_LATE
-    if wanted is not None and at < last_call and at < wanted:
+    if wanted is not None and at < urgent_at and at < wanted:
         assert moment.last is not None
         taken = moment.last.received_at - moment.last.sent_at
         # A poll that was held says nothing about the way.
         way = max(ROUND_TRIP, taken if taken < moment.interval else 0.0)
-        assert at == pytest.approx(last_call - moment.interval - way), "earlier than wanted only to fit"
+        assert at == pytest.approx(urgent_at - moment.interval - way), "earlier than wanted only to fit"
 
 
 # --- whole logins -----------------------------------------------------------------------------------------------------

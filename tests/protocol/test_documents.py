@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from idura_ciba.errors import RemoteProtocolError
 from idura_ciba.protocol.documents import ProviderMetadata, build_discovery_url, parse_discovery, parse_jwks
-from idura_ciba.wire import HttpResponse
+from idura_ciba.protocol.http import HttpResponse
 
 ISSUER = "https://simulator.idura.broker"
 

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from idura_ciba.errors import UsageError
 from idura_ciba.protocol.documents import ProviderMetadata, parse_discovery, parse_jwks
+from idura_ciba.protocol.http import HttpResponse
 from idura_ciba.protocol.messages import (
     DEFAULT_INTERVAL,
     GRANT_TYPE,
@@ -37,7 +38,6 @@ from idura_ciba.protocol.messages import (
     parse_retry_after,
     parse_token_response,
 )
-from idura_ciba.wire import HttpResponse
 
 TESTS = Path(__file__).parents[1]
 SAMPLES = TESTS / "samples"

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from idura_ciba.protocol.timing import (
-    FAREWELL_DELAY,
-    FAREWELL_PATIENCE,
+    GRACE_DELAY,
+    GRACE_PATIENCE,
     LAST_CHANCE,
     MAX_BACKOFF,
     SLOW_DOWN_STEP,
@@ -221,7 +221,7 @@ def test_a_limit_of_the_callers_own_only_pulls_forward(
 
 
 @pytest.mark.parametrize(
-    ("not_before", "limit", "farewell"),
+    ("not_before", "limit", "grace_at"),
     [
         (5.0, None, 121.0),
         (121.0, None, 121.0),
@@ -233,16 +233,16 @@ def test_a_limit_of_the_callers_own_only_pulls_forward(
         (5.0, 119.9, None),
     ],
 )
-def test_a_farewell_is_said_soon_or_not_at_all(not_before: float, limit: float | None, farewell: float | None) -> None:
+def test_a_grace_poll_comes_soon_or_not_at_all(not_before: float, limit: float | None, grace_at: float | None) -> None:
     """One poll after the end, within an interval, and none where the caller's own limit came first."""
     timing = evolve(begin(limit=limit), not_before=not_before)
-    assert timing.farewell == farewell
-    assert timing.farewell_until == timing.latest_end + 10.0
+    assert timing.grace_at == grace_at
+    assert timing.grace_until == timing.latest_end + 10.0
 
 
 def test_the_numbers_are_those_of_the_specifications() -> None:
     """Their sources stand beside them in the module."""
-    assert (SLOW_DOWN_STEP, MAX_BACKOFF, LAST_CHANCE, FAREWELL_DELAY) == (5.0, 60.0, 1.0, 1.0)
+    assert (SLOW_DOWN_STEP, MAX_BACKOFF, LAST_CHANCE, GRACE_DELAY) == (5.0, 60.0, 1.0, 1.0)
 
 
 # --- any course of events ---------------------------------------------------------------------------------------------
@@ -310,10 +310,10 @@ def test_what_holds_in_any_course_of_events(timing: Timing, polls: list[tuple[An
             assert timing.not_before <= max(floor, timing.earliest_end - LAST_CHANCE)
         else:
             assert timing.not_before == floor
-        if timing.farewell is not None:
+        if timing.grace_at is not None:
             assert not timing.limited
-            assert timing.farewell >= max(timing.not_before, timing.latest_end + FAREWELL_DELAY)
-            assert timing.farewell <= timing.farewell_until == timing.latest_end + FAREWELL_PATIENCE
+            assert timing.grace_at >= max(timing.not_before, timing.latest_end + GRACE_DELAY)
+            assert timing.grace_at <= timing.grace_until == timing.latest_end + GRACE_PATIENCE
 
 
 def test_a_clock_that_stood_still_moves_everything_back() -> None:

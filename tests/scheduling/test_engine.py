@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from idura_ciba.scheduling.engine import SLICE, TICK
-from idura_ciba.scheduling.scheduler import FairScheduler, IndexScheduler, Lane
+from idura_ciba.scheduling.scheduler import ClientQueue, FairScheduler, IndexScheduler
 from idura_ciba.testing import run_virtual
 
 KINDS = {
@@ -31,22 +31,22 @@ INSTANTS = st.one_of(
 class Job:
     """Notes when it is served; all that it does then was decided before."""
 
-    def __init__(self, stage: Stage, takes: float | None, key: float, last_call: float, again: list[float]) -> None:
-        self.stage, self.takes, self.key, self.last_call, self.again = stage, takes, key, last_call, again
+    def __init__(self, stage: Stage, takes: float | None, key: float, urgent_at: float, again: list[float]) -> None:
+        self.stage, self.takes, self.key, self.urgent_at, self.again = stage, takes, key, urgent_at, again
         self.served: list[float] = []
         #: What it was scheduled for and not served or forgotten yet.
         self.wanted: float | None = None
 
-    def schedule(self, lane: Lane, at: float) -> None:
-        """Tell the lane, and remember."""
-        self.lane = lane
-        lane.schedule(self, at)
-        if not self.stage.closed.get(lane):
+    def schedule(self, queue: ClientQueue, at: float) -> None:
+        """Tell the queue, and remember."""
+        self.queue = queue
+        queue.schedule(self, at)
+        if not self.stage.closed.get(queue):
             self.wanted = at
 
     def forget(self) -> None:
         """The same."""
-        self.lane.forget(self)
+        self.queue.forget(self)
         self.wanted = None
 
     def due(self, price: float) -> float:
@@ -64,7 +64,7 @@ class Job:
         self.served.append(now)
         if self.takes is None:
             if self.again:
-                self.schedule(self.lane, now + self.again.pop())
+                self.schedule(self.queue, now + self.again.pop())
             return None
         self.stage.left.append(now)
         return self.work(self.takes)
@@ -77,7 +77,7 @@ class Job:
             if takes:
                 await asyncio.sleep(takes)
             if self.again:
-                self.schedule(self.lane, asyncio.get_running_loop().time() + self.again.pop())
+                self.schedule(self.queue, asyncio.get_running_loop().time() + self.again.pop())
         finally:
             self.stage.in_flight -= 1
 
@@ -89,7 +89,7 @@ class Stage:
         self.cap = cap
         self.in_flight = 0
         self.left: list[float] = []
-        self.closed: dict[Lane, bool] = {}
+        self.closed: dict[ClientQueue, bool] = {}
 
 
 JOBS = st.lists(
@@ -111,26 +111,26 @@ DEEDS = st.lists(
 
 
 class Run:
-    """Two lanes of one scheduler with their jobs and orders, and the deeds that can be done to them."""
+    """Two queues of one scheduler with their jobs and orders, and the deeds that can be done to them."""
 
     def __init__(self, scheduler: FairScheduler, cap: int, jobs: list[Any]) -> None:
         self.scheduler, self.stage = scheduler, Stage(cap)
-        self.lanes = [scheduler.lane(), scheduler.lane()]
-        self.crowd = [Job(self.stage, takes, key, last_call, list(again)) for _, takes, key, last_call, again in jobs]
+        self.queues = [scheduler.queue(), scheduler.queue()]
+        self.crowd = [Job(self.stage, takes, key, urgent_at, list(again)) for _, takes, key, urgent_at, again in jobs]
         self.orders: list[asyncio.Task[None]] = []
         for nth, (job, (at, *_)) in enumerate(zip(self.crowd, jobs, strict=True)):
-            job.schedule(self.lanes[nth % 2], at)
+            job.schedule(self.queues[nth % 2], at)
 
     async def do(self, deed: str, number: int, instant: float) -> None:
         """One deed."""
         await getattr(self, f"_{deed}")(number, instant)
 
     async def _order(self, _number: int, _instant: float) -> None:
-        if not self.stage.closed.get(self.lanes[0]):
+        if not self.stage.closed.get(self.queues[0]):
             self.orders.append(asyncio.create_task(self._place_order()))
 
     async def _place_order(self) -> None:
-        async with self.lanes[0].admit():
+        async with self.queues[0].admit():
             self.stage.left.append(asyncio.get_running_loop().time())
             await asyncio.sleep(0.5)
 
@@ -139,16 +139,16 @@ class Run:
             self.orders[number % len(self.orders)].cancel()
 
     async def _close(self, number: int, instant: float) -> None:
-        lane = self.lanes[number % 2]
-        self.stage.closed[lane] = True
+        queue = self.queues[number % 2]
+        self.stage.closed[queue] = True
         for job in self.crowd:
-            job.wanted = None if job.lane is lane else job.wanted
-        await lane.aclose(patience=instant)
+            job.wanted = None if job.queue is queue else job.wanted
+        await queue.aclose(patience=instant)
 
     async def _look(self, _number: int, _instant: float) -> None:
         shot = self.scheduler.snapshot()
-        assert shot.pending == sum(lane.waiting + lane.in_flight for lane in self.lanes)
-        assert shot.in_flight == sum(lane.in_flight for lane in self.lanes)
+        assert shot.pending == sum(queue.waiting + queue.in_flight for queue in self.queues)
+        assert shot.in_flight == sum(queue.in_flight for queue in self.queues)
 
     async def _forget(self, number: int, _instant: float) -> None:
         if self.crowd:
@@ -157,7 +157,7 @@ class Run:
     async def _again(self, number: int, instant: float) -> None:
         if self.crowd:
             job = self.crowd[number % len(self.crowd)]
-            job.schedule(job.lane, instant)
+            job.schedule(job.queue, instant)
 
     async def end(self) -> None:
         """Let all be served, and see that nothing is left."""
@@ -167,10 +167,10 @@ class Run:
             task.cancel()
         await asyncio.gather(*self.orders, return_exceptions=True)
         assert [job.wanted for job in self.crowd] == [None] * len(self.crowd)
-        for lane in self.lanes:
-            await lane.aclose(patience=0)
-        engine = self.lanes[0]._engine
-        assert (engine.pending, engine.orders, self.stage.in_flight, len(engine.queue)) == (0, 0, 0, 0)
+        for queue in self.queues:
+            await queue.aclose(patience=0)
+        engine = self.queues[0]._engine
+        assert (engine.pending, engine.starting, self.stage.in_flight, len(engine.queue)) == (0, 0, 0, 0)
         assert not engine._heap
         assert engine._timer is None
         assert asyncio.all_tasks() == {asyncio.current_task()}
@@ -213,10 +213,10 @@ def test_below_its_limits_every_scheduler_is_on_time(kind: str, jobs: list[tuple
     async def main() -> None:
         busiest = max((sum(first <= at < first + 1.1 for at, _ in jobs) for first, _ in jobs), default=0)
         stage = Stage(len(jobs))
-        lane = KINDS[kind](rate=max(1, busiest), max_in_flight=max(1, len(jobs))).lane()
+        queue = KINDS[kind](rate=max(1, busiest), max_in_flight=max(1, len(jobs))).queue()
         crowd = [Job(stage, takes, 100.0 - nth, math.inf, []) for nth, (_, takes) in enumerate(jobs)]
         for job, (at, _) in zip(crowd, jobs, strict=True):
-            job.schedule(lane, at)
+            job.schedule(queue, at)
         await asyncio.sleep(50)
         for job, (at, _) in zip(crowd, jobs, strict=True):
             assert len(job.served) == 1
@@ -229,24 +229,24 @@ def test_below_its_limits_every_scheduler_is_on_time(kind: str, jobs: list[tuple
 async def test_a_busy_scheduler_has_one_timer_and_no_idle_tasks(kind: str) -> None:
     """Thousands wait for the budget, and nothing but one timer waits for them."""
     stage = Stage(100)
-    lane = KINDS[kind](rate=50, max_in_flight=100).lane()
+    queue = KINDS[kind](rate=50, max_in_flight=100).queue()
     for nth in range(5000):
-        Job(stage, 0.0, float(nth), math.inf, []).schedule(lane, nth / 5000)
+        Job(stage, 0.0, float(nth), math.inf, []).schedule(queue, nth / 5000)
     await asyncio.sleep(10)
     assert 490 <= len(stage.left) <= 550
     loop = asyncio.get_running_loop()
     assert len([timer for timer in loop._scheduled if not timer.cancelled()]) == 1  # type: ignore[attr-defined]
     assert len(asyncio.all_tasks()) <= 2
-    await lane.aclose(patience=0)
+    await queue.aclose(patience=0)
 
 
 async def test_timers_a_hair_apart_do_not_stop_the_clock() -> None:
     """They are called together, the later one early; it is then asked for the rest of the time."""
     stage = Stage(10)
-    lane = FairScheduler().lane()
+    queue = FairScheduler().queue()
     near, far = (Job(stage, 0.0, 0.0, math.inf, []) for _ in range(2))
-    asyncio.get_running_loop().call_at(5.0, lambda: far.schedule(lane, 5.0 + 8e-10))
-    near.schedule(lane, 5.0)
+    asyncio.get_running_loop().call_at(5.0, lambda: far.schedule(queue, 5.0 + 8e-10))
+    near.schedule(queue, 5.0)
     await asyncio.sleep(6)
     assert near.served == [5.0]
     assert far.served == [pytest.approx(5.0, abs=2 * TICK)]
@@ -255,7 +255,7 @@ async def test_timers_a_hair_apart_do_not_stop_the_clock() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_crowd_that_is_due_at_once_does_not_keep_the_loop(kind: str) -> None:
     """A few are begun in each turn of the loop, all at their instant, and whoever else waits has turns between."""
-    lane = KINDS[kind](max_in_flight=10_000).lane()
+    queue = KINDS[kind](max_in_flight=10_000).queue()
     loop, begun, per_turn = asyncio.get_running_loop(), 0, list[int]()
 
     class Plain:
@@ -272,9 +272,9 @@ async def test_a_crowd_that_is_due_at_once_does_not_keep_the_loop(kind: str) -> 
             loop.call_soon(turn)
 
     for _ in range(500):
-        lane.schedule(Plain(), 7.0)
+        queue.schedule(Plain(), 7.0)
     loop.call_at(7.0, turn)
     await asyncio.sleep(7.0 + TICK)
     assert begun == 500
     assert max(per_turn) <= SLICE
-    await lane.aclose(patience=1)
+    await queue.aclose(patience=1)

@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from idura_ciba.scheduling.engine import Owner
-from idura_ciba.scheduling.queues import HIGHEST_PRICE, SMALL, ByPrice, Entry, FirstDue
+from idura_ciba.scheduling.jobs import Entry, Owner
+from idura_ciba.scheduling.queues import HIGHEST_PRICE, SMALL, ByPrice, FirstDue
 
 
 class Job:
     """Worth a price from `key` on, and from `slope` seconds later for each second of it."""
 
-    def __init__(self, key: float, slope: float = 0.0, last_call: float = math.inf) -> None:
-        self.key, self.slope, self.last_call = key, slope, last_call
+    def __init__(self, key: float, slope: float = 0.0, urgent_at: float = math.inf) -> None:
+        self.key, self.slope, self.urgent_at = key, slope, urgent_at
         self.asked = 0
 
     def serve(self) -> None:
@@ -63,10 +63,10 @@ def test_nobody_is_lost_and_nobody_comes_twice(
 ) -> None:
     """Whoever was pushed and not forgotten comes out once; stale entries are no more than a few beside the live."""
     queue, entries, out, now = kind(), list[Entry](), Counter[Job](), 0.0
-    for what, number, last_call in steps:
+    for what, number, urgent_at in steps:
         live = [waiting for waiting in entries if waiting.job is not None]
         if what == "push":
-            entries.append(entry(Job(number, 1.0, last_call), now))
+            entries.append(entry(Job(number, 1.0, urgent_at), now))
             queue.push(entries[-1])
         elif what == "take":
             now += number
@@ -116,7 +116,7 @@ def test_who_is_alone_is_not_compared() -> None:
 
 def test_equal_keys_keep_their_order() -> None:
     """First come, first served."""
-    queue, jobs = ByPrice(), [Job(1.0, last_call=2.0) for _ in range(20)]
+    queue, jobs = ByPrice(), [Job(1.0, urgent_at=2.0) for _ in range(20)]
     for job in jobs:
         queue.push(entry(job))
     assert [take(queue, nth / 2) for nth in range(20)] == jobs
@@ -209,10 +209,10 @@ def test_stale_entries_are_cleared_away() -> None:
     queue.push(entry(Job(math.inf)))
     for nth in range(5000):
         for _ in range(2 if nth < 10 else 1):
-            queue.push(entry(Job(float(nth), last_call=1e6 - nth), float(nth)))
+            queue.push(entry(Job(float(nth), urgent_at=1e6 - nth), float(nth)))
         take(queue, float(nth))
-    kept = (queue._order, queue._by_key, queue._by_last_call, queue._fresh)
+    kept = (queue._order, queue._by_key, queue._by_urgency, queue._fresh)
     assert all(len(container) <= SMALL + 1 for container in kept)
     queue.clear()
-    assert not any((queue._order, queue._by_key, queue._by_last_call, queue._fresh))
+    assert not any((queue._order, queue._by_key, queue._by_urgency, queue._fresh))
     assert queue.first() is None

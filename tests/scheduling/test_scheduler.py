@@ -1,4 +1,4 @@
-"""Tests of the schedulers as their users see them: lanes, orders, snapshots, and who comes first."""
+"""Tests of the schedulers as their users see them: queues, authentication requests, snapshots, and who comes first."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 
 from idura_ciba.errors import UsageError
 from idura_ciba.scheduling.queues import SMALL
-from idura_ciba.scheduling.scheduler import FairScheduler, IndexScheduler, Lane, Snapshot
+from idura_ciba.scheduling.scheduler import ClientQueue, FairScheduler, IndexScheduler, Snapshot
 from idura_ciba.testing import run_virtual
 
 
@@ -64,20 +64,20 @@ def log() -> Log:
     return Log()
 
 
-MakeLane = Callable[..., Lane]
+MakeQueue = Callable[..., ClientQueue]
 
 
 @pytest.fixture(params=[FairScheduler, IndexScheduler])
-def make_lane(request: pytest.FixtureRequest) -> MakeLane:
-    """Makes the only lane of a scheduler; jobs without a price are served alike by both kinds."""
-    return lambda **limits: request.param(**limits).lane()
+def make_queue(request: pytest.FixtureRequest) -> MakeQueue:
+    """Makes the only queue of a scheduler; jobs without a price are served alike by both kinds."""
+    return lambda **limits: request.param(**limits).queue()
 
 
-def assert_nothing_is_left(*lanes: Lane) -> None:
+def assert_nothing_is_left(*queues: ClientQueue) -> None:
     """Neither a job, nor work, nor an order, nor a timer, nor a task beside the test's own."""
-    for lane in lanes:
-        engine = lane._engine
-        assert (lane.waiting, lane.in_flight, engine.pending, engine.orders, len(engine.queue)) == (0, 0, 0, 0, 0)
+    for queue in queues:
+        engine = queue._engine
+        assert (queue.waiting, queue.in_flight, engine.pending, engine.starting, len(engine.queue)) == (0, 0, 0, 0, 0)
         assert engine._timer is None
         assert not engine._heap
         assert not engine.queue._order
@@ -87,76 +87,76 @@ def assert_nothing_is_left(*lanes: Lane) -> None:
 # --- when and in which order ------------------------------------------------------------------------------------------
 
 
-async def test_jobs_are_served_at_their_instants(log: Log, make_lane: MakeLane) -> None:
+async def test_jobs_are_served_at_their_instants(log: Log, make_queue: MakeQueue) -> None:
     """In the order of time, whatever the order in which they came; the past is now."""
-    lane = make_lane()
+    queue = make_queue()
     for name, at in [("c", 9.0), ("a", 2.5), ("d", 9.5), ("b", 7.25), ("at once", -3.0)]:
-        lane.schedule(Job(log, name), at)
-    assert lane.waiting == 5
+        queue.schedule(Job(log, name), at)
+    assert queue.waiting == 5
     await asyncio.sleep(20)
     assert log == [("at once", 0.0), ("a", 2.5), ("b", 7.25), ("c", 9.0), ("d", 9.5)]
-    assert_nothing_is_left(lane)
+    assert_nothing_is_left(queue)
 
 
-async def test_nothing_is_served_before_its_time(log: Log, make_lane: MakeLane) -> None:
+async def test_nothing_is_served_before_its_time(log: Log, make_queue: MakeQueue) -> None:
     """The timer of an early job does not pull a later one along."""
-    lane = make_lane()
-    lane.schedule(Job(log, "a"), 5.0)
-    lane.schedule(Job(log, "b"), 5.0 + 1e-6)
+    queue = make_queue()
+    queue.schedule(Job(log, "a"), 5.0)
+    queue.schedule(Job(log, "b"), 5.0 + 1e-6)
     await asyncio.sleep(5.0)
     assert [name for name, _ in log] == ["a"]
     await asyncio.sleep(1.0)
     assert [name for name, _ in log] == ["a", "b"]
 
 
-async def test_jobs_of_one_instant_keep_their_order(log: Log, make_lane: MakeLane) -> None:
+async def test_jobs_of_one_instant_keep_their_order(log: Log, make_queue: MakeQueue) -> None:
     """First come, first served; jobs need not be comparable."""
-    lane = make_lane()
+    queue = make_queue()
     for number in range(50):
-        lane.schedule(Job(log, str(number)), 1.0)
+        queue.schedule(Job(log, str(number)), 1.0)
     await asyncio.sleep(2)
     assert log == [(str(number), 1.0) for number in range(50)]
 
 
-async def test_a_job_that_has_nothing_to_do_takes_no_slot(log: Log, make_lane: MakeLane) -> None:
+async def test_a_job_that_has_nothing_to_do_takes_no_slot(log: Log, make_queue: MakeQueue) -> None:
     """It is asked once, and the next one is asked at once."""
-    lane = make_lane(max_in_flight=1)
+    queue = make_queue(max_in_flight=1)
     for name, takes in [("a", None), ("b", 3.0), ("c", None), ("d", 1.0)]:
-        lane.schedule(Job(log, name, takes), 1.0)
+        queue.schedule(Job(log, name, takes), 1.0)
     await asyncio.sleep(10)
     assert log == [("a", 1.0), ("b", 1.0), ("c", 4.0), ("d", 4.0)]
-    assert_nothing_is_left(lane)
+    assert_nothing_is_left(queue)
 
 
-async def test_a_job_can_schedule_itself_anew(log: Log, make_lane: MakeLane) -> None:
+async def test_a_job_can_schedule_itself_anew(log: Log, make_queue: MakeQueue) -> None:
     """As a transaction does after each poll."""
-    lane = make_lane()
+    queue = make_queue()
 
     class Poller(Job):
         async def work(self, takes: float) -> None:
             await super().work(takes)
             if len(self.log) < 4:
-                lane.schedule(self, now() + 5.0)
+                queue.schedule(self, now() + 5.0)
 
-    lane.schedule(Poller(log, "a", 0.5), 5.0)
+    queue.schedule(Poller(log, "a", 0.5), 5.0)
     await asyncio.sleep(60)
     assert log == [("a", 5.0), ("a", 10.5), ("a", 16.0), ("a", 21.5)]
-    assert_nothing_is_left(lane)
+    assert_nothing_is_left(queue)
 
 
 # --- the cap ----------------------------------------------------------------------------------------------------------
 
 
-async def test_no_more_than_the_cap_are_in_flight(log: Log, make_lane: MakeLane) -> None:
+async def test_no_more_than_the_cap_are_in_flight(log: Log, make_queue: MakeQueue) -> None:
     """The others wait in the order in which they became due, and each free slot is used at once."""
-    lane = make_lane(max_in_flight=2)
+    queue = make_queue(max_in_flight=2)
     for name, at, takes in [("a", 1.0, 10.0), ("b", 2.0, 3.0), ("d", 4.0, 1.0), ("c", 3.0, 1.0), ("e", 4.5, 1.0)]:
-        lane.schedule(Job(log, name, takes), at)
+        queue.schedule(Job(log, name, takes), at)
     await asyncio.sleep(4.75)
-    assert (lane.in_flight, lane.waiting) == (2, 3)
+    assert (queue.in_flight, queue.waiting) == (2, 3)
     await asyncio.sleep(20)
     assert log == [("a", 1.0), ("b", 2.0), ("c", 5.0), ("d", 6.0), ("e", 7.0)]
-    assert_nothing_is_left(lane)
+    assert_nothing_is_left(queue)
 
 
 @pytest.mark.parametrize(
@@ -189,63 +189,63 @@ def test_a_limit_that_lets_nothing_through_is_refused(limits: dict[str, Any], co
 
 
 @pytest.mark.parametrize(("first", "second"), [(5.0, 8.0), (8.0, 5.0), (5.0, 5.0)], ids=["later", "earlier", "same"])
-async def test_the_last_named_instant_counts(first: float, second: float, log: Log, make_lane: MakeLane) -> None:
+async def test_the_last_named_instant_counts(first: float, second: float, log: Log, make_queue: MakeQueue) -> None:
     """A job that is scheduled again is served once."""
-    lane = make_lane()
+    queue = make_queue()
     job = Job(log, "a")
-    lane.schedule(job, first)
-    lane.schedule(job, second)
-    assert lane.waiting == 1
+    queue.schedule(job, first)
+    queue.schedule(job, second)
+    assert queue.waiting == 1
     await asyncio.sleep(20)
     assert log == [("a", second)]
 
 
-async def test_a_job_that_is_due_can_still_be_put_off(log: Log, make_lane: MakeLane) -> None:
+async def test_a_job_that_is_due_can_still_be_put_off(log: Log, make_queue: MakeQueue) -> None:
     """Also one that waits for a slot."""
-    lane = make_lane(max_in_flight=1)
+    queue = make_queue(max_in_flight=1)
     blocker, job = Job(log, "blocker", 5.0), Job(log, "a")
-    lane.schedule(blocker, 1.0)
-    lane.schedule(job, 2.0)
+    queue.schedule(blocker, 1.0)
+    queue.schedule(job, 2.0)
     await asyncio.sleep(3)
-    lane.schedule(job, 9.0)
+    queue.schedule(job, 9.0)
     await asyncio.sleep(20)
     assert log == [("blocker", 1.0), ("a", 9.0)]
 
 
-async def test_a_forgotten_job_is_not_served(log: Log, make_lane: MakeLane) -> None:
+async def test_a_forgotten_job_is_not_served(log: Log, make_queue: MakeQueue) -> None:
     """Whether it had an instant, was due already, or had never come."""
-    lane = make_lane(max_in_flight=1)
+    queue = make_queue(max_in_flight=1)
     blocker, due, early, never = (Job(log, name, 5.0) for name in ("blocker", "due", "early", "never"))
-    lane.schedule(blocker, 1.0)
-    lane.schedule(due, 2.0)
-    lane.schedule(early, 30.0)
+    queue.schedule(blocker, 1.0)
+    queue.schedule(due, 2.0)
+    queue.schedule(early, 30.0)
     await asyncio.sleep(3)
     for job in (due, early, never):
-        lane.forget(job)
-    assert lane.waiting == 0
+        queue.forget(job)
+    assert queue.waiting == 0
     await asyncio.sleep(50)
     assert log == [("blocker", 1.0)]
-    assert_nothing_is_left(lane)
+    assert_nothing_is_left(queue)
 
 
-async def test_a_forgotten_job_may_come_back(log: Log, make_lane: MakeLane) -> None:
+async def test_a_forgotten_job_may_come_back(log: Log, make_queue: MakeQueue) -> None:
     """Forgetting undoes what was said before, not what is said after."""
-    lane = make_lane()
+    queue = make_queue()
     job = Job(log, "a")
-    lane.schedule(job, 2.0)
-    lane.forget(job)
-    lane.schedule(job, 3.0)
+    queue.schedule(job, 2.0)
+    queue.forget(job)
+    queue.schedule(job, 3.0)
     await asyncio.sleep(5)
     assert log == [("a", 3.0)]
 
 
-async def test_forgetting_does_not_stop_work_in_flight(log: Log, make_lane: MakeLane) -> None:
+async def test_forgetting_does_not_stop_work_in_flight(log: Log, make_queue: MakeQueue) -> None:
     """An answer on its way is still read."""
-    lane = make_lane()
+    queue = make_queue()
     job = Job(log, "a", 5.0)
-    lane.schedule(job, 1.0)
+    queue.schedule(job, 1.0)
     await asyncio.sleep(2)
-    lane.forget(job)
+    queue.forget(job)
     await asyncio.sleep(5)
     assert job.ended == "done"
 
@@ -253,9 +253,9 @@ async def test_forgetting_does_not_stop_work_in_flight(log: Log, make_lane: Make
 # --- many -------------------------------------------------------------------------------------------------------------
 
 
-async def test_thousands_are_served_in_order_under_the_cap(log: Log, make_lane: MakeLane) -> None:
+async def test_thousands_are_served_in_order_under_the_cap(log: Log, make_queue: MakeQueue) -> None:
     """With one timer, and with tasks only for what is in flight."""
-    lane = make_lane(max_in_flight=20)
+    queue = make_queue(max_in_flight=20)
     rng = random.Random(5)
     instants = {str(number): round(rng.uniform(0, 100), 3) for number in range(5000)}
     most = 0
@@ -263,48 +263,48 @@ async def test_thousands_are_served_in_order_under_the_cap(log: Log, make_lane: 
     class Watcher(Job):
         async def work(self, takes: float) -> None:
             nonlocal most
-            most = max(most, lane.in_flight)
+            most = max(most, queue.in_flight)
             assert len(asyncio.all_tasks()) <= 21
             await super().work(takes)
 
     for name, at in instants.items():
-        lane.schedule(Watcher(log, name, 0.3), at)
+        queue.schedule(Watcher(log, name, 0.3), at)
     assert asyncio.all_tasks() == {asyncio.current_task()}
     await asyncio.sleep(1000)
     assert len(log) == 5000
     assert [name for name, _ in log] == sorted(instants, key=lambda name: (instants[name], int(name)))
     assert all(at >= instants[name] for name, at in log)
     assert most == 20
-    assert_nothing_is_left(lane)
+    assert_nothing_is_left(queue)
 
 
-async def test_what_is_forgotten_leaves_the_memory_soon(log: Log, make_lane: MakeLane) -> None:
+async def test_what_is_forgotten_leaves_the_memory_soon(log: Log, make_queue: MakeQueue) -> None:
     """Thousands of abandoned logins do not stay until their time comes; those that remain are served all the same."""
-    lane = make_lane()
+    queue = make_queue()
     jobs = [Job(log, str(number)) for number in range(2000)]
     for number, job in enumerate(jobs):
-        lane.schedule(job, 1000.0 + number)
+        queue.schedule(job, 1000.0 + number)
     for job in jobs[:-10]:
-        lane.forget(job)
-    assert lane.waiting == 10
-    assert len(lane._engine._heap) <= SMALL
+        queue.forget(job)
+    assert queue.waiting == 10
+    assert len(queue._engine._heap) <= SMALL
     gone = weakref.ref(jobs[0])
     del jobs, job
     gc.collect()
     assert gone() is None
-    assert lane._engine._timer is not None
-    assert lane._engine._timer.when() == lane._engine._heap[0].at
+    assert queue._engine._timer is not None
+    assert queue._engine._timer.when() == queue._engine._heap[0].at
     await asyncio.sleep(5000)
     assert log == [(str(number), 1000.0 + number) for number in range(1990, 2000)]
 
 
-async def test_a_job_that_is_scheduled_again_and_again_is_one_entry(log: Log, make_lane: MakeLane) -> None:
+async def test_a_job_that_is_scheduled_again_and_again_is_one_entry(log: Log, make_queue: MakeQueue) -> None:
     """Nearly; the heap does not grow with every change of mind."""
-    lane = make_lane()
+    queue = make_queue()
     job = Job(log, "a")
     for number in range(10_000):
-        lane.schedule(job, 20_000.0 - number)
-        assert len(lane._engine._heap) <= SMALL + 1
+        queue.schedule(job, 20_000.0 - number)
+        assert len(queue._engine._heap) <= SMALL + 1
     await asyncio.sleep(30_000)
     assert log == [("a", 10_001.0)]
 
@@ -312,28 +312,28 @@ async def test_a_job_that_is_scheduled_again_and_again_is_one_entry(log: Log, ma
 # --- the end ----------------------------------------------------------------------------------------------------------
 
 
-async def test_closing_lets_work_in_flight_end(log: Log, make_lane: MakeLane) -> None:
+async def test_closing_lets_work_in_flight_end(log: Log, make_queue: MakeQueue) -> None:
     """Within the patience; what only waits is dropped, and what comes later is not taken."""
-    lane = make_lane(max_in_flight=1)
+    queue = make_queue(max_in_flight=1)
     working, due, early = Job(log, "working", 5.0), Job(log, "due"), Job(log, "early")
-    lane.schedule(working, 1.0)
-    lane.schedule(due, 2.0)
-    lane.schedule(early, 3.5)
+    queue.schedule(working, 1.0)
+    queue.schedule(due, 2.0)
+    queue.schedule(early, 3.5)
     await asyncio.sleep(3)
-    await lane.aclose(patience=10.0)
+    await queue.aclose(patience=10.0)
     assert now() == 6.0
     assert working.ended == "done"
-    lane.schedule(early, 7.0)
-    lane.forget(due)
-    assert_nothing_is_left(lane)
+    queue.schedule(early, 7.0)
+    queue.forget(due)
+    assert_nothing_is_left(queue)
     await asyncio.sleep(50)
     assert log == [("working", 1.0)]
 
 
 @pytest.mark.parametrize("patience", [0.0, 2.0])
-async def test_closing_cancels_what_does_not_end_in_time(patience: float, log: Log, make_lane: MakeLane) -> None:
+async def test_closing_cancels_what_does_not_end_in_time(patience: float, log: Log, make_queue: MakeQueue) -> None:
     """And waits until the cancelled work has cleaned up behind itself."""
-    lane = make_lane()
+    queue = make_queue()
     cleaned: list[float] = []
 
     class Slow(Job):
@@ -346,22 +346,22 @@ async def test_closing_cancels_what_does_not_end_in_time(patience: float, log: L
 
     quick, slow = Job(log, "quick", 1.5), Slow(log, "slow", 60.0)
     for job in (quick, slow):
-        lane.schedule(job, 0.0)
+        queue.schedule(job, 0.0)
     await asyncio.sleep(0.25)
-    await lane.aclose(patience=patience)
+    await queue.aclose(patience=patience)
     assert slow.ended == "cancelled"
     assert quick.ended == ("done" if patience else "cancelled")
     assert cleaned == [now()] == [0.25 + patience + 0.5]
-    assert_nothing_is_left(lane)
+    assert_nothing_is_left(queue)
 
 
-async def test_whoever_closes_may_be_cancelled(log: Log, make_lane: MakeLane) -> None:
+async def test_whoever_closes_may_be_cancelled(log: Log, make_queue: MakeQueue) -> None:
     """Then the work in flight is cancelled at once: nothing stays behind."""
-    lane = make_lane()
+    queue = make_queue()
     job = Job(log, "a", 60.0)
-    lane.schedule(job, 0.0)
+    queue.schedule(job, 0.0)
     await asyncio.sleep(1)
-    closer = asyncio.create_task(lane.aclose(patience=30.0))
+    closer = asyncio.create_task(queue.aclose(patience=30.0))
     await asyncio.sleep(1)
     closer.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -369,31 +369,33 @@ async def test_whoever_closes_may_be_cancelled(log: Log, make_lane: MakeLane) ->
     await asyncio.sleep(0)
     assert (job.ended, now()) == ("cancelled", 2.0)
     await asyncio.sleep(0)
-    assert_nothing_is_left(lane)
+    assert_nothing_is_left(queue)
 
 
 @pytest.mark.parametrize(
     "prepare", [lambda _: None, lambda s: s.schedule(Job(Log(), "a"), 5.0)], ids=["idle", "waiting"]
 )
-async def test_closing_an_idle_scheduler_takes_no_time(prepare: Callable[[Lane], None], make_lane: MakeLane) -> None:
+async def test_closing_an_idle_scheduler_takes_no_time(
+    prepare: Callable[[ClientQueue], None], make_queue: MakeQueue
+) -> None:
     """It may be done twice."""
-    lane = make_lane()
-    prepare(lane)
+    queue = make_queue()
+    prepare(queue)
     for _ in range(2):
-        await lane.aclose(patience=10.0)
+        await queue.aclose(patience=10.0)
     assert now() == 0.0
-    assert_nothing_is_left(lane)
+    assert_nothing_is_left(queue)
 
 
 # --- several clients --------------------------------------------------------------------------------------------------
 
 
-async def test_lanes_share_the_cap_and_the_order(log: Log) -> None:
+async def test_queues_share_the_cap_and_the_order(log: Log) -> None:
     """As if all jobs were of one client."""
     scheduler = FairScheduler(max_in_flight=1)
-    one, two = scheduler.lane(), scheduler.lane()
-    for lane, name, at in [(one, "a", 1.0), (two, "b", 1.5), (one, "c", 2.0), (two, "d", 1.75)]:
-        lane.schedule(Job(log, name, 5.0), at)
+    one, two = scheduler.queue(), scheduler.queue()
+    for queue, name, at in [(one, "a", 1.0), (two, "b", 1.5), (one, "c", 2.0), (two, "d", 1.75)]:
+        queue.schedule(Job(log, name, 5.0), at)
     await asyncio.sleep(3)
     assert (one.waiting, one.in_flight, two.waiting, two.in_flight) == (1, 1, 2, 0)
     await asyncio.sleep(50)
@@ -401,10 +403,10 @@ async def test_lanes_share_the_cap_and_the_order(log: Log) -> None:
     assert_nothing_is_left(one, two)
 
 
-async def test_closing_a_lane_ends_only_its_own_jobs(log: Log) -> None:
+async def test_closing_a_queue_ends_only_its_own_jobs(log: Log) -> None:
     """Those of the other are served when they were to be, and get the place that came free."""
     scheduler = FairScheduler(max_in_flight=1)
-    one, two = scheduler.lane(), scheduler.lane()
+    one, two = scheduler.queue(), scheduler.queue()
     mine, yours, later = Job(log, "mine", 60.0), Job(log, "yours", 1.0), Job(log, "later", 1.0)
     one.schedule(mine, 1.0)
     two.schedule(yours, 2.0)
@@ -421,10 +423,10 @@ async def test_closing_a_lane_ends_only_its_own_jobs(log: Log) -> None:
     assert_nothing_is_left(one, two)
 
 
-async def test_one_job_in_two_lanes_is_two_jobs(log: Log) -> None:
+async def test_one_job_in_two_queues_is_two_jobs(log: Log) -> None:
     """Forgetting it here does not forget it there."""
     scheduler = FairScheduler()
-    one, two = scheduler.lane(), scheduler.lane()
+    one, two = scheduler.queue(), scheduler.queue()
     job = Job(log, "a")
     one.schedule(job, 1.0)
     two.schedule(job, 2.0)
@@ -439,23 +441,23 @@ def test_event_loops_may_use_it_one_after_the_other(closes: bool, log: Log) -> N
     scheduler = FairScheduler(rate=20)
 
     async def first() -> None:
-        lane = scheduler.lane()
+        queue = scheduler.queue()
         await asyncio.sleep(1000)
         for number in range(20):
-            lane.schedule(Job(log, f"first {number}"), 1000.0)
-        lane.schedule(Job(log, "never"), 5000.0)
+            queue.schedule(Job(log, f"first {number}"), 1000.0)
+        queue.schedule(Job(log, "never"), 5000.0)
         await asyncio.sleep(0)
-        lane.answered(sent_at=999.0)
+        queue.answered(sent_at=999.0)
         for _ in range(4):
-            lane.refused(sent_at=1000.0)
+            queue.refused(sent_at=1000.0)
         if closes:
-            await lane.aclose(patience=1)
+            await queue.aclose(patience=1)
 
     async def second() -> None:
-        lane = scheduler.lane()
-        lane.schedule(Job(log, "second"), 1.0)
+        queue = scheduler.queue()
+        queue.schedule(Job(log, "second"), 1.0)
         await asyncio.sleep(10_000)
-        assert_nothing_is_left(lane)
+        assert_nothing_is_left(queue)
 
     run_virtual(first())
     learned = scheduler.snapshot().allowed
@@ -469,12 +471,12 @@ def test_event_loops_may_use_it_one_after_the_other(closes: bool, log: Log) -> N
 async def test_two_event_loops_at_once_are_refused(log: Log) -> None:
     """One of them would never be served."""
     scheduler = FairScheduler()
-    lane = scheduler.lane()
-    lane.schedule(Job(log, "a"), 5.0)
+    queue = scheduler.queue()
+    queue.schedule(Job(log, "a"), 5.0)
 
     async def elsewhere() -> None:
         with pytest.raises(UsageError) as caught:
-            scheduler.lane().schedule(Job(log, "b"), 5.0)
+            scheduler.queue().schedule(Job(log, "b"), 5.0)
         assert caught.value.code == "scheduler"
 
     await asyncio.to_thread(_run_beside, elsewhere())
@@ -492,44 +494,44 @@ def _run_beside(main: Coroutine[Any, Any, None]) -> None:
         asyncio._set_running_loop(running)
 
 
-# --- orders -----------------------------------------------------------------------------------------------------------
+# --- authentication requests ------------------------------------------------------------------------------------------
 
 
-class Orders:
-    """Places orders, each of which takes a while, and notes when each got its place."""
+class Starts:
+    """Places authentication requests, each of which takes a while, and notes when each got its place."""
 
-    def __init__(self, lane: Lane, log: Log, takes: float = 0.0) -> None:
-        self.lane, self.log, self.takes = lane, log, takes
+    def __init__(self, queue: ClientQueue, log: Log, takes: float = 0.0) -> None:
+        self.queue, self.log, self.takes = queue, log, takes
 
     async def place(self, name: str, then: Job | None = None, at: float = math.nan) -> None:
         """One order; what comes of it may be a job."""
-        async with self.lane.admit():
+        async with self.queue.admit():
             self.log.note(name)
             await asyncio.sleep(self.takes)
             if then is not None:
-                self.lane.schedule(then, at)
+                self.queue.schedule(then, at)
 
 
-async def test_orders_count_as_requests(log: Log, make_lane: MakeLane) -> None:
+async def test_authentication_requests_count_as_requests(log: Log, make_queue: MakeQueue) -> None:
     """They and the polls together keep to the rate."""
-    lane = make_lane(rate=4)
-    orders = Orders(lane, log)
-    await asyncio.gather(*(orders.place(str(number)) for number in range(6)))
+    queue = make_queue(rate=4)
+    starts = Starts(queue, log)
+    await asyncio.gather(*(starts.place(str(number)) for number in range(6)))
     assert [at for _, at in log] == [0.0, 0.0, 0.0, 0.0, 1.0, 1.25]
     for number in range(4):
-        lane.schedule(Job(log, f"poll {number}"), 1.5)
+        queue.schedule(Job(log, f"poll {number}"), 1.5)
     await asyncio.sleep(5)
     assert [at for _, at in log[6:]] == [1.5, 1.5, 2.0, 2.25]
-    assert_nothing_is_left(lane)
+    assert_nothing_is_left(queue)
 
 
-async def test_orders_and_polls_take_turns(log: Log, make_lane: MakeLane) -> None:
-    """A batch of orders does not stop the polls, nor do the polls stop the orders."""
-    lane = make_lane(rate=10)
-    orders = Orders(lane, log)
+async def test_authentication_requests_and_polls_take_turns(log: Log, make_queue: MakeQueue) -> None:
+    """A batch of authentication requests does not stop the polls, nor do the polls stop the authentication requests."""
+    queue = make_queue(rate=10)
+    starts = Starts(queue, log)
     for number in range(30):
-        lane.schedule(Job(log, f"poll {number}"), 0.0)
-    await asyncio.gather(*(orders.place(f"order {number}") for number in range(30)))
+        queue.schedule(Job(log, f"poll {number}"), 0.0)
+    await asyncio.gather(*(starts.place(f"order {number}") for number in range(30)))
     await asyncio.sleep(10)
     # The first second went to those who were there first.
     kinds = [name.split()[0] for name, at in log if at > 0]
@@ -537,51 +539,51 @@ async def test_orders_and_polls_take_turns(log: Log, make_lane: MakeLane) -> Non
     assert all({first, second} == {"order", "poll"} for first, second in itertools.pairwise(kinds[:42]))
 
 
-async def test_orders_wait_while_too_many_are_pending(log: Log, make_lane: MakeLane) -> None:
-    """Counted are logins that wait, are due or in flight, and orders under way."""
-    lane = make_lane(max_pending=2)
-    orders = Orders(lane, log, takes=1.0)
-    tasks = [asyncio.create_task(orders.place(name, Job(log, f"poll {name}", 0.5), at))
+async def test_authentication_requests_wait_while_too_many_are_pending(log: Log, make_queue: MakeQueue) -> None:
+    """Counted are logins that wait, are due or in flight, and authentication requests under way."""
+    queue = make_queue(max_pending=2)
+    starts = Starts(queue, log, takes=1.0)
+    tasks = [asyncio.create_task(starts.place(name, Job(log, f"poll {name}", 0.5), at))
              for name, at in [("a", 5.0), ("b", 8.0), ("c", 20.0), ("d", 30.0)]]  # fmt: skip
     forgotten = Job(log, "poll e")
-    tasks.append(asyncio.create_task(orders.place("e", forgotten, 100.0)))
+    tasks.append(asyncio.create_task(starts.place("e", forgotten, 100.0)))
     await asyncio.sleep(50)
     assert log == [
         ("a", 0.0), ("b", 0.0), ("poll a", 5.0), ("c", 5.5), ("poll b", 8.0), ("d", 8.5), ("poll c", 20.0), ("e", 20.5),
         ("poll d", 30.0),
     ]  # fmt: skip
     await asyncio.gather(*tasks)
-    lane.forget(forgotten)
-    assert_nothing_is_left(lane)
+    queue.forget(forgotten)
+    assert_nothing_is_left(queue)
 
 
-async def test_an_order_that_fails_gives_its_place_back(log: Log, make_lane: MakeLane) -> None:
+async def test_a_request_that_fails_gives_its_place_back(log: Log, make_queue: MakeQueue) -> None:
     """And the next one has it at once."""
-    lane = make_lane(max_pending=1)
+    queue = make_queue(max_pending=1)
     entered = asyncio.Event()
 
     async def fail() -> None:
-        async with lane.admit():
+        async with queue.admit():
             entered.set()
             await asyncio.sleep(3)
             raise ZeroDivisionError
 
     failing = asyncio.create_task(fail())
     await entered.wait()
-    await Orders(lane, log).place("next")
+    await Starts(queue, log).place("next")
     assert log == [("next", 3.0)]
     with pytest.raises(ZeroDivisionError):
         await failing
-    assert_nothing_is_left(lane)
+    assert_nothing_is_left(queue)
 
 
 @pytest.mark.parametrize("steps", range(4))
-async def test_an_order_that_is_cancelled_leaves_no_trace(steps: int, log: Log, make_lane: MakeLane) -> None:
+async def test_a_request_that_is_cancelled_leaves_no_trace(steps: int, log: Log, make_queue: MakeQueue) -> None:
     """Whether it was waiting, had its place this very moment, or was under way."""
-    lane = make_lane(max_pending=1)
-    orders = Orders(lane, log, takes=2.0)
-    first = asyncio.create_task(orders.place("first"))
-    second = asyncio.create_task(orders.place("second"))
+    queue = make_queue(max_pending=1)
+    starts = Starts(queue, log, takes=2.0)
+    first = asyncio.create_task(starts.place("first"))
+    second = asyncio.create_task(starts.place("second"))
     await asyncio.sleep(2.0)
     for _ in range(steps):
         await asyncio.sleep(0)
@@ -589,55 +591,55 @@ async def test_an_order_that_is_cancelled_leaves_no_trace(steps: int, log: Log, 
     with pytest.raises(asyncio.CancelledError):
         await second
     await first
-    await orders.place("third")
+    await starts.place("third")
     assert log[-1] == ("third", 2.0)
-    assert_nothing_is_left(lane)
+    assert_nothing_is_left(queue)
 
 
-async def test_closing_turns_waiting_orders_away(log: Log, make_lane: MakeLane) -> None:
+async def test_closing_turns_waiting_requests_away(log: Log, make_queue: MakeQueue) -> None:
     """Nothing has been sent for them; one that is under way goes on."""
-    lane = make_lane(max_pending=1)
-    orders = Orders(lane, log, takes=5.0)
-    first, second = (asyncio.create_task(orders.place(name)) for name in ("first", "second"))
+    queue = make_queue(max_pending=1)
+    starts = Starts(queue, log, takes=5.0)
+    first, second = (asyncio.create_task(starts.place(name)) for name in ("first", "second"))
     await asyncio.sleep(1)
-    await lane.aclose(patience=1)
-    for late in (second, orders.place("third")):
+    await queue.aclose(patience=1)
+    for late in (second, starts.place("third")):
         with pytest.raises(UsageError) as caught:
             await late
         assert caught.value.code == "closed"
     await first
     assert log == [("first", 0.0)]
-    assert_nothing_is_left(lane)
+    assert_nothing_is_left(queue)
 
 
 @pytest.mark.parametrize("closes", [True, False], ids=["closed", "cancelled"])
-async def test_nothing_wakes_up_for_an_order_that_is_gone(closes: bool, log: Log, make_lane: MakeLane) -> None:
+async def test_nothing_wakes_up_for_a_request_that_is_gone(closes: bool, log: Log, make_queue: MakeQueue) -> None:
     """It waited for a request of the budget; the timer for that goes with it."""
-    lane = make_lane(rate=1)
-    orders = Orders(lane, log)
-    await orders.place("first")
-    second = asyncio.create_task(orders.place("second"))
+    queue = make_queue(rate=1)
+    starts = Starts(queue, log)
+    await starts.place("first")
+    second = asyncio.create_task(starts.place("second"))
     await asyncio.sleep(0.25)
     if closes:
-        await lane.aclose(patience=0)
+        await queue.aclose(patience=0)
     else:
         second.cancel()
     await asyncio.wait([second])
     assert log == [("first", 0.0)]
-    assert_nothing_is_left(lane)
+    assert_nothing_is_left(queue)
 
 
 # --- refusals ---------------------------------------------------------------------------------------------------------
 
 
 async def test_retry_after_stops_all_requests_of_all_clients(log: Log) -> None:
-    """Also orders; but for a minute at most, because it was meant for one."""
+    """Also authentication requests; but for a minute at most, because it was meant for one."""
     scheduler = FairScheduler()
-    one, two = scheduler.lane(), scheduler.lane()
+    one, two = scheduler.queue(), scheduler.queue()
     await asyncio.sleep(1)
     one.refused(sent_at=1.0, retry_after=7.0)
     two.schedule(Job(log, "poll"), 2.0)
-    order = asyncio.create_task(Orders(two, log).place("order"))
+    order = asyncio.create_task(Starts(two, log).place("order"))
     await order
     await asyncio.sleep(0)
     assert sorted(log) == [("order", 8.0), ("poll", 8.0)]
@@ -650,7 +652,7 @@ async def test_retry_after_stops_all_requests_of_all_clients(log: Log) -> None:
 async def test_refusals_lower_the_rate_of_all(log: Log) -> None:
     """And what is allowed now can be read."""
     scheduler = FairScheduler(rate=100)
-    one, two = scheduler.lane(), scheduler.lane()
+    one, two = scheduler.queue(), scheduler.queue()
     await asyncio.sleep(0.5)
     for _ in range(60):
         one.answered(sent_at=0.4)
@@ -675,7 +677,7 @@ class Priced(Job):
     def __init__(self, log: Log, name: str, slope: float, takes: float | None = 0.0) -> None:
         super().__init__(log, name, takes)
         self.slope = slope
-        self.last_call = math.inf
+        self.urgent_at = math.inf
 
     def due(self, price: float) -> float:
         """In proportion to the price."""
@@ -684,13 +686,13 @@ class Priced(Job):
 
 async def test_the_index_scheduler_serves_first_what_is_worth_most(log: Log) -> None:
     """Whatever the order in which they became due."""
-    lane = IndexScheduler(max_in_flight=1).lane()
-    lane.schedule(Job(log, "blocker", 10.0), 0.0)
+    queue = IndexScheduler(max_in_flight=1).queue()
+    queue.schedule(Job(log, "blocker", 10.0), 0.0)
     for name, slope, at in [("late", 300.0, 1.0), ("early", 100.0, 3.0), ("never", math.inf, 1.5), ("mid", 200.0, 2.0)]:
-        lane.schedule(Priced(log, name, slope, 1.0), at)
+        queue.schedule(Priced(log, name, slope, 1.0), at)
     await asyncio.sleep(50)
     assert [name for name, _ in log] == ["blocker", "early", "mid", "late", "never"]
-    assert_nothing_is_left(lane)
+    assert_nothing_is_left(queue)
 
 
 @pytest.mark.parametrize(
@@ -699,12 +701,12 @@ async def test_the_index_scheduler_serves_first_what_is_worth_most(log: Log) -> 
 )
 async def test_at_its_last_call_a_job_goes_first(log: Log, kind: type[FairScheduler], order: list[str]) -> None:
     """Once that has come, and not before."""
-    lane = kind(max_in_flight=1).lane()
-    lane.schedule(Job(log, "blocker", 10.0), 0.0)
+    queue = kind(max_in_flight=1).queue()
+    queue.schedule(Job(log, "blocker", 10.0), 0.0)
     last, not_yet = Priced(log, "last call", 1e9, 1.0), Priced(log, "not yet", 1e9, 1.0)
-    last.last_call, not_yet.last_call = 9.0, 11.5
+    last.urgent_at, not_yet.urgent_at = 9.0, 11.5
     for job in (not_yet, last, Priced(log, "a", 1.0, 1.0), Priced(log, "b", 2.0, 1.0), Priced(log, "c", 3.0, 1.0)):
-        lane.schedule(job, 1.0)
+        queue.schedule(job, 1.0)
     await asyncio.sleep(50)
     assert [name for name, _ in log] == ["blocker", "last call", *order]
 
@@ -720,20 +722,20 @@ async def test_a_broken_price_stops_nobody(answer: object, log: Log, caplog: pyt
                 raise answer
             return answer
 
-    lane = IndexScheduler(max_in_flight=1).lane()
-    lane.schedule(Job(log, "blocker", 10.0), 0.0)
+    queue = IndexScheduler(max_in_flight=1).queue()
+    queue.schedule(Job(log, "blocker", 10.0), 0.0)
     jobs = [Broken(log, "broken", 0.0), Priced(log, "a", 50.0), Priced(log, "b", 500.0), Broken(log, "broken too", 0.0)]
     for nth, job in enumerate(jobs):
-        lane.schedule(job, 2.0 + nth)
+        queue.schedule(job, 2.0 + nth)
     with caplog.at_level(logging.WARNING, logger="idura_ciba"):
         await asyncio.sleep(50)
     assert [name for name, _ in log] == ["blocker", "a", "broken", "broken too", "b"]
     assert len(caplog.records) == 1
-    assert_nothing_is_left(lane)
+    assert_nothing_is_left(queue)
 
 
 @pytest.mark.parametrize("while_working", [False, True])
-async def test_a_job_that_fails_stops_nobody(while_working: bool, log: Log, make_lane: MakeLane) -> None:
+async def test_a_job_that_fails_stops_nobody(while_working: bool, log: Log, make_queue: MakeQueue) -> None:
     """It is reported as asyncio reports what nobody waits for, and the next one has its place."""
     reported: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
@@ -748,22 +750,22 @@ async def test_a_job_that_fails_stops_nobody(while_working: bool, log: Log, make
         async def fail(self) -> None:
             raise ZeroDivisionError
 
-    lane = make_lane(max_in_flight=1)
+    queue = make_queue(max_in_flight=1)
     for job in (Failing(log, "failing"), Job(log, "next", 1.0), Failing(log, "failing too"), Job(log, "last")):
-        lane.schedule(job, 1.0)
+        queue.schedule(job, 1.0)
     await asyncio.sleep(5)
     assert log == [("failing", 1.0), ("next", 1.0), ("failing too", 2.0), ("last", 2.0)]
     assert [type(context["exception"]) for context in reported] == [ZeroDivisionError] * 2
-    assert_nothing_is_left(lane)
+    assert_nothing_is_left(queue)
 
 
 @pytest.mark.parametrize("at", [math.nan, math.inf])
-async def test_an_instant_that_never_comes_is_refused(at: float, log: Log, make_lane: MakeLane) -> None:
+async def test_an_instant_that_never_comes_is_refused(at: float, log: Log, make_queue: MakeQueue) -> None:
     """NaN in a heap would put all others out of order."""
-    lane = make_lane()
+    queue = make_queue()
     with pytest.raises(UsageError):
-        lane.schedule(Job(log, "a"), at)
-    assert_nothing_is_left(lane)
+        queue.schedule(Job(log, "a"), at)
+    assert_nothing_is_left(queue)
 
 
 # --- ends -------------------------------------------------------------------------------------------------------------
@@ -773,32 +775,32 @@ async def test_an_instant_that_never_comes_is_refused(at: float, log: Log, make_
 @pytest.mark.parametrize("short_of", ["places", "requests"])
 async def test_an_end_needs_no_place(log: Log, kind: type[FairScheduler], short_of: str) -> None:
     """What waits is asked when its end comes, in the order of ends, and never again for that instant."""
-    lane = kind(max_in_flight=1).lane() if short_of == "places" else kind(rate=0.01).lane()
-    lane.schedule(Job(log, "long", 100.0), 1.0)
+    queue = kind(max_in_flight=1).queue() if short_of == "places" else kind(rate=0.01).queue()
+    queue.schedule(Job(log, "long", 100.0), 1.0)
     for name, at, until in [("a", 2.0, 9.0), ("b", 3.0, 7.0), ("early", 3.0, 2.0)]:
-        lane.schedule(Job(log, name, None), at, until=until)
+        queue.schedule(Job(log, name, None), at, until=until)
     gone = Job(log, "gone", None)
-    lane.schedule(gone, 3.0, until=5.0)
+    queue.schedule(gone, 3.0, until=5.0)
     await asyncio.sleep(4)
-    lane.forget(gone)
+    queue.forget(gone)
     await asyncio.sleep(200)
     assert log == [("long", 1.0), ("early", 3.0), ("b", 7.0), ("a", 9.0)]
-    assert not lane._engine._ends
-    assert_nothing_is_left(lane)
+    assert not queue._engine._ends
+    assert_nothing_is_left(queue)
 
 
-async def test_ends_that_did_not_come_are_not_kept(log: Log, make_lane: MakeLane) -> None:
+async def test_ends_that_did_not_come_are_not_kept(log: Log, make_queue: MakeQueue) -> None:
     """Neither of what was served at once, nor of what had to wait for a while."""
-    lane = make_lane(rate=50)
-    lane.schedule(Job(log, "far away"), 1e6)
+    queue = make_queue(rate=50)
+    queue.schedule(Job(log, "far away"), 1e6)
     for second in range(100):
         for nth in range(40 if second else 4000):
-            lane.schedule(Job(log, f"{second} {nth}"), second + 0.5, until=1e5)
+            queue.schedule(Job(log, f"{second} {nth}"), second + 0.5, until=1e5)
         await asyncio.sleep(1)
-        assert len(lane._engine._ends) <= 2 * len(lane._engine.queue) + SMALL
+        assert len(queue._engine._ends) <= 2 * len(queue._engine.queue) + SMALL
     await asyncio.sleep(200)
-    assert len(lane._engine._ends) <= SMALL
-    await lane.aclose(patience=0)
+    assert len(queue._engine._ends) <= SMALL
+    await queue.aclose(patience=0)
 
 
 @pytest.mark.parametrize("fault", [KeyError, asyncio.CancelledError])
@@ -812,44 +814,44 @@ async def test_a_job_that_breaks_stalls_nobody(log: Log, kind: type[FairSchedule
         def serve(self) -> None:
             raise fault
 
-    lane = kind(max_in_flight=1).lane()
+    queue = kind(max_in_flight=1).queue()
     jobs = [Broken(log, "x"), Job(log, "a", 1.0), Broken(log, "y"), Job(log, "b"), Broken(log, "z")]
     for nth, job in enumerate(jobs):
-        lane.schedule(job, 1.0, until=1.5 + nth / 10)
+        queue.schedule(job, 1.0, until=1.5 + nth / 10)
     await asyncio.sleep(5)
     assert sorted(log) == [("a", 1.0), ("b", 1.8)]
     assert [type(complaint["exception"]) for complaint in complaints] == [fault] * 3
-    assert_nothing_is_left(lane)
+    assert_nothing_is_left(queue)
 
 
 # --- how things stand -------------------------------------------------------------------------------------------------
 
 
 async def test_a_snapshot_tells_how_things_stand(log: Log) -> None:
-    """Over all lanes."""
+    """Over all queues."""
     scheduler = IndexScheduler(rate=50, max_in_flight=2, max_pending=6)
-    one, two = scheduler.lane(), scheduler.lane()
+    one, two = scheduler.queue(), scheduler.queue()
     assert scheduler.snapshot() == Snapshot(0, 0, 0.0, 0, 0, 50.0, 50.0, 0.02, 0, 0, 0, 0)
-    for nth, lane in enumerate([one, two, one, two, one]):
-        lane.schedule(Job(log, str(nth), 60.0), 1.0 + nth)
+    for nth, queue in enumerate([one, two, one, two, one]):
+        queue.schedule(Job(log, str(nth), 60.0), 1.0 + nth)
     two.schedule(Job(log, "later"), 100.0)
-    order = asyncio.create_task(Orders(one, log).place("order"))
+    order = asyncio.create_task(Starts(one, log).place("order"))
     await asyncio.sleep(7)
     shot = scheduler.snapshot()
     assert attrs.asdict(shot) == {
-        "pending": 6, "due": 3, "late": 4.0, "in_flight": 2, "orders": 1, "rate": 50.0, "allowed": 50.0, "price": 0.02,
-        "served": 2, "refused": 0, "slow_downs": 0, "learned": 0,
+        "pending": 6, "due": 3, "late": 4.0, "in_flight": 2, "starting": 1, "rate": 50.0, "allowed": 50.0,
+        "price": 0.02, "served": 2, "refused": 0, "slow_downs": 0, "learned": 0,
     }  # fmt: skip
     order.cancel()
-    for lane in (one, two):
-        await lane.aclose(patience=0)
+    for queue in (one, two):
+        await queue.aclose(patience=0)
 
 
 async def test_what_only_the_clients_see_is_counted_too() -> None:
-    """Over all lanes."""
+    """Over all queues."""
     scheduler = FairScheduler()
-    scheduler.lane().note(slow_downs=True, learned=True)
-    scheduler.lane().note(learned=3)
+    scheduler.queue().note(slow_downs=True, learned=True)
+    scheduler.queue().note(learned=3)
     shot = scheduler.snapshot()
     assert (shot.slow_downs, shot.learned) == (1, 4)
 
@@ -859,19 +861,19 @@ async def test_what_only_the_clients_see_is_counted_too() -> None:
     [
         (
             Snapshot(12, 0, 0.0, 3, 1, math.inf, math.inf, None, 400, 0, 2, 0),
-            "12 pending, 0 due, 3 in flight, 1 orders, 400 served, 0 refused, 2 slow_downs, 0 decisions learned",
+            "12 pending, 0 due, 3 in flight, 1 starting, 400 served, 0 refused, 2 slow_downs, 0 decisions learned",
         ),
         (
             Snapshot(3000, 812, 2.14, 45, 0, 200.0, 187.25, 0.42, 9999, 12, slow_downs=0, learned=31),
             (
-                "3000 pending, 812 due for up to 2.1 s, 45 in flight, 0 orders, at most 187.2 of 200 requests/s, "
+                "3000 pending, 812 due for up to 2.1 s, 45 in flight, 0 starting, at most 187.2 of 200 requests/s, "
                 "price 0.42 s, 9999 served, 12 refused, 0 slow_downs, 31 decisions learned"
             ),
         ),
         (
             Snapshot(1, 0, 0.0, 0, 0, math.inf, 93.5, None, 1, 1, 0, 0),
             (
-                "1 pending, 0 due, 0 in flight, 0 orders, at most 93.5 requests/s, 1 served, 1 refused, "
+                "1 pending, 0 due, 0 in flight, 0 starting, at most 93.5 requests/s, 1 served, 1 refused, "
                 "0 slow_downs, 0 decisions learned"
             ),
         ),

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from idura_ciba.clock import Clock
+from idura_ciba.aio.clock import Clock
 from idura_ciba.errors import TransportError, TransportTimeout
+from idura_ciba.protocol.http import HttpRequest, Transport
 from idura_ciba.simulator import Fault, MemoryTransport, Script, SimReply, SimulatedIdura
 from idura_ciba.testing import VirtualLoop, run_virtual, virtual_clock
-from idura_ciba.wire import HttpRequest, Transport
 
 if TYPE_CHECKING:
     from conftest import Wire

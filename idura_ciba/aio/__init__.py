@@ -1,0 +1,9 @@
+"""Helpers for asyncio that know nothing of logins.
+
+    cancellation   whose cancellation a `CancelledError` is
+    single_flight  one piece of work, however many wait for it
+    slices         heavy steps, a few in each turn of the event loop
+    clock          monotonic time for waiting, wall-clock time for others to read
+
+May import asyncio, `errors` and `redaction`. Never imports anything else of this package.
+"""

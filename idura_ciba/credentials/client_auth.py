@@ -1,0 +1,422 @@
+"""How this client proves to the provider who it is.
+
+1. Each request gets credentials of its own: providers burn an assertion's `jti` even when they refuse the request.
+2. A key or secret that cannot work is refused where it is loaded, and nothing of it is in the error or in a repr.
+3. The algorithm is the caller's choice. Nothing that a provider says can change it.
+
+Spec: OpenID Connect Core 1.0 section 9; RFC 6749 section 2.3.1; RFC 7523; CIBA Core 1.0 section 7.1.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, Literal, Protocol, Self, TypedDict, Unpack
+from urllib.parse import quote_plus
+
+from attrs import field, frozen
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from joserfc.jwk import OctKey
+from joserfc.jws import JWSRegistry
+from joserfc.util import json_b64encode, urlsafe_b64encode
+
+from idura_ciba.credentials.signing_key import JoseKey, KeyInput, read_signing_key
+from idura_ciba.errors import UsageError
+from idura_ciba.redaction import Redacted
+
+__all__ = [
+    "AssertionOptions",
+    "ClientAuth",
+    "ClientSecretBasic",
+    "ClientSecretJwt",
+    "ClientSecretPost",
+    "Credentials",
+    "KeyInput",
+    "PrivateKeyJwt",
+    "PrivateKeyJwtOptions",
+]
+
+#: RFC 7523 section 2.2.
+ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+#: RFC 7518 section 3.2: a key of at least as many bytes as the hash has.
+MIN_SECRET_BYTES: Final[Mapping[str, int]] = {"HS256": 32, "HS384": 48, "HS512": 64}
+
+
+@frozen
+class Credentials:
+    """What one request carries to authenticate the client; never to be used for a second one.
+
+    Attributes:
+        parameters: To be added to the form.
+        headers: To be added to the header fields.
+    """
+
+    parameters: Mapping[str, str] = field(factory=dict, repr=False)
+    headers: Mapping[str, str] = field(factory=dict, repr=False)
+
+
+class ClientAuth(Protocol):
+    """One way of authenticating the client; write your own for others, such as a key that stays in an HSM."""
+
+    @property
+    def client_id(self) -> str:
+        """As registered at the provider."""
+        ...
+
+    @property
+    def signing_threads(self) -> int:
+        """On how many threads `credentials` is called at once; read once for each client.
+
+        0 calls it in the event loop, which is right for what takes microseconds. RSA has one for each core; a key in
+        an HSM wants as many as the HSM signs at once. The threads are those of the loop's default executor.
+        """
+        ...
+
+    def credentials(self, *, issuer: str, endpoint: str, now: float, jti: str) -> Credentials:
+        """Make the credentials of one request; called anew for each one, retries included.
+
+        Args:
+            issuer: The provider's issuer identifier.
+            endpoint: The URL that the request goes to.
+            now: Wall-clock seconds since the epoch.
+            jti: A text never used before.
+        """
+        ...
+
+    def derive_key(self, label: bytes) -> bytes:
+        """Derive 32 bytes that only a holder of this credential can derive, the same ones in each process."""
+        ...
+
+
+class AssertionOptions(TypedDict, total=False):
+    """How an assertion is written, whatever signs it.
+
+    Attributes:
+        audience: `issuer`, `endpoint` for the URL called, or a fixed text. Idura and CIBA want the issuer.
+        typ: The header's `typ`, None to leave it out; newer providers want `client-authentication+jwt`.
+        lifetime: Seconds from `iat` to `exp`, counted in whole ones; Idura recommends at most 300. The default is 60.
+        send_client_id: Whether `client_id` stands beside the assertion; some servers need it, none refuses it.
+    """
+
+    audience: str
+    typ: str | None
+    lifetime: float
+    send_client_id: bool
+
+
+class PrivateKeyJwtOptions(AssertionOptions, total=False):
+    """The keyword arguments of `PrivateKeyJwt`."""
+
+    alg: str | None
+    kid: str | None
+    send_kid: bool
+
+
+@frozen(kw_only=True, eq=False, repr=False)
+class _Method:
+    """What all four have: an id, and something secret that other keys can be derived from."""
+
+    client_id: str
+    _material: Redacted = field(alias="material")  # named for type checkers, which do not strip the underscore
+
+    def __attrs_post_init__(self) -> None:
+        if not self.client_id or not self.client_id.isprintable():
+            raise UsageError(
+                "The client_id is empty or not printable text",
+                code="client_id",
+                advice="Copy it from the application's page at the provider",
+            )
+
+    def __repr__(self) -> str:
+        """Show what is public: id, algorithm and key id."""
+        # By getattr, because a crash report may show one that was refused before it had its fields.
+        shown = ((name, getattr(self, name, None)) for name in ("client_id", "alg", "kid"))
+        said = (f"{name}={value!r}" for name, value in shown if value is not None)
+        return f"{type(self).__qualname__}({', '.join(said)})"
+
+    @property
+    def signing_threads(self) -> int:
+        """None: an HMAC takes microseconds, and a plain secret nothing."""
+        return 0
+
+    def derive_key(self, label: bytes) -> bytes:
+        """Derive 32 bytes from the secret or from the private numbers, however the key was written down."""
+        # The salt keeps these keys apart from whatever else is derived from the same credential elsewhere.
+        return HKDF(SHA256(), length=32, salt=b"idura_ciba", info=label).derive(self._material.encode())
+
+
+@frozen(kw_only=True, eq=False, repr=False)
+class _JwtAssertion(_Method):
+    """Signs an assertion for each request; what it is signed with is the business of the two subclasses."""
+
+    alg: str
+    kid: str | None
+    _key: JoseKey | OctKey = field(alias="key")
+    audience: str = "issuer"
+    typ: str | None = "JWT"
+    lifetime: float = 60.0
+    send_client_id: bool = True
+    # What all assertions begin with.
+    _header: bytes = field(init=False)
+
+    @_header.default
+    def _encode_header(self) -> bytes:
+        named = {"alg": self.alg, "kid": self.kid, "typ": self.typ}
+        header = {name: value for name, value in named.items() if value is not None}
+        if not all(isinstance(value, str) for value in header.values()):
+            raise UsageError("The kid or the typ is no text", code="header", advice="Pass text, or None for neither")
+        return json_b64encode(header)
+
+    def __attrs_post_init__(self) -> None:
+        super().__attrs_post_init__()
+        if not self.audience:
+            raise UsageError("The audience is empty", code="audience", advice="Pass issuer, endpoint or a fixed text")
+        if not 1 <= self.lifetime < math.inf:
+            raise UsageError(
+                "The lifetime of an assertion is shorter than a second, or endless",
+                code="lifetime",
+                advice="Pass seconds, at most 300 for Idura",
+            )
+
+    def credentials(self, *, issuer: str, endpoint: str, now: float, jti: str) -> Credentials:
+        """Sign one assertion; see `ClientAuth.credentials`."""
+        # Header and claims stand in the order of Idura's examples, so that a captured assertion compares byte by byte.
+        issued_at = int(now)
+        claims = {
+            "iss": self.client_id,
+            "sub": self.client_id,
+            "aud": {"issuer": issuer, "endpoint": endpoint}.get(self.audience, self.audience),
+            "jti": jti,
+            "iat": issued_at,
+            "exp": issued_at + int(self.lifetime),
+        }
+        # Not `serialize_compact`, which judges header and key anew and holds the interpreter's lock for longer than a
+        # signature of P-256 takes; and of EdDSA, which the caller has chosen, it warns each time.
+        signed = self._header + b"." + json_b64encode(claims)
+        signature = JWSRegistry.algorithms[self.alg].sign(signed, self._key)
+        assertion = (signed + b"." + urlsafe_b64encode(signature)).decode()
+        parameters = {"client_id": self.client_id} if self.send_client_id else {}
+        parameters |= {"client_assertion_type": ASSERTION_TYPE, "client_assertion": assertion}
+        return Credentials(parameters)
+
+
+class PrivateKeyJwt(_JwtAssertion):
+    """`private_key_jwt`: signs with a key whose public half the provider knows. What Idura recommends.
+
+    Args:
+        client_id: As registered, for example `urn:my:application:identifier:0001`.
+        key: The private key as PEM, as a JWK (a mapping or JSON text), or as a key object of joserfc or cryptography:
+            RSA of 2048 bits or more, P-256, P-384 or Ed25519.
+        alg: RS256 or PS256, ES256, ES384, EdDSA or Ed25519; None for what a JWK names, or else the first that fits.
+        kid: Names the key to the provider; None for what a JWK names, or else its RFC 7638 thumbprint.
+        send_kid: Whether the header names the key. A provider that knows several keys of yours needs it.
+        options: See `AssertionOptions`.
+
+    Raises:
+        UsageError: The key cannot be used, or an option makes no sense; the key is not in the error.
+
+    Spec: OpenID Connect Core 1.0 sections 9 and 10.1; Idura "Private key JWT".
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        client_id: str,
+        key: KeyInput,
+        *,
+        alg: str | None = None,
+        kid: str | None = None,
+        send_kid: bool = True,
+        **options: Unpack[AssertionOptions],
+    ) -> None:
+        loaded = read_signing_key(key)
+        del key  # before anything can fail: the variables of a frame end up in crash reports
+        if isinstance(loaded, UsageError):
+            raise loaded
+        super().__init__(
+            client_id=client_id,
+            alg=loaded.choose_alg(alg),
+            kid=(kid or loaded.kid or loaded.key.thumbprint()) if send_kid else None,
+            key=loaded.key,
+            material=loaded.material,
+            **options,
+        )
+
+    @classmethod
+    def from_file(cls, client_id: str, path: str | os.PathLike[str], **options: Unpack[PrivateKeyJwtOptions]) -> Self:
+        """Load the key from a file of PEM or of one JWK.
+
+        Raises:
+            UsageError: The file cannot be read, or see the class.
+        """
+        content, reason = Redacted(), ""
+        try:
+            content = Redacted(Path(path).read_text("utf-8-sig", errors="replace"))
+        except (OSError, ValueError) as error:  # ValueError: a path that no file system can have
+            reason = getattr(error, "strerror", None) or type(error).__name__
+        if reason:
+            raise UsageError(f"The key file cannot be read: {reason}", code="key_file", advice="Check the path")
+        return cls(client_id, content, **options)
+
+    @classmethod
+    def from_env(cls, client_id: str, variable: str, **options: Unpack[PrivateKeyJwtOptions]) -> Self:
+        r"""Load the key from an environment variable that holds PEM or a JWK; `\n` may stand for a line break in PEM.
+
+        Raises:
+            UsageError: The variable is unset or empty, or see the class.
+        """
+        content = Redacted(os.environ.get(variable, ""))
+        if not content:
+            raise UsageError(
+                f"The environment variable {variable} is unset or empty",
+                code="key_variable",
+                advice="Put the private key into it",
+            )
+        if content.startswith("-----BEGIN"):
+            content = Redacted(content.replace("\\n", "\n"))
+        return cls(client_id, content, **options)
+
+    @property
+    def signing_threads(self) -> int:
+        """One for each core for RSA: some hundreds of microseconds, during which other threads may run."""
+        # More of them wait for each other and for the loop: six on two cores make a tenth to a fifth less.
+        return _cores() if self._key.key_type == "RSA" else 0
+
+    def public_jwks(self) -> dict[str, list[dict[str, object]]]:
+        """Return the public half as the key set to register at the provider."""
+        public: dict[str, object] = {**self._key.as_dict(private=False)}
+        return {"keys": [public | {"use": "sig", "alg": self.alg, "kid": self.kid or self._key.thumbprint()}]}
+
+
+class ClientSecretJwt(_JwtAssertion):
+    """`client_secret_jwt`: an assertion authenticated with the shared secret, which itself never travels.
+
+    Args:
+        client_id: As registered.
+        secret: As issued; at least 32, 48 or 64 bytes for HS256, HS384 or HS512.
+        alg: HS256, HS384 or HS512.
+        options: See `AssertionOptions`.
+
+    Raises:
+        UsageError: The secret is empty or too short, or an option makes no sense.
+
+    Spec: OpenID Connect Core 1.0 sections 9 and 10.1.
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        client_id: str,
+        secret: str,
+        *,
+        alg: Literal["HS256", "HS384", "HS512"] = "HS256",
+        **options: Unpack[AssertionOptions],
+    ) -> None:
+        secret = _hidden(secret)
+        _check_secret(secret)
+        needed = MIN_SECRET_BYTES.get(alg)
+        if needed is None:
+            raise UsageError(
+                "The algorithm of client_secret_jwt is not known",
+                code="alg_unsupported",
+                advice=f"Pass one of {', '.join(MIN_SECRET_BYTES)}",
+            )
+        if len(secret.encode()) < needed:
+            raise UsageError(
+                f"The client secret is too short for {alg}, which needs {needed} bytes",
+                code="secret_too_short",
+                advice="Have a longer one issued, or use ClientSecretBasic",
+            )
+        # Made directly: `OctKey.import_key` looks for PEM in the text, and a secret may be any text.
+        key = OctKey(secret.encode(), secret)
+        super().__init__(client_id=client_id, alg=alg, kid=None, key=key, material=secret, **options)
+
+
+@frozen(init=False, eq=False, repr=False)
+class ClientSecretBasic(_Method):
+    """`client_secret_basic`: id and secret in the `Authorization` header.
+
+    Args:
+        client_id: As registered.
+        secret: As issued.
+        form_encode: Whether both are form-encoded first, as RFC 6749 demands and Idura's `urn:` ids need. False for
+            the servers that decode nothing.
+
+    Raises:
+        UsageError: Id or secret is empty, or an id with a colon is not to be encoded.
+
+    Spec: RFC 6749 section 2.3.1 and appendix B.
+    """
+
+    form_encode: bool
+
+    def __init__(self, client_id: str, secret: str, *, form_encode: bool = True) -> None:
+        secret = _hidden(secret)
+        _check_secret(secret)
+        super().__init__(client_id=client_id, material=secret)
+        object.__setattr__(self, "form_encode", form_encode)  # frozen, and its own __init__ sets it
+        if not form_encode and ":" in client_id:
+            raise UsageError(
+                "A client_id with a colon cannot be sent in a Basic header as it is",
+                code="client_id_colon",
+                advice="Leave form_encode on, or use ClientSecretPost",
+            )
+
+    def credentials(self, *, issuer: str, endpoint: str, now: float, jti: str) -> Credentials:  # noqa: ARG002
+        """Write the header; see `ClientAuth.credentials`."""
+        pair = [self.client_id, self._material]
+        if self.form_encode:
+            pair = [quote_plus(part) for part in pair]
+        encoded = base64.b64encode(":".join(pair).encode())
+        return Credentials(headers={"Authorization": f"Basic {encoded.decode()}"})
+
+
+class ClientSecretPost(_Method):
+    """`client_secret_post`: id and secret in the form. Discouraged by RFC 6749; for providers that know no other way.
+
+    Args:
+        client_id: As registered.
+        secret: As issued.
+
+    Raises:
+        UsageError: Id or secret is empty.
+
+    Spec: RFC 6749 section 2.3.1.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, client_id: str, secret: str) -> None:
+        secret = _hidden(secret)
+        _check_secret(secret)
+        super().__init__(client_id=client_id, material=secret)
+
+    def credentials(self, *, issuer: str, endpoint: str, now: float, jti: str) -> Credentials:  # noqa: ARG002
+        """Fill in the two parameters; see `ClientAuth.credentials`."""
+        return Credentials({"client_id": self.client_id, "client_secret": self._material})
+
+
+def _cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _hidden(value: object) -> Redacted:
+    """Hide a secret. None, as an unset variable reads, becomes empty text and not the text "None"."""
+    return Redacted(value) if isinstance(value, str) else Redacted()
+
+
+def _check_secret(secret: Redacted) -> None:
+    # RFC 6749 appendix A.2 has no control characters; a line break is what reading it from a file leaves behind.
+    if not secret or not secret.isprintable():
+        raise UsageError(
+            "The client secret is empty, or holds a line break or another character that no secret has",
+            code="client_secret",
+            advice="Copy it again, without a line break at its end",
+        )

@@ -1,0 +1,200 @@
+"""The two requests of CIBA: each one signed anew and sent exactly once.
+
+Whatever comes back is a value. An answer, an error and a connection that broke differ in what they mean, and meaning
+is the machine's business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from functools import partial
+from random import Random
+from typing import Generic, Protocol, TypeVar
+
+from attrs import field, frozen
+
+from idura_ciba import explain
+from idura_ciba.aio.cancellation import is_cancelled
+from idura_ciba.aio.clock import Clock
+from idura_ciba.credentials.client_auth import ClientAuth, Credentials
+from idura_ciba.credentials.signing_pool import SigningPool
+from idura_ciba.errors import CibaError, TransportError
+from idura_ciba.http.provider import Provider
+from idura_ciba.http.transport import deliver, until_connected
+from idura_ciba.protocol.http import DEFAULT_MAX_BODY, HttpRequest, HttpResponse, Transport
+from idura_ciba.protocol.messages import (
+    AuthenticationAnswer,
+    TokenAnswer,
+    Unusable,
+    UnusableAnswer,
+    build_token_request,
+    encode_form,
+    parse_authentication_response,
+    parse_token_response,
+)
+
+__all__ = ["Answered", "Backchannel", "Load"]
+
+#: CIBA Core section 10.1: be ready to wait at least 30 s for a poll that the provider holds.
+ANSWER_TIMEOUT = 35.0
+#: Room for a Freja photo; see `CibaClient(max_token_size=...)`.
+MAX_TOKEN_ANSWER = 1024 * 1024
+
+_HEADERS = {
+    # Some providers answer errors in HTML unless told otherwise.
+    "Accept": "application/json",
+    "Accept-Encoding": "identity",
+    "Content-Type": "application/x-www-form-urlencoded",
+    # Idura "Telemetry".
+    "Prefer": "return-trace-id",
+}
+
+#: RFC 6585 section 4, RFC 9110 section 15.6.4: the provider has more requests than it will serve.
+_TOO_MANY = frozenset({429, 503})
+
+A = TypeVar("A", AuthenticationAnswer, TokenAnswer)
+
+
+class Load(Protocol):
+    """Hears how the provider bears our requests."""
+
+    def answered(self, *, sent_at: float) -> None:
+        """It has answered a request that left at this monotonic instant."""
+        ...
+
+    def refused(self, *, sent_at: float, retry_after: float | None = None) -> None:
+        """It has refused one because there are too many."""
+        ...
+
+
+@frozen
+class Answered(Generic[A]):
+    """One exchange that is over. Instants are monotonic seconds.
+
+    Attributes:
+        answer: What came back, read.
+        sent_at: When the request had its connection, or when it was given up without one.
+        received_at: When the answer had arrived or was given up.
+        trace_id: The provider's trace id.
+        server_date: The answer's `Date`, for diagnosing clocks that disagree.
+    """
+
+    answer: A
+    sent_at: float
+    received_at: float
+    trace_id: str | None = None
+    server_date: str | None = None
+
+
+@frozen
+class Backchannel:
+    """Speaks to the two endpoints as one client."""
+
+    provider: Provider
+    client_auth: ClientAuth
+    transport: Transport
+    clock: Clock
+    rng: Random = field(repr=False)
+    answer_timeout: float = ANSWER_TIMEOUT
+    max_token_answer: int = MAX_TOKEN_ANSWER
+    load: Load | None = field(default=None, repr=False)
+    _signing: SigningPool[Credentials] | None = field(init=False, repr=False, eq=False)
+
+    @_signing.default
+    def _open_signing(self) -> SigningPool[Credentials] | None:
+        threads = self.client_auth.signing_threads
+        return SigningPool(threads) if threads else None
+
+    async def authenticate(
+        self, parameters: Mapping[str, str], *, limit: float | None = None
+    ) -> Answered[AuthenticationAnswer]:
+        """Ask the provider to ask the person. Repeated only while there was no connection at all.
+
+        Args:
+            parameters: The form, client authentication excluded.
+            limit: Monotonic instant from which on nobody waits for an answer, so that no phone should ring.
+
+        Raises:
+            Abandoned: The limit had passed before anything was sent.
+            TransportError: Discovery failed.
+            RemoteProtocolError: The discovery document is unusable.
+            LocalProtocolError: The credentials could not be made; nothing was sent.
+        """
+        endpoint = (await self.provider.endpoints()).backchannel_authentication_endpoint
+
+        async def attempt() -> HttpResponse:
+            if limit is not None and self.clock.monotonic() >= limit:
+                raise explain.limit_passed(begun=False)
+            return await self._post(endpoint, parameters, DEFAULT_MAX_BODY, "before")
+
+        try:
+            response = await until_connected(attempt)
+        except TransportError as error:
+            return self._unanswered(error)
+        answer = parse_authentication_response(response, wall=self.clock.wall())
+        return self._answered(answer, response)
+
+    async def poll(self, auth_req_id: str) -> Answered[TokenAnswer]:
+        """Ask the provider for the answer. Never repeated.
+
+        Raises:
+            TransportError: Discovery failed.
+            RemoteProtocolError: The discovery document is unusable.
+            LocalProtocolError: The credentials could not be made; nothing was sent.
+        """
+        endpoint = (await self.provider.endpoints()).token_endpoint
+        try:
+            response = await self._post(endpoint, build_token_request(auth_req_id), self.max_token_answer, "meanwhile")
+        except TransportError as error:
+            return self._unanswered(error)
+        answer = parse_token_response(response, wall=self.clock.wall())
+        return self._answered(answer, response)
+
+    async def _post(
+        self, endpoint: str, parameters: Mapping[str, str], max_body: int, stage: explain.Stage
+    ) -> HttpResponse:
+        """One POST with a fresh proof of who we are: an assertion is good for one request."""
+        # Clock and chance are read here: those given to us need not be made for threads.
+        prove = partial(
+            self.client_auth.credentials,
+            issuer=self.provider.issuer,
+            endpoint=endpoint,
+            now=self.clock.wall(),
+            jti=f"{self.rng.getrandbits(128):032x}",
+        )
+        try:
+            # An RSA signature takes as long as serving several polls, and releases the interpreter meanwhile.
+            proof = prove() if self._signing is None else await self._signing.call(prove)
+        except CibaError:
+            raise
+        except (Exception, asyncio.CancelledError) as error:
+            if is_cancelled():
+                raise
+            raise explain.internal(error, stage) from None
+        request = HttpRequest(
+            "POST",
+            endpoint,
+            {**_HEADERS, **proof.headers} if proof.headers else _HEADERS,
+            encode_form({**parameters, **proof.parameters}),
+            max_body=max_body,
+            timeout=self.answer_timeout,
+        )
+        return await deliver(self.transport, request)
+
+    def _answered(self, answer: A, response: HttpResponse) -> Answered[A]:
+        if self.load is None:
+            pass
+        elif isinstance(answer, UnusableAnswer) and answer.status in _TOO_MANY:
+            # Not a `slow_down` that comes with 429: that is about one login.
+            self.load.refused(sent_at=response.sent_at, retry_after=answer.retry_after)
+        else:
+            self.load.answered(sent_at=response.sent_at)
+        return Answered(answer, response.sent_at, response.received_at, response.trace_id, response.headers.get("date"))
+
+    def _unanswered(self, error: TransportError) -> Answered[A]:
+        kind = Unusable.LOST if error.maybe_sent else Unusable.NOT_CONNECTED
+        ended_at = self.clock.monotonic() if error.ended_at is None else error.ended_at
+        sent_at = ended_at if error.sent_at is None else error.sent_at
+        answer = UnusableAnswer(kind, 0, error.what)
+        return Answered(answer, sent_at, ended_at)

@@ -1,0 +1,162 @@
+"""One issuer: where its endpoints are, and which of them may be trusted with credentials.
+
+Rules:
+1. The discovery document must name the issuer that it was fetched for, letter by letter.
+2. What the document does not name stands where Idura has it; what the caller names wins over both.
+3. Credentials and tokens travel over HTTPS only, except to this machine.
+4. An endpoint shares the issuer's origin, unless its origin is trusted by name: a document must not be able to send
+   credentials elsewhere. An endpoint that the caller names is trusted itself, its origin is not.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable
+from urllib.parse import SplitResult, urlsplit
+
+from attrs import frozen
+
+from idura_ciba.aio.single_flight import SingleFlight
+from idura_ciba.errors import RemoteProtocolError, UsageError
+from idura_ciba.http.transport import fetch
+from idura_ciba.protocol.documents import ProviderMetadata, build_discovery_url, parse_discovery
+from idura_ciba.protocol.http import HttpRequest, Transport
+
+__all__ = ["IDURA_PATHS", "Endpoints", "Provider"]
+
+#: Idura "Caller Authentication" and "Okta" guides; used where discovery is silent, as it is on CIBA.
+IDURA_PATHS = {
+    "backchannel_authentication_endpoint": "/ciba/bc-authorize",
+    "token_endpoint": "/oauth2/token",
+    "jwks_uri": "/.well-known/jwks",
+}
+#: Bytes of a discovery document or key set.
+MAX_DOCUMENT = 256 * 1024
+DOCUMENT_HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}
+
+#: What a URL is made of (RFC 3986 appendix A). On anything else, backslashes and line breaks above all, two readers
+#: disagree about the host: the one that checks it here and the one that connects.
+_URL = re.compile(r"[!-\[\]-~]+")
+
+
+@frozen
+class Endpoints:
+    """Where one issuer is spoken to. All absolute URLs."""
+
+    issuer: str
+    backchannel_authentication_endpoint: str
+    token_endpoint: str
+    jwks_uri: str
+
+
+class Provider:
+    """Finds an issuer's endpoints, once.
+
+    Args:
+        issuer: Exactly as the provider spells it, for Idura `https://NAME.idura.broker` without a trailing slash.
+        transport: Carries the request for the discovery document.
+        backchannel_authentication_endpoint: Overrides what discovery says.
+        token_endpoint: Overrides what discovery says.
+        jwks_uri: Overrides what discovery says.
+        trusted_origins: Further origins, such as `https://keys.example.com`, that endpoints may have.
+
+    With all three endpoints given, no discovery document is read.
+
+    Raises:
+        UsageError: A URL that is not absolute, not HTTPS, or of an origin that is not trusted.
+    """
+
+    def __init__(
+        self,
+        issuer: str,
+        *,
+        transport: Transport,
+        backchannel_authentication_endpoint: str | None = None,
+        token_endpoint: str | None = None,
+        jwks_uri: str | None = None,
+        trusted_origins: Iterable[str] = (),
+    ) -> None:
+        self.issuer = issuer
+        self._transport = transport
+        self._overrides = {
+            "backchannel_authentication_endpoint": backchannel_authentication_endpoint,
+            "token_endpoint": token_endpoint,
+            "jwks_uri": jwks_uri,
+        }
+        origins = [_origin(issuer), *(_origin(url) for url in trusted_origins)]
+        named = [_origin(url) for url in self._overrides.values() if url]
+        # Discovery 1.0 section 3: an issuer has no query; whatever is appended to it would become a part of one.
+        if None in origins or None in named or "?" in issuer:
+            raise UsageError(
+                "the issuer or another address is not an absolute https URL",
+                code="insecure_url",
+                advice="use https://; plain http is accepted for this machine only",
+            )
+        self._trusted = frozenset(origins)
+        self._endpoints: Endpoints | None = None
+        self._discovery = SingleFlight(self._discover)
+
+    async def endpoints(self) -> Endpoints:
+        """Where to send what; fetched on first use, then remembered.
+
+        Raises:
+            TransportError: The discovery document could not be fetched, several tries included.
+            RemoteProtocolError: It cannot be read, names another issuer, or an endpoint that is not trusted.
+        """
+        return self._endpoints or await self._discovery.run()
+
+    async def aclose(self) -> None:
+        """Stop a discovery under way."""
+        await self._discovery.aclose()
+
+    async def _discover(self) -> Endpoints:
+        found: ProviderMetadata | None = None
+        if not all(self._overrides.values()):
+            request = HttpRequest("GET", build_discovery_url(self.issuer), DOCUMENT_HEADERS, max_body=MAX_DOCUMENT)
+            found = parse_discovery(await fetch(self._transport, request), issuer=self.issuer)
+        self._endpoints = Endpoints(
+            self.issuer, **{name: self._locate(name, path, found) for name, path in IDURA_PATHS.items()}
+        )
+        return self._endpoints
+
+    def _locate(self, name: str, default_path: str, found: ProviderMetadata | None) -> str:
+        if override := self._overrides[name]:
+            return override
+        url = getattr(found, name, None) or self.issuer.removesuffix("/") + default_path
+        origin = _origin(url)
+        if origin not in self._trusted:
+            where = "outside the issuer's origin" if origin else "that is no absolute https URL"
+            raise RemoteProtocolError(
+                f"the discovery document names a {name} {where}",
+                code="foreign_endpoint",
+                advice="if that is right, pass its origin in trusted_origins"
+                if origin
+                else f"report it to the provider, and pass {name} yourself meanwhile",
+            )
+        return str(url)
+
+
+def _origin(url: str) -> str | None:
+    """Scheme, host and port of an acceptable URL; None for any other (rule 3)."""
+    try:
+        legible, parts = _URL.fullmatch(url), urlsplit(url)
+        port = parts.port
+    except (ValueError, TypeError):
+        return None
+    if not legible or not parts.hostname or parts.username is not None or "#" in url:
+        return None
+    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts)):
+        return None
+    default_port = 443 if parts.scheme == "https" else 80
+    return f"{parts.scheme}://{parts.hostname}:{default_port if port is None else port}"
+
+
+def _is_loopback(parts: SplitResult) -> bool:
+    host = parts.hostname or ""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

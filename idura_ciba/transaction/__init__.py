@@ -1,0 +1,12 @@
+"""One person being asked: what a caller holds, and what drives it.
+
+    transaction  the handle that callers await and watch
+    context      what all transactions of one client share
+    history      what the polls have brought so far
+    holds        who must not be asked again yet
+    resume       a pending transaction as sealed text
+    outcome      how it ended, as a value
+
+May import `trust`, `scheduling`, `http` and what lies below. Never imports `client`, `batch` or anything else that has
+many logins to look after.
+"""

@@ -1,0 +1,62 @@
+"""What all transactions of one client share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from random import Random
+
+from attrs import field, frozen
+
+from idura_ciba.aio.clock import Clock, Steady
+from idura_ciba.http.backchannel import Backchannel
+from idura_ciba.observe import Harmless, Observers
+from idura_ciba.polling.strategy import Indexed, Record, Strategy
+from idura_ciba.redaction import Redacted
+from idura_ciba.scheduling.scheduler import ClientQueue
+from idura_ciba.transaction.resume import Sealer
+from idura_ciba.trust.id_token import IdTokenVerifier
+
+__all__ = ["OVERSLEPT", "Context"]
+
+#: Seconds: the two clocks that tell it are not read in one instant.
+OVERSLEPT = 1.0
+
+
+@frozen
+class Context:
+    """One for each client; transactions hold nothing of these themselves, because so many may wait."""
+
+    backchannel: Backchannel
+    verifier: IdTokenVerifier
+    queue: ClientQueue
+    strategy: Strategy
+    sealer: Sealer
+    observers: Observers
+    clock: Clock
+    rng: Random = field(repr=False)
+    grace_poll: bool
+    #: Called once with the `auth_req_id` of each transaction that has ended.
+    ended: Callable[[Redacted], None]
+    wall_offset: Steady = field(init=False, factory=lambda: Steady(0.001))
+    suspended: Steady = field(init=False, factory=lambda: Steady(OVERSLEPT / 10))
+    #: The strategy, where it can tell what a poll is worth.
+    priced: Indexed | None = field(init=False)
+    #: Told how each transaction went, where the strategy learns; does not raise.
+    learn: Callable[[Record], None] | None = field(init=False)
+    #: A key under which transactions are named.
+    names: bytes = field(init=False, repr=False)
+
+    @priced.default
+    def _priced(self) -> Indexed | None:
+        return self.strategy if isinstance(self.strategy, Indexed) else None
+
+    @learn.default
+    def _learn(self) -> Callable[[Record], None] | None:
+        # One that holds another strategy has None here where that one does not learn.
+        finished: Callable[[Record], None] | None = getattr(self.strategy, "finished", None)
+        return None if finished is None else partial(Harmless("a strategy that learns").call, finished)
+
+    @names.default
+    def _names(self) -> bytes:
+        return self.rng.randbytes(16)

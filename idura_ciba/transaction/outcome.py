@@ -1,0 +1,76 @@
+"""What a transaction looks like from outside: while it waits, and when it has ended."""
+
+from __future__ import annotations
+
+import copy
+from typing import Self
+
+from attrs import frozen
+
+from idura_ciba.errors import Abandoned, CibaError, Indeterminate, ProviderError
+from idura_ciba.protocol.machine import State
+from idura_ciba.trust.id_token import Authentication
+
+__all__ = ["Outcome", "Update"]
+
+
+@frozen
+class Outcome:
+    """How a transaction ended, as a value.
+
+    Attributes:
+        state: One of the final states.
+        authentication: The login when `state` is `approved`, else None.
+        error: Why there is none, else None.
+        polls: How many polls it took.
+        slow_downs: How many of them the provider found too early.
+    """
+
+    state: State
+    authentication: Authentication | None = None
+    error: CibaError | None = None
+    polls: int = 0
+    slow_downs: int = 0
+
+    @classmethod
+    def not_begun(cls, error: CibaError) -> Self:
+        """What `CibaClient.start` or `resume` raised, as an outcome."""
+        state = State.FAILED
+        if isinstance(error, ProviderError):
+            state = State.REJECTED
+        elif isinstance(error, Indeterminate):
+            state = State.INDETERMINATE
+        elif isinstance(error, Abandoned):
+            state = State.ABANDONED
+        return cls(state, error=error)
+
+    def result(self) -> Authentication:
+        """The login.
+
+        Raises:
+            CibaError: The outcome's error.
+        """
+        if self.error is not None:
+            # Each caller raises an error of its own: a shared one would collect everybody's tracebacks.
+            raise copy.copy(self.error)
+        assert self.authentication is not None  # noqa: S101 - one of the two is always there
+        return self.authentication
+
+
+@frozen
+class Update:
+    """What can be shown while a person is being asked. Instants are seconds since the epoch.
+
+    Attributes:
+        state: Where the transaction stands.
+        hint: The provider's latest word on progress. Foreign text: escape it before showing it.
+        polls: Answers waited for so far.
+        next_poll_at: When the next poll is due; None while one is under way and at the end.
+        expires_at: When the prompt goes from the phone at the latest.
+    """
+
+    state: State
+    hint: str | None
+    polls: int
+    next_poll_at: float | None
+    expires_at: float

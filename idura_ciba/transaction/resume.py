@@ -1,0 +1,219 @@
+"""Resume tokens: a pending transaction as text, to go on in another process.
+
+A token is one line of JSON with a version and a seal. Instants in it are wall-clock seconds, because a monotonic clock
+means nothing in another process. It holds the `auth_req_id`, so it is a secret; it does not hold the national number,
+only the tag by which the right person is recognised. The seal is a MAC under a key of the client's credential: a token
+that was changed, or made by somebody else, is refused before anything is sent.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+from functools import lru_cache
+from typing import Any
+
+from attrs import field, frozen
+
+from idura_ciba.eids.person import TAG_LENGTH
+from idura_ciba.errors import ResumeError
+from idura_ciba.protocol.strict_json import load_object
+from idura_ciba.protocol.timing import Timing
+from idura_ciba.redaction import Redacted
+from idura_ciba.trust.id_token import Demand, Expectation, shared
+
+__all__ = ["Checkpoint", "Sealer"]
+
+VERSION = 1
+#: A real token has about 1 kB. The words in it may be as long as the 64 kB of the provider's answer, and JSON escapes
+#: make three times that: what was sealed must be opened again.
+MAX_LENGTH = 256 * 1024
+#: Stands before the seal, which is the last member.
+_SEAL = ',"seal":"'
+
+
+@frozen
+class Checkpoint:
+    """All of a pending transaction that another process needs. Instants are seconds since the epoch.
+
+    A caller's own timeout is not in it: whoever resumes sets a new one or none.
+
+    Attributes:
+        auth_req_id: Its handle at the provider.
+        person: The tag of the person's hint.
+        expected: What the ID token must say.
+        requested_at: When the request was sent.
+        acknowledged_at: When it was acknowledged.
+        expires_in: Seconds it lives.
+        interval: Seconds between polls, as grown so far.
+        not_before: No poll before this.
+        heard_at: When the provider last said anything; a clock that says less is behind.
+        in_doubt: Whether an answer may have been lost.
+        polls: Polls so far.
+        spoken_words: To be read to the person.
+    """
+
+    auth_req_id: Redacted
+    person: bytes = field(repr=False)
+    expected: Expectation = field(repr=False)
+    requested_at: float
+    acknowledged_at: float
+    expires_in: float
+    interval: float
+    not_before: float
+    heard_at: float
+    in_doubt: bool
+    polls: int
+    spoken_words: Redacted | None
+
+    def timing(self, *, monotonic: float, wall: float, limit: float | None) -> Timing:
+        """Its times on this process's monotonic clock, as of these two instants of now.
+
+        Raises:
+            ResumeError: Its time is over.
+        """
+        # A clock behind the one that wrote the token would put everything off.
+        offset = monotonic - max(wall, self.heard_at)
+        not_before = self.not_before + offset
+        timing = Timing(
+            requested_at=self.requested_at + offset,
+            acknowledged_at=self.acknowledged_at + offset,
+            expires_in=self.expires_in,
+            interval=self.interval,
+            # The poll whose answer is in doubt may have left a moment ago.
+            not_before=max(not_before, monotonic + self.interval) if self.in_doubt else not_before,
+            limit=limit,
+        )
+        if timing.provider_end <= monotonic:
+            raise ResumeError(
+                "the resume token is over: the prompt that it belongs to has expired",
+                code="resume_expired",
+                phone="The prompt is gone from the phone",
+                advice="start again when the person is ready",
+            )
+        return timing
+
+
+@frozen
+class Sealer:
+    """Writes and reads the resume tokens of one client at one provider."""
+
+    issuer: str
+    client_id: str
+    key: bytes = field(repr=False)
+
+    def seal(self, checkpoint: Checkpoint) -> Redacted:
+        """The token for a checkpoint."""
+        expected = checkpoint.expected
+        elsewhere = TAG_LENGTH * len(expected.demand.identity)
+        # Listed by hand, not attrs.asdict: what leaves the process is decided here, member by member.
+        members: dict[str, Any] = {
+            "auth_req_id": checkpoint.auth_req_id,
+            "person": checkpoint.person.hex(),
+            "requested_at": checkpoint.requested_at,
+            "acknowledged_at": checkpoint.acknowledged_at,
+            "expires_in": checkpoint.expires_in,
+            "interval": checkpoint.interval,
+            "not_before": checkpoint.not_before,
+            "heard_at": checkpoint.heard_at,
+            "in_doubt": checkpoint.in_doubt,
+            "polls": checkpoint.polls,
+            "spoken_words": checkpoint.spoken_words,
+            "identity": expected.tags[:elsewhere].hex(),
+            "identity_elsewhere": expected.tags[elsewhere:].hex(),
+            "issued_from": expected.issued_from,
+        }
+        common = _common(self.issuer, self.client_id, expected.demand)
+        text = f"{common},{_encode(members)[1:]}"
+        return Redacted(f'{text[:-1]}{_SEAL}{self._seal(text)}"}}')
+
+    def open(self, token: str) -> Checkpoint:
+        """The checkpoint in a token.
+
+        Raises:
+            ResumeError: Not a token, of another version, provider, client or credential, or changed on the way.
+        """
+        members = _read(token)
+        if members.get("v") != VERSION:
+            raise _refused("it is of another version of idura_ciba", "version")
+        if members.get("issuer") != self.issuer or members.get("client_id") != self.client_id:
+            raise _refused("it belongs to another provider or client", "provider")
+        # The seal is on the very text, whatever another reader would make of it.
+        text, _, end = token.strip().rpartition(_SEAL)
+        if not hmac.compare_digest(end.encode(), f'{self._seal(text + "}")}"}}'.encode()):
+            raise _refused("its seal does not fit: it was changed, or sealed under another credential", "seal")
+        # Sealed by us, so from here on its shape is ours.
+        words = members["spoken_words"]
+        identity, elsewhere = (tuple(map(tuple, paths)) for paths in members["paths"])
+        demand = Demand(
+            acr_values=tuple(members["acr_values"]),
+            pin_acr=members["pin_acr"],
+            require_acr=members["require_acr"],
+            identity=identity,
+            identity_guaranteed=members["identity_guaranteed"],
+            require_person=members["require_person"],
+            identity_elsewhere=elsewhere,
+        )
+        return Checkpoint(
+            auth_req_id=Redacted(members["auth_req_id"]),
+            person=bytes.fromhex(members["person"]),
+            expected=Expectation(
+                shared(demand),
+                bytes.fromhex(members["identity"] + members["identity_elsewhere"]),
+                members["issued_from"],
+            ),
+            requested_at=members["requested_at"],
+            acknowledged_at=members["acknowledged_at"],
+            expires_in=members["expires_in"],
+            interval=members["interval"],
+            not_before=members["not_before"],
+            heard_at=members["heard_at"],
+            in_doubt=members["in_doubt"],
+            polls=members["polls"],
+            spoken_words=None if words is None else Redacted(words),
+        )
+
+    def _seal(self, text: str) -> str:
+        return hmac.digest(self.key, text.encode(), "sha256").hex()
+
+
+@lru_cache(maxsize=64)
+def _common(issuer: str, client_id: str, demand: Demand) -> str:
+    """Members that all logins of a client through one eID have in common, without the closing brace.
+
+    Written once: when a client closes, a hundred thousand tokens may be wanted within seconds.
+    """
+    members = {
+        "v": VERSION,
+        "issuer": issuer,
+        "client_id": client_id,
+        "acr_values": demand.acr_values,
+        "pin_acr": demand.pin_acr,
+        "require_acr": demand.require_acr,
+        "identity_guaranteed": demand.identity_guaranteed,
+        "require_person": demand.require_person,
+        "paths": (demand.identity, demand.identity_elsewhere),
+    }
+    return _encode(members)[:-1]
+
+
+# What is written here has no cycles.
+_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+
+
+def _read(token: str) -> dict[str, Any]:
+    try:
+        if len(token) <= MAX_LENGTH:
+            return load_object(token.encode("ascii"))
+    except (ValueError, AttributeError, TypeError):
+        pass
+    raise _refused("it is not a resume token", "unreadable")
+
+
+def _refused(why: str, code: str) -> ResumeError:
+    return ResumeError(
+        f"the resume token cannot be used: {why}",
+        code=f"resume_{code}",
+        phone="A prompt that was sent stays on the person's phone until it expires",
+        advice="resume with the configuration that started it, or ask the person anew once the prompt is gone",
+    )

@@ -1,0 +1,9 @@
+"""Who is it? The only maker of an `Authentication`.
+
+    id_token  the rules that an ID token has to pass
+    jwks      the provider's keys, fetched and kept
+    replay    the ID tokens that have proved a login already
+
+May import joserfc, authlib, `http`, `eids` and what lies below. Never imports a transaction or a scheduler, and never
+has a switch that turns a check off.
+"""

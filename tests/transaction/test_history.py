@@ -1,0 +1,154 @@
+"""Tests of what is kept of the polls of a transaction."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+from attrs import evolve
+
+from idura_ciba.polling.strategy import Poll
+from idura_ciba.protocol.messages import ErrorAnswer, SlowedDown, StillPending, Unusable, UnusableAnswer
+from idura_ciba.protocol.timing import Timing
+from idura_ciba.redaction import Redacted
+from idura_ciba.transaction.history import MAX_HINTS, History, NoTokens
+
+TIMING = Timing.begin(requested_at=9.8, acknowledged_at=10.0, expires_in=120.0, interval=3.0)
+KIND = ("urn:grn:authn:se:bankid",)
+LOST = UnusableAnswer(Unusable.LOST, 0, "nothing came")
+MISTRUST = ErrorAnswer("invalid_client", None, 401)
+
+
+def after(*polls: tuple[NoTokens, float]) -> History:
+    """A history of polls, each answered 0.1 s after it was sent."""
+    history = History(KIND)
+    for answer, sent_at in polls:
+        history.count(answer, sent_at, sent_at + 0.1, interval=3.0)
+        history.note(answer, sent_at, sent_at + 0.1, TIMING)
+    return history
+
+
+def pending(hint: str | None = None, retry_after: float | None = None) -> StillPending:
+    """`authorization_pending`, with a word or without."""
+    return StillPending(None if hint is None else Redacted(hint), retry_after)
+
+
+def test_a_strategy_sees_the_last_poll_and_the_latest_word() -> None:
+    """With when the word was first heard, however often it came again."""
+    view = after((pending("started"), 13.0), (pending("userSign"), 16.0), (pending("userSign"), 19.0)).view(
+        TIMING, now=20.0, rng=Random(1)
+    )
+    assert view.last == Poll(19.0, 19.1, "pending", "userSign", None)
+    assert (view.hint, view.hint_since) == ("userSign", 16.1)
+    assert (view.attempt, view.now, view.key) == (4, 20.0, (KIND, 120.0))
+    assert (view.requested_at, view.acknowledged_at, view.interval, view.not_before) == (9.8, 10.0, 3.0, 13.0)
+    assert (view.earliest_end, view.latest_end) == (129.8, 130.0)
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome", "hint", "retry_after"),
+    [
+        (pending("started", 4.0), "pending", "started", 4.0),
+        (SlowedDown(Redacted("started"), 5.0, 8.0), "slow_down", "started", 5.0),
+        (evolve(LOST, retry_after=6.0), "unanswered", None, 6.0),
+        (evolve(MISTRUST, retry_after=7.0), "unanswered", None, 7.0),
+    ],
+)
+def test_each_kind_of_answer_is_a_poll(
+    answer: NoTokens, outcome: str, hint: str | None, retry_after: float | None
+) -> None:
+    """What was no answer says nothing of the person, and leaves the last word as it was."""
+    last = after((answer, 13.0)).last
+    assert last is not None
+    assert (last.outcome, last.hint, last.retry_after) == (outcome, hint, retry_after)
+    history = after((pending("before"), 13.0), (answer, 16.0))
+    assert history.hint == (hint or "before")
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (pending(), TIMING.answered(sent_at=13.0, received_at=13.1)),
+        (pending(retry_after=9.0), TIMING.answered(sent_at=13.0, received_at=13.1, retry_after=9.0)),
+        (SlowedDown(None, 4.0, 20.0), TIMING.slowed_down(received_at=13.1, retry_after=4.0, interval=20.0)),
+        (LOST, TIMING.put_off(sent_at=13.0, received_at=13.1)),
+        (evolve(LOST, retry_after=9.0), TIMING.put_off(sent_at=13.0, received_at=13.1, retry_after=9.0)),
+        (MISTRUST, TIMING.answered(sent_at=13.0, received_at=13.1)),
+    ],
+)
+def test_each_kind_of_answer_keeps_the_next_poll_away_by_its_rule(answer: NoTokens, expected: Timing) -> None:
+    """Only silence and refusal to answer call for backing off."""
+    assert History(KIND).note(answer, 13.0, 13.1, TIMING) == expected
+
+
+def test_strikes_are_counted_in_a_row() -> None:
+    """Any other answer forgives."""
+    assert after((MISTRUST, 13.0)).strikes == 1
+    assert after((MISTRUST, 13.0), (MISTRUST, 16.0)).strikes == 2
+    assert after((MISTRUST, 13.0), (LOST, 16.0)).strikes == 0
+
+
+def test_a_decision_lies_between_two_polls() -> None:
+    """Between the last that was answered `pending` or `slow_down`, and the one that brought it."""
+    history = after((pending("started"), 13.0), (SlowedDown(None), 16.0), (LOST, 24.0))
+    history.count(MISTRUST, 30.0, 30.1, interval=3.0)
+    record = history.record(TIMING, decided=True)
+    assert (record.answered, record.last_pending_at, record.decided_by_at) == (True, 16.0, 30.0)
+    assert (record.key, record.requested_at, record.acknowledged_at) == ((KIND, 120.0), 9.8, 10.0)
+    assert record.hints == (("started", 13.0),)
+
+
+def test_a_poll_that_was_held_speaks_of_when_it_was_answered() -> None:
+    """Otherwise people would seem to be as much faster as providers are patient."""
+    history = History(KIND)
+    history.note(pending("started"), 13.0, 43.0, TIMING)
+    history.count(pending(), 43.0, 50.0, interval=3.0)
+    record = history.record(TIMING, decided=True)
+    assert (record.last_pending_at, record.decided_by_at, record.hints) == (43.0, 50.0, (("started", 43.0),))
+
+
+def test_a_clock_that_stood_still_moves_everything_back() -> None:
+    """So that what comes after it keeps its distance."""
+    history = after((pending("started"), 13.0), (pending(), 16.0))
+    history.overslept(600.0)
+    record = history.record(TIMING, decided=False)
+    assert (record.last_pending_at, record.hints) == (-584.0, (("started", -587.0),))
+    view = history.view(TIMING, now=20.0, rng=Random(1))
+    assert view.last == Poll(-584.0, pytest.approx(-583.9), "pending", None, None)
+    assert view.hint_since == pytest.approx(-586.9)
+    empty = History(KIND)
+    empty.overslept(600.0)
+    assert empty.last is None
+
+
+def test_without_a_decision_it_is_only_known_that_there_was_none() -> None:
+    """Until the last poll that said so; with no such poll, not at all."""
+    record = after((pending(), 13.0), (LOST, 16.0)).record(TIMING, decided=False)
+    assert (record.answered, record.last_pending_at, record.decided_by_at) == (False, 13.0, None)
+    assert after((LOST, 13.0)).record(TIMING, decided=False).last_pending_at is None
+
+
+def test_words_are_kept_once_each_and_not_without_end() -> None:
+    """A provider that says something else each time fills no memory."""
+    history = after(*((pending(str(nth % 20)), 13.0 + 3 * nth) for nth in range(40)))
+    record = history.record(TIMING, decided=False)
+    assert [word for word, _ in record.hints] == [str(nth) for nth in range(MAX_HINTS)]
+    assert record.hints[1] == ("1", 16.0)
+    assert history.hint == "19"
+
+
+@pytest.mark.parametrize(
+    ("polls", "heard"),
+    [
+        ([], False),
+        ([(pending(), 123.8)], True),
+        ([(SlowedDown(None), 123.8)], True),
+        ([(pending(), 123.6)], False),
+        ([(pending(), 123.8), (LOST, 126.0)], False),
+    ],
+)
+def test_heard_at_last_means_within_two_intervals_of_the_end(
+    polls: list[tuple[NoTokens, float]], *, heard: bool
+) -> None:
+    """Whoever was not heard so late may have decided unseen."""
+    assert after(*polls).heard_within(TIMING) is heard
