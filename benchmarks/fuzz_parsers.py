@@ -43,7 +43,7 @@ with (
     from idura_ciba.aio.clock import Clock
     from idura_ciba.eids.person import PersonTags
     from idura_ciba.errors import CibaError, RemoteProtocolError, ResumeError
-    from idura_ciba.http.provider import Provider
+    from idura_ciba.http.provider import Endpoints, Provider
     from idura_ciba.protocol.documents import parse_discovery, parse_jwks
     from idura_ciba.protocol.http import HttpRequest, HttpResponse
     from idura_ciba.protocol.messages import Tokens, parse_authentication_response, parse_token_response
@@ -102,9 +102,8 @@ def key_cache(body: bytes) -> JwksCache:
     """The cache of a client whose issuer publishes this."""
     transport = Canned(body)
     uri = f"{ISSUER}/keys"
-    provider = Provider(
-        ISSUER, transport=transport, backchannel_authentication_endpoint=uri, token_endpoint=uri, jwks_uri=uri
-    )
+    endpoints = Endpoints(backchannel_authentication_endpoint=uri, token_endpoint=uri, jwks_uri=uri)
+    provider = Provider(ISSUER, transport=transport, endpoints=endpoints)
     return JwksCache(provider, transport=transport, clock=CLOCK)
 
 

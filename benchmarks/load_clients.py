@@ -380,7 +380,7 @@ async def pending_library(signing: str, issuer: str, count: int) -> None:
         polls = await spells(lambda: scheduler.snapshot().served, int(rate * seconds))
         after = idle_share()
         for nth, transaction in enumerate(kept[: int(rate * seconds)], 1):
-            history = transaction._history  # noqa: SLF001 - no strategy is told of the first poll before the second
+            history = transaction._driver._history  # noqa: SLF001 - no strategy is told of the first poll before the second
             if history.last is not None and history.polls == 1:
                 lates.append(history.last.sent_at - begin - nth / rate)
         began = time.monotonic()
@@ -503,7 +503,7 @@ async def verify_library(signing: str, _issuer: str, count: int) -> None:
     async with CibaClient(
         issuer, ClientSecretPost(CLIENT_ID, SECRET), transport=Keys(), id_token_algorithms=(signing,)
     ) as ciba:
-        verifier, tags = ciba._context.verifier, ciba._tags  # noqa: SLF001 - the same that a login uses
+        verifier, tags = ciba._starter.context.verifier, ciba._starter.tags  # noqa: SLF001 - the same that a login uses
         wanted = [
             Expectation.of(request_for(str(FIRST_NUMBER + nth)), tags=tags, issued_from=now) for nth in range(count)
         ]

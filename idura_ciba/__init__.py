@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         TransportError,
         UsageError,
     )
+    from idura_ciba.http.provider import Endpoints
     from idura_ciba.http.transport import AiohttpTransport
     from idura_ciba.polling.basic import Backoff, Fixed, Proportional
     from idura_ciba.polling.final_poll import FinalPoll
@@ -56,6 +57,7 @@ __all__ = [
     "ClientSecretPost",
     "Denied",
     "EidRequest",
+    "Endpoints",
     "Expired",
     "FairScheduler",
     "FinalPoll",
@@ -116,6 +118,7 @@ _MODULES = {
         "TransportError",
         "UsageError",
     ),
+    "http.provider": ("Endpoints",),
     "http.transport": ("AiohttpTransport",),
     "polling.basic": (
         "Backoff",

@@ -39,7 +39,6 @@ from idura_ciba import (
     UsageError,
 )
 from idura_ciba.aio.clock import Clock
-from idura_ciba.client import ENDED_IN_A_TURN
 from idura_ciba.credentials.client_auth import ClientAuth, Credentials
 from idura_ciba.errors import LocalProtocolError
 from idura_ciba.observe import TransactionEvent
@@ -48,6 +47,7 @@ from idura_ciba.scheduling.engine import SLICE
 from idura_ciba.simulator import Arrival, Fault, MemoryTransport, Rules, Script, SimulatedIdura
 from idura_ciba.simulator.catalogue import edit
 from idura_ciba.testing import VIRTUAL_EPOCH, run_virtual, virtual_clock
+from idura_ciba.transaction.pending import ENDED_IN_A_TURN
 
 SWEDE, OTHER_SWEDE, NORWEGIAN = "209801011231", "209602294564", "01023990128"
 MakeClient = Callable[..., CibaClient]
@@ -446,7 +446,7 @@ async def test_one_handle_for_two_people_is_nobody_s(
     """Whoever polled first would get whatever comes, so the second login does not begin, and may ring."""
     async with make_ciba_client() as ciba:
         first = await ciba.start(NorwegianBankID(NORWEGIAN))
-        simulated_idura.faults.append(on("bc-authorize", edit(auth_req_id=str(first.auth_req_id))))
+        simulated_idura.faults.append(on("bc-authorize", edit(auth_req_id=str(first._driver.auth_req_id))))
         with pytest.raises(RemoteProtocolError) as caught:
             await ciba.start(swedish())
         assert caught.value.code == "bad_answer"
@@ -515,7 +515,7 @@ async def test_a_timeout_is_a_number_of_seconds(make_ciba_client: MakeClient, ti
         ("leeway", ["x", None, -1, 601, float("nan"), True]),
         ("id_token_algorithms", [None, [], "RS256", ["HS256"], [7], 7]),
         ("observers", [None, print, [None], ["x"]]),
-        ("trusted_origins", [None, "https://x.example", [None], 7]),
+        ("endpoints", ["https://x.example", {"token_endpoint": "https://x.example"}, 7]),
         ("scheduler", [7, "fair", FairScheduler, False]),
     ],
 )
@@ -611,11 +611,11 @@ async def test_many_that_begin_at_once_take_turns(make_ciba_client: MakeClient) 
         held = [0]
         while held[-1] < 60:
             await asyncio.sleep(0)
-            held.append(len(ciba._holds._held))
+            held.append(len(ciba._starter.holds._held))
         assert max(later - earlier for earlier, later in pairwise(held)) <= 2 * SLICE
         await ciba.close(patience=0)
         ends = await asyncio.gather(*calls, return_exceptions=True)
-    assert len(ciba._holds._held) < 100 - SLICE
+    assert len(ciba._starter.holds._held) < 100 - SLICE
     assert {type(end) for end in ends} <= {UsageError, Indeterminate, Transaction}
     assert [end.code for end in ends[-SLICE:] if isinstance(end, UsageError)] == ["closed"] * SLICE
 

@@ -217,7 +217,7 @@ class Logins(RuleBasedStateMachine):
 
     def order_of(self, transaction: Transaction) -> OrderRecord:
         """The provider's side of a transaction."""
-        return next(r for r in self.idura.ledger.orders if r.auth_req_id == transaction._auth_req_id)
+        return next(r for r in self.idura.ledger.orders if r.auth_req_id == transaction._driver.auth_req_id)
 
     # --- what the world does --------------------------------------------------------------------------------------
 
@@ -340,7 +340,7 @@ class Logins(RuleBasedStateMachine):
 
         self.call(go_on)
 
-    @precondition(lambda self: self.client.pending or self.client._starting)
+    @precondition(lambda self: self.client.pending or self.client._starter._starting)
     @rule(patience=st.sampled_from([0.0, 0.3, 5.0]))
     def change_client(self, patience: float) -> None:
         """Close the client and begin with another."""
@@ -388,7 +388,7 @@ class Logins(RuleBasedStateMachine):
 
     def check_end(self, transaction: Transaction) -> None:
         """Hold one end against the ledger."""
-        outcome = transaction._outcome
+        outcome = transaction._driver._outcome
         assert outcome is not None
         record, state = self.order_of(transaction), transaction.state
         assert outcome.state is state
@@ -426,7 +426,9 @@ class Logins(RuleBasedStateMachine):
 
     def interrupted(self) -> set[str]:
         """Ids of which an answer under way was given up on the caller's word."""
-        return {t._auth_req_id for t in self.transactions if t.state is State.ABANDONED and t._answer_out}
+        return {
+            t._driver.auth_req_id for t in self.transactions if t.state is State.ABANDONED and t._driver._answer_out
+        }
 
     def keep(self, token: str | None) -> None:
         """A token that can be resumed later; itself a secret."""

@@ -116,11 +116,12 @@ def _is_about_all(error: CibaError, *, sent: bool) -> bool:
     return isinstance(error, ProviderError) and error.code == "busy"
 
 
-async def until_free(error: AlreadyPending) -> None:
+async def until_free(error: AlreadyPending, clock: Clock) -> None:
     """Wait until the client would ask this person."""
     transaction = error.transaction
     if isinstance(transaction, Transaction):
         await transaction.outcome()
-        await asyncio.sleep(max(0.0, transaction.prompt_until - asyncio.get_running_loop().time()))
+        if (until := transaction.prompt_until) is not None:
+            await asyncio.sleep(max(0.0, until - clock.wall()))
     else:
         await asyncio.sleep(LOOK)

@@ -251,7 +251,7 @@ class _Run:
                 try:
                     transaction = await self._client.resume(token, doubt=doubt)
                 except AlreadyPending as error:
-                    await until_free(error)
+                    await until_free(error, self._clock)
                 except ResumeError as error:
                     await self._end(entry, _too_late(error, doubt=doubt))
                     return
@@ -318,7 +318,7 @@ class _Run:
                 break
             except AlreadyPending as error:
                 entry.waited = True
-                await until_free(error)
+                await until_free(error, self._clock)
             except CibaError as error:
                 self._consider(error)
             if self._gave_up():

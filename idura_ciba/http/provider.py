@@ -15,15 +15,16 @@ import re
 from collections.abc import Iterable
 from urllib.parse import SplitResult, urlsplit
 
-from attrs import frozen
+from attrs import field, frozen
 
 from idura_ciba.aio.single_flight import SingleFlight
 from idura_ciba.errors import RemoteProtocolError, UsageError
 from idura_ciba.http.transport import fetch
+from idura_ciba.options import texts
 from idura_ciba.protocol.documents import ProviderMetadata, build_discovery_url, parse_discovery
 from idura_ciba.protocol.http import HttpRequest, Transport
 
-__all__ = ["IDURA_PATHS", "Endpoints", "Provider"]
+__all__ = ["IDURA_PATHS", "Endpoints", "Found", "Provider"]
 
 #: Idura "Caller Authentication" and "Okta" guides; used where discovery is silent, as it is on CIBA.
 IDURA_PATHS = {
@@ -40,8 +41,33 @@ DOCUMENT_HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}
 _URL = re.compile(r"[!-\[\]-~]+")
 
 
-@frozen
+def _origins(value: Iterable[str]) -> tuple[str, ...]:
+    return texts("trusted_origins", value)
+
+
+@frozen(kw_only=True)
 class Endpoints:
+    """Endpoints that discovery does not name, or names wrongly. All absolute URLs; with all three, none is discovered.
+
+    Attributes:
+        backchannel_authentication_endpoint: Where authentication requests go. None: as discovery says, else
+            Idura's path.
+        token_endpoint: Where polls go. None: the same.
+        jwks_uri: Where the provider's keys are. None: the same.
+        trusted_origins: Further origins that discovered endpoints may have, such as `https://keys.example.com`.
+
+    Raises:
+        UsageError: `trusted_origins` is not a list of texts.
+    """
+
+    backchannel_authentication_endpoint: str | None = None
+    token_endpoint: str | None = None
+    jwks_uri: str | None = None
+    trusted_origins: tuple[str, ...] = field(default=(), converter=_origins)
+
+
+@frozen
+class Found:
     """Where one issuer is spoken to. All absolute URLs."""
 
     issuer: str
@@ -56,12 +82,7 @@ class Provider:
     Args:
         issuer: Exactly as the provider spells it, for Idura `https://NAME.idura.broker` without a trailing slash.
         transport: Carries the request for the discovery document.
-        backchannel_authentication_endpoint: Overrides what discovery says.
-        token_endpoint: Overrides what discovery says.
-        jwks_uri: Overrides what discovery says.
-        trusted_origins: Further origins, such as `https://keys.example.com`, that endpoints may have.
-
-    With all three endpoints given, no discovery document is read.
+        endpoints: Override what discovery says.
 
     Raises:
         UsageError: A URL that is not absolute, not HTTPS, or of an origin that is not trusted.
@@ -72,20 +93,15 @@ class Provider:
         issuer: str,
         *,
         transport: Transport,
-        backchannel_authentication_endpoint: str | None = None,
-        token_endpoint: str | None = None,
-        jwks_uri: str | None = None,
-        trusted_origins: Iterable[str] = (),
+        endpoints: Endpoints | None = None,
     ) -> None:
+        if not isinstance(endpoints, Endpoints | None):
+            raise UsageError("endpoints is not an Endpoints", code="endpoints", advice="pass Endpoints(...) or None")
         self.issuer = issuer
         self._transport = transport
-        self._overrides = {
-            "backchannel_authentication_endpoint": backchannel_authentication_endpoint,
-            "token_endpoint": token_endpoint,
-            "jwks_uri": jwks_uri,
-        }
-        origins = [_origin(issuer), *(_origin(url) for url in trusted_origins)]
-        named = [_origin(url) for url in self._overrides.values() if url]
+        self._overrides = endpoints or Endpoints()
+        origins = [_origin(issuer), *map(_origin, self._overrides.trusted_origins)]
+        named = [_origin(url) for name in IDURA_PATHS if (url := getattr(self._overrides, name))]
         # Discovery 1.0 section 3: an issuer has no query; whatever is appended to it would become a part of one.
         if None in origins or None in named or "?" in issuer:
             raise UsageError(
@@ -94,34 +110,35 @@ class Provider:
                 advice="use https://; plain http is accepted for this machine only",
             )
         self._trusted = frozenset(origins)
-        self._endpoints: Endpoints | None = None
+        self._found: Found | None = None
         self._discovery = SingleFlight(self._discover)
 
-    async def endpoints(self) -> Endpoints:
+    async def endpoints(self) -> Found:
         """Where to send what; fetched on first use, then remembered.
 
         Raises:
             TransportError: The discovery document could not be fetched, several tries included.
             RemoteProtocolError: It cannot be read, names another issuer, or an endpoint that is not trusted.
         """
-        return self._endpoints or await self._discovery.run()
+        return self._found or await self._discovery.run()
 
     async def aclose(self) -> None:
         """Stop a discovery under way."""
         await self._discovery.aclose()
 
-    async def _discover(self) -> Endpoints:
+    async def _discover(self) -> Found:
         found: ProviderMetadata | None = None
-        if not all(self._overrides.values()):
+        if not all(getattr(self._overrides, name) for name in IDURA_PATHS):
             request = HttpRequest("GET", build_discovery_url(self.issuer), DOCUMENT_HEADERS, max_body=MAX_DOCUMENT)
             found = parse_discovery(await fetch(self._transport, request), issuer=self.issuer)
-        self._endpoints = Endpoints(
+        self._found = Found(
             self.issuer, **{name: self._locate(name, path, found) for name, path in IDURA_PATHS.items()}
         )
-        return self._endpoints
+        return self._found
 
     def _locate(self, name: str, default_path: str, found: ProviderMetadata | None) -> str:
-        if override := self._overrides[name]:
+        override: str | None = getattr(self._overrides, name)
+        if override:
             return override
         url = getattr(found, name, None) or self.issuer.removesuffix("/") + default_path
         origin = _origin(url)
@@ -130,9 +147,9 @@ class Provider:
             raise RemoteProtocolError(
                 f"the discovery document names a {name} {where}",
                 code="foreign_endpoint",
-                advice="if that is right, pass its origin in trusted_origins"
+                advice="if that is right, pass its origin in Endpoints(trusted_origins=...)"
                 if origin
-                else f"report it to the provider, and pass {name} yourself meanwhile",
+                else f"report it to the provider, and pass Endpoints({name}=...) meanwhile",
             )
         return str(url)
 

@@ -1,6 +1,9 @@
 """One person being asked: what a caller holds, and what drives it.
 
     transaction  the handle that callers await and watch
+    driver       what drives it behind the handle: polls, answers, ends
+    starter      how a login begins: the authentication request, or a resume token
+    pending      the transactions of one client that have not ended
     context      what all transactions of one client share
     history      what the polls have brought so far
     holds        who must not be asked again yet

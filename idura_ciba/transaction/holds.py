@@ -14,6 +14,7 @@ from attrs import define, field
 
 from idura_ciba.aio.clock import Clock
 from idura_ciba.errors import AlreadyPending
+from idura_ciba.transaction.driver import Driver
 from idura_ciba.transaction.transaction import Transaction
 
 __all__ = ["Hold", "Holds"]
@@ -24,14 +25,16 @@ SMALL = 1024
 
 @define(eq=False, weakref_slot=False)
 class Hold:
-    """One person held. `transaction` is None while the acknowledgement is out, and for good where it was lost.
+    """One person held.
 
     Attributes:
         person: Whom, as a tag.
-        transaction: Who asks.
+        driver: What asks; None while the acknowledgement is out, and for good where it was lost.
+        transaction: What the caller holds of it.
     """
 
     person: bytes
+    driver: Driver | None = None
     transaction: Transaction | None = None
     # The same person, held before.
     former: Hold | None = field(default=None, repr=False)
@@ -40,11 +43,16 @@ class Hold:
     @property
     def until(self) -> float:
         """Monotonic instant from which on there is no prompt; minus infinity where there certainly is none."""
-        return self._until if self.transaction is None else self.transaction.prompt_until
+        return self._until if self.driver is None else self.driver.prompt_until
+
+    def begin(self, driver: Driver) -> Transaction:
+        """The provider has accepted; returns what the caller holds."""
+        self.driver, self.transaction = driver, Transaction(driver)
+        return self.transaction
 
     def end(self, until: float) -> None:
         """Nobody asks; there may be a prompt until an instant."""
-        self.transaction, self._until = None, until
+        self.driver, self.transaction, self._until = None, None, until
 
     @property
     def may_ring(self) -> bool:
@@ -88,9 +96,9 @@ class Holds:
             AlreadyPending: They are not.
         """
         for hold in reversed(self.of(person)):
-            transaction = hold.transaction
-            if but_abandoned and transaction is not None and not transaction.is_asking:
+            if but_abandoned and hold.driver is not None and not hold.driver.is_asking:
                 continue
+            transaction = hold.transaction
             error = AlreadyPending(
                 "this person is being asked already by this client, or may have a prompt that nobody can take back",
                 phone="A second request would cancel the first",

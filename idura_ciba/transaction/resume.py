@@ -16,18 +16,20 @@ from typing import Any
 from attrs import field, frozen
 
 from idura_ciba.eids.person import TAG_LENGTH
-from idura_ciba.errors import ResumeError
+from idura_ciba.errors import ResumeError, UsageError
 from idura_ciba.protocol.strict_json import load_object
 from idura_ciba.protocol.timing import Timing
 from idura_ciba.redaction import Redacted
 from idura_ciba.trust.id_token import Demand, Expectation, shared
 
-__all__ = ["Checkpoint", "Sealer"]
+__all__ = ["Checkpoint", "Sealer", "checked_secret"]
 
 VERSION = 1
 #: A real token has about 1 kB. The words in it may be as long as the 64 kB of the provider's answer, and JSON escapes
 #: make three times that: what was sealed must be opened again.
 MAX_LENGTH = 256 * 1024
+#: RFC 2104 section 3: a key shorter than the hash weakens it.
+MIN_SECRET = 32
 #: Stands before the seal, which is the last member.
 _SEAL = ',"seal":"'
 
@@ -217,3 +219,18 @@ def _refused(why: str, code: str) -> ResumeError:
         phone="A prompt that was sent stays on the person's phone until it expires",
         advice="resume with the configuration that started it, or ask the person anew once the prompt is gone",
     )
+
+
+def checked_secret(secret: bytes | None) -> bytes | None:
+    """What a caller gave for sealing, or None.
+
+    Raises:
+        UsageError: It is not bytes, or too short.
+    """
+    if secret is not None and not (isinstance(secret, bytes) and len(secret) >= MIN_SECRET):
+        raise UsageError(
+            f"resume_secret is not bytes, or fewer than {MIN_SECRET}",
+            code="resume_secret",
+            advice="make it with secrets.token_bytes(32)",
+        )
+    return secret

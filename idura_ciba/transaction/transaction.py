@@ -1,163 +1,96 @@
-"""One person being asked: the handle a caller holds, and what happens when its poll is due.
-
-A transaction belongs to its client. The client's scheduler serves it; callers only watch. However many await it, there
-is one poll at a time, and an awaiter that goes away changes nothing.
-"""
+"""What a caller holds of a person being asked."""
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
-import math
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator
-from functools import partial
+from collections.abc import AsyncIterator, Callable, Generator
 from typing import Any
 
-from attrs import evolve
-
-from idura_ciba import explain
-from idura_ciba.aio.cancellation import is_cancelled
-from idura_ciba.errors import CibaError, ResumeError, UsageError
-from idura_ciba.http.backchannel import Answered
-from idura_ciba.observe import PollEvent, TransactionEvent
-from idura_ciba.polling.final_poll import GUARD
-from idura_ciba.polling.strategy import next_poll
-from idura_ciba.protocol.machine import Event, State, advance, is_verdict, judge
-from idura_ciba.protocol.messages import SlowedDown, TokenAnswer, Tokens
-from idura_ciba.protocol.timing import Timing
+from idura_ciba.protocol.machine import State
 from idura_ciba.redaction import Redacted
-from idura_ciba.transaction.context import OVERSLEPT, Context
-from idura_ciba.transaction.history import History
+from idura_ciba.transaction.driver import Driver
 from idura_ciba.transaction.outcome import Outcome, Update
-from idura_ciba.transaction.resume import Checkpoint
-from idura_ciba.trust.id_token import Authentication, Expectation
+from idura_ciba.trust.id_token import Authentication
 
 __all__ = ["Transaction"]
-
-#: The person has decided, whatever became of it.
-DECISIONS = frozenset({Event.APPROVED, Event.DENIED, Event.PROOF_REJECTED})
 
 
 class Transaction:
     """A person being asked. `await` it for the login.
 
-    Made by `CibaClient.start` and `CibaClient.resume`. Cancelling an awaiter never cancels the transaction.
+    Made by `CibaClient.start` and `CibaClient.resume`. Any number of tasks may await it; cancelling one of them never
+    cancels the transaction.
     """
 
-    __slots__ = (
-        "__weakref__", "_answer_out", "_auth_req_id", "_awaited", "_changed", "_closing", "_context", "_expected",
-        "_history", "_in_doubt", "_next_at", "_outcome", "_person", "_polling", "_prompting", "_resumable",
-        "_spoken_words", "_state", "_suspended", "_timing", "_trace_id", "_wall_offset", "on_doubt",
-    )  # fmt: skip
+    __slots__ = ("__weakref__", "_driver")
 
-    def __init__(
-        self,
-        context: Context,
-        *,
-        auth_req_id: Redacted,
-        person: bytes,
-        expected: Expectation,
-        timing: Timing,
-        spoken_words: Redacted | None,
-        trace_id: str | None = None,
-        state: State = State.PENDING,
-        polls: int = 0,
-    ) -> None:
-        #: Called with True before each poll leaves, with False once it is known that its answer was not lost; for those
-        #: who have to tell after a crash. No poll leaves when it raises.
-        self.on_doubt: Callable[[bool], None] | None = None
-        self._context = context
-        self._auth_req_id = auth_req_id
-        self._person = person
-        self._expected = expected
-        self._timing = timing
-        self._spoken_words = spoken_words
-        self._trace_id = trace_id
-        self._state = state
-        self._history = History(expected.demand.acr_values, polls)
-        # Fixed once: what is shown and stored must not jump when the wall clock is set.
-        self._wall_offset = context.wall_offset.of(context.clock.wall() - context.clock.monotonic())
-        self._suspended = context.suspended.of(context.clock.suspended())
-        self._next_at: float | None = None
-        self._closing = self._polling = False
-        self._in_doubt = state is State.IN_DOUBT
-        # From when a poll leaves until its answer is known not to be the last: whoever resumes meanwhile must doubt.
-        self._answer_out = False
-        # Whether somebody may go on with it, and whether the prompt may be on the phone.
-        self._resumable = self._prompting = True
-        # Two of these exist only while somebody waits or watches.
-        self._outcome: Outcome | None = None
-        self._awaited: set[asyncio.Future[Outcome]] | None = None
-        self._changed: asyncio.Future[None] | None = None
-        self._tell_state(None)
-        self._plan()
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
 
     def __repr__(self) -> str:
         """The random name and the state; nothing of the person."""
-        return f"<Transaction {self.id} {self._state.value}>"
-
-    # --- for the caller ---------------------------------------------------------------------------------------------
+        return f"<Transaction {self.id} {self.state.value}>"
 
     @property
     def id(self) -> str:
         """A random name for logs; says nothing about the person and opens nothing."""
-        # Made anew each time, because so many wait. By the object too: what is resumed has another name than it had.
-        made_of = f"{self._auth_req_id} {id(self)}".encode()
-        return hashlib.blake2b(made_of, key=self._context.names, digest_size=8).hexdigest()
+        return self._driver.id
 
     @property
     def state(self) -> State:
         """Where the transaction stands."""
-        return self._state
+        return self._driver.state
 
     @property
     def spoken_words(self) -> Redacted | None:
         """Words to read to the person before anything else happens (Norwegian BankID), or None."""
-        return self._spoken_words
+        return self._driver.spoken_words
+
+    @property
+    def prompt_until(self) -> float | None:
+        """Seconds since the epoch at which the prompt is gone from the phone at the latest.
+
+        None once the provider has finished with it. An abandoned prompt stays until then, and so does one that expired
+        by this clock only.
+        """
+        return self._driver.prompt_gone_at
 
     @property
     def trace_id(self) -> str | None:
         """The provider's trace id of its latest answer."""
-        return self._trace_id
+        return self._driver.trace_id
 
     @property
     def resume_token(self) -> Redacted | None:
-        """Goes on with this transaction in `CibaClient.resume`, in this process or another; a secret.
+        """Resumes this transaction in `CibaClient.resume`, in this process or another; a secret.
 
-        None once the provider has said its last word; what something before it said is none. One that is taken before
-        the end leaves in doubt what later polls of this process have brought: should one of them have used up the
-        answer, resuming ends `indeterminate`. Closing the client first avoids it.
+        None once the provider has given its final answer; what something before it said is none. A token that is taken
+        before the end leaves in doubt what later polls of this process have brought: if one of them used up the answer,
+        the resumed transaction ends `indeterminate`. Close the client first to avoid that.
         """
-        if not self._resumable:
-            return None
-        return self._context.sealer.seal(self._checkpoint(going_on=not self._state.is_final))
+        return self._driver.resume_token()
 
-    async def updates(self) -> AsyncIterator[Update]:
+    @property
+    def on_doubt(self) -> Callable[[bool], None] | None:
+        """Called with True before each poll leaves, and with False once its answer is known not to be lost.
+
+        For callers who must know after a crash whether an answer may be lost. No poll leaves when it raises.
+        """
+        return self._driver.on_doubt
+
+    @on_doubt.setter
+    def on_doubt(self, listen: Callable[[bool], None] | None) -> None:
+        self._driver.on_doubt = listen
+
+    def updates(self) -> AsyncIterator[Update]:
         """Progress: the present state at once, then each change, the final state last.
 
-        Who reads slowly misses steps in between and never the latest.
+        A slow reader misses steps in between, and never the latest.
         """
-        while True:
-            changed = self._changed = self._changed or asyncio.get_running_loop().create_future()
-            update = self._update()
-            yield update
-            if update.state.is_final:
-                return
-            await asyncio.shield(changed)
+        return self._driver.updates()
 
     async def outcome(self) -> Outcome:
         """Wait for the end and return it as a value; never raises what the transaction ended with."""
-        if self._outcome is not None:
-            return self._outcome
-        # One for each who waits, so that cancelling one touches no other; a shield would cost twice as much.
-        self._awaited = self._awaited or set()
-        ended: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._awaited.add(ended)
-        try:
-            return await ended
-        finally:
-            self._awaited.discard(ended)
-            del ended  # it keeps the cancellation, whose frames keep it
+        return await self._driver.outcome()
 
     def __await__(self) -> Generator[Any, None, Authentication]:
         """Wait for the login.
@@ -171,7 +104,7 @@ class Transaction:
             IdTokenRejected: The provider's token proves nothing.
             CibaError: Everything else that ended it.
         """
-        outcome = yield from self.outcome().__await__()
+        outcome = yield from self._driver.outcome().__await__()
         return outcome.result()
 
     def abandon(self) -> None:
@@ -179,304 +112,4 @@ class Transaction:
 
         An approval given after this is lost, unless somebody resumes with the resume token. Does nothing at the end.
         """
-        if not self._state.is_final:
-            self._settle(Event.ABANDONED, explain.abandoned())
-
-    # --- for the client ---------------------------------------------------------------------------------------------
-
-    @property
-    def auth_req_id(self) -> Redacted:
-        """Its handle at the provider; opens a door to whoever has the client's credential too."""
-        return self._auth_req_id
-
-    @property
-    def prompt_until(self) -> float:
-        """Monotonic instant until which the prompt may be on the phone; in the past once the provider has finished."""
-        return self._timing.provider_end if self._prompting else -math.inf
-
-    @property
-    def is_asking(self) -> bool:
-        """Whether polls go on, or the last one of an abandoned transaction is still under way."""
-        return self._polling or not self._state.is_final
-
-    def end_with_client(self) -> Redacted | None:
-        """Stop asking because the client closes; the resume token of what is pending."""
-        if not self._state.is_final:  # an observer that heard of another end may have abandoned this one
-            self._settle(Event.ABANDONED, explain.abandoned("closed"))
-        return self._outcome.error.resume_token if self._outcome and self._outcome.error else None
-
-    def latest(self, checkpoint: Checkpoint) -> Checkpoint:
-        """What is known here of the transaction that an older checkpoint belongs to; others are returned as they are.
-
-        Raises:
-            ResumeError: It is this one, and there is nothing to go on with.
-        """
-        if checkpoint.auth_req_id != self._auth_req_id:
-            return checkpoint
-        if not self._resumable:
-            raise ResumeError(
-                "the resume token belongs to a login that the provider has refused to go on with",
-                code="resume_ended",
-                phone="The prompt may stay on the phone until it expires",
-                advice="wait until the prompt is gone before you start again",
-            )
-        return self._checkpoint(going_on=False)
-
-    def serve(self) -> Coroutine[Any, Any, None] | None:
-        """What to do now that the planned instant has come; called by the scheduler."""
-        self._oversleep()
-        now = self._context.clock.monotonic()
-        if not self._closing and now < self._timing.latest_end:
-            return self._poll()
-        if not self._closing:
-            # Kept waiting past the end by the cap on polls in flight.
-            self._plan_end()
-            return None
-        if self._has_grace_poll() and now < self._timing.grace_until:
-            return self._poll()
-        self._end()
-        return None
-
-    def _oversleep(self) -> None:
-        """A laptop that was closed meanwhile: the provider's time went on, and so did that of whoever set a timeout."""
-        slept = self._context.clock.suspended() - self._suspended
-        if slept > OVERSLEPT:
-            self._suspended += slept
-            self._timing = self._timing.overslept(slept)
-            self._history.overslept(slept)
-            self._wall_offset += slept
-
-    @property
-    def urgent_at(self) -> float:
-        """From this monotonic instant on it goes first: what is not fetched at the end is lost."""
-        return self._timing.earliest_end - GUARD
-
-    def due(self, price: float) -> float:
-        """The monotonic instant from which a poll is worth so many seconds of expected unseen waiting."""
-        context = self._context
-        if self._closing or context.priced is None:
-            return self._next_at or 0.0
-        view = self._history.view(self._timing, now=context.clock.monotonic(), rng=context.rng)
-        return context.priced.due(view, price)
-
-    # --- polling ----------------------------------------------------------------------------------------------------
-
-    async def _poll(self) -> None:
-        """One poll and all that follows from it. Never raises but when cancelled."""
-        if self._state.is_final:
-            return  # abandoned between its turn and its first step
-        self._next_at = None
-        self._answer_out = self._polling = True
-        self._timing = self._timing.left(self._context.clock.monotonic())
-        self._notify()
-        try:
-            if self.on_doubt is not None:
-                self.on_doubt(True)  # noqa: FBT003 - it has no other argument
-            answered = await self._context.backchannel.poll(self._auth_req_id)
-            if self._state.is_final:
-                return  # abandoned meanwhile; nobody wants the answer
-            await self._take(answered)
-        except CibaError as error:
-            self._fail(error)
-        except (Exception, asyncio.CancelledError) as error:
-            if is_cancelled():
-                # The client is closing. The answer may be on its way, and whoever resumes has to know.
-                if not self._state.is_final:
-                    self._advance(Event.ANSWER_LOST)
-                raise
-            self._fail(explain.internal(error))
-        finally:
-            self._polling = False
-
-    async def _take(self, answered: Answered[TokenAnswer]) -> None:
-        answer = answered.answer
-        self._trace_id = answered.trace_id or self._trace_id
-        event = judge(
-            answer, strikes=self._history.strikes, after_end=answered.received_at >= self._timing.provider_end
-        )
-        self._context.queue.note(slow_downs=isinstance(answer, SlowedDown))
-        self._history.count(answer, answered.sent_at, answered.received_at, interval=self._timing.interval)
-        if self._context.observers:
-            elapsed = answered.received_at - answered.sent_at
-            self._context.observers.tell(PollEvent(self.id, event.value, elapsed, answered.trace_id))
-        if isinstance(answer, Tokens):
-            await self._verify(answer)
-        elif advance(self._state, event).is_final:
-            self._answer_out = is_verdict(answer)
-            wall, state = self._context.clock.wall(), advance(self._state, event)
-            error = explain.final_answer(state, answer, wall=wall, server_date=answered.server_date)
-            self._settle(event, error, resumable=not self._answer_out)
-        else:
-            self._answer_out = False
-            self._timing = self._history.note(answer, answered.sent_at, answered.received_at, self._timing)
-            self._advance(event)
-            if self.on_doubt is not None and not self._in_doubt:
-                self.on_doubt(False)  # noqa: FBT003 - as above
-            if self._closing:
-                self._end()
-            else:
-                self._plan()
-
-    async def _verify(self, tokens: Tokens) -> None:
-        """The answer is here and can be had once only: from now on nothing is polled, whatever comes of it."""
-        failure: CibaError
-        try:
-            authentication = await self._context.verifier.verify(
-                tokens, expected=self._expectation(), auth_req_id=self._auth_req_id, trace_id=self._trace_id
-            )
-        except CibaError as error:
-            failure = explain.about_document(error, "after")
-        except (Exception, asyncio.CancelledError) as error:
-            if is_cancelled():
-                raise
-            failure = explain.internal(error, "after")
-        else:
-            if not self._state.is_final:
-                self._settle(Event.APPROVED, None, authentication)
-            return
-        if not self._state.is_final:
-            self._settle(Event.PROOF_REJECTED, failure.without_frames())
-
-    def _expectation(self) -> Expectation:
-        """What the token must say; its earliest instant by the wall clock of then or of now, whichever is behind.
-
-        A clock that is put right while the person is asked must not make the answer look older than the question.
-        """
-        clock = self._context.clock
-        began_at = clock.wall() - (clock.monotonic() - self._timing.requested_at)
-        return evolve(self._expected, issued_from=min(self._expected.issued_from, began_at))
-
-    # --- time -------------------------------------------------------------------------------------------------------
-
-    def _plan(self) -> None:
-        """Ask the strategy for the next instant; past the end there is none."""
-        if self._state.is_final:
-            return  # an observer that was told of the last answer has abandoned it
-        try:
-            now, rng = self._context.clock.monotonic(), self._context.rng
-            at = next_poll(self._context.strategy, self._history.view(self._timing, now=now, rng=rng))
-        except UsageError as error:
-            self._fail(error)
-            return
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - a strategy is foreign code
-            self._fail(explain.strategy_failed(error))
-            return
-        if self._state.is_final:
-            return  # so has the strategy
-        if at is None or at >= self._timing.latest_end:
-            self._plan_end()
-        else:
-            self._schedule(at, until=self._timing.latest_end)
-
-    def _plan_end(self) -> None:
-        self._closing = True
-        timing = self._timing
-        if self._has_grace_poll() and timing.grace_at is not None:
-            self._schedule(timing.grace_at, until=timing.grace_until)
-        else:
-            self._schedule(timing.latest_end, until=timing.latest_end)
-
-    def _has_grace_poll(self) -> bool:
-        return self._context.grace_poll and self._timing.grace_at is not None
-
-    def _schedule(self, at: float, *, until: float) -> None:
-        self._next_at = at
-        self._context.queue.schedule(self, at, until=until)
-        self._notify()
-
-    # --- endings ----------------------------------------------------------------------------------------------------
-
-    def _end(self) -> None:
-        """The time is over and nobody said so but the clock."""
-        if self._timing.limited:
-            self._settle(Event.ABANDONED, explain.limit_passed())
-        elif advance(self._state, Event.ENDED) is State.INDETERMINATE:
-            self._settle(Event.ENDED, explain.indeterminate())
-        else:
-            self._settle(Event.ENDED, explain.expired("deadline", heard=self._history.heard_within(self._timing)))
-
-    def _fail(self, error: CibaError) -> None:
-        """Something on our own side broke: we stop asking, and whoever mends it may resume."""
-        if not self._state.is_final:
-            self._settle(Event.ABANDONED, error.without_frames())
-
-    def _settle(
-        self,
-        event: Event,
-        error: CibaError | None,
-        authentication: Authentication | None = None,
-        *,
-        resumable: bool = False,
-    ) -> None:
-        """Come to a final state: the only way there."""
-        self._resumable = resumable or event is Event.ABANDONED
-        if error is not None:
-            error.trace_id = error.trace_id or self._trace_id
-            error.resume_token = self._later_token()
-        self._advance(event, error.code if error else None)
-        # What the provider did not finish, or not to our knowledge, may go on ringing.
-        self._prompting = self._state in {State.ABANDONED, State.FAILED} and event is not Event.PROOF_REJECTED
-        self._next_at = None
-        if self._context.learn:
-            self._context.learn(self._history.record(self._timing, decided=event in DECISIONS))
-            self._context.queue.note(learned=event in DECISIONS)
-        self._context.queue.forget(self)
-        self._outcome = Outcome(self._state, authentication, error, self._history.polls, self._history.slow_downs)
-        for ended in self._awaited or ():
-            if not ended.done():
-                ended.set_result(self._outcome)
-        self._notify()
-        self._context.ended(self._auth_req_id)
-
-    def _advance(self, event: Event, code: str | None = None) -> None:
-        before, self._state = self._state, advance(self._state, event)
-        if not self._state.is_final:
-            self._in_doubt = self._state is State.IN_DOUBT
-        if self._state is not before:
-            self._tell_state(code)
-
-    # --- telling ----------------------------------------------------------------------------------------------------
-
-    def _tell_state(self, code: str | None) -> None:
-        if self._context.observers:
-            elapsed = self._context.clock.monotonic() - self._timing.requested_at
-            self._context.observers.tell(
-                TransactionEvent(self.id, self._state, code, self._history.polls, elapsed, self._trace_id)
-            )
-
-    def _notify(self) -> None:
-        """Wake whoever watches."""
-        changed, self._changed = self._changed, None
-        if changed is not None:
-            changed.set_result(None)
-
-    def _update(self) -> Update:
-        return Update(
-            state=self._state,
-            hint=self._history.hint,
-            polls=self._history.polls,
-            next_poll_at=None if self._next_at is None else self._next_at + self._wall_offset,
-            expires_at=self._timing.provider_end + self._wall_offset,
-        )
-
-    def _later_token(self) -> Callable[[], Redacted] | None:
-        """What makes the resume token of this moment. Not from the transaction itself: that would be a cycle."""
-        return partial(self._context.sealer.seal, self._checkpoint(going_on=False)) if self._resumable else None
-
-    def _checkpoint(self, *, going_on: bool) -> Checkpoint:
-        """What to resume from; `going_on` where this process polls after it, and nobody will know what came of that."""
-        timing, offset, last = self._timing, self._wall_offset, self._history.last
-        return Checkpoint(
-            auth_req_id=self._auth_req_id,
-            person=self._person,
-            expected=self._expected,
-            requested_at=timing.requested_at + offset,
-            acknowledged_at=timing.acknowledged_at + offset,
-            expires_in=timing.expires_in,
-            interval=timing.interval,
-            not_before=timing.not_before + offset,
-            heard_at=(last.received_at if last else timing.acknowledged_at) + offset,
-            in_doubt=self._in_doubt or self._answer_out or going_on,
-            polls=self._history.polls,
-            spoken_words=self._spoken_words,
-        )
+        self._driver.abandon()

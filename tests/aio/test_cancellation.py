@@ -312,7 +312,9 @@ async def close_and_resume(stage: Stage) -> None:
     await stage.client.close()
     stage.open()
     issued = {record.auth_req_id for record in stage.idura.ledger.orders if record.tokens_issued_at is not None}
-    for auth_req_id, transaction in {transaction._auth_req_id: transaction for transaction in stage.started}.items():
+    for auth_req_id, transaction in {
+        transaction._driver.auth_req_id: transaction for transaction in stage.started
+    }.items():
         assert transaction.state.is_final
         token = transaction.resume_token
         assert (token is None) == (transaction.state is State.APPROVED)
@@ -330,9 +332,9 @@ def check_nothing_is_left(stage: Stage) -> None:
     assert asyncio.all_tasks() == {asyncio.current_task()}
     assert not [timer for timer in loop._scheduled if not timer.cancelled()]  # type: ignore[attr-defined]
     for client in stage.clients:
-        assert (client._queue.waiting, client._queue.in_flight, client._starting) == (0, 0, set())
+        assert (client._queue.waiting, client._queue.in_flight, client._starter._starting) == (0, 0, set())
         assert client.pending == ()
     for transaction in stage.started:
         assert transaction.state.is_final
-        assert not transaction._awaited
-        assert transaction._changed is None or not transaction._changed._callbacks
+        assert not transaction._driver._awaited
+        assert transaction._driver._changed is None or not transaction._driver._changed._callbacks

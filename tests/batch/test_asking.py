@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from idura_ciba import AlreadyPending, CibaClient, CibaError, Outcome, State, Transaction
+from idura_ciba.aio.clock import Clock
 from idura_ciba.batch import Journal
 from idura_ciba.batch.asking import Asking, Login, until_free
 from idura_ciba.batch.store import Entry, Phase
@@ -131,7 +132,7 @@ async def test_nothing_leaves_once_it_is_stopping(
 
 
 async def test_waiting_for_a_person_ends_when_their_prompt_is_gone(
-    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient, virtual_clock: Clock
 ) -> None:
     """When they have answered; when an abandoned prompt has expired; and now and then where nobody knows."""
     simulated_idura.script(swedish_number(1), Script.approve(after=7))
@@ -143,7 +144,7 @@ async def test_waiting_for_a_person_ends_when_their_prompt_is_gone(
         for nth, expected in ((1, 9.0), (2, 120.0)):
             with pytest.raises(AlreadyPending) as caught:
                 await ciba.start(swede(nth))
-            await until_free(caught.value)
-            assert loop.time() == expected
-        await until_free(AlreadyPending("lost"))
-        assert loop.time() == 125.0
+            await until_free(caught.value, virtual_clock)
+            assert loop.time() == pytest.approx(expected, abs=1e-6)
+        await until_free(AlreadyPending("lost"), virtual_clock)
+        assert loop.time() == pytest.approx(125.0, abs=1e-6)

@@ -24,7 +24,7 @@ from idura_ciba.credentials.client_auth import (
 )
 from idura_ciba.errors import RemoteProtocolError, TransportError, TransportTimeout, UsageError
 from idura_ciba.http.backchannel import ANSWER_TIMEOUT, MAX_TOKEN_ANSWER, Answered, Backchannel
-from idura_ciba.http.provider import Provider
+from idura_ciba.http.provider import Endpoints, Provider
 from idura_ciba.protocol.http import DEFAULT_MAX_BODY, HttpResponse
 from idura_ciba.protocol.messages import (
     Acknowledgement,
@@ -71,9 +71,7 @@ def make(
     provider = Provider(
         ISSUER,
         transport=transport,
-        backchannel_authentication_endpoint=START,
-        token_endpoint=TOKEN,
-        jwks_uri=f"{ISSUER}/keys",
+        endpoints=Endpoints(backchannel_authentication_endpoint=START, token_endpoint=TOKEN, jwks_uri=f"{ISSUER}/keys"),
     )
     rng = random.Random(1)
     return Backchannel(provider, auth or key_auth(), transport, clock or virtual_clock(), rng, **options), transport

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from idura_ciba.errors import CibaError, RemoteProtocolError, TransportError, UsageError
-from idura_ciba.http.provider import DOCUMENT_HEADERS, IDURA_PATHS, MAX_DOCUMENT, Endpoints, Provider, _origin
+from idura_ciba.http.provider import DOCUMENT_HEADERS, IDURA_PATHS, MAX_DOCUMENT, Endpoints, Found, Provider, _origin
 from tests.fakes import Answer, FakeTransport, outage
 
 ISSUER = "https://acme.idura.broker"
@@ -36,7 +36,7 @@ def make(
     """A provider whose discovery document is answered so."""
     url = f"{issuer.removesuffix('/')}/.well-known/openid-configuration"
     transport = FakeTransport(latency=latency).on(url, *answers)
-    return Provider(issuer, transport=transport, **options), transport
+    return Provider(issuer, transport=transport, endpoints=Endpoints(**options)), transport
 
 
 async def problem(provider: Provider) -> CibaError:
@@ -52,7 +52,7 @@ async def problem(provider: Provider) -> CibaError:
 async def test_where_discovery_is_silent_idura_s_paths_count() -> None:
     """A document that knows nothing of CIBA, as Idura's, leads to the paths of Idura's guides."""
     provider, transport = make(discovered())
-    assert await provider.endpoints() == Endpoints(
+    assert await provider.endpoints() == Found(
         issuer=ISSUER,
         backchannel_authentication_endpoint=f"{ISSUER}/ciba/bc-authorize",
         token_endpoint=f"{ISSUER}/oauth2/token",
@@ -74,21 +74,19 @@ async def test_what_discovery_names_wins_over_idura_s_paths() -> None:
     """Other providers have other paths, and may have a query in them (RFC 6749 section 3.2)."""
     named = {name: f"{ISSUER}:443/other/{name}?p=1" for name in IDURA_PATHS}
     provider, _ = make(discovered(**named))
-    assert await provider.endpoints() == Endpoints(ISSUER, **named)
+    assert await provider.endpoints() == Found(ISSUER, **named)
 
 
 async def test_what_the_caller_names_wins_over_discovery() -> None:
     """One endpoint can be set right without the others."""
     provider, _ = make(discovered(**NAMED), token_endpoint="https://elsewhere.example/token")
-    assert await provider.endpoints() == Endpoints(
-        ISSUER, **{**NAMED, "token_endpoint": "https://elsewhere.example/token"}
-    )
+    assert await provider.endpoints() == Found(ISSUER, **{**NAMED, "token_endpoint": "https://elsewhere.example/token"})
 
 
 async def test_with_all_endpoints_named_nothing_is_asked() -> None:
     """Where the caller knows everything there is no discovery."""
     provider, transport = make(**NAMED)
-    assert await provider.endpoints() == Endpoints(ISSUER, **NAMED)
+    assert await provider.endpoints() == Found(ISSUER, **NAMED)
     assert transport.requests == []
 
 
@@ -347,3 +345,11 @@ async def test_closing_stops_a_discovery_under_way() -> None:
     with pytest.raises(UsageError):
         await waiting
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+@pytest.mark.parametrize("origins", [None, "https://x.example", [None], 7])
+def test_trusted_origins_are_a_list_of_texts(origins: Any) -> None:
+    """One text is not several: each of its letters would be an origin."""
+    with pytest.raises(UsageError) as caught:
+        Endpoints(trusted_origins=origins)
+    assert caught.value.code == "trusted_origins"

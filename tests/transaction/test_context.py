@@ -27,7 +27,7 @@ async def test_a_strategy_is_asked_once_what_it_can_do(
 ) -> None:
     """Not at each poll; and what it cannot do is None."""
     async with make_ciba_client(strategy=strategy) as ciba:
-        context = ciba._context
+        context = ciba._starter.context
     assert context.strategy is strategy
     assert (context.learn is not None) is learns
     found: object = context.priced
@@ -37,7 +37,7 @@ async def test_a_strategy_is_asked_once_what_it_can_do(
 async def test_each_client_names_its_transactions_under_a_key_of_its_own(make_ciba_client: MakeClient) -> None:
     """Drawn from the client's own dice, and never shown."""
     async with make_ciba_client() as one, make_ciba_client() as same:
-        key = one._context.names
-        assert key == same._context.names  # of equal dice
+        key = one._starter.context.names
+        assert key == same._starter.context.names  # of equal dice
         assert len(key) == 16
-        assert repr(key) not in repr(one._context)
+        assert repr(key) not in repr(one._starter.context)

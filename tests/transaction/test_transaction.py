@@ -130,7 +130,7 @@ async def test_no_poll_leaves_after_abandoning(simulated_idura: SimulatedIdura, 
     recorder = Recorder(simulated_idura)
     async with make_ciba_client(transport=recorder) as ciba:
         transaction = await ciba.start(swedish())
-        due = transaction._next_at
+        due = transaction._driver._next_at
         assert due is not None
         # Behind the scheduler's own timer for the same instant, before the poll takes its first step.
         asyncio.get_running_loop().call_at(due, transaction.abandon)
@@ -262,12 +262,12 @@ async def test_a_machine_that_slept_counts_the_time(
     simulated_idura.script(SWEDE, Script.never())
     async with make_ciba_client(clock=clock, transport=recorder) as ciba:
         transaction = await ciba.start(swedish(), timeout=timeout)
-        expires_at = transaction._update().expires_at
+        expires_at = transaction._driver._update().expires_at
         await asyncio.sleep(10)
         sleeping[0] = slept
         outcome = await transaction.outcome()
     assert outcome.state is (State.ABANDONED if timeout == 40 else State.EXPIRED)
-    assert transaction._update().expires_at == pytest.approx(expires_at)
+    assert transaction._driver._update().expires_at == pytest.approx(expires_at)
     asked_at = [at + (slept if at > 10 else 0) for at in recorder.times]
     assert max(asked_at) < 120 + 10
     if slept > 120:
@@ -377,7 +377,7 @@ async def test_a_bug_ends_the_transaction_and_tells_nothing_but_its_kind(
     def broken(*_: object, **__: object) -> None:
         raise bug
 
-    monkeypatch.setattr("idura_ciba.transaction.transaction.judge", broken)
+    monkeypatch.setattr("idura_ciba.transaction.driver.judge", broken)
     async with make_ciba_client() as ciba:
         outcome = await (await ciba.start(swedish())).outcome()
     del simulated_idura
@@ -529,7 +529,7 @@ async def test_abandoned_from_inside_nobody_else_is_disturbed(
         other = await ciba.start(SwedishBankID("209602294564", call_initiator="RP", message="Hello"))
         assert (await victims[0].outcome()).state is State.ABANDONED
         assert (await other).person_confirmed
-        assert victims[0]._update().next_poll_at is None
+        assert victims[0]._driver._update().next_poll_at is None
 
 
 @pytest.mark.parametrize("abandoned", [False, True])

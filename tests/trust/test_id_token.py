@@ -26,7 +26,7 @@ from idura_ciba.aio.clock import Clock
 from idura_ciba.eids.person import PersonTags
 from idura_ciba.eids.request import EidRequest, FrejaID, NorwegianBankID, SwedishBankID
 from idura_ciba.errors import CibaError, IdTokenRejected, RemoteProtocolError, TransportError, UsageError
-from idura_ciba.http.provider import Provider
+from idura_ciba.http.provider import Endpoints, Provider
 from idura_ciba.protocol.messages import Tokens
 from idura_ciba.redaction import Redacted
 from idura_ciba.testing import run_virtual
@@ -206,9 +206,11 @@ def make_verifier(transport: FakeTransport, *, now: float = ISSUED + 1.0, **opti
     provider = Provider(
         ISSUER,
         transport=transport,
-        backchannel_authentication_endpoint=f"{ISSUER}/start",
-        token_endpoint=f"{ISSUER}/token",
-        jwks_uri=f"{ISSUER}/jwks",
+        endpoints=Endpoints(
+            backchannel_authentication_endpoint=f"{ISSUER}/start",
+            token_endpoint=f"{ISSUER}/token",
+            jwks_uri=f"{ISSUER}/jwks",
+        ),
     )
     clock = Clock(wall=lambda: now)
     return IdTokenVerifier(

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from idura_ciba.errors import CibaError, RemoteProtocolError, TransportError, UsageError
-from idura_ciba.http.provider import DOCUMENT_HEADERS, MAX_DOCUMENT, Provider
+from idura_ciba.http.provider import DOCUMENT_HEADERS, MAX_DOCUMENT, Endpoints, Provider
 from idura_ciba.protocol.http import HttpResponse
 from idura_ciba.testing import run_virtual, virtual_clock
 from idura_ciba.trust.jwks import COOL_DOWN, MAX_AGE, JwksCache
@@ -36,9 +36,9 @@ def make(*answers: Answer, latency: float = 0.0) -> tuple[JwksCache, FakeTranspo
     provider = Provider(
         ISSUER,
         transport=transport,
-        backchannel_authentication_endpoint=f"{ISSUER}/start",
-        token_endpoint=f"{ISSUER}/token",
-        jwks_uri=URL,
+        endpoints=Endpoints(
+            backchannel_authentication_endpoint=f"{ISSUER}/start", token_endpoint=f"{ISSUER}/token", jwks_uri=URL
+        ),
     )
     return JwksCache(provider, transport=transport, clock=virtual_clock()), transport
 

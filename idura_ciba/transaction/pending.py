@@ -1,0 +1,91 @@
+"""The transactions of one client that have not ended, and how they end when it closes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from itertools import islice
+
+from idura_ciba.redaction import Redacted
+from idura_ciba.transaction.driver import Driver
+from idura_ciba.transaction.holds import Hold, Holds
+from idura_ciba.transaction.resume import Checkpoint
+from idura_ciba.transaction.transaction import Transaction
+
+__all__ = ["Pending"]
+
+#: Each takes some 50 us, most of them for its resume token.
+ENDED_IN_A_TURN = 32
+
+
+class Pending:
+    """Knows each transaction from its beginning to its end.
+
+    Args:
+        holds: The people who are held; told what becomes of their transactions.
+    """
+
+    def __init__(self, holds: Holds) -> None:
+        self._holds = holds
+        # By auth_req_id, oldest first.
+        self._pending: dict[str, Hold] = {}
+        self._ends = self._end_each()  # begins when the client closes; one for all who close it
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._pending)
+
+    def __contains__(self, auth_req_id: str) -> bool:
+        """Whether one of them has this handle at the provider."""
+        return auth_req_id in self._pending
+
+    @property
+    def transactions(self) -> tuple[Transaction, ...]:
+        """All of them, oldest first."""
+        return tuple(hold.transaction for hold in self._pending.values() if hold.transaction)
+
+    def adopt(self, driver: Driver, hold: Hold) -> Transaction:
+        """A transaction has begun; returns what its caller holds."""
+        transaction = hold.begin(driver)
+        self._holds.settle(hold)
+        # A strategy that fails at once has ended it already.
+        if not driver.state.is_final:
+            self._pending[driver.auth_req_id] = hold
+        return transaction
+
+    def ended(self, auth_req_id: Redacted) -> None:
+        """A transaction has ended, also one that was never adopted."""
+        hold = self._pending.pop(auth_req_id, None)
+        if hold is not None:
+            self._holds.settle(hold)
+
+    def latest(self, checkpoint: Checkpoint) -> Checkpoint:
+        """The checkpoint, or what this client knows better about the same transaction.
+
+        Raises:
+            ResumeError: This client knows that there is nothing to go on with.
+        """
+        for hold in self._holds.of(checkpoint.person):
+            if hold.driver is not None:
+                checkpoint = hold.driver.latest(checkpoint)
+        return checkpoint
+
+    async def end_in_turns(self, tokens: list[Redacted]) -> None:
+        """End all of them, some in each turn of the event loop; their resume tokens are added to `tokens`."""
+        while some := tuple(islice(self._ends, ENDED_IN_A_TURN)):
+            tokens += some
+            await asyncio.sleep(0)
+
+    def end_at_once(self, tokens: list[Redacted]) -> None:
+        """End those that are left, for a closer that was cancelled in the midst of it."""
+        tokens.extend(self._ends)
+
+    def leave_behind(self) -> list[Redacted]:
+        """Forget all of them without ending any, because their event loop is gone; returns their resume tokens."""
+        tokens = [token for transaction in self.transactions if (token := transaction.resume_token)]
+        self._pending.clear()
+        return tokens
+
+    def _end_each(self) -> Iterator[Redacted]:
+        drivers = tuple(hold.driver for hold in self._pending.values() if hold.driver)
+        yield from filter(None, (driver.end_with_client() for driver in drivers))

@@ -1,0 +1,207 @@
+"""How a login begins: one authentication request, sent once, and what is made of its answer. Or a resume token."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from attrs import define, field, frozen
+
+from idura_ciba import explain
+from idura_ciba.aio.cancellation import is_cancelled
+from idura_ciba.aio.slices import Slices
+from idura_ciba.eids.person import PersonTags
+from idura_ciba.eids.request import EidRequest
+from idura_ciba.errors import CibaError, ResumeError
+from idura_ciba.http.backchannel import Answered
+from idura_ciba.http.provider import Provider
+from idura_ciba.protocol.machine import State, advance, judge_acknowledgement
+from idura_ciba.protocol.messages import Acknowledgement, AuthenticationAnswer, ErrorAnswer, Unusable, UnusableAnswer
+from idura_ciba.protocol.timing import Timing
+from idura_ciba.redaction import Redacted
+from idura_ciba.scheduling.engine import SLICE
+from idura_ciba.transaction.context import Context
+from idura_ciba.transaction.driver import Driver
+from idura_ciba.transaction.holds import Hold, Holds
+from idura_ciba.transaction.pending import Pending
+from idura_ciba.transaction.transaction import Transaction
+from idura_ciba.trust.id_token import Expectation
+
+__all__ = ["Note", "Start", "Starter"]
+
+#: Notes that a request is about to leave.
+Note = Callable[[], Awaitable[None]]
+
+
+@frozen
+class Start:
+    """One login that somebody wants to begin.
+
+    Attributes:
+        request: Whom to ask, and how.
+        limit: Monotonic instant at which its caller's timeout ends; None where there is none.
+        note: Awaited when the request leaves next.
+    """
+
+    request: EidRequest
+    limit: float | None
+    note: Note | None
+
+    @property
+    def lifetime(self) -> float:
+        """Seconds for which a prompt may be on the phone where the provider's answer, which says it, was lost."""
+        return max(self.request.prompt_lifetime, self.request.requested_expiry or 0)
+
+
+@define(eq=False)
+class Starter:
+    """Begins the logins of one client."""
+
+    context: Context
+    provider: Provider
+    tags: PersonTags
+    holds: Holds
+    pending: Pending
+    check_open: Callable[[], None]
+    _starting: set[asyncio.Task[Transaction]] = field(init=False, factory=set)
+    _slices: Slices = field(init=False, factory=lambda: Slices(SLICE))
+
+    async def start(self, start: Start, *, even_if_pending: bool) -> Transaction:
+        """See `CibaClient.start`, which says what may be raised."""
+        await self._slices.step()
+        self.check_open()  # it may have been closed while others had their turns
+        person = self.tags.tag(("hint",), start.request.person_key)
+        if not even_if_pending:
+            self.holds.check(person)
+        hold = self.holds.take(person)
+        task = asyncio.get_running_loop().create_task(self._submit(start, hold))
+        self._starting.add(task)
+        task.add_done_callback(self._started)
+        try:
+            return await asyncio.shield(task)
+        except CibaError as error:
+            raise error.without_frames() from None
+        except asyncio.CancelledError:
+            if is_cancelled():
+                raise
+        raise explain.acknowledgement_lost("the client was closed meanwhile") if hold.may_ring else explain.closed()
+
+    async def resume(self, token: Redacted, *, limit: float | None, doubt: bool | None) -> Transaction:
+        """See `CibaClient.resume`, which says what may be raised."""
+        clock = self.context.clock
+        try:
+            checkpoint = self.pending.latest(self.context.sealer.open(token))
+            timing = checkpoint.timing(monotonic=clock.monotonic(), wall=clock.wall(), limit=limit)
+        except ResumeError as error:
+            raise error.without_frames() from None
+        try:
+            await self.provider.endpoints()
+        except CibaError as error:
+            raise explain.about_document(error, "meanwhile").without_frames() from None
+        self.check_open()
+        self.holds.check(checkpoint.person, but_abandoned=True)
+        driver = Driver(
+            self.context,
+            auth_req_id=checkpoint.auth_req_id,
+            person=checkpoint.person,
+            expected=checkpoint.expected,
+            timing=timing,
+            spoken_words=checkpoint.spoken_words,
+            state=State.IN_DOUBT if (checkpoint.in_doubt if doubt is None else doubt) else State.PENDING,
+            polls=checkpoint.polls,
+        )
+        return self.pending.adopt(driver, self.holds.take(checkpoint.person))
+
+    async def finish(self, *, patience: float) -> None:
+        """Wait so many seconds for the requests under way: each has rung a phone or is about to."""
+        if self._starting:
+            await asyncio.wait(self._starting, timeout=patience)
+
+    async def stop(self) -> None:
+        """Cancel what is still under way."""
+        for task in self._starting:
+            task.cancel()
+        await asyncio.gather(*self._starting, return_exceptions=True)
+
+    async def _submit(self, start: Start, hold: Hold) -> Transaction:
+        answered: Answered[AuthenticationAnswer] | None = None
+        may_ring = False
+        try:
+            expected = Expectation.of(start.request, tags=self.tags, issued_from=self.context.clock.wall())
+            await self.provider.endpoints()
+            async with self.context.queue.admit(until=start.limit):
+                if start.note is not None:
+                    await start.note()
+                may_ring = True
+                parameters = start.request.parameters()
+                answered = await self.context.backchannel.authenticate(parameters, limit=start.limit)
+                return self._take_up(answered, expected, hold, start)
+        except CibaError as error:
+            if answered is not None:
+                raise
+            # Discovery or signing failed, or the time was over before: nothing has left.
+            self.holds.free(hold)
+            raise explain.about_document(error, "before") from None
+        except BaseException as error:
+            if may_ring:
+                self.holds.lost(hold, lifetime=start.lifetime)
+            else:
+                self.holds.free(hold)
+            if isinstance(error, Exception):
+                raise explain.internal(error, "meanwhile" if may_ring else "before") from None
+            raise
+
+    def _take_up(
+        self, answered: Answered[AuthenticationAnswer], expected: Expectation, hold: Hold, start: Start
+    ) -> Transaction:
+        answer = answered.answer
+        if isinstance(answer, Acknowledgement) and answer.auth_req_id in self.pending:
+            # One id for two people: whoever polls first would get whatever comes.
+            answer = UnusableAnswer(Unusable.BROKEN, 200, "its auth_req_id is that of another login")
+            answered = Answered(answer, answered.sent_at, answered.received_at, answered.trace_id)
+        if not isinstance(answer, Acknowledgement):
+            raise self._not_begun(answer, answered, hold, start)
+        driver = Driver(
+            self.context,
+            auth_req_id=answer.auth_req_id,
+            person=hold.person,
+            expected=expected,
+            timing=Timing.begin(
+                requested_at=answered.sent_at,
+                acknowledged_at=answered.received_at,
+                expires_in=answer.expires_in,
+                interval=answer.interval,
+                limit=start.limit,
+            ),
+            spoken_words=answer.spoken_words,
+            trace_id=answered.trace_id,
+        )
+        return self.pending.adopt(driver, hold)
+
+    def _not_begun(
+        self,
+        answer: ErrorAnswer | UnusableAnswer,
+        answered: Answered[AuthenticationAnswer],
+        hold: Hold,
+        start: Start,
+    ) -> CibaError:
+        state = advance(State.SUBMITTING, judge_acknowledgement(answer))
+        never_connected = isinstance(answer, UnusableAnswer) and answer.kind is Unusable.NOT_CONNECTED
+        if state is State.REJECTED or never_connected:
+            self.holds.free(hold)
+        else:
+            self.holds.lost(hold, lifetime=start.lifetime)
+        error = explain.not_begun(
+            answer,
+            lost=state is State.INDETERMINATE,
+            wall=self.context.clock.wall(),
+            server_date=answered.server_date,
+        )
+        error.trace_id = answered.trace_id
+        return error
+
+    def _started(self, task: asyncio.Task[Transaction]) -> None:
+        self._starting.discard(task)
+        # Whoever started it may be gone; asyncio would complain of an exception nobody retrieved.
+        if not task.cancelled():
+            task.exception()
