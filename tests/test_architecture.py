@@ -84,7 +84,27 @@ HOMES: Mapping[str, frozenset[str]] = {
     "typer": frozenset({"cli"}),
 }
 
-MAX_LINES = 500
+#: Lines of a module at most, and of a test file; a file that needs more has two subjects.
+MAX_LINES = 450
+MAX_TEST_LINES = 800
+#: It composes: what would make it longer belongs to a module below it.
+MAX_CLIENT_LINES = 399
+
+#: TEMPORARY: files that are being split at this moment. Delete each with its split, and all of this with the last one.
+BEING_SPLIT = frozenset(
+    {
+        "idura_ciba/client.py",
+        "idura_ciba/eids/request.py",
+        "idura_ciba/protocol/messages.py",
+        "idura_ciba/transaction/transaction.py",
+        "idura_ciba/trust/id_token.py",
+        "tests/http/test_transport.py",
+        "tests/scheduling/test_scheduler.py",
+        "tests/test_client.py",
+        "tests/transaction/test_transaction.py",
+        "tests/trust/test_id_token.py",
+    }
+)
 
 #: Tests that belong to no module, and why.
 WITHOUT_MODULE: Mapping[str, str] = {
@@ -151,8 +171,9 @@ def violations(module: str, source: str, modules: Iterable[str]) -> Iterator[str
     if room not in RANKS:
         yield f"{module}: {room} has no floor"
         return
-    if source.count("\n") > MAX_LINES:
-        yield f"{module}: longer than {MAX_LINES} lines"
+    limit = MAX_CLIENT_LINES if module == "client" else MAX_LINES
+    if source.count("\n") > limit:
+        yield f"{module}: longer than {limit} lines"
     for found in imports(source):
         if found.target.startswith("."):
             fault = "relative"
@@ -212,13 +233,23 @@ def cycles(sources: Mapping[str, str]) -> list[str]:
 
 def unmirrored(sources: Mapping[str, str], tests: Iterable[str]) -> Iterator[str]:
     """Name the modules without a test file and the test files without a module; both as paths."""
-    wanted = {mirror(module) for module, source in sources.items() if has_code(source)}
-    allowed = {mirror(module) for module in sources} | WITHOUT_MODULE.keys()
-    have = set(tests)
-    yield from sorted(f"tests/{path} is missing" for path in wanted - have)
-    for path in sorted(have - allowed):
+    owners = {path: module_tested_by(path, sources) for path in tests}
+    tested = set(owners.values())
+    yield from sorted(
+        f"tests/{mirror(module)} is missing"
+        for module, source in sources.items()
+        if has_code(source) and module not in tested
+    )
+    for path in sorted(path for path, owner in owners.items() if owner is None and path not in WITHOUT_MODULE):
         if not any(path.startswith(folder) for folder in WITHOUT_MODULE if folder.endswith("/")):
             yield f"tests/{path} belongs to no module"
+
+
+def module_tested_by(path: str, modules: Iterable[str]) -> str | None:
+    """Tell to which module a test file belongs: to `b` `test_b.py` and `test_b_aspect.py`; the longest name wins."""
+    stem = path.removesuffix(".py")
+    named = ((mirror(module).removesuffix(".py"), module) for module in modules)
+    return max((module for name, module in named if stem == name or stem.startswith(f"{name}_")), key=len, default=None)
 
 
 def mirror(module: str) -> str:
@@ -244,13 +275,18 @@ def read_sources() -> dict[str, str]:
 
 
 SOURCES = read_sources()
-TEST_FILES = [path.relative_to(TESTS).as_posix() for path in TESTS.rglob("test_*.py")]
+#: All of what stands in the tests' folder, and those that pytest collects.
+TEST_LINES = {path.relative_to(TESTS).as_posix(): len(path.read_bytes().splitlines()) for path in TESTS.rglob("*.py")}
+TEST_FILES = [path for path in TEST_LINES if path.rpartition("/")[2].startswith("test_")]
 
 
 @pytest.mark.parametrize("module", SOURCES, ids=lambda module: module or "idura_ciba")
 def test_a_module_keeps_to_its_place(module: str) -> None:
     """Imports point down or aside, libraries are used at home only, and the file is small."""
-    assert list(violations(module, SOURCES[module], SOURCES)) == []
+    found = list(violations(module, SOURCES[module], SOURCES))
+    if f"idura_ciba/{module.replace('.', '/')}.py" in BEING_SPLIT:
+        found = [complaint for complaint in found if "longer than" not in complaint]
+    assert found == []
 
 
 def test_no_modules_import_each_other() -> None:
@@ -277,8 +313,14 @@ def test_a_room_says_at_its_door_who_may_do_what(room: str) -> None:
 
 
 def test_each_module_has_its_tests_and_each_test_its_module() -> None:
-    """The tests are found where the code is: tests/a/test_b.py for a/b.py."""
+    """The tests are found where the code is: tests/a/test_b.py and tests/a/test_b_aspect.py for a/b.py."""
     assert list(unmirrored(SOURCES, TEST_FILES)) == []
+
+
+def test_no_test_file_is_long() -> None:
+    """Whoever reads the tests of a module meets one aspect at a time."""
+    allowed = {path.removeprefix("tests/") for path in BEING_SPLIT}
+    assert {path for path, lines in TEST_LINES.items() if lines > MAX_TEST_LINES} <= allowed
 
 
 @pytest.mark.parametrize(
@@ -308,7 +350,8 @@ def test_each_module_has_its_tests_and_each_test_its_module() -> None:
         ("http.provider", "from authlib.oidc.core import CodeIDToken", "away from home"),
         ("client", "import requests", "away from home"),
         ("newcomer", "", "newcomer has no floor"),
-        ("client", "\n" * (MAX_LINES + 1), "longer than"),
+        ("aio.clock", "\n" * 451, "longer than 450"),
+        ("client", "\n" * 400, "longer than 399"),
     ],
 )
 def test_a_planted_fault_is_found(module: str, source: str, complaint: str) -> None:
@@ -349,9 +392,19 @@ def test_a_planted_ring_is_found() -> None:
 def test_a_planted_gap_in_the_mirror_is_found() -> None:
     """A module without tests and a test without a module are named; re-exports and the exceptions need neither."""
     sources = {"": "from .a import b", "a": "", "a.b": "def f(): ...", "a.c": "class C: ..."}
-    tests = ["a/test_b.py", "a/test_d.py", "interop/test_x.py", "test_docs.py"]
+    tests = ["a/test_b.py", "a/test_bc.py", "a/test_d.py", "interop/test_x.py", "test_docs.py"]
     assert list(unmirrored(sources, tests)) == [
         "tests/a/test_c.py is missing",
+        "tests/a/test_bc.py belongs to no module",
         "tests/a/test_d.py belongs to no module",
     ]
     assert list(unmirrored({"_hidden": "def f(): ..."}, ["test_hidden.py"])) == []
+
+
+def test_the_tests_of_one_module_may_fill_several_files() -> None:
+    """Each is named after the module and its aspect; what a longer module name explains is that module's."""
+    sources = {"a.b": "def f(): ...", "a.b_c": "def g(): ..."}
+    assert list(unmirrored(sources, ["a/test_b_times.py", "a/test_b_forgeries.py", "a/test_b_c_times.py"])) == []
+    assert list(unmirrored(sources, ["a/test_b.py", "a/test_b_times.py"])) == ["tests/a/test_b_c.py is missing"]
+    assert list(unmirrored(sources, ["a/test_b_c_times.py"])) == ["tests/a/test_b.py is missing"]
+    assert list(unmirrored({"a.b": ""}, ["test_b_times.py"])) == ["tests/test_b_times.py belongs to no module"]
