@@ -37,7 +37,7 @@ from idura_ciba.polling.final_poll import GUARD, FinalPoll
 from idura_ciba.polling.hazard import HazardAware
 from idura_ciba.polling.life_table import Survival
 from idura_ciba.polling.strategy import next_poll
-from idura_ciba.protocol.messages import StillPending, Unusable, UnusableAnswer
+from idura_ciba.protocol.answers import StillPending, Unusable, UnusableAnswer
 from idura_ciba.protocol.timing import Timing
 from idura_ciba.scheduling.scheduler import ClientQueue, FairScheduler, IndexScheduler
 from idura_ciba.testing import run_virtual

@@ -20,7 +20,7 @@ from attrs import define, field, frozen
 
 from idura_ciba.polling.hazard import log_normal
 from idura_ciba.polling.strategy import Learning, PollView, Record, Strategy, next_poll
-from idura_ciba.protocol.messages import ErrorAnswer, SlowedDown, StillPending, TokenAnswer
+from idura_ciba.protocol.answers import ErrorAnswer, SlowedDown, StillPending, TokenAnswer
 from idura_ciba.protocol.timing import Timing
 from idura_ciba.redaction import Redacted
 from idura_ciba.transaction.history import History

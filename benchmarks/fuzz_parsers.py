@@ -44,9 +44,9 @@ with (
     from idura_ciba.eids.person import PersonTags
     from idura_ciba.errors import CibaError, RemoteProtocolError, ResumeError
     from idura_ciba.http.provider import Endpoints, Provider
+    from idura_ciba.protocol.answers import Tokens, parse_authentication_response, parse_token_response
     from idura_ciba.protocol.documents import parse_discovery, parse_jwks
     from idura_ciba.protocol.http import HttpRequest, HttpResponse
-    from idura_ciba.protocol.messages import Tokens, parse_authentication_response, parse_token_response
     from idura_ciba.redaction import Redacted
     from idura_ciba.testing import VirtualLoop
     from idura_ciba.transaction.resume import Checkpoint, Sealer

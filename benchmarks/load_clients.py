@@ -33,8 +33,8 @@ from idura_ciba import CibaClient, ClientSecretPost, FairScheduler, PrivateKeyJw
 from idura_ciba.credentials.client_auth import ClientAuth
 from idura_ciba.http.transport import AiohttpTransport
 from idura_ciba.polling.strategy import PollView
+from idura_ciba.protocol.answers import Tokens
 from idura_ciba.protocol.http import HttpRequest, HttpResponse
-from idura_ciba.protocol.messages import Tokens
 from idura_ciba.redaction import Redacted
 from idura_ciba.simulator.tokens import SigningKeys
 from idura_ciba.trust.id_token import Expectation

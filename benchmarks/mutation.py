@@ -3,12 +3,11 @@
     python benchmarks/mutation.py
     python benchmarks/mutation.py timing machine
 
-Of each module only the test file that mirrors it runs: what is measured is whether that file holds it, not whether
-some login somewhere would have failed too. All of it happens in a copy outside the checkout. A mutant that no test
-notices stands in `mutation_survivors.toml` with the reason why it does no harm. It is known there by what it does to
-the lines of which function, so the list outlives edits elsewhere. The program prints what is demanded beside what was
-reached, and exits with 1 where too few are killed or a survivor has no reason; it names the entries that are not
-needed any more.
+Of each module only the test files that mirror it run: what is measured is whether they hold it, not whether some login
+somewhere would have failed too. All of it happens in a copy outside the checkout. A mutant that no test notices stands
+in `mutation_survivors.toml` with the reason why it does no harm. It is known there by what it does to the lines of
+which function, so the list outlives edits elsewhere. The program prints what is demanded beside what was reached, and
+exits with 1 where too few are killed or a survivor has no reason; it names the entries that are not needed any more.
 
 mutmut changes the bodies of functions. The tables and constants of a module it leaves as they are.
 """
@@ -35,7 +34,7 @@ from attrs import frozen
 ROOT = Path(__file__).parent.parent
 SURVIVORS = Path(__file__).with_name("mutation_survivors.toml")
 #: Where foreign bytes are judged and states change.
-MUTATED = ("protocol/*.py", "id_token.py")
+MUTATED = ("protocol/*.py", "trust/id_token.py")
 DEMANDED = 0.90
 #: A mutant that goes on for ever is noticed by whoever waits for the test.
 KILLED = ("killed", "timeout")
@@ -73,11 +72,12 @@ def copy_project(folder: Path, path: Path) -> None:
     for name in ("idura_ciba", "tests"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "node_modules"))
     (folder / path).write_text(undecorate((ROOT / path).read_text()))
-    within = path.relative_to("idura_ciba")
+    folder_of_tests = ROOT / "tests" / path.relative_to("idura_ciba").parent
+    tests = (one for aspect in ("", "_*") for one in folder_of_tests.glob(f"test_{path.stem}{aspect}.py"))
     settings = {
         "source_paths": ["idura_ciba"],
         "only_mutate": [str(path)],
-        "pytest_add_cli_args_test_selection": [str(Path("tests", within.with_name(f"test_{within.name}")))],
+        "pytest_add_cli_args_test_selection": sorted(str(test.relative_to(ROOT)) for test in tests),
     }
     lines = ("", "[tool.mutmut]", *(f"{name} = {json.dumps(value)}" for name, value in settings.items()), "")
     (folder / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text() + "\n".join(lines))

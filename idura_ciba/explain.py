@@ -23,8 +23,8 @@ from idura_ciba.errors import (
     TransportError,
     UsageError,
 )
+from idura_ciba.protocol.answers import ErrorAnswer, TokenAnswer, Unusable, UnusableAnswer
 from idura_ciba.protocol.machine import State
-from idura_ciba.protocol.messages import ErrorAnswer, TokenAnswer, Unusable, UnusableAnswer
 from idura_ciba.redaction import Redacted
 
 __all__ = [

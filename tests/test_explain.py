@@ -23,7 +23,7 @@ from idura_ciba.errors import (
     TransportError,
     UsageError,
 )
-from idura_ciba.protocol.messages import ErrorAnswer, Unusable, UnusableAnswer
+from idura_ciba.protocol.answers import ErrorAnswer, Unusable, UnusableAnswer
 
 #: 2026-01-01T00:00:00Z.
 WALL = 1767225600.0

@@ -20,9 +20,9 @@ from idura_ciba.cli.config import Settings
 from idura_ciba.cli.text import clean, explained
 from idura_ciba.http.backchannel import Backchannel
 from idura_ciba.http.provider import IDURA_PATHS, Provider
+from idura_ciba.protocol.answers import ErrorAnswer, TokenAnswer, UnusableAnswer
 from idura_ciba.protocol.documents import parse_discovery
 from idura_ciba.protocol.http import HttpRequest, HttpResponse, Transport
-from idura_ciba.protocol.messages import ErrorAnswer, TokenAnswer, UnusableAnswer
 from idura_ciba.trust.jwks import JwksCache
 
 __all__ = ["Finding", "check_client", "check_provider"]

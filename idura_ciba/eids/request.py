@@ -21,7 +21,7 @@ from attrs import Factory, field, fields, frozen
 from idura_ciba.eids.identity_number import check_danish, check_finnish, check_norwegian, check_swedish
 from idura_ciba.eids.person import ClaimPath
 from idura_ciba.errors import UsageError
-from idura_ciba.protocol.messages import build_authentication_request, encode_form
+from idura_ciba.protocol.requests import build_authentication_request, encode_form
 from idura_ciba.protocol.strict_json import load_object
 from idura_ciba.redaction import Redacted
 

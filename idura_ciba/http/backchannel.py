@@ -22,17 +22,16 @@ from idura_ciba.credentials.signing_pool import SigningPool
 from idura_ciba.errors import CibaError, TransportError
 from idura_ciba.http.provider import Provider
 from idura_ciba.http.transport import deliver, until_connected
-from idura_ciba.protocol.http import DEFAULT_MAX_BODY, HttpRequest, HttpResponse, Transport
-from idura_ciba.protocol.messages import (
+from idura_ciba.protocol.answers import (
     AuthenticationAnswer,
     TokenAnswer,
     Unusable,
     UnusableAnswer,
-    build_token_request,
-    encode_form,
     parse_authentication_response,
     parse_token_response,
 )
+from idura_ciba.protocol.http import DEFAULT_MAX_BODY, HttpRequest, HttpResponse, Transport
+from idura_ciba.protocol.requests import build_token_request, encode_form
 
 __all__ = ["Answered", "Backchannel", "Load"]
 

@@ -21,7 +21,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from idura_ciba.errors import LocalProtocolError
-from idura_ciba.protocol import messages
+from idura_ciba.protocol import answers
 
 __all__ = ["TRANSITIONS", "Event", "State", "advance", "is_verdict", "judge", "judge_acknowledgement", "mistrusts"]
 
@@ -149,28 +149,28 @@ def advance(state: State, event: Event) -> State:
 
 
 #: What an answer that cannot be used means for a request that nobody has acknowledged.
-_UNACKNOWLEDGED: Mapping[messages.Unusable, Event] = MappingProxyType(
+_UNACKNOWLEDGED: Mapping[answers.Unusable, Event] = MappingProxyType(
     {
-        messages.Unusable.NOT_CONNECTED: Event.NOT_CONNECTED,
-        messages.Unusable.TURNED_AWAY: Event.TURNED_AWAY,
-        messages.Unusable.BUSY: Event.ACKNOWLEDGEMENT_LOST,
-        messages.Unusable.LOST: Event.ACKNOWLEDGEMENT_LOST,
-        messages.Unusable.REDIRECT: Event.ACKNOWLEDGEMENT_BROKEN,
-        messages.Unusable.BROKEN: Event.ACKNOWLEDGEMENT_BROKEN,
+        answers.Unusable.NOT_CONNECTED: Event.NOT_CONNECTED,
+        answers.Unusable.TURNED_AWAY: Event.TURNED_AWAY,
+        answers.Unusable.BUSY: Event.ACKNOWLEDGEMENT_LOST,
+        answers.Unusable.LOST: Event.ACKNOWLEDGEMENT_LOST,
+        answers.Unusable.REDIRECT: Event.ACKNOWLEDGEMENT_BROKEN,
+        answers.Unusable.BROKEN: Event.ACKNOWLEDGEMENT_BROKEN,
     }
 )
 
 
-def judge_acknowledgement(answer: messages.AuthenticationAnswer) -> Event:
+def judge_acknowledgement(answer: answers.AuthenticationAnswer) -> Event:
     """What an answer of the backchannel authentication endpoint means for the transaction.
 
     Spec: CIBA Core 1.0 sections 7.3 and 13.
     """
-    if isinstance(answer, messages.Acknowledgement):
+    if isinstance(answer, answers.Acknowledgement):
         return Event.ACKNOWLEDGED
-    if isinstance(answer, messages.ErrorAnswer):
+    if isinstance(answer, answers.ErrorAnswer):
         return Event.TURNED_AWAY
-    if answer.kind is messages.Unusable.BUSY and (answer.status == TOO_MANY or answer.retry_after is not None):
+    if answer.kind is answers.Unusable.BUSY and (answer.status == TOO_MANY or answer.retry_after is not None):
         # Refused by a limit, or with a time to come back: nobody took the request further.
         return Event.TURNED_AWAY
     return _UNACKNOWLEDGED[answer.kind]
@@ -186,37 +186,37 @@ _CODES: Mapping[str, Event] = MappingProxyType(
 )
 
 #: What an answer that cannot be used means while waiting.
-_UNUSABLE: Mapping[messages.Unusable, Event] = MappingProxyType(
+_UNUSABLE: Mapping[answers.Unusable, Event] = MappingProxyType(
     {
-        messages.Unusable.NOT_CONNECTED: Event.NOT_CONNECTED,
-        messages.Unusable.BUSY: Event.PUT_OFF,
-        messages.Unusable.LOST: Event.ANSWER_LOST,
-        messages.Unusable.REDIRECT: Event.REFUSED,
-        messages.Unusable.BROKEN: Event.REFUSED,
+        answers.Unusable.NOT_CONNECTED: Event.NOT_CONNECTED,
+        answers.Unusable.BUSY: Event.PUT_OFF,
+        answers.Unusable.LOST: Event.ANSWER_LOST,
+        answers.Unusable.REDIRECT: Event.REFUSED,
+        answers.Unusable.BROKEN: Event.REFUSED,
     }
 )
 
 
-def mistrusts(answer: messages.TokenAnswer) -> bool:
+def mistrusts(answer: answers.TokenAnswer) -> bool:
     """Whether an answer turns us away without a word on the login.
 
     So do `invalid_client`, a 4xx without a code, and a code that no specification knows under a 4xx that carries no
     OAuth errors, as edges and proxies produce them. One is forgiven, because the next request carries a fresh assertion
     and may meet another edge; a second in a row is not.
     """
-    if isinstance(answer, messages.ErrorAnswer):
-        foreign = answer.error not in messages.KNOWN_CODES and answer.status in range(UNAUTHORIZED + 1, 500)
+    if isinstance(answer, answers.ErrorAnswer):
+        foreign = answer.error not in answers.KNOWN_CODES and answer.status in range(UNAUTHORIZED + 1, 500)
         return answer.error == "invalid_client" or foreign
-    return isinstance(answer, messages.UnusableAnswer) and answer.kind is messages.Unusable.TURNED_AWAY
+    return isinstance(answer, answers.UnusableAnswer) and answer.kind is answers.Unusable.TURNED_AWAY
 
 
-def is_verdict(answer: messages.TokenAnswer) -> bool:
+def is_verdict(answer: answers.TokenAnswer) -> bool:
     """Whether the provider itself has spoken on this login: nothing before it, and not of our credentials only."""
-    redirected = isinstance(answer, messages.UnusableAnswer) and answer.kind is messages.Unusable.REDIRECT
+    redirected = isinstance(answer, answers.UnusableAnswer) and answer.kind is answers.Unusable.REDIRECT
     return not redirected and not mistrusts(answer)
 
 
-def judge(answer: messages.TokenAnswer, *, strikes: int, after_end: bool) -> Event:
+def judge(answer: answers.TokenAnswer, *, strikes: int, after_end: bool) -> Event:
     """What an answer of the token endpoint means for the transaction.
 
     Args:
@@ -233,21 +233,21 @@ def judge(answer: messages.TokenAnswer, *, strikes: int, after_end: bool) -> Eve
         if strikes:
             return Event.REFUSED
         # Under 400 come the answers to polls. One that cannot be read may have been the last: a denial, an expiry.
-        unread = isinstance(answer, messages.UnusableAnswer) and answer.status == BAD_REQUEST
+        unread = isinstance(answer, answers.UnusableAnswer) and answer.status == BAD_REQUEST
         return Event.ANSWER_LOST if unread else Event.MISTRUSTED
     event = _meaning(answer)
     return Event.EXPIRED if event is Event.GRANT_UNKNOWN and after_end else event
 
 
-def _meaning(answer: messages.TokenAnswer) -> Event:
+def _meaning(answer: answers.TokenAnswer) -> Event:
     match answer:
-        case messages.Tokens():
+        case answers.Tokens():
             return Event.APPROVED
-        case messages.StillPending():
+        case answers.StillPending():
             return Event.STILL_PENDING
-        case messages.SlowedDown():
+        case answers.SlowedDown():
             return Event.SLOWED_DOWN
-        case messages.ErrorAnswer():
+        case answers.ErrorAnswer():
             return _CODES.get(answer.error, Event.REFUSED)
         case _:
             return _UNUSABLE[answer.kind]

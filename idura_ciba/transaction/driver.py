@@ -22,8 +22,8 @@ from idura_ciba.http.backchannel import Answered
 from idura_ciba.observe import PollEvent, TransactionEvent
 from idura_ciba.polling.final_poll import GUARD
 from idura_ciba.polling.strategy import next_poll
+from idura_ciba.protocol.answers import SlowedDown, TokenAnswer, Tokens
 from idura_ciba.protocol.machine import Event, State, advance, is_verdict, judge
-from idura_ciba.protocol.messages import SlowedDown, TokenAnswer, Tokens
 from idura_ciba.protocol.timing import Timing
 from idura_ciba.redaction import Redacted
 from idura_ciba.transaction.context import OVERSLEPT, Context

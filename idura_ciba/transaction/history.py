@@ -10,8 +10,8 @@ from random import Random
 from attrs import define, evolve, field
 
 from idura_ciba.polling.strategy import Poll, PollView, Record
+from idura_ciba.protocol.answers import ErrorAnswer, SlowedDown, StillPending, TokenAnswer, UnusableAnswer
 from idura_ciba.protocol.machine import mistrusts
-from idura_ciba.protocol.messages import ErrorAnswer, SlowedDown, StillPending, TokenAnswer, UnusableAnswer
 from idura_ciba.protocol.timing import Timing
 from idura_ciba.redaction import Redacted
 

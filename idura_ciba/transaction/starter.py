@@ -15,8 +15,8 @@ from idura_ciba.eids.request import EidRequest
 from idura_ciba.errors import CibaError, ResumeError
 from idura_ciba.http.backchannel import Answered
 from idura_ciba.http.provider import Provider
+from idura_ciba.protocol.answers import Acknowledgement, AuthenticationAnswer, ErrorAnswer, Unusable, UnusableAnswer
 from idura_ciba.protocol.machine import State, advance, judge_acknowledgement
-from idura_ciba.protocol.messages import Acknowledgement, AuthenticationAnswer, ErrorAnswer, Unusable, UnusableAnswer
 from idura_ciba.protocol.timing import Timing
 from idura_ciba.redaction import Redacted
 from idura_ciba.scheduling.engine import SLICE

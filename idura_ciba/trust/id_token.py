@@ -35,7 +35,7 @@ from idura_ciba.aio.slices import Slices
 from idura_ciba.eids.person import TAG_LENGTH, ClaimPath, PersonTags, find_claim
 from idura_ciba.eids.request import EidRequest, extends
 from idura_ciba.errors import CibaError, IdTokenRejected, RemoteProtocolError, TransportError, UsageError
-from idura_ciba.protocol.messages import MAX_EXPIRES_IN, Tokens
+from idura_ciba.protocol.answers import MAX_EXPIRES_IN, Tokens
 from idura_ciba.protocol.strict_json import load_object
 from idura_ciba.redaction import Redacted
 from idura_ciba.trust.jwks import JwksCache, VerificationKey

@@ -31,7 +31,7 @@ from idura_ciba.credentials.client_auth import (
     PrivateKeyJwt,
 )
 from idura_ciba.errors import UsageError
-from idura_ciba.protocol.messages import build_token_request, encode_form
+from idura_ciba.protocol.requests import build_token_request, encode_form
 
 VECTOR: dict[str, Any] = json.loads((Path(__file__).parents[1] / "vectors" / "private-key-jwt.json").read_text("utf-8"))
 ISSUER = "https://example-tenant.idura.broker"

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from idura_ciba.eids.request import EidOptions, EidRequest, FrejaID, NorwegianBankID, SwedishBankID, extends
 from idura_ciba.errors import UsageError
-from idura_ciba.protocol.messages import encode_form
+from idura_ciba.protocol.requests import encode_form
 from idura_ciba.redaction import Redacted
 
 SWEDISH = "209801011231"

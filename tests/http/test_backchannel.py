@@ -25,8 +25,7 @@ from idura_ciba.credentials.client_auth import (
 from idura_ciba.errors import RemoteProtocolError, TransportError, TransportTimeout, UsageError
 from idura_ciba.http.backchannel import ANSWER_TIMEOUT, MAX_TOKEN_ANSWER, Answered, Backchannel
 from idura_ciba.http.provider import Endpoints, Provider
-from idura_ciba.protocol.http import DEFAULT_MAX_BODY, HttpResponse
-from idura_ciba.protocol.messages import (
+from idura_ciba.protocol.answers import (
     Acknowledgement,
     ErrorAnswer,
     SlowedDown,
@@ -35,6 +34,7 @@ from idura_ciba.protocol.messages import (
     Unusable,
     UnusableAnswer,
 )
+from idura_ciba.protocol.http import DEFAULT_MAX_BODY, HttpResponse
 from idura_ciba.redaction import Redacted
 from idura_ciba.testing import VIRTUAL_EPOCH, virtual_clock
 from tests.fakes import Answer, FakeTransport, form, outage, private_key, refused, unb64

@@ -1,4 +1,4 @@
-"""Tests of what a provider publishes about itself. Documented bodies are read in `test_messages.py`."""
+"""Tests of what a provider publishes about itself. Documented bodies are read in `test_answers.py`."""
 
 from __future__ import annotations
 

@@ -10,17 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from idura_ciba.errors import LocalProtocolError
-from idura_ciba.protocol.machine import (
-    TRANSITIONS,
-    Event,
-    State,
-    advance,
-    is_verdict,
-    judge,
-    judge_acknowledgement,
-    mistrusts,
-)
-from idura_ciba.protocol.messages import (
+from idura_ciba.protocol.answers import (
     Acknowledgement,
     AuthenticationAnswer,
     ErrorAnswer,
@@ -30,6 +20,16 @@ from idura_ciba.protocol.messages import (
     Tokens,
     Unusable,
     UnusableAnswer,
+)
+from idura_ciba.protocol.machine import (
+    TRANSITIONS,
+    Event,
+    State,
+    advance,
+    is_verdict,
+    judge,
+    judge_acknowledgement,
+    mistrusts,
 )
 from idura_ciba.redaction import Redacted
 

@@ -8,7 +8,7 @@ import pytest
 from attrs import evolve
 
 from idura_ciba.polling.strategy import Poll
-from idura_ciba.protocol.messages import ErrorAnswer, SlowedDown, StillPending, Unusable, UnusableAnswer
+from idura_ciba.protocol.answers import ErrorAnswer, SlowedDown, StillPending, Unusable, UnusableAnswer
 from idura_ciba.protocol.timing import Timing
 from idura_ciba.redaction import Redacted
 from idura_ciba.transaction.history import MAX_HINTS, History, NoTokens

@@ -27,7 +27,7 @@ from idura_ciba.eids.person import PersonTags
 from idura_ciba.eids.request import EidRequest, FrejaID, NorwegianBankID, SwedishBankID
 from idura_ciba.errors import CibaError, IdTokenRejected, RemoteProtocolError, TransportError, UsageError
 from idura_ciba.http.provider import Endpoints, Provider
-from idura_ciba.protocol.messages import Tokens
+from idura_ciba.protocol.answers import Tokens
 from idura_ciba.redaction import Redacted
 from idura_ciba.testing import run_virtual
 from idura_ciba.trust.id_token import (

@@ -1,4 +1,4 @@
-"""What goes over the wire: `build_*` writes requests, `parse_*` reads answers.
+"""What comes back: the answers to the two requests, as values.
 
 Rules:
 1. A JSON object with a string `error` is an OAuth error. A code that the specifications know decides whatever the
@@ -9,33 +9,28 @@ Rules:
 3. Unknown members are kept and ignored; a member of the wrong type is an error only where it is needed.
 4. What cannot be read is a value too, `UnusableAnswer`, never an exception: the machine decides what it means.
 
-Spec: CIBA Core 1.0 sections 7, 10 and 11; RFC 6749 section 5.
+Spec: CIBA Core 1.0 sections 7.3, 10.1.1, 11 and 13; RFC 6749 section 5.
 """
 
 from __future__ import annotations
 
 import email.utils
-import json
 import re
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping
 from datetime import UTC
 from enum import Enum
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import quote_plus
 
 from attrs import field, frozen
 
-from idura_ciba.errors import UsageError
 from idura_ciba.protocol.http import HttpResponse
 from idura_ciba.protocol.strict_json import load_object
 from idura_ciba.redaction import Redacted
 
 __all__ = [
     "DEFAULT_INTERVAL",
-    "GRANT_TYPE",
     "KNOWN_CODES",
     "Acknowledgement",
     "AuthenticationAnswer",
@@ -46,16 +41,11 @@ __all__ = [
     "Tokens",
     "Unusable",
     "UnusableAnswer",
-    "build_authentication_request",
-    "build_token_request",
-    "encode_form",
     "parse_authentication_response",
     "parse_retry_after",
     "parse_token_response",
 ]
 
-#: CIBA Core section 4.
-GRANT_TYPE = "urn:openid:params:grant-type:ciba"
 #: CIBA Core section 7.3: without `interval` the client uses 5 seconds.
 DEFAULT_INTERVAL = 5.0
 #: No eID keeps a prompt on a phone for longer than minutes; a silly number must not keep a transaction for years.
@@ -66,135 +56,6 @@ MAX_AUTH_REQ_ID_LENGTH = 2048
 MAX_NUMBER = 10**9
 
 _NO_MEMBERS: Mapping[str, Any] = MappingProxyType({})
-
-
-# --- requests ---------------------------------------------------------------------------------------------------------
-
-
-def build_authentication_request(
-    *,
-    scope: str = "openid",
-    login_hint: str | None = None,
-    login_hint_token: str | None = None,
-    id_token_hint: str | None = None,
-    acr_values: str | None = None,
-    binding_message: str | None = None,
-    user_code: str | None = None,
-    requested_expiry: int | None = None,
-    authorization_details: Sequence[Mapping[str, object]] = (),
-    extra: Mapping[str, str] = MappingProxyType({}),
-) -> dict[str, str]:
-    """The form parameters of a backchannel authentication request, client authentication excluded.
-
-    Args:
-        scope: Space separated, contains `openid`.
-        login_hint: Who is asked; exactly one of the three hints is given.
-        login_hint_token: The same, as a token made elsewhere.
-        id_token_hint: The same, as an earlier ID token of this client.
-        acr_values: Space separated, in order of preference. Idura reads one value.
-        binding_message: Shown to the person.
-        user_code: The person's secret at providers that use one.
-        requested_expiry: Seconds, positive; the provider may ignore it.
-        authorization_details: RFC 9396 objects, each with a `type`; sent as one compact JSON text.
-        extra: Parameters that other providers define.
-
-    Raises:
-        UsageError: No hint or several, no `openid`, an `extra` name that stands twice or belongs to the protocol, or a
-            value of the wrong kind.
-
-    Spec: CIBA Core 1.0 section 7.1, RFC 9396 section 2.
-    """
-    hints = {"login_hint": login_hint, "login_hint_token": login_hint_token, "id_token_hint": id_token_hint}
-    given = {name: value for name, value in hints.items() if value}
-    if len(given) != 1:
-        raise UsageError(
-            f"exactly one of login_hint, login_hint_token and id_token_hint is needed, {len(given)} were given",
-            code="one_hint",
-            advice="say in one way who is to be asked",
-        )
-    # RFC 6749 section 3.3: scopes are separated by spaces, and by nothing else that Python would split at.
-    if "openid" not in scope.split(" "):
-        raise UsageError("the scope lacks openid", code="scope", advice="CIBA is OpenID Connect: add openid to scope")
-    parameters = {"scope": scope, **given}
-    optional = {"acr_values": acr_values, "binding_message": binding_message, "user_code": user_code}
-    parameters.update({name: value for name, value in optional.items() if value})
-    if requested_expiry is not None:
-        # bool is an int to Python and means nothing here.
-        if type(requested_expiry) is not int or not 0 < requested_expiry <= MAX_NUMBER:
-            raise UsageError("requested_expiry is not a positive whole number of seconds", code="requested_expiry")
-        parameters["requested_expiry"] = str(requested_expiry)
-    if authorization_details:
-        parameters["authorization_details"] = _compact_json(authorization_details)
-    for name, value in extra.items():
-        if name in parameters or name in _RESERVED:
-            raise UsageError(
-                f"the extra parameter {name!r} belongs to the protocol",
-                code="extra_parameter",
-                advice="use the argument of that name, or leave it to the client",
-            )
-        parameters[name] = value
-    return parameters
-
-
-#: Set by the client's authentication or the flow itself, or by their own arguments; twice in one form is an error.
-_RESERVED = frozenset({
-    "scope", "login_hint", "login_hint_token", "id_token_hint", "acr_values", "binding_message", "user_code",
-    "requested_expiry", "authorization_details", "client_id", "client_secret", "client_assertion",
-    "client_assertion_type", "grant_type", "auth_req_id", "request",
-})  # fmt: skip
-
-
-def _compact_json(details: Sequence[Mapping[str, object]]) -> str:
-    # Typed or not, callers pass a single object or a ready JSON text here; both would go out wrong.
-    items: Sequence[object] = details if isinstance(details, list | tuple) else ("",)
-    if not all(isinstance(item, Mapping) and isinstance(item.get("type"), str) for item in items):
-        raise UsageError(
-            "authorization_details is not a list of objects with a type",
-            code="authorization_details",
-            advice='pass for example [{"type": "phoneAuth", "callInitiator": "RP"}]',
-        )
-    plain = [dict(item) for item in details]
-    with suppress(TypeError, ValueError, RecursionError):
-        return json.dumps(plain, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    raise UsageError("authorization_details holds something that JSON cannot say", code="authorization_details")
-
-
-def build_token_request(auth_req_id: str) -> dict[str, str]:
-    """The form parameters of one poll, client authentication excluded.
-
-    Spec: CIBA Core 1.0 section 10.1.
-    """
-    return {"auth_req_id": auth_req_id, "grant_type": GRANT_TYPE}
-
-
-def encode_form(parameters: Mapping[str, str]) -> bytes:
-    """The parameters as an `application/x-www-form-urlencoded` body in UTF-8.
-
-    Raises:
-        UsageError: A value that UTF-8 cannot hold, such as a lone surrogate.
-    """
-    with suppress(UnicodeEncodeError):
-        # Most of a poll is a signature, and to see that it is plain costs a tenth of quoting it.
-        members = [
-            f"{_quoted_name(name)}={value if _PLAIN.fullmatch(value) else _quoted(value)}"
-            for name, value in parameters.items()
-        ]
-        return "&".join(members).encode("ascii")
-    # Not from a handler: UnicodeEncodeError quotes the value, and the value may be a person's.
-    raise UsageError("a parameter holds text that is not valid Unicode", code="parameter_encoding")
-
-
-#: What stands for itself in a form.
-_PLAIN = re.compile(r"[A-Za-z0-9_.~-]*+")
-#: Parameters, and the names of the protocol and of clients, which stand in every form. Nothing of a person's is here.
-_quoted_name = lru_cache(maxsize=64)(quote_plus)
-
-
-def _quoted(text: str) -> str:
-    return _quoted_name(text) if text.startswith("urn:") else quote_plus(text)
-
-
-# --- answers ----------------------------------------------------------------------------------------------------------
 
 
 @frozen
