@@ -1,4 +1,4 @@
-"""The client: starts, authenticates, resumes and closes. Composition only; every rule lives in a room of its own."""
+"""The client: it starts, resumes and closes. Composition only: each rule lives in a room of its own."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from idura_ciba.trust.jwks import JwksCache
 
 __all__ = ["CibaClient"]
 
-#: Seconds: a year. No login lives so long.
+#: Seconds: a year. No login lives that long.
 MAX_TIMEOUT = 31_536_000.0
 
 
@@ -47,25 +47,27 @@ class CibaClient:
     """Asks people to prove who they are, many at once.
 
     Args:
-        issuer: Exactly as the provider spells it; for Idura `https://NAME.idura.broker`, without a trailing slash.
+        issuer: The issuer identifier, exactly as the provider spells it; for Idura `https://NAME.idura.broker`, without
+            a trailing slash.
         client_auth: How this client proves itself, for example `PrivateKeyJwt`.
-        strategy: When to poll; a strategy object or a function of a `PollView`.
-        grace_poll: Ask once more right after the end, for the provider's own word on it.
-        scheduler: Limits how many requests leave and are under way, and says whose turn it is where they do not
-            suffice; lent, so that several clients of one event loop can share it. None: one of our own without a rate.
+        strategy: Decides when to poll: a strategy object, or a function of a `PollView`. None: as often as the provider
+            allows, with a last poll just before the end.
+        grace_poll: Whether to poll once more right after the end, so that the provider itself says how it ended.
+        scheduler: Limits the rate of requests and the number in flight, and decides who comes first. Several clients of
+            one event loop can share it. None: a scheduler of its own, without a rate.
         id_token_algorithms: Accepted signature algorithms of ID tokens.
-        leeway: Seconds by which this clock and the provider's may disagree.
-        max_token_size: Bytes of a token response at most; raise it for Freja photos.
-        endpoints: What discovery does not say, or says wrongly.
-        transport: Carries the requests; lent, not closed. None: HTTP with a connection pool of our own.
-        observers: Functions that hear of every state and poll; by default they go to the logger `idura_ciba`.
-        resume_secret: Seals resume tokens; by default derived from the client's credential. Give one (32 or
-            more random bytes) where tokens must outlive a change of credential.
+        leeway: Seconds by which this clock and the provider's may differ.
+        max_token_size: The largest token response that is read, in bytes; raise it for Freja photos.
+        endpoints: Endpoints that discovery does not name, or names wrongly.
+        transport: Carries the requests; the client does not close it. None: HTTP with a connection pool of its own.
+        observers: Functions that are called with each event; by default, events go to the logger `idura_ciba`.
+        resume_secret: Seals resume tokens: 32 or more random bytes. None: derived from the client's credential, so that
+            a new credential makes old tokens useless.
         clock: Reads wall-clock time; replaced in tests.
-        rng: Makes `jti` values and names; replaced in tests.
+        rng: Draws `jti` values and names; replaced in tests.
 
     Raises:
-        UsageError: An argument that cannot work.
+        UsageError: An argument cannot work.
 
     Example:
         >>> async def log_in(ssn: str) -> str:
@@ -156,7 +158,7 @@ class CibaClient:
         return self._pending.transactions
 
     def derive_key(self, purpose: bytes) -> bytes:
-        """32 secret bytes for a purpose of the caller's: the same wherever this credential speaks to this provider."""
+        """Derive 32 secret bytes for a purpose of the caller's: always the same for this credential and issuer."""
         owner = json.dumps([self._provider.issuer, self._client_id]).encode()
         return hmac.digest(self._secret, b"\0".join((b"for callers", owner, purpose)), "sha256")
 
@@ -170,23 +172,22 @@ class CibaClient:
     ) -> Transaction:
         """Ask the provider to ask the person; returns once it has accepted.
 
-        At most one request leaves, and it is never sent again once it may have arrived: a second request for one
-        person cancels both at BankID and at Freja. Cancelling this call does not unsend it either; it goes on in the
-        background, and the person stays held until the prompt is gone.
+        At most one request is sent, and it is not repeated once it may have arrived: a second request for one person
+        cancels both at BankID and at Freja. Cancelling this call does not take the request back. It continues in the
+        background, and the person is held until the prompt has disappeared.
 
         Args:
             request: Whom to ask and how, for example `NorwegianBankID(number)`.
-            timeout: Seconds after which this client stops asking. Adds to the provider's own end, never replaces it.
-            even_if_pending: Start although this client knows of a prompt that this person may still have.
-            before_sending: Awaited when the request has its place and leaves next, for those who must have noted
-                that before it can ring. What it raises stops the request.
+            timeout: Seconds after which this client stops asking. It can only shorten the provider's own lifetime.
+            even_if_pending: Start even if this client knows of a prompt that may still be on the phone.
+            before_sending: Awaited just before the request is sent, for callers who must record that first. If it
+                raises, nothing is sent.
 
         Raises:
-            AlreadyPending: This person has or may have a prompt already; `.transaction` is the one, where known.
+            AlreadyPending: This person has, or may have, a prompt already; `.transaction` is the pending one, if known.
             ProviderError: The provider refused; the phone has not rung.
-            Indeterminate: The request may have arrived and no usable answer came back before the client was closed.
-            RemoteProtocolError: The provider accepted with an answer that breaks the specification, or its discovery
-                document does.
+            Indeterminate: The request may have arrived, but no usable answer came back, or the client was closed first.
+            RemoteProtocolError: The provider's answer or its discovery document breaks the specification.
             TransportError: The provider could not be reached; nothing was sent.
             Abandoned: `timeout` passed before anything was sent.
             UsageError: The client is closed, or an argument cannot work.
@@ -196,9 +197,9 @@ class CibaClient:
         self._check_open()
         if not isinstance(request, EidRequest):
             raise UsageError(
-                f"start was given a {type(request).__name__} and not a request",
+                f"start needs a request, not a {type(request).__name__}",
                 code="request",
-                advice="pass for example SwedishBankID(number, ...)",
+                advice="pass, for example, SwedishBankID(number, ...)",
             )
         limit = self._limit(timeout)
         return await self._starter.start(Start(request, limit, before_sending), even_if_pending=even_if_pending)
@@ -208,9 +209,9 @@ class CibaClient:
     ) -> Authentication:
         """Start, and wait for the login.
 
-        Cancelling this call abandons the transaction, because nobody else can be waiting for it. The prompt stays on
-        the phone until it expires. Cancelled before the provider has accepted, it is a cancelled `start`: that goes on
-        in the background, and `AlreadyPending` leads to it.
+        Cancelling this call abandons the transaction, because nobody else can be waiting for it; the prompt stays on
+        the phone until it expires. Before the provider has accepted, cancelling it is cancelling `start`, which
+        continues in the background.
 
         Args:
             request: As for `start`.
@@ -231,26 +232,25 @@ class CibaClient:
     async def resume(self, token: str, *, timeout: float | None = None, doubt: bool | None = None) -> Transaction:
         """Resume a transaction that was started here or elsewhere.
 
-        It polls no earlier than it would have without the interruption, and recognises the same person.
+        It polls no earlier than it would have without the interruption, and verifies the same person.
 
-        Make sure that whoever had the transaction before has stopped. Of two that go on with it at once, one at most
-        gets the login; the other hears that the provider does not know the transaction, and ends `failed`, or
-        `indeterminate` where it had reason to doubt. And each makes the other's polls come too soon: a strict provider
-        slows both down, until they may hear of no answer at all.
+        Make sure that the process that had the transaction before has stopped. If two processes poll it at once, at
+        most one gets the login; the other ends `failed` or `indeterminate`. And each makes the other poll too soon, so
+        that a strict provider slows both down, perhaps past the end.
 
         Args:
-            token: From a transaction's or an error's `resume_token`, or from `close`.
-            timeout: As for `start`, counted from now; what was given there is over.
-            doubt: Whether an answer may have been lost since the token was taken, where somebody knows
+            token: The `resume_token` of a transaction or an error, or one that `close` returned.
+            timeout: As for `start`, counted from now; the timeout given to `start` no longer counts.
+            doubt: Whether an answer may have been lost since the token was taken, for callers who know it
                 (`Transaction.on_doubt`). None: as the token says.
 
         Raises:
-            ResumeError: The token is unreadable, changed, over, or of another version, provider, client or credential,
-                or this client knows that the provider has refused to go on.
-            AlreadyPending: This client is asking this person already; also while the last poll of a transaction that
-                was abandoned is still under way.
+            ResumeError: The token is unreadable, altered, expired, or of another version, provider, client or
+                credential; or the provider has already ended this transaction.
+            AlreadyPending: This client is asking this person, or the last poll of an abandoned transaction is still in
+                flight.
             TransportError: The provider's discovery document could not be fetched.
-            RemoteProtocolError: It is unusable.
+            RemoteProtocolError: The discovery document cannot be used.
             UsageError: The client is closed, or an argument cannot work.
         """
         token = Redacted(token)  # first of all: the variables of a frame end up in crash reports
@@ -260,16 +260,16 @@ class CibaClient:
     async def close(self, *, patience: float = 5.0) -> list[Redacted]:
         """Stop asking and release everything; returns the resume tokens of what was pending.
 
-        Polls under way get `patience` seconds to bring their answers; then they are cancelled, and their tokens say
-        that an answer may have been lost. Prompts stay on the phones. May be called again, and then returns nothing.
+        Polls in flight get `patience` seconds to finish. Then they are cancelled, and their tokens say that an answer
+        may have been lost. Prompts stay on the phones. Calling it again returns nothing.
         """
         self._closed = True
         if not self._is_at_home():
-            # Nothing can be ended in a loop that is gone; what is known is still worth having.
+            # Its event loop is gone, so nothing can be ended; the tokens are still worth having.
             return self._pending.leave_behind()
         tokens: list[Redacted] = []
         async with AsyncExitStack() as releasing:
-            # Last comes first, and each is called also when the closer is cancelled before or during another one.
+            # Called from the last to the first, and each of them even if the closer is cancelled meanwhile.
             if self._own_transport is not None:
                 releasing.push_async_callback(self._own_transport.aclose)
             releasing.push_async_callback(self._provider.aclose)
@@ -293,11 +293,11 @@ class CibaClient:
                 "the client belongs to another event loop",
                 code="other_loop",
                 phone="The phone has not rung for this",
-                advice="make a client in each event loop, or keep to one loop",
+                advice="create one client for each event loop",
             )
 
     def _is_at_home(self) -> bool:
-        """Whether this is the event loop in which the client began: its connections and timers are bound to that."""
+        """Whether this is the event loop that the client was first used in, which owns its timers."""
         loop = asyncio.get_running_loop()
         self._loop = self._loop or loop
         return self._loop is loop

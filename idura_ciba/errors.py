@@ -1,7 +1,7 @@
 """Every error of this package, and nothing else.
 
     CibaError
-    |- UsageError (also ValueError)   your call cannot work; nothing was sent
+    |- UsageError (also ValueError)   the call cannot work; nothing was sent
     |  |- AlreadyPending              this person is being asked already; `.transaction`
     |- TransportError                 no usable answer; `.maybe_sent` says whether bytes may have left
     |  |- TransportTimeout            none within the time allowed
@@ -13,15 +13,15 @@
     |- NotAuthenticated               the person was asked and there is no login
     |  |- Denied                      the person said no
     |  |- Expired                     nobody answered in time; `.detected_by`
-    |  |- Indeterminate               an answer may exist and cannot be known
+    |  |- Indeterminate               an answer may exist, but it is unknown
     |  |- Abandoned                   you stopped asking
-    |- IdTokenRejected                the ID token proves nothing; `.claim` and `.reason`, never the token
-    |- ResumeError                    a resume token that this client cannot use
-    |- JournalError                   a batch's journal that cannot be used
+    |- IdTokenRejected                the ID token failed verification; `.claim` and `.reason`, never the token
+    |- ResumeError                    this client cannot use the resume token
+    |- JournalError                   the journal of a batch cannot be used
 
 Each error says what happened, what it means for the person's phone and what to do, and has a stable `code`.
-None holds a national id, a secret, an assertion or a token. Every one can be pickled.
-`authorization_pending` and `slow_down` are events of a waiting transaction and never raised.
+No error contains a national id, a secret, an assertion or a token, and every error can be pickled.
+`authorization_pending` and `slow_down` are events of a pending transaction and are never raised.
 """
 
 from __future__ import annotations
@@ -60,16 +60,16 @@ class CibaError(Exception):
 
     Args:
         what: What happened, one sentence without its full stop.
-        code: A stable word for programs; one per situation, never reworded.
+        code: Stable, for programs to branch on; one for each situation.
         phone: What it means for the prompt on the person's phone.
         advice: What to do next.
     """
 
-    #: Used where the raiser names no more exact one.
+    #: The default of the class; many errors have a more exact one.
     code: str = "ciba_error"
     #: The provider's `Trace-Id` of the answer that led here; quote it to the provider's support.
     trace_id: str | None = None
-    # Or what makes it: most are never looked at, and many may end at once.
+    # The token, or a function that makes it: most are never read, and many logins may end at once.
     _resume_token: Redacted | Callable[[], Redacted] | None = None
 
     def __init__(self, what: str, *, code: str | None = None, phone: str = "", advice: str = "") -> None:
@@ -83,7 +83,7 @@ class CibaError(Exception):
 
     @property
     def resume_token(self) -> Redacted | None:
-        """Goes on with the transaction in `CibaClient.resume` while it may still live, else None."""
+        """Resumes the transaction in `CibaClient.resume` while it may still be pending, else None."""
         if callable(self._resume_token):
             self._resume_token = self._resume_token()
         return self._resume_token
@@ -118,23 +118,23 @@ class CibaError(Exception):
 
 
 class UsageError(CibaError, ValueError):
-    """The caller asked for something that cannot work; raised before anything is sent."""
+    """The call cannot work as it was made; raised before anything is sent."""
 
     code = "usage"
 
 
 class AlreadyPending(UsageError):
-    """This person is being asked already by the same client.
+    """The same client is already asking this person.
 
-    A second request for one person cancels both at BankID and at Freja, so none was sent. `transaction` is the one
-    that is under way; it is lost when the error is pickled.
+    A second request for one person cancels both at BankID and at Freja, so nothing was sent. `transaction` is the
+    pending one, where it is known; pickling drops it.
     """
 
     code = "already_pending"
     transaction: object = None
 
     def __getstate__(self) -> dict[str, object]:
-        """All but the live transaction, which belongs to one event loop."""
+        """Everything but the transaction, which belongs to one event loop."""
         return {name: value for name, value in super().__getstate__().items() if name != "transaction"}
 
 
@@ -142,11 +142,11 @@ class TransportError(CibaError):
     """No usable answer came back."""
 
     code = "no_answer"
-    #: False only where certainly nothing reached the provider: no connection was ever made.
+    #: False only where no connection was made, so that nothing can have reached the provider.
     maybe_sent: bool = True
     #: Monotonic seconds at which the request had its connection; None where it never got one.
     sent_at: float | None = None
-    #: Monotonic seconds at which the exchange was given up.
+    #: Monotonic seconds at which the request was given up.
     ended_at: float | None = None
 
 
@@ -157,7 +157,7 @@ class TransportTimeout(TransportError):
 
 
 class ProtocolError(CibaError):
-    """Somebody broke the protocol; see the two subclasses for whom."""
+    """The protocol was violated; the two subclasses say by which side."""
 
 
 class RemoteProtocolError(ProtocolError):
@@ -167,7 +167,7 @@ class RemoteProtocolError(ProtocolError):
 
 
 class LocalProtocolError(ProtocolError):
-    """An event that the current state does not allow: a bug in this package. Nothing was changed."""
+    """A bug in this package: an event that the current state does not allow. Nothing was changed."""
 
     code = "illegal_event"
 
@@ -176,14 +176,13 @@ class ProviderError(CibaError):
     """The provider answered with an OAuth error (RFC 6749 section 5.2, CIBA Core sections 11 and 13)."""
 
     code = "provider_error"
-    #: The wire code, verbatim, also where it is not a standard one.
+    #: The wire code, verbatim, whether it is a standard one or not.
     error: str = ""
-    #: The provider's own words. Foreign text that may repeat what was sent: a repr hides it, and whoever shows it
-    #: escapes it.
+    #: The provider's own words. They may repeat what was sent, so a repr hides them; escape them before showing them.
     error_description: Redacted | None = None
     #: The HTTP status.
     status: int = 0
-    #: Seconds that the provider asked to wait before the next try, where it said so.
+    #: Seconds to wait before the next try, where the provider said so.
     retry_after: float | None = None
 
 
@@ -194,28 +193,28 @@ class ClientRejected(ProviderError):
 
 
 class NotAuthenticated(CibaError):
-    """The person was asked and nobody is logged in; see the subclasses for why."""
+    """The person was asked, and nobody is logged in; the subclasses say why."""
 
     code = "not_authenticated"
-    #: The provider's own words, where it gave any; see `ProviderError.error_description`.
+    #: The provider's own words, if any; see `ProviderError.error_description`.
     error_description: Redacted | None = None
 
 
 class Denied(NotAuthenticated):
-    """The person said no, cancelled, or picked the wrong words."""
+    """The person declined, cancelled, or picked the wrong words."""
 
     code = "denied"
 
 
 class Expired(NotAuthenticated):
-    """Nobody answered in time. `detected_by` says who noticed: the provider or the local deadline."""
+    """Nobody answered in time. `detected_by` says who noticed: the provider, or this client's deadline."""
 
     code = "expired"
     detected_by: Literal["server", "deadline"] = "deadline"
 
 
 class Indeterminate(NotAuthenticated):
-    """An answer may exist and was lost on the way. It is neither an approval nor a denial."""
+    """An answer may have been lost on the way. Treat it as neither an approval nor a denial."""
 
     code = "indeterminate"
 
@@ -227,7 +226,7 @@ class Abandoned(NotAuthenticated):
 
 
 class IdTokenRejected(CibaError):
-    """The provider issued an ID token that does not prove who the person is.
+    """The provider issued an ID token that failed verification.
 
     `claim` names the claim or header member at fault, `reason` says why; neither quotes the token.
     """
@@ -238,12 +237,12 @@ class IdTokenRejected(CibaError):
 
 
 class ResumeError(CibaError):
-    """A resume token that is unreadable, altered, of another version, provider or client, or over."""
+    """The resume token is unreadable, altered, expired, or of another version, provider or client."""
 
     code = "resume"
 
 
 class JournalError(CibaError):
-    """The journal of a batch cannot be opened, read or written; without it nobody is asked."""
+    """The journal of a batch cannot be opened, read or written. Nobody is asked without it."""
 
     code = "journal"

@@ -1,6 +1,6 @@
-"""The words for what went wrong: what happened, what it means for the person's phone, what to do.
+"""Error messages: what happened, what it means for the person's phone, what to do.
 
-The only home of such words for a login that was begun, so that one situation reads the same everywhere.
+All messages about a login that has begun live here, so that one situation reads the same everywhere.
 """
 
 from __future__ import annotations
@@ -47,19 +47,19 @@ __all__ = [
     "unusable",
 ]
 
-_MAY_STAY = "The prompt may stay on the phone until it expires; nothing can take it back"
+_MAY_STAY = "The prompt may stay on the phone until it expires; CIBA cannot withdraw it"
 _NOT_RUNG = "The phone has not rung"
 
 _E = TypeVar("_E", bound=CibaError)
-#: How far a login has come: before the request left, while the person is asked, or after the tokens came.
+#: How far the login is: before the request left, while the person is being asked, or after the tokens arrived.
 Stage = Literal["before", "meanwhile", "after"]
-#: What it means, and what to do, when a document of the provider cannot be had, by how far the login has come.
+#: The effect on the phone, and the advice, when the provider's discovery document or keys cannot be fetched.
 _DOCUMENT: Mapping[Stage, tuple[str, str]] = {
     "before": (_NOT_RUNG, "check the network and the issuer, then start again"),
     "meanwhile": (_MAY_STAY, "check the network and the issuer, then resume with the resume token"),
     "after": (
-        "The person has answered on the phone, and nobody is logged in",
-        "see that the provider's keys can be fetched, and start anew with the person's consent",
+        "The person has answered, but nobody is logged in",
+        "make sure that the provider's keys can be fetched, then start again with the person's agreement",
     ),
 }
 
@@ -72,7 +72,7 @@ _ADVICE = {
     "expired_login_hint_token": "obtain a new login_hint_token",
     "unauthorized_client": "have the provider enable CIBA with poll delivery for this client",
     "invalid_authorization_details": "compare authorization_details with the provider's documentation",
-    "access_denied": "the provider refused before asking anybody; ask it why, with the trace id",
+    "access_denied": "the provider refused before asking anybody; contact its support with the trace id",
     "invalid_scope": "ask for scopes that are enabled for this client",
 }
 
@@ -85,7 +85,7 @@ def denied(description: Redacted | None) -> Denied:
     error = Denied(
         "the person declined, cancelled, or picked the wrong words",
         phone="The prompt is gone from the phone",
-        advice="speak with the person before you start again",
+        advice="talk to the person before you start again",
     )
     error.error_description = description
     return error
@@ -94,11 +94,11 @@ def denied(description: Redacted | None) -> Denied:
 def expired(detected_by: Literal["server", "deadline"], *, heard: bool = True) -> Expired:
     """Nobody answered in time; `heard` when the provider had said so shortly before the end."""
     error = Expired(
-        "nobody answered in time" if heard else "the time was over before the provider could be asked for an answer",
-        phone="The prompt is gone from the phone, or goes within seconds",
+        "nobody answered in time" if heard else "the time ran out while the provider could not be reached",
+        phone="The prompt has disappeared from the phone, or will within seconds",
         advice="start again when the person is ready"
         if heard
-        else "ask the person, who may have answered, and start anew",
+        else "ask the person, who may have answered, before you start again",
     )
     error.detected_by = detected_by
     return error
@@ -107,55 +107,54 @@ def expired(detected_by: Literal["server", "deadline"], *, heard: bool = True) -
 def indeterminate(description: Redacted | None = None) -> Indeterminate:
     """A final answer was lost on the way."""
     error = Indeterminate(
-        "an answer of the provider was lost on the way, and it was the final one or nobody can tell",
-        phone="The person may have approved or declined; the prompt is gone or goes when it expires",
-        advice="treat it as neither; ask the person, and start anew with their consent",
+        "the provider's answer was lost on the way, and it may have been the final one",
+        phone="The person may have approved or declined; the prompt disappears when it expires at the latest",
+        advice="treat it as neither: ask the person, and start again with their agreement",
     )
     error.error_description = description
     return error
 
 
 def acknowledgement_lost(reason: str) -> Indeterminate:
-    """The request may have arrived, its acknowledgement did not."""
+    """The request may have arrived; no acknowledgement came back."""
     return Indeterminate(
-        f"the request may have reached the provider and no usable answer came back ({reason})",
+        f"the request may have reached the provider, but no usable answer came back ({reason})",
         code="start_unknown",
-        phone="The phone may be asking now, for a login that nobody can fetch",
-        advice="do not start again until the person sees no prompt: a second request cancels both",
+        phone="The phone may be showing a prompt whose result nobody can fetch",
+        advice="do not start again until the prompt has disappeared: a second request cancels both",
     )
 
 
 def interrupted(during: Literal["asking", "answering"]) -> Indeterminate:
-    """The process that asked was killed, and what came of it cannot be known."""
+    """The process that asked was killed, and the result is unknown."""
     if during == "asking":
         return Indeterminate(
-            "the program was stopped between noting this request and noting what came of it",
+            "the program stopped after it recorded this request and before it recorded the answer",
             code="interrupted",
-            phone="The phone may have rung, for a login that nobody can fetch",
-            advice="ask the person; they are asked again only where that is wanted",
+            phone="The phone may have rung, and nobody can fetch the result",
+            advice="ask the person; they are asked again only if you say so",
         )
     return Indeterminate(
-        "the program was stopped while this person was asked, and nobody went on in time",
+        "the program stopped while this person was being asked, and was not resumed in time",
         code="resumed_late",
-        phone="The person may have approved or declined; the prompt is gone",
-        advice="treat it as neither; ask the person, and start anew with their consent",
+        phone="The person may have approved or declined; the prompt has disappeared",
+        advice="treat it as neither: ask the person, and start again with their agreement",
     )
 
 
 def named_before(what: Literal["key", "person"]) -> UsageError:
-    """A batch names somebody twice, and is not to ask twice."""
-    second = "key stands" if what == "key" else "person stands"
+    """A batch names somebody twice; they are asked once."""
     return UsageError(
-        f"the {second} in the batch twice",
+        f"the {what} appears twice in the batch",
         code=f"{what}_twice",
-        phone="The phone has not rung for this one",
-        advice="see what came of the other one",
+        phone="The phone has not rung for this row",
+        advice="see the result of the other row",
     )
 
 
 def closed() -> UsageError:
     """The client was closed before anything was sent."""
-    return UsageError("the client is closed", code="closed", phone=_NOT_RUNG, advice="make a new one")
+    return UsageError("the client is closed", code="closed", phone=_NOT_RUNG, advice="create a new client")
 
 
 def abandoned(code: str = "abandoned") -> Abandoned:
@@ -163,8 +162,8 @@ def abandoned(code: str = "abandoned") -> Abandoned:
     return Abandoned(
         "the client was closed while the person was being asked" if code == "closed" else "the login was abandoned",
         code=code,
-        phone="The prompt stays on the phone until it expires; CIBA has no way to take it back",
-        advice="resume with the resume token, or wait for the prompt to go before you start again",
+        phone="The prompt stays on the phone until it expires; CIBA cannot withdraw it",
+        advice="resume with the resume token, or wait until the prompt has expired before you start again",
     )
 
 
@@ -172,27 +171,27 @@ def limit_passed(*, begun: bool = True) -> Abandoned:
     """The caller's own timeout passed; `begun` when the person was being asked."""
     if not begun:
         return Abandoned(
-            "the timeout given for this login passed before the provider could be asked",
+            "the timeout of this login passed before the request was sent",
             code="caller_timeout",
             phone=_NOT_RUNG,
-            advice="check the network, and give it more time",
+            advice="check the network, or allow more time",
         )
     return Abandoned(
-        "nobody answered within the timeout given for this login",
+        "nobody answered within the timeout of this login",
         code="caller_timeout",
-        phone="The prompt stays on the phone until it expires; CIBA has no way to take it back",
-        advice="resume with the resume token while it lives, or wait for the prompt to go before you start again",
+        phone="The prompt stays on the phone until it expires; CIBA cannot withdraw it",
+        advice="resume with the resume token while it is valid, or start again once the prompt has expired",
     )
 
 
 def internal(error: BaseException, stage: Stage = "meanwhile") -> LocalProtocolError:
-    """A bug. Only its kind and place are told; what it says may hold anything."""
+    """A bug. Only its type and place are shown: its message may contain anything."""
     place, traceback = "", error.__traceback__
     while traceback is not None:
         place = f" at {traceback.tb_frame.f_globals.get('__name__')}:{traceback.tb_lineno}"
         traceback = traceback.tb_next
     return LocalProtocolError(
-        f"a bug in idura_ciba or in an object given to it: {type(error).__name__}{place}",
+        f"a bug in idura_ciba, or in an object passed to it: {type(error).__name__}{place}",
         code="internal",
         phone=_DOCUMENT[stage][0],
         advice="please report it",
@@ -205,16 +204,16 @@ def strategy_failed(error: BaseException) -> UsageError:
         f"the polling strategy failed with {type(error).__name__}",
         code="strategy_failed",
         phone=_MAY_STAY,
-        advice="mend the strategy and resume with the resume token",
+        advice="fix the strategy, then resume with the resume token",
     )
 
 
 def about_document(error: _E, stage: Stage) -> _E:
-    """Say of an error with the provider's documents, which know nothing of a login, what it means for this one.
+    """Add what a failed fetch of discovery or keys means for this login.
 
     Args:
-        error: Keeps the words it has; one that is about something else keeps its silence too.
-        stage: How far the login has come.
+        error: Words that it already has are kept; errors about something else are returned unchanged.
+        stage: How far the login is.
     """
     if isinstance(error, TransportError | RemoteProtocolError):
         phone, advice = _DOCUMENT[stage]
@@ -224,7 +223,7 @@ def about_document(error: _E, stage: Stage) -> _E:
 
 
 def final_answer(state: State, answer: TokenAnswer, *, wall: float, server_date: str | None) -> CibaError:
-    """The provider's answer has ended a login in this state, and it was no token."""
+    """The provider's answer, which was no token, has ended a login in this state."""
     description = answer.error_description if isinstance(answer, ErrorAnswer) else None
     if state is State.DENIED:
         return denied(description)
@@ -247,11 +246,11 @@ def provider_error(
     if answer.error == "invalid_client":
         kind = ClientRejected
         advice = "check client id, registered key and clock" + _skew(wall, server_date)
-    # The wire code is foreign text and stays an attribute where it does not look like one.
+    # The wire code is foreign text: one that does not look like a code is kept as an attribute and not shown.
     legible = _CODE.fullmatch(answer.error)
     spelled = f" with {answer.error}" if legible else ""
     error = kind(
-        f"the provider refused {'to go on' if begun else 'the request'}{spelled} (HTTP {answer.status})",
+        f"the provider {'ended the login' if begun else 'refused the request'}{spelled} (HTTP {answer.status})",
         phone=_MAY_STAY if begun else _NOT_RUNG,
         advice=advice,
     )
@@ -263,7 +262,7 @@ def provider_error(
 
 
 def not_begun(answer: ErrorAnswer | UnusableAnswer, *, lost: bool, wall: float, server_date: str | None) -> CibaError:
-    """What came instead of an acknowledgement; `lost` when it may have been one."""
+    """The answer was no acknowledgement; `lost` when it may have been one that cannot be read."""
     if isinstance(answer, ErrorAnswer):
         return provider_error(answer, begun=False, wall=wall, server_date=server_date)
     return acknowledgement_lost(answer.reason) if lost else unusable(answer, begun=False)
@@ -280,7 +279,7 @@ def _skew(wall: float, server_date: str | None) -> str:
 
 
 def unusable(answer: UnusableAnswer, *, begun: bool) -> CibaError:
-    """An answer that is final and says neither yes nor no."""
+    """A final answer that is neither a yes nor a no."""
     phone = _MAY_STAY
     match answer.kind:
         case Unusable.NOT_CONNECTED:
@@ -296,14 +295,14 @@ def unusable(answer: UnusableAnswer, *, begun: bool) -> CibaError:
             return RemoteProtocolError(
                 f"the provider answered with a redirect ({answer.reason}), which is never followed",
                 code="redirect",
-                phone=phone if begun else "The phone has most likely not rung",
+                phone=phone if begun else "The phone has probably not rung",
                 advice="check the issuer and the endpoints",
             )
         case Unusable.TURNED_AWAY | Unusable.BUSY:
             error = ProviderError(
-                f"the provider, or something before it, refused the request ({answer.reason})",
+                f"the provider, or a gateway in front of it, refused the request ({answer.reason})",
                 code="busy" if answer.kind is Unusable.BUSY else "turned_away",
-                phone=phone if begun else "The phone has most likely not rung",
+                phone=phone if begun else "The phone has probably not rung",
                 advice="try again later"
                 if answer.kind is Unusable.BUSY
                 else "check firewalls, proxies and credentials",
@@ -314,6 +313,6 @@ def unusable(answer: UnusableAnswer, *, begun: bool) -> CibaError:
         case _:
             return RemoteProtocolError(
                 f"the provider's answer breaks the specification ({answer.reason})",
-                phone=phone if begun else "The phone may be asking now, for a login that nobody can fetch",
-                advice="report it to the provider with the trace id",
+                phone=phone if begun else "The phone may be showing a prompt whose result nobody can fetch",
+                advice="report it to the provider, with the trace id",
             )

@@ -1,7 +1,7 @@
-"""What happens inside, for logs and metrics.
+"""Events, for logs and metrics.
 
-An observer is a function of one event. It is called after the fact, on the event loop, and cannot change anything: what
-it raises is swallowed and logged once. Events hold nothing that identifies a person or opens a door.
+An observer is a function of one event. It is called on the event loop, after the event, and cannot change anything: if
+it raises, that is logged once. Events contain nothing that identifies a person and no credential.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ _logger = logging.getLogger("idura_ciba")
 
 @frozen
 class TransactionEvent:
-    """A transaction has come to a new state.
+    """A transaction has changed its state.
 
     Attributes:
-        transaction: A random name of ours, the same in every event of one transaction.
+        transaction: Its random name, the same in all its events.
         state: The new state.
         code: The error's code, where the state is a failure.
         polls: Polls so far.
-        elapsed: Seconds since the request was sent.
-        trace_id: The provider's trace id of the latest answer.
+        elapsed: Seconds since the authentication request was sent.
+        trace_id: The trace id of the provider's latest answer.
     """
 
     transaction: str
@@ -45,11 +45,11 @@ class TransactionEvent:
 
 @frozen
 class PollEvent:
-    """A poll is over.
+    """A poll has ended.
 
     Attributes:
         transaction: As in `TransactionEvent`.
-        result: What it meant, in the words of `protocol.machine.Event`.
+        result: A value of `protocol.machine.Event`.
         elapsed: Seconds from having a connection to the end of the answer.
         trace_id: The provider's trace id of this answer.
     """
@@ -64,7 +64,7 @@ Observer = Callable[[TransactionEvent | PollEvent], None]
 
 
 class Harmless:
-    """Calls foreign functions that must not break a login. The first failure is logged, the others are not.
+    """Calls functions of the user that must not break a login. Only the first failure is logged.
 
     Args:
         what: What they are, for the log.
@@ -86,14 +86,14 @@ class Harmless:
 
 
 class Observers:
-    """Tells every observer, and survives each of them."""
+    """Calls every observer, whatever each of them raises."""
 
     def __init__(self, observers: Iterable[Observer]) -> None:
         self._observers = tuple(observers)
         self._harmless = Harmless("an observer")
 
     def __bool__(self) -> bool:
-        """Whether anybody listens; without listeners no event need be made."""
+        """Whether there is any observer; without one no event is made."""
         return bool(self._observers)
 
     def tell(self, event: TransactionEvent | PollEvent) -> None:

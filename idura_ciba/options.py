@@ -1,4 +1,4 @@
-"""Reading what callers pass. Types are promises only: an option may come from a file or a form and be anything."""
+"""Validation of arguments. Annotations are no guarantee: an option may come from a file or a form."""
 
 from __future__ import annotations
 
@@ -46,16 +46,16 @@ def seconds(name: str, value: float, *, most: float) -> float:
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= most:
         raise UsageError(
-            f"{name} is no number of seconds above 0",
+            f"{name} is not a number of seconds above 0",
             code=name,
             phone="The phone has not rung for this",
-            advice=f"pass seconds, {most:.0f} at most, or None",
+            advice=f"pass at most {most:.0f} seconds, or None",
         )
     return value
 
 
 def several(name: str, values: Iterable[T], is_one: Callable[[T], bool]) -> tuple[T, ...]:
-    """Several values of one kind. One text is not several, though Python would take its letters for that.
+    """Several values of one type. A single text is refused: Python would iterate over its letters.
 
     Raises:
         UsageError: Not iterable, one text, or a value of another kind; its code is the option's name.
@@ -65,7 +65,7 @@ def several(name: str, values: Iterable[T], is_one: Callable[[T], bool]) -> tupl
         if all(map(is_one, found)):
             return found
     raise UsageError(
-        f"{name} is not a list of what belongs there", code=name, advice="pass a list, also for a single one"
+        f"{name} is not a list of the right kind of value", code=name, advice="pass a list, even for one value"
     )
 
 

@@ -1,4 +1,4 @@
-"""Text that never shows itself in a repr, a log of locals or a debugger's list of variables."""
+"""Text that is hidden in a repr, and so in tracebacks with locals and in debuggers."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ __all__ = ["Redacted"]
 
 
 class Redacted(str):
-    """A string like any other, except that its repr hides it.
+    """A `str` whose repr hides it.
 
-    Used for what identifies a person or opens a door: national ids, spoken words, `auth_req_id`, resume tokens.
-    Storing, comparing, hashing, encoding and pickling work as for `str`; `str(value)` gives the plain text to whoever
-    asks for it by name.
+    Used for national ids, spoken words, `auth_req_id`, secrets and tokens. Comparing, hashing, encoding and pickling
+    work as for `str`; `str(value)` returns the plain text.
     """
 
     __slots__ = ()
 
     def __repr__(self) -> str:
-        """Say that there is something, not what."""
+        """Only that there is a value."""
         return "<redacted>"

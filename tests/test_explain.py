@@ -160,9 +160,9 @@ def test_what_the_phone_does_depends_on_how_far_it_went(*, begun: bool) -> None:
     """Before the acknowledgement the phone has not rung; afterwards nothing takes the prompt back."""
     for error in (provider("invalid_request", begun=begun), provider("invalid_client", begun=begun)):
         assert ("has not rung" in error.phone) is not begun
-        assert ("nothing can take it back" in error.phone) is begun
+        assert ("CIBA cannot withdraw it" in error.phone) is begun
     for kind in (Unusable.REDIRECT, Unusable.BUSY, Unusable.TURNED_AWAY):
-        assert ("most likely not rung" in unusable(kind, begun=begun).phone) is not begun
+        assert ("probably not rung" in unusable(kind, begun=begun).phone) is not begun
     # The provider accepted, and nobody can read what: the phone may ring.
     assert "has not rung" not in unusable(Unusable.BROKEN, begun=begun).phone
 
@@ -187,7 +187,7 @@ def test_without_a_connection_nothing_was_sent() -> None:
 @pytest.mark.parametrize("name", ["abandoned", "closed", "limit", "acknowledgement lost", "strategy", "internal"])
 def test_no_wording_pretends_that_a_prompt_was_taken_back(name: str) -> None:
     """CIBA has no way to cancel."""
-    assert re.search(r"until it expires|may be asking now", ALL[name]().phone)
+    assert re.search(r"until it expires|may be showing a prompt", ALL[name]().phone)
 
 
 # --- foreign text -----------------------------------------------------------------------------------------------------

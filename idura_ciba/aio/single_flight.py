@@ -45,7 +45,7 @@ class SingleFlight(Generic[T]):
         except asyncio.CancelledError:
             if is_cancelled():
                 raise
-            failure = UsageError("the client is closed", code="closed", advice="make a new one")
+            failure = UsageError("the client is closed", code="closed", advice="create a new client")
         raise failure
 
     async def aclose(self) -> None:

@@ -1,8 +1,8 @@
-"""How this client proves to the provider who it is.
+"""Client authentication.
 
-1. Each request gets credentials of its own: providers burn an assertion's `jti` even when they refuse the request.
-2. A key or secret that cannot work is refused where it is loaded, and nothing of it is in the error or in a repr.
-3. The algorithm is the caller's choice. Nothing that a provider says can change it.
+1. Each request gets new credentials: providers count an assertion's `jti` as used even when they refuse the request.
+2. A key or secret that cannot work is refused when it is loaded, and neither the error nor a repr shows any of it.
+3. The caller chooses the algorithm; nothing that a provider says changes it.
 
 Spec: OpenID Connect Core 1.0 section 9; RFC 6749 section 2.3.1; RFC 7523; CIBA Core 1.0 section 7.1.
 """
@@ -48,11 +48,11 @@ MIN_SECRET_BYTES: Final[Mapping[str, int]] = {"HS256": 32, "HS384": 48, "HS512":
 
 @frozen
 class Credentials:
-    """What one request carries to authenticate the client; never to be used for a second one.
+    """The client authentication of one request; never used for a second one.
 
     Attributes:
-        parameters: To be added to the form.
-        headers: To be added to the header fields.
+        parameters: Added to the form.
+        headers: Added to the header fields.
     """
 
     parameters: Mapping[str, str] = field(factory=dict, repr=False)
@@ -60,7 +60,7 @@ class Credentials:
 
 
 class ClientAuth(Protocol):
-    """One way of authenticating the client; write your own for others, such as a key that stays in an HSM."""
+    """One method of client authentication. Write your own for others, such as a key that stays in an HSM."""
 
     @property
     def client_id(self) -> str:
@@ -69,10 +69,10 @@ class ClientAuth(Protocol):
 
     @property
     def signing_threads(self) -> int:
-        """On how many threads `credentials` is called at once; read once for each client.
+        """How many threads call `credentials` at once; read once for each client.
 
-        0 calls it in the event loop, which is right for what takes microseconds. RSA has one for each core; a key in
-        an HSM wants as many as the HSM signs at once. The threads are those of the loop's default executor.
+        0 calls it in the event loop, which is right for methods that take microseconds. RSA uses one for each core; for
+        an HSM, return how many signatures it makes at once. The threads are those of the loop's default executor.
         """
         ...
 
@@ -83,23 +83,23 @@ class ClientAuth(Protocol):
             issuer: The provider's issuer identifier.
             endpoint: The URL that the request goes to.
             now: Wall-clock seconds since the epoch.
-            jti: A text never used before.
+            jti: Unique for each call.
         """
         ...
 
     def derive_key(self, label: bytes) -> bytes:
-        """Derive 32 bytes that only a holder of this credential can derive, the same ones in each process."""
+        """Derive 32 bytes that only a holder of this credential can derive; the same in each process."""
         ...
 
 
 class AssertionOptions(TypedDict, total=False):
-    """How an assertion is written, whatever signs it.
+    """The options of an assertion.
 
     Attributes:
         audience: `issuer`, `endpoint` for the URL called, or a fixed text. Idura and CIBA want the issuer.
         typ: The header's `typ`, None to leave it out; newer providers want `client-authentication+jwt`.
-        lifetime: Seconds from `iat` to `exp`, counted in whole ones; Idura recommends at most 300. The default is 60.
-        send_client_id: Whether `client_id` stands beside the assertion; some servers need it, none refuses it.
+        lifetime: Whole seconds from `iat` to `exp`; Idura recommends at most 300. The default is 60.
+        send_client_id: Whether to send `client_id` beside the assertion; some servers need it, none refuses it.
     """
 
     audience: str
@@ -118,7 +118,7 @@ class PrivateKeyJwtOptions(AssertionOptions, total=False):
 
 @frozen(kw_only=True, eq=False, repr=False)
 class _Method:
-    """What all four have: an id, and something secret that other keys can be derived from."""
+    """What all four methods have: a client id, and a secret that other keys are derived from."""
 
     client_id: str
     _material: Redacted = field(alias="material")  # named for type checkers, which do not strip the underscore
@@ -133,25 +133,25 @@ class _Method:
 
     def __repr__(self) -> str:
         """Show what is public: id, algorithm and key id."""
-        # By getattr, because a crash report may show one that was refused before it had its fields.
+        # By getattr: a crash report may show one that was refused before its fields were set.
         shown = ((name, getattr(self, name, None)) for name in ("client_id", "alg", "kid"))
         said = (f"{name}={value!r}" for name, value in shown if value is not None)
         return f"{type(self).__qualname__}({', '.join(said)})"
 
     @property
     def signing_threads(self) -> int:
-        """None: an HMAC takes microseconds, and a plain secret nothing."""
+        """None: an HMAC takes microseconds, a plain secret no time at all."""
         return 0
 
     def derive_key(self, label: bytes) -> bytes:
-        """Derive 32 bytes from the secret or from the private numbers, however the key was written down."""
-        # The salt keeps these keys apart from whatever else is derived from the same credential elsewhere.
+        """Derive 32 bytes from the secret or the private numbers, whatever format the key came in."""
+        # The salt separates these keys from any others that are derived from the same credential.
         return HKDF(SHA256(), length=32, salt=b"idura_ciba", info=label).derive(self._material.encode())
 
 
 @frozen(kw_only=True, eq=False, repr=False)
 class _JwtAssertion(_Method):
-    """Signs an assertion for each request; what it is signed with is the business of the two subclasses."""
+    """Signs an assertion for each request; the two subclasses supply the key."""
 
     alg: str
     kid: str | None
@@ -168,7 +168,9 @@ class _JwtAssertion(_Method):
         named = {"alg": self.alg, "kid": self.kid, "typ": self.typ}
         header = {name: value for name, value in named.items() if value is not None}
         if not all(isinstance(value, str) for value in header.values()):
-            raise UsageError("The kid or the typ is no text", code="header", advice="Pass text, or None for neither")
+            raise UsageError(
+                "The kid or the typ is not text", code="header", advice="Pass text, or None to leave it out"
+            )
         return json_b64encode(header)
 
     def __attrs_post_init__(self) -> None:
@@ -177,7 +179,7 @@ class _JwtAssertion(_Method):
             raise UsageError("The audience is empty", code="audience", advice="Pass issuer, endpoint or a fixed text")
         if not 1 <= self.lifetime < math.inf:
             raise UsageError(
-                "The lifetime of an assertion is shorter than a second, or endless",
+                "The lifetime of the assertion is below one second, or infinite",
                 code="lifetime",
                 advice="Pass seconds, at most 300 for Idura",
             )
@@ -194,8 +196,8 @@ class _JwtAssertion(_Method):
             "iat": issued_at,
             "exp": issued_at + int(self.lifetime),
         }
-        # Not `serialize_compact`, which judges header and key anew and holds the interpreter's lock for longer than a
-        # signature of P-256 takes; and of EdDSA, which the caller has chosen, it warns each time.
+        # Not `serialize_compact`: it checks header and key again, which takes the interpreter's lock for longer than a
+        # P-256 signature does, and it warns about EdDSA each time.
         signed = self._header + b"." + json_b64encode(claims)
         signature = JWSRegistry.algorithms[self.alg].sign(signed, self._key)
         assertion = (signed + b"." + urlsafe_b64encode(signature)).decode()
@@ -205,19 +207,19 @@ class _JwtAssertion(_Method):
 
 
 class PrivateKeyJwt(_JwtAssertion):
-    """`private_key_jwt`: signs with a key whose public half the provider knows. What Idura recommends.
+    """`private_key_jwt`: signs with a private key whose public key is registered. Idura recommends it.
 
     Args:
         client_id: As registered, for example `urn:my:application:identifier:0001`.
         key: The private key as PEM, as a JWK (a mapping or JSON text), or as a key object of joserfc or cryptography:
             RSA of 2048 bits or more, P-256, P-384 or Ed25519.
-        alg: RS256 or PS256, ES256, ES384, EdDSA or Ed25519; None for what a JWK names, or else the first that fits.
-        kid: Names the key to the provider; None for what a JWK names, or else its RFC 7638 thumbprint.
-        send_kid: Whether the header names the key. A provider that knows several keys of yours needs it.
+        alg: RS256 or PS256, ES256, ES384, EdDSA or Ed25519. None: the JWK's own, or else the default of the key type.
+        kid: The key id. None: the JWK's own, or else its RFC 7638 thumbprint.
+        send_kid: Whether to send the key id. A provider that has several keys of yours needs it.
         options: See `AssertionOptions`.
 
     Raises:
-        UsageError: The key cannot be used, or an option makes no sense; the key is not in the error.
+        UsageError: The key or an option cannot be used. The error does not contain the key.
 
     Spec: OpenID Connect Core 1.0 sections 9 and 10.1; Idura "Private key JWT".
     """
@@ -235,7 +237,7 @@ class PrivateKeyJwt(_JwtAssertion):
         **options: Unpack[AssertionOptions],
     ) -> None:
         loaded = read_signing_key(key)
-        del key  # before anything can fail: the variables of a frame end up in crash reports
+        del key  # before anything can fail: crash reports show the variables of a frame
         if isinstance(loaded, UsageError):
             raise loaded
         super().__init__(
@@ -249,10 +251,10 @@ class PrivateKeyJwt(_JwtAssertion):
 
     @classmethod
     def from_file(cls, client_id: str, path: str | os.PathLike[str], **options: Unpack[PrivateKeyJwtOptions]) -> Self:
-        """Load the key from a file of PEM or of one JWK.
+        """Load the key from a file that contains PEM or one JWK.
 
         Raises:
-            UsageError: The file cannot be read, or see the class.
+            UsageError: The file cannot be read, or the key cannot be used.
         """
         content, reason = Redacted(), ""
         try:
@@ -265,10 +267,10 @@ class PrivateKeyJwt(_JwtAssertion):
 
     @classmethod
     def from_env(cls, client_id: str, variable: str, **options: Unpack[PrivateKeyJwtOptions]) -> Self:
-        r"""Load the key from an environment variable that holds PEM or a JWK; `\n` may stand for a line break in PEM.
+        r"""Load the key from an environment variable of PEM or a JWK; in PEM, `\n` may stand for a line break.
 
         Raises:
-            UsageError: The variable is unset or empty, or see the class.
+            UsageError: The variable is unset or empty, or the key cannot be used.
         """
         content = Redacted(os.environ.get(variable, ""))
         if not content:
@@ -283,18 +285,18 @@ class PrivateKeyJwt(_JwtAssertion):
 
     @property
     def signing_threads(self) -> int:
-        """One for each core for RSA: some hundreds of microseconds, during which other threads may run."""
-        # More of them wait for each other and for the loop: six on two cores make a tenth to a fifth less.
+        """One for each core for RSA, whose signatures take hundreds of microseconds and let other threads run."""
+        # More threads wait for each other and for the loop: six on two cores sign 10 to 20 % less.
         return _cores() if self._key.key_type == "RSA" else 0
 
     def public_jwks(self) -> dict[str, list[dict[str, object]]]:
-        """Return the public half as the key set to register at the provider."""
+        """Return the public key as the key set to register at the provider."""
         public: dict[str, object] = {**self._key.as_dict(private=False)}
         return {"keys": [public | {"use": "sig", "alg": self.alg, "kid": self.kid or self._key.thumbprint()}]}
 
 
 class ClientSecretJwt(_JwtAssertion):
-    """`client_secret_jwt`: an assertion authenticated with the shared secret, which itself never travels.
+    """`client_secret_jwt`: an assertion under the shared secret, which itself is never sent.
 
     Args:
         client_id: As registered.
@@ -303,7 +305,7 @@ class ClientSecretJwt(_JwtAssertion):
         options: See `AssertionOptions`.
 
     Raises:
-        UsageError: The secret is empty or too short, or an option makes no sense.
+        UsageError: The secret is empty or too short, or an option cannot be used.
 
     Spec: OpenID Connect Core 1.0 sections 9 and 10.1.
     """
@@ -323,7 +325,7 @@ class ClientSecretJwt(_JwtAssertion):
         needed = MIN_SECRET_BYTES.get(alg)
         if needed is None:
             raise UsageError(
-                "The algorithm of client_secret_jwt is not known",
+                "The algorithm is not one of client_secret_jwt",
                 code="alg_unsupported",
                 advice=f"Pass one of {', '.join(MIN_SECRET_BYTES)}",
             )
@@ -331,9 +333,9 @@ class ClientSecretJwt(_JwtAssertion):
             raise UsageError(
                 f"The client secret is too short for {alg}, which needs {needed} bytes",
                 code="secret_too_short",
-                advice="Have a longer one issued, or use ClientSecretBasic",
+                advice="Request a longer secret from the provider, or use ClientSecretBasic",
             )
-        # Made directly: `OctKey.import_key` looks for PEM in the text, and a secret may be any text.
+        # Not `OctKey.import_key`: it looks for PEM in the text, and a secret may be any text.
         key = OctKey(secret.encode(), secret)
         super().__init__(client_id=client_id, alg=alg, kid=None, key=key, material=secret, **options)
 
@@ -345,11 +347,11 @@ class ClientSecretBasic(_Method):
     Args:
         client_id: As registered.
         secret: As issued.
-        form_encode: Whether both are form-encoded first, as RFC 6749 demands and Idura's `urn:` ids need. False for
-            the servers that decode nothing.
+        form_encode: Whether to form-encode both first, as RFC 6749 requires and Idura's `urn:` ids need. False for
+            servers that do not decode.
 
     Raises:
-        UsageError: Id or secret is empty, or an id with a colon is not to be encoded.
+        UsageError: The id or the secret is empty, or `form_encode` is off and the id contains a colon.
 
     Spec: RFC 6749 section 2.3.1 and appendix B.
     """
@@ -363,7 +365,7 @@ class ClientSecretBasic(_Method):
         object.__setattr__(self, "form_encode", form_encode)  # frozen, and its own __init__ sets it
         if not form_encode and ":" in client_id:
             raise UsageError(
-                "A client_id with a colon cannot be sent in a Basic header as it is",
+                "A client_id with a colon cannot be sent in a Basic header unencoded",
                 code="client_id_colon",
                 advice="Leave form_encode on, or use ClientSecretPost",
             )
@@ -378,14 +380,14 @@ class ClientSecretBasic(_Method):
 
 
 class ClientSecretPost(_Method):
-    """`client_secret_post`: id and secret in the form. Discouraged by RFC 6749; for providers that know no other way.
+    """`client_secret_post`: id and secret in the form. RFC 6749 discourages it; use it where nothing else is supported.
 
     Args:
         client_id: As registered.
         secret: As issued.
 
     Raises:
-        UsageError: Id or secret is empty.
+        UsageError: The id or the secret is empty.
 
     Spec: RFC 6749 section 2.3.1.
     """
@@ -403,12 +405,12 @@ class ClientSecretPost(_Method):
 
 
 def _cores() -> int:
-    """Those that this process may use."""
+    """How many this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _hidden(value: object) -> Redacted:
-    """Hide a secret. None, as an unset variable reads, becomes empty text and not the text "None"."""
+    """Hide a secret. None, the value of an unset variable, becomes empty text and not the text "None"."""
     return Redacted(value) if isinstance(value, str) else Redacted()
 
 
@@ -416,7 +418,7 @@ def _check_secret(secret: Redacted) -> None:
     # RFC 6749 appendix A.2 has no control characters; a line break is what reading it from a file leaves behind.
     if not secret or not secret.isprintable():
         raise UsageError(
-            "The client secret is empty, or holds a line break or another character that no secret has",
+            "The client secret is empty, or contains a line break or another unprintable character",
             code="client_secret",
             advice="Copy it again, without a line break at its end",
         )

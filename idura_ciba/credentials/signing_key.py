@@ -1,8 +1,8 @@
-"""Private keys that sign: read from whatever form they come in, and judged before they are used.
+"""Private keys: read from any format, and checked before they are used.
 
-1. No exception of the libraries below gets out of here: theirs may hold the key, and so may their tracebacks.
-2. A key is taken down to its numbers and built anew, so what a JWK says of itself is heard once and never enforced
-   later, in the middle of a login.
+1. No exception of another library leaves this module: it may contain the key, and so may its traceback.
+2. A key is rebuilt from its numbers, so a JWK's own restrictions are checked once, here, and cannot fail in the middle
+   of a login.
 
 Spec: RFC 7517, RFC 7518 sections 3 and 6, RFC 8037.
 """
@@ -43,7 +43,7 @@ MIN_RSA_BITS: Final = 2048
 
 _Flaw = Literal["key_unreadable", "key_encrypted", "key_public", "key_unsupported", "key_too_small", "key_use"]
 
-#: What is wrong and what to do about it, by the code of the error.
+#: What is wrong and what to do about it, by error code.
 _FLAWS: Final[Mapping[_Flaw, tuple[str, str]]] = {
     "key_unreadable": (
         "The private key cannot be read",
@@ -58,11 +58,14 @@ _FLAWS: Final[Mapping[_Flaw, tuple[str, str]]] = {
         "Pass the private key; the public one is for the provider",
     ),
     "key_unsupported": (
-        "This is no private key of a kind to sign with",
+        "This is not a private key that can sign",
         "Pass RSA of 2048 bits or more, P-256, P-384 or Ed25519",
     ),
-    "key_too_small": ("The RSA key has less than 2048 bits", "Make a new one"),
-    "key_use": ("The JWK says that it is not for signing", "Pass the one whose use is sig and whose key_ops have sign"),
+    "key_too_small": ("The RSA key has fewer than 2048 bits", "Generate a new one"),
+    "key_use": (
+        "The JWK says that it is not for signing",
+        "Pass a key whose use is sig and whose key_ops include sign",
+    ),
 }
 
 
@@ -71,11 +74,11 @@ class SigningKey:
     """A private key that may sign.
 
     Attributes:
-        key: As joserfc wants it, with nothing but its numbers.
+        key: For joserfc, with nothing but its numbers.
         kind: A key of `ALGORITHMS`.
-        material: The private numbers, the same text however the key was written down.
-        kid: What the JWK calls it, if it came as one.
-        alg: What the JWK says it signs with.
+        material: The private numbers, as the same text whatever format the key came in.
+        kid: The JWK's own key id, if any.
+        alg: The JWK's own algorithm, if any.
     """
 
     key: JoseKey = field(repr=False)
@@ -88,7 +91,7 @@ class SigningKey:
         """Return the wanted algorithm, or else the JWK's, or else the default.
 
         Raises:
-            UsageError: That one is not for this kind of key, or not for any.
+            UsageError: The algorithm is not for this type of key, or not supported at all.
         """
         fitting = ALGORITHMS[self.kind]
         alg = wanted or self.alg or fitting[0]
@@ -97,14 +100,14 @@ class SigningKey:
         advice = f"Leave alg out, or pass {' or '.join(fitting)}"
         if any(alg in others for others in ALGORITHMS.values()):
             raise UsageError(f"The algorithm is not for {self.kind} keys", code="alg_mismatch", advice=advice)
-        raise UsageError("The algorithm is not one to sign assertions with", code="alg_unsupported", advice=advice)
+        raise UsageError("The algorithm cannot sign assertions", code="alg_unsupported", advice=advice)
 
 
 def read_signing_key(key: object) -> SigningKey | UsageError:
     """Read a key of any of the forms of `KeyInput`.
 
     Returns:
-        The key, or the error to raise: by the caller, when its own variables hold the key no more.
+        The key, or the error for the caller to raise once its own variables no longer hold the key.
     """
     try:
         read = _read(key)
@@ -151,7 +154,7 @@ def _read_jwk(jwk: dict[str, Any]) -> SigningKey | _Flaw:
 
 
 def _judge(native: object, jwk: Mapping[str, Any] | JoseKey) -> SigningKey | _Flaw:
-    """Decide whether a key of cryptography may sign; `jwk` is asked for `use`, `key_ops`, `kid` and `alg`."""
+    """Check whether a key of cryptography may sign; `jwk` supplies `use`, `key_ops`, `kid` and `alg`."""
     key: JoseKey
     if isinstance(native, RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey):
         return "key_public"

@@ -1,7 +1,7 @@
-"""Slow signatures beside the event loop, on threads.
+"""Slow signatures on threads, beside the event loop.
 
-An executor's own hand-over costs about what a whole poll costs, there and back, for each signature. Here a thread that
-has begun goes on while there is work, and what is ready when the loop comes by is handed over together.
+Handing one signature to an executor and back costs about as much as a whole poll. Here a thread goes on while there is
+work, and all finished signatures are handed to the event loop together.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ T = TypeVar("T")
 
 @frozen(eq=False)
 class _Raised:
-    """What a function raised. Not for a future's `set_exception`, which refuses some and complains of others."""
+    """What a function raised. Not for `set_exception`, which refuses some exceptions and complains about others."""
 
     error: BaseException
 
 
 @frozen(eq=False)
 class _Call(Generic[T]):
-    """Something to call, and who waits for what comes of it."""
+    """A function to call, and the future of its result."""
 
     function: Callable[[], T]
     done: asyncio.Future[T | _Raised]
@@ -44,12 +44,12 @@ class SigningPool(Generic[T]):
     threads: int
     _asked: deque[_Call[T]] = field(init=False, factory=deque, repr=False)
     _answered: deque[tuple[_Call[T], T | _Raised]] = field(init=False, factory=deque, repr=False)
-    # Threads that have begun and not ended, as far as the loop knows; and whether the loop has been called to come by.
+    # Threads that have begun and not ended, as far as the loop knows; and whether a hand-over is already scheduled.
     _working: int = field(init=False, default=0)
     _called: bool = field(init=False, default=False)
 
     async def call(self, function: Callable[[], T]) -> T:
-        """What a function returns, or raises. Cancelled in time, it is not called."""
+        """Call a function; return what it returns, or raise what it raises. If cancelled in time, it is not called."""
         loop = asyncio.get_running_loop()
         call: _Call[T] = _Call(function, loop.create_future())
         self._asked.append(call)

@@ -9,6 +9,7 @@ import math
 from collections import deque
 from weakref import WeakSet
 
+from idura_ciba import explain
 from idura_ciba.errors import UsageError
 from idura_ciba.scheduling.budget import Budget, Meter
 from idura_ciba.scheduling.jobs import Entry, Job, Owner
@@ -134,7 +135,7 @@ class Engine:
         owner.refuses = True
         for admission in owner.admissions:
             if not admission.done():
-                admission.set_exception(UsageError("the client is closed", code="closed", advice="make a new one"))
+                admission.set_exception(explain.closed())
         self._set_timer()
         self._go_on()
 

@@ -127,7 +127,7 @@ class ClientQueue:
             UsageError: The queue is closed, or was before the request was admitted.
         """
         if self._owner.refuses:
-            raise UsageError("the client is closed", code="closed", advice="make a new one")
+            raise explain.closed()
         try:
             async with asyncio.timeout_at(until):
                 await self._engine.admit(self._owner)
