@@ -19,13 +19,13 @@ from idura_ciba.trust.id_token import IdTokenVerifier
 
 __all__ = ["OVERSLEPT", "Context"]
 
-#: Seconds: the two clocks that tell it are not read in one instant.
+#: Seconds of suspension that count; the two clocks that show it are not read at one instant.
 OVERSLEPT = 1.0
 
 
 @frozen
 class Context:
-    """One for each client; transactions hold nothing of these themselves, because so many may wait."""
+    """One for each client, so that each of many pending transactions has one reference instead of twelve."""
 
     backchannel: Backchannel
     verifier: IdTokenVerifier
@@ -40,11 +40,11 @@ class Context:
     ended: Callable[[Redacted], None]
     wall_offset: Steady = field(init=False, factory=lambda: Steady(0.001))
     suspended: Steady = field(init=False, factory=lambda: Steady(OVERSLEPT / 10))
-    #: The strategy, where it can tell what a poll is worth.
+    #: The strategy, if it can say what a poll is worth.
     priced: Indexed | None = field(init=False)
-    #: Told how each transaction went, where the strategy learns; does not raise.
+    #: Called with the record of each transaction that has ended, if the strategy learns; never raises.
     learn: Callable[[Record], None] | None = field(init=False)
-    #: A key under which transactions are named.
+    #: The key that transactions' random names are derived with.
     names: bytes = field(init=False, repr=False)
 
     @priced.default
@@ -53,7 +53,7 @@ class Context:
 
     @learn.default
     def _learn(self) -> Callable[[Record], None] | None:
-        # One that holds another strategy has None here where that one does not learn.
+        # A wrapper has None here if the strategy inside does not learn.
         finished: Callable[[Record], None] | None = getattr(self.strategy, "finished", None)
         return None if finished is None else partial(Harmless("a strategy that learns").call, finished)
 

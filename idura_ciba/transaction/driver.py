@@ -1,7 +1,7 @@
-"""What drives one transaction through its states: the job that the scheduler serves when a poll is due.
+"""The driver of one transaction: the job that the scheduler serves when a poll is due.
 
-Callers hold a `Transaction`, which shows them what is theirs. However many await it, there is one poll at a time, and
-an awaiter that goes away changes nothing.
+It polls, takes the answers, and settles the outcome once. Callers hold a `Transaction`, which shows only what is
+theirs. However many tasks await it, there is one poll at a time.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ from idura_ciba.trust.id_token import Authentication, Expectation
 
 __all__ = ["Driver"]
 
-#: The person has decided, whatever became of it.
+#: Events after which the person has decided.
 DECISIONS = frozenset({Event.APPROVED, Event.DENIED, Event.PROOF_REJECTED})
 
 
 class Driver:
-    """One person being asked, as the scheduler and the client see it.
+    """One transaction, as the scheduler and the client see it.
 
     Attributes:
-        auth_req_id: Its handle at the provider; opens a door to whoever has the client's credential too.
+        auth_req_id: Its id at the provider; with the client's credential, enough to fetch the login.
         state: Where the transaction stands.
         spoken_words: To be read to the person, or None.
         trace_id: The provider's trace id of its latest answer.
@@ -79,17 +79,17 @@ class Driver:
         self.trace_id = trace_id
         self.state = state
         self._history = History(expected.demand.acr_values, polls)
-        # Fixed once: what is shown and stored must not jump when the wall clock is set.
+        # Fixed once: instants that are shown and stored must not jump when the wall clock is set.
         self._wall_offset = context.wall_offset.of(context.clock.wall() - context.clock.monotonic())
         self._suspended = context.suspended.of(context.clock.suspended())
         self._next_at: float | None = None
         self._closing = self._polling = False
         self._in_doubt = state is State.IN_DOUBT
-        # From when a poll leaves until its answer is known not to be the last: whoever resumes meanwhile must doubt.
+        # True from when a poll leaves until its answer is known not to be final: resuming meanwhile begins in doubt.
         self._answer_out = False
-        # Whether somebody may go on with it, and whether the prompt may be on the phone.
+        # Whether it can be resumed, and whether the prompt may be on the phone.
         self._resumable = self._prompting = True
-        # Two of these exist only while somebody waits or watches.
+        # The last two exist only while somebody awaits or watches.
         self._outcome: Outcome | None = None
         self._awaited: set[asyncio.Future[Outcome]] | None = None
         self._changed: asyncio.Future[None] | None = None
@@ -100,18 +100,18 @@ class Driver:
 
     @property
     def id(self) -> str:
-        """A random name; by the object too, so what is resumed has another name than it had."""
-        # Made anew each time, because so many wait.
+        """A random name; a resumed transaction has another one than before."""
+        # Computed each time instead of stored, because so many transactions may wait.
         made_of = f"{self.auth_req_id} {id(self)}".encode()
         return hashlib.blake2b(made_of, key=self._context.names, digest_size=8).hexdigest()
 
     @property
     def prompt_gone_at(self) -> float | None:
-        """Wall-clock instant at which the prompt is gone at the latest; None once it is."""
+        """Wall-clock instant at which the prompt has expired at the latest; None once the provider has finished."""
         return self._timing.provider_end + self._wall_offset if self._prompting else None
 
     def resume_token(self) -> Redacted | None:
-        """The token of this moment, which may be in the midst of a poll."""
+        """The token as of now; a poll may be in flight."""
         if not self._resumable:
             return None
         return self._context.sealer.seal(self._checkpoint(going_on=not self.state.is_final))
@@ -130,7 +130,7 @@ class Driver:
         """Wait for the end."""
         if self._outcome is not None:
             return self._outcome
-        # One for each who waits, so that cancelling one touches no other; a shield would cost twice as much.
+        # A future for each awaiter, so that cancelling one affects no other; a shield would cost twice as much.
         self._awaited = self._awaited or set()
         ended: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._awaited.add(ended)
@@ -154,42 +154,42 @@ class Driver:
 
     @property
     def is_asking(self) -> bool:
-        """Whether polls go on, or the last one of an abandoned transaction is still under way."""
+        """Whether it is pending, or the last poll of an abandoned transaction is still in flight."""
         return self._polling or not self.state.is_final
 
     def end_with_client(self) -> Redacted | None:
-        """Stop asking because the client closes; the resume token of what is pending."""
-        if not self.state.is_final:  # an observer that heard of another end may have abandoned this one
+        """Stop asking because the client closes; returns the resume token if it was pending."""
+        if not self.state.is_final:  # an observer of another end may have abandoned this one
             self._settle(Event.ABANDONED, explain.abandoned("closed"))
         return self._outcome.error.resume_token if self._outcome and self._outcome.error else None
 
     def latest(self, checkpoint: Checkpoint) -> Checkpoint:
-        """What is known here of the transaction that an older checkpoint belongs to; others are returned as they are.
+        """Bring an older checkpoint of this transaction up to date; any other is returned unchanged.
 
         Raises:
-            ResumeError: It is this one, and there is nothing to go on with.
+            ResumeError: It is of this transaction, which the provider has ended.
         """
         if checkpoint.auth_req_id != self.auth_req_id:
             return checkpoint
         if not self._resumable:
             raise ResumeError(
-                "the resume token belongs to a login that the provider has refused to go on with",
+                "the resume token belongs to a login that the provider has already ended",
                 code="resume_ended",
                 phone="The prompt may stay on the phone until it expires",
-                advice="wait until the prompt is gone before you start again",
+                advice="wait until the prompt has expired before you start again",
             )
         return self._checkpoint(going_on=False)
 
     # --- for the scheduler ------------------------------------------------------------------------------------------
 
     def serve(self) -> Coroutine[Any, Any, None] | None:
-        """What to do now that the planned instant has come; called by the scheduler."""
-        self._oversleep()
+        """The work that is due now; called by the scheduler at the planned instant."""
+        self._shift_if_suspended()
         now = self._context.clock.monotonic()
         if not self._closing and now < self._timing.latest_end:
             return self._poll()
         if not self._closing:
-            # Kept waiting past the end by the cap on polls in flight.
+            # The cap on requests in flight kept it waiting past the end.
             self._plan_end()
             return None
         if self._has_grace_poll() and now < self._timing.grace_until:
@@ -199,11 +199,11 @@ class Driver:
 
     @property
     def urgent_at(self) -> float:
-        """From this monotonic instant on it goes first: what is not fetched at the end is lost."""
+        """From this monotonic instant on it comes first: an answer that is not fetched by the end is lost."""
         return self._timing.earliest_end - GUARD
 
     def due(self, price: float) -> float:
-        """The monotonic instant from which a poll is worth so many seconds of expected unseen waiting."""
+        """The monotonic instant from which a poll is worth `price` seconds of expected unseen waiting."""
         context = self._context
         if self._closing or context.priced is None:
             return self._next_at or 0.0
@@ -213,9 +213,9 @@ class Driver:
     # --- polling ----------------------------------------------------------------------------------------------------
 
     async def _poll(self) -> None:
-        """One poll and all that follows from it. Never raises but when cancelled."""
+        """Poll once and take the answer. Raises nothing but `CancelledError`."""
         if self.state.is_final:
-            return  # abandoned between its turn and its first step
+            return  # abandoned before its first step
         self._next_at = None
         self._answer_out = self._polling = True
         self._timing = self._timing.left(self._context.clock.monotonic())
@@ -225,13 +225,13 @@ class Driver:
                 self.on_doubt(True)  # noqa: FBT003 - it has no other argument
             answered = await self._context.backchannel.poll(self.auth_req_id)
             if self.state.is_final:
-                return  # abandoned meanwhile; nobody wants the answer
+                return  # abandoned meanwhile
             await self._take(answered)
         except CibaError as error:
             self._fail(error)
         except (Exception, asyncio.CancelledError) as error:
             if is_cancelled():
-                # The client is closing. The answer may be on its way, and whoever resumes has to know.
+                # The client is closing. The answer may be on its way, and resuming must know that.
                 if not self.state.is_final:
                     self._advance(Event.ANSWER_LOST)
                 raise
@@ -269,7 +269,7 @@ class Driver:
                 self._plan()
 
     async def _verify(self, tokens: Tokens) -> None:
-        """The answer is here and can be had once only: from now on nothing is polled, whatever comes of it."""
+        """Verify the tokens. They are issued only once, so nothing is polled from now on, whatever the result."""
         failure: CibaError
         try:
             authentication = await self._context.verifier.verify(
@@ -291,7 +291,7 @@ class Driver:
     def _expectation(self) -> Expectation:
         """What the token must say; its earliest instant by the wall clock of then or of now, whichever is behind.
 
-        A clock that is put right while the person is asked must not make the answer look older than the question.
+        A clock that is corrected while the person is being asked must not make the token look older than the request.
         """
         clock = self._context.clock
         began_at = clock.wall() - (clock.monotonic() - self._timing.requested_at)
@@ -300,9 +300,9 @@ class Driver:
     # --- time -------------------------------------------------------------------------------------------------------
 
     def _plan(self) -> None:
-        """Ask the strategy for the next instant; past the end there is none."""
+        """Schedule the next poll where the strategy wants it, or the end."""
         if self.state.is_final:
-            return  # an observer that was told of the last answer has abandoned it
+            return  # an observer of the last answer has abandoned it
         try:
             now, rng = self._context.clock.monotonic(), self._context.rng
             at = next_poll(self._context.strategy, self._history.view(self._timing, now=now, rng=rng))
@@ -313,7 +313,7 @@ class Driver:
             self._fail(explain.strategy_failed(error))
             return
         if self.state.is_final:
-            return  # so has the strategy
+            return  # or the strategy has
         if at is None or at >= self._timing.latest_end:
             self._plan_end()
         else:
@@ -335,8 +335,8 @@ class Driver:
         self._context.queue.schedule(self, at, until=until)
         self._notify()
 
-    def _oversleep(self) -> None:
-        """A laptop that was closed meanwhile: the provider's time went on, and so did that of whoever set a timeout."""
+    def _shift_if_suspended(self) -> None:
+        """Move all instants if this machine was suspended: the provider's time and the caller's timeout went on."""
         slept = self._context.clock.suspended() - self._suspended
         if slept > OVERSLEPT:
             self._suspended += slept
@@ -347,7 +347,7 @@ class Driver:
     # --- endings ----------------------------------------------------------------------------------------------------
 
     def _end(self) -> None:
-        """The time is over and nobody said so but the clock."""
+        """The time is over by this clock only."""
         if self._timing.limited:
             self._settle(Event.ABANDONED, explain.limit_passed())
         elif advance(self.state, Event.ENDED) is State.INDETERMINATE:
@@ -356,7 +356,7 @@ class Driver:
             self._settle(Event.ENDED, explain.expired("deadline", heard=self._history.heard_within(self._timing)))
 
     def _fail(self, error: CibaError) -> None:
-        """Something on our own side broke: we stop asking, and whoever mends it may resume."""
+        """Something failed on this side: stop asking. The caller may fix it and resume."""
         if not self.state.is_final:
             self._settle(Event.ABANDONED, error.without_frames())
 
@@ -368,13 +368,13 @@ class Driver:
         *,
         resumable: bool = False,
     ) -> None:
-        """Come to a final state: the only way there."""
+        """Enter a final state: the only place that does."""
         self._resumable = resumable or event is Event.ABANDONED
         if error is not None:
             error.trace_id = error.trace_id or self.trace_id
             error.resume_token = self._later_token()
         self._advance(event, error.code if error else None)
-        # What the provider did not finish, or not to our knowledge, may go on ringing.
+        # A prompt that the provider did not finish may stay on the phone.
         self._prompting = self.state in {State.ABANDONED, State.FAILED} and event is not Event.PROOF_REJECTED
         self._next_at = None
         if self._context.learn:
@@ -405,7 +405,7 @@ class Driver:
             )
 
     def _notify(self) -> None:
-        """Wake whoever watches."""
+        """Wake the watchers."""
         changed, self._changed = self._changed, None
         if changed is not None:
             changed.set_result(None)
@@ -420,11 +420,11 @@ class Driver:
         )
 
     def _later_token(self) -> Callable[[], Redacted] | None:
-        """What makes the resume token of this moment. Not from the transaction itself: that would be a cycle."""
+        """A function that makes the resume token as of now. It must not refer to the driver: that would be a cycle."""
         return partial(self._context.sealer.seal, self._checkpoint(going_on=False)) if self._resumable else None
 
     def _checkpoint(self, *, going_on: bool) -> Checkpoint:
-        """What to resume from; `going_on` where this process polls after it, and nobody will know what came of that."""
+        """The checkpoint as of now; `going_on` if this process polls after it, with an unknown result."""
         timing, offset, last = self._timing, self._wall_offset, self._history.last
         return Checkpoint(
             auth_req_id=self.auth_req_id,

@@ -1,4 +1,4 @@
-"""What the polls of one transaction have brought so far: all that a strategy may know of it, and may learn from.
+"""The polls of one transaction so far: all that a strategy may know of it, and may learn from.
 
 It says nothing about where the transaction stands; that is the machine's.
 """
@@ -20,7 +20,7 @@ __all__ = ["History", "NoTokens"]
 #: Answers after which a transaction may go on.
 NoTokens = StillPending | SlowedDown | ErrorAnswer | UnusableAnswer
 
-#: More words than an eID has. They are foreign text, and kept for each pending transaction.
+#: More hints than an eID has. They are foreign text and kept for each pending transaction.
 MAX_HINTS = 8
 
 
@@ -50,14 +50,14 @@ class History:
     _hints: tuple[tuple[str, float], ...] = field(default=(), init=False)
 
     def count(self, answer: TokenAnswer, sent_at: float, received_at: float, *, interval: float) -> None:
-        """A poll is over, whatever it brought."""
+        """Count a poll, whatever its answer."""
         self.polls += 1
         self.slow_downs += isinstance(answer, SlowedDown)
         self.strikes = self.strikes + 1 if mistrusts(answer) else 0
         self._asked_at = _true_at(sent_at, received_at, interval)
 
     def note(self, answer: NoTokens, sent_at: float, received_at: float, timing: Timing) -> Timing:
-        """It goes on after this answer; returns how far the next poll must keep away from it."""
+        """Record an answer that did not end the transaction; returns the timing of the next poll."""
         hint: Redacted | None = None
         retry_after = answer.retry_after
         match answer:
@@ -69,7 +69,7 @@ class History:
                 spaced = timing.slowed_down(received_at=received_at, retry_after=retry_after, interval=interval)
             case _:
                 self.last = Poll(sent_at, received_at, "unanswered", None, retry_after)
-                # Being mistrusted is an answer; only silence and refusal to answer call for backing off.
+                # Refused credentials are an answer; only silence and refusal to answer call for backing off.
                 rule = timing.answered if mistrusts(answer) else timing.put_off
                 return rule(sent_at=sent_at, received_at=received_at, retry_after=retry_after)
         self._pending_at = _true_at(sent_at, received_at, timing.interval)
@@ -92,7 +92,7 @@ class History:
         self._hints = tuple((hint, since - seconds) for hint, since in self._hints)
 
     def heard_within(self, timing: Timing) -> bool:
-        """Whether the last poll was answered, and not so long before the end that one more would have been due."""
+        """Whether the provider answered a poll near the end: so late that no further poll was due."""
         last = self.last
         since = timing.earliest_end - 2 * timing.interval
         return last is not None and last.outcome != "unanswered" and last.received_at >= since
@@ -116,7 +116,7 @@ class History:
         )
 
     def record(self, timing: Timing, *, decided: bool) -> Record:
-        """What a strategy may learn from, now that it is over; `decided` when the last poll brought a decision."""
+        """What a strategy may learn from, at the end; `decided` if the last poll brought a decision."""
         return Record(
             key=(self.kind, timing.expires_in),
             requested_at=timing.requested_at,
@@ -129,5 +129,5 @@ class History:
 
 
 def _true_at(sent_at: float, received_at: float, interval: float) -> float:
-    """The instant of which an answer speaks: a provider that holds a poll answers when it is over, others at once."""
+    """The instant that an answer describes: its end for a long poll, otherwise its beginning."""
     return received_at if received_at - sent_at >= interval else sent_at

@@ -1,8 +1,8 @@
-"""Who must not be asked now, because a prompt of theirs is or may be on their phone.
+"""Holds: who must not be asked now, because a prompt is, or may be, on their phone.
 
-A second request for one person cancels both at BankID and at Freja, so a person is held from before the first byte of a
-request until the provider has finished with it, or until its prompt has certainly gone. Neither cancelling, abandoning
-nor losing an answer lifts a hold: none of them takes the prompt from the phone.
+A second request for one person cancels both at BankID and at Freja. So a person is held from before the first byte of a
+request until the provider has finished with it, or until its prompt has certainly expired. Cancelling, abandoning and
+losing an answer do not lift a hold: none of them takes the prompt from the phone.
 """
 
 from __future__ import annotations
@@ -19,61 +19,61 @@ from idura_ciba.transaction.transaction import Transaction
 
 __all__ = ["Hold", "Holds"]
 
-#: So few people are not worth looking through for those who are free again.
+#: Below this number, people who are free again are not searched for.
 SMALL = 1024
 
 
 @define(eq=False, weakref_slot=False)
 class Hold:
-    """One person held.
+    """A hold on one person.
 
     Attributes:
-        person: Whom, as a tag.
-        driver: What asks; None while the acknowledgement is out, and for good where it was lost.
-        transaction: What the caller holds of it.
+        person: Their tag.
+        driver: The driver of their transaction; None until the acknowledgement arrives, and for good if it was lost.
+        transaction: The handle of their transaction.
     """
 
     person: bytes
     driver: Driver | None = None
     transaction: Transaction | None = None
-    # The same person, held before.
+    # An earlier hold on the same person.
     former: Hold | None = field(default=None, repr=False)
     _until: float = math.inf
 
     @property
     def until(self) -> float:
-        """Monotonic instant from which on there is no prompt; minus infinity where there certainly is none."""
+        """Monotonic instant from which there is no prompt; minus infinity if there certainly is none."""
         return self._until if self.driver is None else self.driver.prompt_until
 
     def begin(self, driver: Driver) -> Transaction:
-        """The provider has accepted; returns what the caller holds."""
+        """The provider has accepted; returns the caller's handle."""
         self.driver, self.transaction = driver, Transaction(driver)
         return self.transaction
 
     def end(self, until: float) -> None:
-        """Nobody asks; there may be a prompt until an instant."""
+        """There is no transaction; there may be a prompt until this instant."""
         self.driver, self.transaction, self._until = None, None, until
 
     @property
     def may_ring(self) -> bool:
-        """False once it is certain that the request never left, or that the provider has finished with it."""
+        """False once it is certain that the request was not sent, or that the provider has finished with it."""
         return self.until > -math.inf
 
 
 class Holds:
-    """The people held by one client, by the tags that stand for them.
+    """The holds of one client, by tag.
 
-    A person asked twice on purpose is held twice, and free when both are over.
+    A person who is asked twice on purpose is held twice, and free when both holds have ended.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        # The latest of each person, which leads to the former ones.
+        # The latest hold on each person, which links to the earlier ones.
         self._held: dict[bytes, Hold] = {}
         self._look_through_at = SMALL
 
     def of(self, person: bytes) -> Sequence[Hold]:
-        """What holds a person now, the latest last."""
+        """The present holds on a person, the latest last."""
         now = self._clock.monotonic()
         live: list[Hold] = []
         hold = self._held.pop(person, None)
@@ -90,7 +90,7 @@ class Holds:
         return live
 
     def check(self, person: bytes, *, but_abandoned: bool = False) -> None:
-        """Make sure that a person is free, or with `but_abandoned` only that nobody is asking them: for resuming.
+        """Check that a person is free; with `but_abandoned`, for resuming, only that nobody is asking them.
 
         Raises:
             AlreadyPending: They are not.
@@ -100,11 +100,11 @@ class Holds:
                 continue
             transaction = hold.transaction
             error = AlreadyPending(
-                "this person is being asked already by this client, or may have a prompt that nobody can take back",
+                "this client is already asking this person, or an earlier prompt may still be on their phone",
                 phone="A second request would cancel the first",
-                advice="await the transaction in `.transaction`, or wait until the prompt is gone"
+                advice="await the transaction in `.transaction`, or wait until the prompt has expired"
                 if transaction
-                else "wait until the prompt is gone",
+                else "wait until the prompt has expired",
             )
             error.transaction = transaction
             if transaction is not None:
@@ -112,7 +112,7 @@ class Holds:
             raise error
 
     def take(self, person: bytes) -> Hold:
-        """Hold a person from now on."""
+        """Hold a person."""
         hold = self._held[person] = Hold(person, former=self._held.get(person))
         if len(self._held) > self._look_through_at:
             for each in list(self._held):
@@ -121,15 +121,15 @@ class Holds:
         return hold
 
     def lost(self, hold: Hold, *, lifetime: float) -> None:
-        """The request may have arrived and nothing more is known; such a prompt lives so many seconds at most."""
+        """The request may have arrived, and nothing more is known; its prompt lives `lifetime` seconds at most."""
         hold.end(self._clock.monotonic() + lifetime)
 
     def free(self, hold: Hold) -> None:
-        """The person has no prompt."""
+        """The person certainly has no prompt."""
         hold.end(-math.inf)
         self.of(hold.person)
 
     def settle(self, hold: Hold) -> None:
-        """The transaction of a hold has ended, or has just begun."""
+        """The transaction of a hold has begun or ended."""
         if hold.until <= self._clock.monotonic():
             self.of(hold.person)

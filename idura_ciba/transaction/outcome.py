@@ -1,4 +1,4 @@
-"""What a transaction looks like from outside: while it waits, and when it has ended."""
+"""Values that describe a transaction: progress while it is pending, and its outcome."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Outcome:
 
     @classmethod
     def not_begun(cls, error: CibaError) -> Self:
-        """What `CibaClient.start` or `resume` raised, as an outcome."""
+        """Make an outcome of an error that `CibaClient.start` or `resume` raised."""
         state = State.FAILED
         if isinstance(error, ProviderError):
             state = State.REJECTED
@@ -51,7 +51,7 @@ class Outcome:
             CibaError: The outcome's error.
         """
         if self.error is not None:
-            # Each caller raises an error of its own: a shared one would collect everybody's tracebacks.
+            # A copy for each caller: a shared error would collect everybody's tracebacks.
             raise copy.copy(self.error)
         assert self.authentication is not None  # noqa: S101 - one of the two is always there
         return self.authentication
@@ -59,7 +59,7 @@ class Outcome:
 
 @frozen
 class Update:
-    """What can be shown while a person is being asked. Instants are seconds since the epoch.
+    """Progress to show while a person is being asked. Instants are seconds since the epoch.
 
     Attributes:
         state: Where the transaction stands.

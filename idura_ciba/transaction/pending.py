@@ -19,24 +19,24 @@ ENDED_IN_A_TURN = 32
 
 
 class Pending:
-    """Knows each transaction from its beginning to its end.
+    """Keeps each transaction from its beginning to its end.
 
     Args:
-        holds: The people who are held; told what becomes of their transactions.
+        holds: Told when a transaction begins and ends.
     """
 
     def __init__(self, holds: Holds) -> None:
         self._holds = holds
         # By auth_req_id, oldest first.
         self._pending: dict[str, Hold] = {}
-        self._ends = self._end_each()  # begins when the client closes; one for all who close it
+        self._ends = self._end_each()  # started when the client closes; shared by all who close it
 
     def __len__(self) -> int:
         """How many there are."""
         return len(self._pending)
 
     def __contains__(self, auth_req_id: str) -> bool:
-        """Whether one of them has this handle at the provider."""
+        """Whether one of them has this `auth_req_id`."""
         return auth_req_id in self._pending
 
     @property
@@ -45,7 +45,7 @@ class Pending:
         return tuple(hold.transaction for hold in self._pending.values() if hold.transaction)
 
     def adopt(self, driver: Driver, hold: Hold) -> Transaction:
-        """A transaction has begun; returns what its caller holds."""
+        """A transaction has begun; returns its handle."""
         transaction = hold.begin(driver)
         self._holds.settle(hold)
         # A strategy that fails at once has ended it already.
@@ -60,10 +60,10 @@ class Pending:
             self._holds.settle(hold)
 
     def latest(self, checkpoint: Checkpoint) -> Checkpoint:
-        """The checkpoint, or what this client knows better about the same transaction.
+        """Bring a checkpoint up to date if this client knows its transaction.
 
         Raises:
-            ResumeError: This client knows that there is nothing to go on with.
+            ResumeError: The provider has already ended it.
         """
         for hold in self._holds.of(checkpoint.person):
             if hold.driver is not None:

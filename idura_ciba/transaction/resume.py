@@ -1,4 +1,4 @@
-"""Resume tokens: a pending transaction as text, to go on in another process.
+"""Resume tokens: a pending transaction as text, to be resumed in another process.
 
 A token is one line of JSON with a version and a seal. Instants in it are wall-clock seconds, because a monotonic clock
 means nothing in another process. It holds the `auth_req_id`, so it is a secret; it does not hold the national number,
@@ -25,8 +25,8 @@ from idura_ciba.trust.id_token import Demand, Expectation, shared
 __all__ = ["Checkpoint", "Sealer", "checked_secret"]
 
 VERSION = 1
-#: A real token has about 1 kB. The words in it may be as long as the 64 kB of the provider's answer, and JSON escapes
-#: make three times that: what was sealed must be opened again.
+#: A usual token has about 1 kB. The spoken words may be as long as the provider's answer, 64 kB, and JSON escapes
+#: triple that: every token that is sealed must be readable.
 MAX_LENGTH = 256 * 1024
 #: RFC 2104 section 3: a key shorter than the hash weakens it.
 MIN_SECRET = 32
@@ -36,7 +36,7 @@ _SEAL = ',"seal":"'
 
 @frozen
 class Checkpoint:
-    """All of a pending transaction that another process needs. Instants are seconds since the epoch.
+    """What another process needs of a pending transaction. Instants are seconds since the epoch.
 
     A caller's own timeout is not in it: whoever resumes sets a new one or none.
 
@@ -69,12 +69,12 @@ class Checkpoint:
     spoken_words: Redacted | None
 
     def timing(self, *, monotonic: float, wall: float, limit: float | None) -> Timing:
-        """Its times on this process's monotonic clock, as of these two instants of now.
+        """Its timing on this process's monotonic clock, given the present instant on both clocks.
 
         Raises:
             ResumeError: Its time is over.
         """
-        # A clock behind the one that wrote the token would put everything off.
+        # A clock behind the one that wrote the token would delay everything.
         offset = monotonic - max(wall, self.heard_at)
         not_before = self.not_before + offset
         timing = Timing(
@@ -88,9 +88,9 @@ class Checkpoint:
         )
         if timing.provider_end <= monotonic:
             raise ResumeError(
-                "the resume token is over: the prompt that it belongs to has expired",
+                "the resume token has expired, and so has its prompt",
                 code="resume_expired",
-                phone="The prompt is gone from the phone",
+                phone="The prompt has disappeared from the phone",
                 advice="start again when the person is ready",
             )
         return timing
@@ -140,11 +140,11 @@ class Sealer:
             raise _refused("it is of another version of idura_ciba", "version")
         if members.get("issuer") != self.issuer or members.get("client_id") != self.client_id:
             raise _refused("it belongs to another provider or client", "provider")
-        # The seal is on the very text, whatever another reader would make of it.
+        # The seal covers the text itself, not a reading of it.
         text, _, end = token.strip().rpartition(_SEAL)
         if not hmac.compare_digest(end.encode(), f'{self._seal(text + "}")}"}}'.encode()):
             raise _refused("its seal does not fit: it was changed, or sealed under another credential", "seal")
-        # Sealed by us, so from here on its shape is ours.
+        # Sealed by this code, so its shape is known from here on.
         words = members["spoken_words"]
         identity, elsewhere = (tuple(map(tuple, paths)) for paths in members["paths"])
         demand = Demand(
@@ -181,7 +181,7 @@ class Sealer:
 
 @lru_cache(maxsize=64)
 def _common(issuer: str, client_id: str, demand: Demand) -> str:
-    """Members that all logins of a client through one eID have in common, without the closing brace.
+    """The members that all logins of a client through one eID share, without the closing brace.
 
     Written once: when a client closes, a hundred thousand tokens may be wanted within seconds.
     """
@@ -199,7 +199,7 @@ def _common(issuer: str, client_id: str, demand: Demand) -> str:
     return _encode(members)[:-1]
 
 
-# What is written here has no cycles.
+# Checkpoints have no cycles.
 _encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 
@@ -217,19 +217,19 @@ def _refused(why: str, code: str) -> ResumeError:
         f"the resume token cannot be used: {why}",
         code=f"resume_{code}",
         phone="A prompt that was sent stays on the person's phone until it expires",
-        advice="resume with the configuration that started it, or ask the person anew once the prompt is gone",
+        advice="resume with the configuration that started it, or start again once the prompt has expired",
     )
 
 
 def checked_secret(secret: bytes | None) -> bytes | None:
-    """What a caller gave for sealing, or None.
+    """The caller's own secret for sealing, checked; None if there is none.
 
     Raises:
         UsageError: It is not bytes, or too short.
     """
     if secret is not None and not (isinstance(secret, bytes) and len(secret) >= MIN_SECRET):
         raise UsageError(
-            f"resume_secret is not bytes, or fewer than {MIN_SECRET}",
+            f"resume_secret is not bytes, or shorter than {MIN_SECRET} bytes",
             code="resume_secret",
             advice="make it with secrets.token_bytes(32)",
         )

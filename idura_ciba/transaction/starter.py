@@ -1,4 +1,4 @@
-"""How a login begins: one authentication request, sent once, and what is made of its answer. Or a resume token."""
+"""How a login begins: with one authentication request, which is sent once, or with a resume token."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ from idura_ciba.trust.id_token import Expectation
 
 __all__ = ["Note", "Start", "Starter"]
 
-#: Notes that a request is about to leave.
+#: Records that a request is about to be sent.
 Note = Callable[[], Awaitable[None]]
 
 
 @frozen
 class Start:
-    """One login that somebody wants to begin.
+    """The arguments of `CibaClient.start`.
 
     Attributes:
         request: Whom to ask, and how.
-        limit: Monotonic instant at which its caller's timeout ends; None where there is none.
-        note: Awaited when the request leaves next.
+        limit: Monotonic instant at which the caller's timeout ends, or None.
+        note: Awaited just before the request is sent.
     """
 
     request: EidRequest
@@ -49,7 +49,7 @@ class Start:
 
     @property
     def lifetime(self) -> float:
-        """Seconds for which a prompt may be on the phone where the provider's answer, which says it, was lost."""
+        """Seconds for which a prompt may be on the phone if the provider's answer, which would say it, was lost."""
         return max(self.request.prompt_lifetime, self.request.requested_expiry or 0)
 
 
@@ -113,12 +113,12 @@ class Starter:
         return self.pending.adopt(driver, self.holds.take(checkpoint.person))
 
     async def finish(self, *, patience: float) -> None:
-        """Wait so many seconds for the requests under way: each has rung a phone or is about to."""
+        """Wait up to `patience` seconds for the requests in flight: each has rung a phone or is about to."""
         if self._starting:
             await asyncio.wait(self._starting, timeout=patience)
 
     async def stop(self) -> None:
-        """Cancel what is still under way."""
+        """Cancel the requests that are still in flight."""
         for task in self._starting:
             task.cancel()
         await asyncio.gather(*self._starting, return_exceptions=True)

@@ -63,9 +63,8 @@ class Transaction:
     def resume_token(self) -> Redacted | None:
         """Resumes this transaction in `CibaClient.resume`, in this process or another; a secret.
 
-        None once the provider has given its final answer; what something before it said is none. A token that is taken
-        before the end leaves in doubt what later polls of this process have brought: if one of them used up the answer,
-        the resumed transaction ends `indeterminate`. Close the client first to avoid that.
+        None once the provider has given its final answer. If this process polls on after a token was taken, a poll may
+        use up the answer, and the resumed transaction ends `indeterminate`; close the client first to avoid that.
         """
         return self._driver.resume_token()
 
