@@ -3,11 +3,11 @@
     python benchmarks/faults_and_forgeries.py
 
 The faults are those of `idura_ciba.simulator.catalogue`, tried at each endpoint through the whole client, in memory and
-on virtual time; the forgeries are those of `tests/trust/test_id_token.py`. What is demanded stands in the two test
-files. The column "right" is `yes` where the outcome is the demanded one and nothing else was against the rules: at most
-one authentication request, polite polls, nothing sent after the end, an end in time, an error that says all it should
-and tells nothing. The program exits with 1 if it is `NO` anywhere. It runs in a clone, with pytest and
-hypothesis installed.
+on virtual time; the forgeries are those of `tests/forgeries.py`. What is demanded stands there and in
+`tests/test_faults.py`. The column "right" is `yes` where the outcome is the demanded one and nothing else was against
+the rules: at most one authentication request, polite polls, nothing sent after the end, an end in time, an error that
+says all it should and tells nothing. The program exits with 1 if it is `NO` anywhere. It runs in a clone, with pytest
+and hypothesis installed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from idura_ciba import CibaError, IdTokenRejected
 from idura_ciba.testing import run_virtual
 from tests import test_faults as faults
-from tests import test_id_token as forgeries
+from tests.forgeries import FORGERIES
+from tests.id_tokens import Case
 
 
 def try_fault(row: faults.Row) -> tuple[str, bool]:
@@ -31,7 +32,7 @@ def try_fault(row: faults.Row) -> tuple[str, bool]:
     return "; ".join([did, *login.complaints]), login.outcome == row.demanded and not login.complaints
 
 
-def try_forgery(claim: str, case: forgeries.Case) -> tuple[str, bool]:
+def try_forgery(claim: str, case: Case) -> tuple[str, bool]:
     """The same for an ID token that must not pass."""
     try:
         run_virtual(case.verify())
@@ -60,10 +61,10 @@ def main() -> int:
     for what, row in faults.ROWS.items():
         did, right = try_fault(row)
         tell(what, row.demanded, did, right=right)
-    for what, (claim, case) in forgeries.FORGERIES.items():
+    for what, (claim, case) in FORGERIES.items():
         did, right = try_forgery(claim, case)
         tell(f"forged {what}", f"refused: {claim}", did, right=right)
-    print(f"\n{len(faults.ROWS)} faults and {len(forgeries.FORGERIES)} forgeries, {wrong} of them handled wrongly.")
+    print(f"\n{len(faults.ROWS)} faults and {len(FORGERIES)} forgeries, {wrong} of them handled wrongly.")
     return 1 if wrong else 0
 
 

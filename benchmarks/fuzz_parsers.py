@@ -50,7 +50,8 @@ with (
     from idura_ciba.redaction import Redacted
     from idura_ciba.testing import VirtualLoop
     from idura_ciba.transaction.resume import Checkpoint, Sealer
-    from idura_ciba.trust.id_token import Demand, Expectation, IdTokenVerifier
+    from idura_ciba.trust.expectation import Demand, Expectation
+    from idura_ciba.trust.id_token import IdTokenVerifier
     from idura_ciba.trust.jwks import JwksCache
 
 ISSUER, CLIENT_ID, AUTH_REQ_ID, NOW = "https://fuzz.idura.broker", "urn:fuzz", "b2d1-4e11", 1_750_000_000.0

@@ -37,7 +37,7 @@ from idura_ciba.protocol.answers import Tokens
 from idura_ciba.protocol.http import HttpRequest, HttpResponse
 from idura_ciba.redaction import Redacted
 from idura_ciba.simulator.tokens import SigningKeys
-from idura_ciba.trust.id_token import Expectation
+from idura_ciba.trust.expectation import Expectation
 
 CLIENT_ID, SECRET = "urn:benchmark", "a-secret-at-which-the-provider-does-not-look"
 FIRST_NUMBER = 209999000000

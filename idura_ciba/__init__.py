@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from idura_ciba.scheduling.scheduler import FairScheduler, IndexScheduler
     from idura_ciba.transaction.outcome import Outcome, Update
     from idura_ciba.transaction.transaction import Transaction
-    from idura_ciba.trust.id_token import Authentication
+    from idura_ciba.trust.authentication import Authentication
 
 __all__ = [
     "Abandoned",
@@ -142,7 +142,7 @@ _MODULES = {
         "Update",
     ),
     "transaction.transaction": ("Transaction",),
-    "trust.id_token": ("Authentication",),
+    "trust.authentication": ("Authentication",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -34,7 +34,8 @@ from idura_ciba.transaction.pending import Pending
 from idura_ciba.transaction.resume import Sealer, checked_secret
 from idura_ciba.transaction.starter import Note, Start, Starter
 from idura_ciba.transaction.transaction import Transaction
-from idura_ciba.trust.id_token import DEFAULT_LEEWAY, Authentication, IdTokenVerifier
+from idura_ciba.trust.authentication import Authentication
+from idura_ciba.trust.id_token import DEFAULT_LEEWAY, IdTokenVerifier
 from idura_ciba.trust.jwks import JwksCache
 
 __all__ = ["CibaClient"]

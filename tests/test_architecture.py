@@ -96,12 +96,10 @@ BEING_SPLIT = frozenset(
         "idura_ciba/client.py",
         "idura_ciba/eids/request.py",
         "idura_ciba/transaction/transaction.py",
-        "idura_ciba/trust/id_token.py",
         "tests/http/test_transport.py",
         "tests/scheduling/test_scheduler.py",
         "tests/test_client.py",
         "tests/transaction/test_transaction.py",
-        "tests/trust/test_id_token.py",
     }
 )
 

@@ -30,7 +30,8 @@ from idura_ciba.transaction.context import OVERSLEPT, Context
 from idura_ciba.transaction.history import History
 from idura_ciba.transaction.outcome import Outcome, Update
 from idura_ciba.transaction.resume import Checkpoint
-from idura_ciba.trust.id_token import Authentication, Expectation
+from idura_ciba.trust.authentication import Authentication
+from idura_ciba.trust.expectation import Expectation
 
 __all__ = ["Driver"]
 

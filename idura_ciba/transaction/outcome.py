@@ -9,7 +9,7 @@ from attrs import frozen
 
 from idura_ciba.errors import Abandoned, CibaError, Indeterminate, ProviderError
 from idura_ciba.protocol.machine import State
-from idura_ciba.trust.id_token import Authentication
+from idura_ciba.trust.authentication import Authentication
 
 __all__ = ["Outcome", "Update"]
 

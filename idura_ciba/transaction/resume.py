@@ -20,7 +20,7 @@ from idura_ciba.errors import ResumeError, UsageError
 from idura_ciba.protocol.strict_json import load_object
 from idura_ciba.protocol.timing import Timing
 from idura_ciba.redaction import Redacted
-from idura_ciba.trust.id_token import Demand, Expectation, shared
+from idura_ciba.trust.expectation import Demand, Expectation, shared
 
 __all__ = ["Checkpoint", "Sealer", "checked_secret"]
 

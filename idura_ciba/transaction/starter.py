@@ -25,7 +25,7 @@ from idura_ciba.transaction.driver import Driver
 from idura_ciba.transaction.holds import Hold, Holds
 from idura_ciba.transaction.pending import Pending
 from idura_ciba.transaction.transaction import Transaction
-from idura_ciba.trust.id_token import Expectation
+from idura_ciba.trust.expectation import Expectation
 
 __all__ = ["Note", "Start", "Starter"]
 

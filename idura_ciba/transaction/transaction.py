@@ -9,7 +9,7 @@ from idura_ciba.protocol.machine import State
 from idura_ciba.redaction import Redacted
 from idura_ciba.transaction.driver import Driver
 from idura_ciba.transaction.outcome import Outcome, Update
-from idura_ciba.trust.id_token import Authentication
+from idura_ciba.trust.authentication import Authentication
 
 __all__ = ["Transaction"]
 

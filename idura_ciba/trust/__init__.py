@@ -1,8 +1,10 @@
 """Who is it? The only maker of an `Authentication`.
 
-    id_token  the rules that an ID token has to pass
-    jwks      the provider's keys, fetched and kept
-    replay    the ID tokens that have proved a login already
+    id_token        the rules that an ID token has to pass
+    expectation     what it must say for one login
+    authentication  what comes of it: a person who has proved who they are
+    jwks            the provider's keys, fetched and kept
+    replay          the ID tokens that have proved a login already
 
 May import joserfc, authlib, `http`, `eids` and what lies below. Never imports a transaction or a scheduler, and never
 has a switch that turns a check off.

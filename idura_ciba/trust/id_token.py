@@ -21,8 +21,7 @@ from __future__ import annotations
 import base64
 import math
 import re
-from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from attrs import field, frozen
@@ -32,16 +31,17 @@ from joserfc.jwa import JWSAlgModel
 
 from idura_ciba.aio.clock import Clock
 from idura_ciba.aio.slices import Slices
-from idura_ciba.eids.person import TAG_LENGTH, ClaimPath, PersonTags, find_claim
-from idura_ciba.eids.request import EidRequest, extends
+from idura_ciba.eids.person import PersonTags, find_claim
+from idura_ciba.eids.request import extends
 from idura_ciba.errors import CibaError, IdTokenRejected, RemoteProtocolError, TransportError, UsageError
 from idura_ciba.protocol.answers import MAX_EXPIRES_IN, Tokens
 from idura_ciba.protocol.strict_json import load_object
-from idura_ciba.redaction import Redacted
+from idura_ciba.trust.authentication import Authentication
+from idura_ciba.trust.expectation import Demand, Expectation
 from idura_ciba.trust.jwks import JwksCache, VerificationKey
 from idura_ciba.trust.replay import UsedTokens
 
-__all__ = ["Authentication", "Demand", "Expectation", "IdTokenVerifier", "shared"]
+__all__ = ["IdTokenVerifier"]
 
 #: OIDC Core section 2: usually no more than a few minutes.
 DEFAULT_LEEWAY = 60.0
@@ -75,103 +75,6 @@ _KEY_OF_ALG: Mapping[str, tuple[str, str | None]] = {
 #: Members that say which key or type is meant and nothing more.
 _HEADER_MEMBERS = frozenset({"alg", "kid", "typ", "x5t", "x5t#S256"})
 _SEGMENT = re.compile(r"[A-Za-z0-9_-]+")
-
-
-@frozen(weakref_slot=False)
-class Demand:
-    """What an ID token must say, whoever is asked; one object for all who are asked alike, because so many may wait.
-
-    Attributes:
-        acr_values: What was asked for; any one of them will do.
-        pin_acr: The exact value demanded, where the caller wants no other.
-        require_acr: Whether a token that names no level is refused.
-        identity: Paths into the claims at which the person's own values must stand.
-        identity_guaranteed: Tokens of this eID always carry these claims.
-        require_person: The caller insists on them.
-        identity_elsewhere: Like `identity`, for claims that may always be missing and may never say something else.
-    """
-
-    acr_values: tuple[str, ...]
-    pin_acr: str | None
-    require_acr: bool
-    identity: tuple[ClaimPath, ...]
-    identity_guaranteed: bool
-    require_person: bool
-    identity_elsewhere: tuple[ClaimPath, ...] = ()
-
-
-@lru_cache(maxsize=64)
-def shared(demand: Demand) -> Demand:
-    """The one object for all equal ones."""
-    return demand
-
-
-@frozen(weakref_slot=False)
-class Expectation:
-    """What the ID token of one transaction must say.
-
-    Attributes:
-        demand: Whoever is asked.
-        tags: Of the person's own values at the paths of `identity` and `identity_elsewhere`, one after the other.
-        issued_from: Seconds since the epoch; a token issued earlier belongs to something else.
-    """
-
-    demand: Demand
-    tags: bytes = field(repr=False)
-    issued_from: float
-
-    @classmethod
-    def of(cls, request: EidRequest, *, tags: PersonTags, issued_from: float) -> Expectation:
-        """What a request demands of its answer, with the person's own values tagged away."""
-        demand = Demand(
-            acr_values=tuple((request.acr_values or "").split()),
-            pin_acr=request.pin_acr,
-            require_acr=request.require_acr,
-            identity=tuple(request.identity),
-            identity_guaranteed=request.identity_guaranteed,
-            require_person=request.require_person,
-            identity_elsewhere=tuple(request.identity_elsewhere),
-        )
-        values = (*request.identity.items(), *request.identity_elsewhere.items())
-        return cls(shared(demand), b"".join(tags.tag(path, value) for path, value in values), issued_from)
-
-    def tagged(self) -> Iterator[tuple[ClaimPath, bytes]]:
-        """Each path with its tag."""
-        for nth, path in enumerate(self.demand.identity + self.demand.identity_elsewhere):
-            yield path, self.tags[nth * TAG_LENGTH : (nth + 1) * TAG_LENGTH]
-
-
-@frozen(init=False)
-class Authentication:
-    """A person who has proved who they are. Made by verification only, so holding one means that all rules held.
-
-    Attributes:
-        subject: `sub`: the person's stable pseudonym at this issuer and client.
-        claims: All claims of the ID token.
-        id_token: The verified token itself, for those who must archive the proof.
-        tokens: The whole token response.
-        person_confirmed: True when the token named the person who was asked for. False when the eID delivered no
-            number, as Norwegian BankID and FrejaID may: then somebody approved, and *who* is known by `subject` only.
-        acr: The level reached, as the token spells it; None when it names none.
-        issuer: Who vouches for it.
-        trace_id: The provider's trace id of the answer that brought it.
-    """
-
-    subject: str = field(repr=False)
-    claims: Mapping[str, Any] = field(repr=False)
-    id_token: Redacted
-    tokens: Tokens = field(repr=False)
-    person_confirmed: bool
-    acr: str | None
-    issuer: str
-    trace_id: str | None
-
-    def __init__(self) -> None:
-        raise UsageError(
-            "an Authentication cannot be made by hand",
-            code="authentication",
-            advice="in tests, let the simulator approve one",
-        )
 
 
 @frozen

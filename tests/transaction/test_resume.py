@@ -17,7 +17,7 @@ from idura_ciba.eids.person import PersonTags
 from idura_ciba.errors import ResumeError
 from idura_ciba.redaction import Redacted
 from idura_ciba.transaction.resume import MAX_LENGTH, VERSION, Checkpoint, Sealer
-from idura_ciba.trust.id_token import Demand, Expectation
+from idura_ciba.trust.expectation import Demand, Expectation
 
 SSN = "209801011231"
 ISSUER, CLIENT = "https://acme.idura.broker", "urn:my:app"
