@@ -188,7 +188,7 @@ def a2_final_poll(scale: Scale) -> Demands:
         met = result.missed_share - scale.leeway * error <= most
         yield Demand("A2", f"{case}: missed", f"<= {most:.2%}", reached, met)
         reached = f"{result.late}; {result.grace_polls / len(result.polls):.2f} of them after the end, each"
-        yield Demand("A2", f"{case}: polls after the last call", "0", reached, result.late == 0)
+        yield Demand("A2", f"{case}: polls after the final poll", "0", reached, result.late == 0)
 
 
 def a3_known_people(scale: Scale) -> Demands:

@@ -17,6 +17,8 @@ from hypothesis import settings
 from idura_ciba.testing import VirtualLoop
 
 pytest_plugins = ["idura_ciba.testing"]
+# Its assertions say as much as those of a test.
+pytest.register_assert_rewrite("tests.jobs")
 
 # No deadline: it would measure the machine. In CI the same examples each time: a commit fails for its own faults only.
 settings.register_profile("idura_ciba", deadline=None, derandomize="CI" in os.environ)

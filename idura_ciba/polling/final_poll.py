@@ -67,7 +67,7 @@ class FinalPoll:
 
     def next_poll(self, view: PollView) -> float | None:
         """The inner answer, moved where the last poll asks for it."""
-        urgent_at, spacing = self._last_call(view)
+        urgent_at, spacing = self._final_poll(view)
         wanted = next_poll(self.inner, view)
         if wanted is None or wanted >= urgent_at:
             if view.not_before <= urgent_at:
@@ -90,20 +90,20 @@ class FinalPoll:
         The jump is 30 s for the chance that there is something to miss. Of an inner strategy without an index nothing
         is known, so an answer is taken to wait since the provider was last heard.
         """
-        urgent_at, spacing = self._last_call(view)
+        urgent_at, spacing = self._final_poll(view)
         if at >= urgent_at:
             return self._inner_index(view, at) + self._at_stake(view, urgent_at)
         return self._inner_index(view, min(at, urgent_at - spacing))
 
     def due(self, view: PollView, price: float) -> float:
-        """When the index reaches the price; the last call where the inner one would be too close to it or later."""
-        urgent_at, spacing = self._last_call(view)
+        """When the index reaches the price; the final poll where the inner one would be too close to it or later."""
+        urgent_at, spacing = self._final_poll(view)
         at = self._inner_due(view, price)
         if at <= urgent_at - spacing:
             return at
         return max(urgent_at, self._inner_due(view, price - self._at_stake(view, urgent_at)))
 
-    def _last_call(self, view: PollView) -> tuple[float, float]:
+    def _final_poll(self, view: PollView) -> tuple[float, float]:
         """When the last poll leaves, and how long before it no other may."""
         return view.earliest_end - self.guard, view.interval + max(ROUND_TRIP, _round_trip(view))
 

@@ -1,7 +1,7 @@
 """Who comes first among the jobs that are due and cannot all be served. There is no clock in here.
 
-`FirstDue` is round robin, except that a job goes first at its last call: what it does not fetch now is lost. `ByPrice`
-is a priority index as for restless bandits under a common budget (Whittle 1988), made cheap:
+`FirstDue` is round robin, except that an urgent job goes first: what it does not fetch now is lost. `ByPrice` is a
+priority index as for restless bandits under a common budget (Whittle 1988), made cheap:
 
 1. Each job says from which instant serving it is worth a price, in seconds of expected unseen waiting. That instant is
    its key; the smallest is served. So a poll goes where an answer is likely to have been waiting.
@@ -103,7 +103,7 @@ class FirstDue:
         return (self._by_urgency,)
 
     def _pressed(self, now: float) -> Entry | None:
-        """The one whose last call came first, if it has come."""
+        """The one that has been urgent longest, if one is."""
         if self._live <= 1:
             # Under the budget nearly always: nothing to compare.
             return None
@@ -155,7 +155,7 @@ class ByPrice(FirstDue):
         self._by_key: list[tuple[float, int, Entry]] = []
 
     def choose(self, now: float, *, pending: int, pace: float) -> Entry | None:
-        """By last call, by the guard, by key."""
+        """By urgency, by the guard, by key."""
         cycle = max(LEAST_CYCLE, pending / pace)
         pressed = self._pressed(now)
         if self._live <= 1:

@@ -384,7 +384,7 @@ def test_what_the_inner_strategy_can_do_the_wrapper_can_do() -> None:
     assert other.finished is None
 
 
-def test_the_last_call_is_worth_what_is_lost_without_it(view: Any) -> None:
+def test_the_final_poll_is_worth_what_is_lost_without_it(view: Any) -> None:
     """30 s for the probability that the person has answered by then, besides the waiting so far."""
     inner, asked = Steady(), view(heard_at=150.0)
     strategy = FinalPoll(inner)
@@ -393,7 +393,7 @@ def test_the_last_call_is_worth_what_is_lost_without_it(view: Any) -> None:
     assert strategy.index(asked, 219.3) == pytest.approx(inner.index(asked, 219.3) + 30 * answered, rel=2e-3)
 
 
-def test_what_would_cost_the_last_call_is_worth_no_more_than_before(view: Any) -> None:
+def test_what_would_cost_the_final_poll_is_worth_no_more_than_before(view: Any) -> None:
     """From 214.05 on another poll would push it over the end."""
     inner, asked = Steady(), view(heard_at=200.0)
     strategy = FinalPoll(inner)
@@ -424,7 +424,7 @@ def test_due_is_the_inverse_of_the_index(case: tuple[PollView, float | None], in
 
 @given(moments(), st.sampled_from([Steady(), Fixed()]), st.floats(0, 500), st.floats(0, 500))
 def test_the_index_never_falls(case: tuple[PollView, float | None], inner: Any, one: float, other: float) -> None:
-    """Also not across the last call."""
+    """Also not across the final poll."""
     moment, strategy = case[0], FinalPoll(inner)
     earlier, later = sorted((moment.heard_at + one, moment.heard_at + other))
     assert -TINY <= strategy.index(moment, earlier) <= strategy.index(moment, later) + TINY

@@ -104,20 +104,20 @@ JOBS = st.lists(
 )
 DEEDS = st.lists(
     st.tuples(
-        INSTANTS, st.sampled_from(["forget", "again", "order", "cancel", "close", "look"]), st.integers(0, 24), INSTANTS
+        INSTANTS, st.sampled_from(["forget", "again", "admit", "cancel", "close", "look"]), st.integers(0, 24), INSTANTS
     ),
     max_size=12,
 )
 
 
 class Run:
-    """Two queues of one scheduler with their jobs and orders, and the deeds that can be done to them."""
+    """Two queues of one scheduler with their jobs and admissions, and the deeds that can be done to them."""
 
     def __init__(self, scheduler: FairScheduler, cap: int, jobs: list[Any]) -> None:
         self.scheduler, self.stage = scheduler, Stage(cap)
         self.queues = [scheduler.queue(), scheduler.queue()]
         self.crowd = [Job(self.stage, takes, key, urgent_at, list(again)) for _, takes, key, urgent_at, again in jobs]
-        self.orders: list[asyncio.Task[None]] = []
+        self.admissions: list[asyncio.Task[None]] = []
         for nth, (job, (at, *_)) in enumerate(zip(self.crowd, jobs, strict=True)):
             job.schedule(self.queues[nth % 2], at)
 
@@ -125,18 +125,18 @@ class Run:
         """One deed."""
         await getattr(self, f"_{deed}")(number, instant)
 
-    async def _order(self, _number: int, _instant: float) -> None:
+    async def _admit(self, _number: int, _instant: float) -> None:
         if not self.stage.closed.get(self.queues[0]):
-            self.orders.append(asyncio.create_task(self._place_order()))
+            self.admissions.append(asyncio.create_task(self._be_admitted()))
 
-    async def _place_order(self) -> None:
+    async def _be_admitted(self) -> None:
         async with self.queues[0].admit():
             self.stage.left.append(asyncio.get_running_loop().time())
             await asyncio.sleep(0.5)
 
     async def _cancel(self, number: int, _instant: float) -> None:
-        if self.orders:
-            self.orders[number % len(self.orders)].cancel()
+        if self.admissions:
+            self.admissions[number % len(self.admissions)].cancel()
 
     async def _close(self, number: int, instant: float) -> None:
         queue = self.queues[number % 2]
@@ -162,10 +162,10 @@ class Run:
     async def end(self) -> None:
         """Let all be served, and see that nothing is left."""
         await asyncio.sleep(300)
-        for task in self.orders:
-            # Where as many as may be are pending for ever, nobody can order.
+        for task in self.admissions:
+            # Where as many as may be are pending for ever, nobody is admitted.
             task.cancel()
-        await asyncio.gather(*self.orders, return_exceptions=True)
+        await asyncio.gather(*self.admissions, return_exceptions=True)
         assert [job.wanted for job in self.crowd] == [None] * len(self.crowd)
         for queue in self.queues:
             await queue.aclose(patience=0)

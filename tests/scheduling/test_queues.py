@@ -204,7 +204,7 @@ def test_the_guard_lets_nobody_wait_much_longer_than_round_robin(load: int) -> N
 
 
 def test_stale_entries_are_cleared_away() -> None:
-    """Also behind one that is never served, and those that were served long before their last call."""
+    """Also behind one that is never served, and those that were served long before they were urgent."""
     queue = ByPrice()
     queue.push(entry(Job(math.inf)))
     for nth in range(5000):
