@@ -114,11 +114,6 @@ class RowReader:
         if self.format == "csv":
             self._begin_csv()
 
-    @property
-    def has_keys(self) -> bool:
-        """Whether rows name their key; else it is the number of the line."""
-        return self.format == "jsonl" or self._columns["key"] in self._header
-
     def __iter__(self) -> Iterator[Row | BadRow]:
         """All rows and all that are none, in order."""
         read: Callable[[], Row | BadRow | None] = self._next_csv if self.format == "csv" else self._next_jsonl

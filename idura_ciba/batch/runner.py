@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Collection, Coroutine, Iterable
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from functools import partial
 from typing import Any, Literal
 
@@ -103,27 +103,13 @@ async def verify_many(
     """
     if duplicates not in ("wait", "skip"):
         raise UsageError("duplicates is neither wait nor skip", code="duplicates")
-    if journal is None:
-        async with Journal(None, client) as own:
-            again = verify_many(
-                client,
-                people,
-                journal=own,
-                max_in_flight=max_in_flight,
-                duplicates=duplicates,
-                claims=claims,
-                accepted=accepted,
-                clock=clock,
-            )
-            async with aclosing(again) as results:
-                async for result in results:
-                    yield result
-        return
-    run = _Run(client, journal, clock or Clock(), claims, skip=duplicates == "skip", retry=retry_indeterminate)
-    run.accepted = accepted
-    run.places = whole_number("max_in_flight", max_in_flight)
-    async with aclosing(run.results(people)) as results:
-        async for result in results:
+    async with AsyncExitStack() as stack:
+        if journal is None:
+            journal = await stack.enter_async_context(Journal(None, client))
+        run = _Run(client, journal, clock or Clock(), claims, skip=duplicates == "skip", retry=retry_indeterminate)
+        run.accepted = accepted
+        run.places = whole_number("max_in_flight", max_in_flight)
+        async for result in await stack.enter_async_context(aclosing(run.results(people))):
             yield result
 
 

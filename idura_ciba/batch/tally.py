@@ -3,57 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Final, Protocol
+from typing import Final
 
 from attrs import define, field
 
+from idura_ciba.batch.results import Result
+from idura_ciba.batch.store import Entry
 from idura_ciba.protocol.machine import State
 
-__all__ = ["Countable", "Tally"]
+__all__ = ["Tally"]
 
 #: States in which the person has answered.
 _ANSWERED: Final = frozenset({State.APPROVED.value, State.DENIED.value})
 #: Seconds that a prompt lives at most, at any eID; answers are counted by whole seconds up to there.
 LONGEST: Final = 900
-
-
-class Countable(Protocol):
-    """A result, or an entry of the journal that has ended."""
-
-    @property
-    def state(self) -> str | None:
-        """How it ended."""
-        ...
-
-    @property
-    def code(self) -> str | None:
-        """The error's stable word."""
-        ...
-
-    @property
-    def asked_at(self) -> float | None:
-        """When the request was about to leave."""
-        ...
-
-    @property
-    def ended_at(self) -> float | None:
-        """When it was over."""
-        ...
-
-    @property
-    def polls(self) -> int:
-        """How many polls it took."""
-        ...
-
-    @property
-    def slow_downs(self) -> int:
-        """How many of them came too early."""
-        ...
-
-    @property
-    def waited(self) -> bool:
-        """Whether another login of the same person had to end first."""
-        ...
 
 
 @define(eq=False)
@@ -80,8 +43,8 @@ class Tally:
     slow_downs: int = 0
     waited: int = 0
 
-    def add(self, one: Countable) -> None:
-        """Count one."""
+    def add(self, one: Result | Entry) -> None:
+        """Count one that has ended."""
         assert one.state is not None  # noqa: S101 - for type checkers: it has ended
         state = str(one.state)
         self.states[state] += 1
