@@ -110,6 +110,7 @@ WITHOUT_MODULE: Mapping[str, str] = {
     "test_conftest.py": "tests the guards of all other tests",
     "test_docs.py": "runs what the documentation shows",
     "test_faults.py": "tries every fault at every endpoint, through the whole client",
+    "test_isolation.py": "runs the whole in applications that are busy, blocked or broken",
     "test_privacy.py": "hunts for secrets through everything",
     "test_any_strategy.py": "lets strategies do anything to whole clients",
     "test_scale.py": "runs the whole with thousands of logins",

@@ -72,7 +72,7 @@ class ClientAuth(Protocol):
         """How many threads call `credentials` at once; read once for each client.
 
         0 calls it in the event loop, which is right for methods that take microseconds. RSA uses one for each core; for
-        an HSM, return how many signatures it makes at once. The threads are those of the loop's default executor.
+        an HSM, return how many signatures it makes at once. The threads are shared with nothing else.
         """
         ...
 

@@ -13,6 +13,8 @@ from typing import Generic, TypeVar
 
 from attrs import define, field, frozen
 
+from idura_ciba.aio.threads import OwnThreads
+
 __all__ = ["SigningPool"]
 
 T = TypeVar("T")
@@ -35,18 +37,23 @@ class _Call(Generic[T]):
 
 @define(eq=False)
 class SigningPool(Generic[T]):
-    """Calls functions on threads of the default executor of one event loop.
+    """Calls functions on threads of its own.
 
     Args:
         threads: How many at once.
     """
 
     threads: int
+    _executor: OwnThreads = field(init=False, repr=False)
     _asked: deque[_Call[T]] = field(init=False, factory=deque, repr=False)
     _answered: deque[tuple[_Call[T], T | _Raised]] = field(init=False, factory=deque, repr=False)
     # Threads that have begun and not ended, as far as the loop knows; and whether a hand-over is already scheduled.
     _working: int = field(init=False, default=0)
     _called: bool = field(init=False, default=False)
+
+    @_executor.default
+    def _make_executor(self) -> OwnThreads:
+        return OwnThreads("idura-ciba-signing", self.threads)
 
     async def call(self, function: Callable[[], T]) -> T:
         """Call a function; return what it returns, or raise what it raises. If cancelled in time, it is not called."""
@@ -64,7 +71,7 @@ class SigningPool(Generic[T]):
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._working < self.threads and self._asked:
-            work = loop.run_in_executor(None, self._work, loop)
+            work = loop.run_in_executor(self._executor, self._work, loop)
             self._working += 1
             work.add_done_callback(lambda _: self._ended(loop))
 
