@@ -10,8 +10,8 @@ Rules:
 3. Such refusals cut the rate: down to `CUT` times what was answered before them, at most by half, and at most once a
    second. A request that left before the last cut says nothing about it. A `Retry-After` among them stops all requests
    for so long.
-4. Nothing answered since the last cut, and refusals only: the provider wants silence. Nothing leaves for a second, then
-   for two, four and so on, until something is answered.
+4. Nothing answered since the last cut, and refusals only: exponential backoff. Nothing leaves for a second, then for
+   two, four and so on, until something is answered.
 5. The rate grows back by `GROWTH` a second, and faster once that has been going well for a while. Only seconds in which
    somebody waits count: a rate that nobody used was not tried out.
 
@@ -59,12 +59,12 @@ FAST_GROWTH = 0.10
 SETTLED = 20.0
 #: No refusals make the rate lower than this: one request in ten seconds.
 LEAST = 0.1
-#: A client that sent fewer requests in a second than this was not refused for their number. Nor is silence called for
-#: where fewer were refused in a row: each transaction backs off by itself.
+#: A client that sent fewer requests in a second than this was not refused for their number. Nor do all back off where
+#: fewer were refused in a row: each transaction does so by itself.
 FEW = 10
-#: Seconds of silence at first, and at most; also the most that a `Retry-After` can stop all requests.
-FIRST_SILENCE = 1.0
-LONGEST_SILENCE = 60.0
+#: Seconds of backoff at first, and at most; also the most that a `Retry-After` can stop all requests.
+FIRST_BACKOFF = 1.0
+LONGEST_BACKOFF = 60.0
 #: Those who wait may leave this much closer together than evenly: a timer of a busy loop is late.
 CATCH_UP = 0.05
 
@@ -176,8 +176,8 @@ class Budget:
     """
 
     __slots__ = (
-        "_allowed", "_answered_at", "_closed_until", "_cut_at", "_even", "_grown_at", "_meter", "_most", "_rate",
-        "_refusals", "_refused", "_sent", "_silence", "_used", "_window",
+        "_allowed", "_answered_at", "_backoff", "_closed_until", "_cut_at", "_even", "_grown_at", "_meter", "_most",
+        "_rate", "_refusals", "_refused", "_sent", "_used", "_window",
     )  # fmt: skip
 
     def __init__(self, rate: float | None = None) -> None:
@@ -199,7 +199,7 @@ class Budget:
         self._grown_at = -math.inf
         self._refusals = Refusals()
         # The last one that was kept.
-        self._silence = 0.0
+        self._backoff = 0.0
         self._meter = Meter()
         self._answered_at = -math.inf
 
@@ -247,7 +247,7 @@ class Budget:
         self._answered_at = now
         if sent_at >= self._cut_at:
             self._refusals.answered(now)
-            self._silence = 0.0
+            self._backoff = 0.0
 
     def was_refused(self, now: float, *, sent_at: float, retry_after: float | None = None) -> None:
         """A request that left at `sent_at` was refused, perhaps because there are too many.
@@ -265,8 +265,8 @@ class Budget:
         if not is_much or now < self._cut_at + CUT_SPACING:
             return
         if self._refusals.in_vain >= FEW and self._cut_at > -math.inf:
-            self._silence = max(FIRST_SILENCE, 2 * self._silence)
-            self._close(now, self._silence)
+            self._backoff = max(FIRST_BACKOFF, 2 * self._backoff)
+            self._close(now, self._backoff)
         self._cut(now)
 
     def _cut(self, now: float) -> None:
@@ -283,7 +283,7 @@ class Budget:
         self._used = 0.0
 
     def _close(self, now: float, seconds: float) -> None:
-        self._closed_until = max(self._closed_until, now + min(seconds, LONGEST_SILENCE))
+        self._closed_until = max(self._closed_until, now + min(seconds, LONGEST_BACKOFF))
 
     def _grow(self, now: float) -> None:
         """Rule 5."""

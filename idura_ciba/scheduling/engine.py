@@ -13,27 +13,27 @@ from idura_ciba import explain
 from idura_ciba.errors import UsageError
 from idura_ciba.scheduling.budget import Budget, Meter
 from idura_ciba.scheduling.jobs import Entry, Job, Owner
-from idura_ciba.scheduling.queues import SMALL, FirstDue
+from idura_ciba.scheduling.queues import SMALL, FifoQueue
 
 __all__ = ["Engine"]
 
 #: asyncio calls timers up to a nanosecond early. Asked again for the rest of it, it would call again at once, and a
 #: clock that stands still meanwhile, as a virtual one does, would never move on.
-TICK = 1e-6
+CLOCK_RESOLUTION = 1e-6
 #: Seconds by which the end of a job that has no place may be noticed late: a poll of a busy budget leaves before.
-MOMENT = 0.05
+END_TOLERANCE = 0.05
 #: Requests that are begun in one turn of the loop: each keeps it for a fraction of a millisecond, and others wait.
 SLICE = 8
 #: Jobs a second that are taken to be served at least.
-LEAST_PACE = 0.1
+LEAST_THROUGHPUT = 0.1
 
 
 class Engine:
     """Serves what the queue says, as fast as the budget and the cap allow."""
 
-    def __init__(self, budget: Budget, queue: FirstDue, *, max_in_flight: int, max_pending: float) -> None:
+    def __init__(self, budget: Budget, queue: FifoQueue, *, max_in_flight: int, max_pending: float) -> None:
         self.budget: Budget = budget
-        self.queue: FirstDue = queue
+        self.queue: FifoQueue = queue
         self.served: int = 0
         self.slow_downs: int = 0
         self.learned: int = 0
@@ -54,7 +54,7 @@ class Engine:
         self.queue.clear()
         self._waiting = 0
         self._in_flight = 0
-        # Orders that wait, and how many have a place.
+        # Authentication requests that wait, and how many were admitted.
         self._admissions = deque[asyncio.Future[None]]()
         self._admitted = 0
         self._admissions_turn = True
@@ -77,7 +77,7 @@ class Engine:
 
     @property
     def starting(self) -> int:
-        """Orders that wait or have a place."""
+        """Authentication requests that wait or were admitted."""
         return self._admitted + sum(not admission.done() for admission in self._admissions)
 
     def late(self) -> float:
@@ -110,7 +110,7 @@ class Engine:
         heapq.heappush(self._heap, entry)
         self._waiting += 1
         if former is not None:
-            self._bury(former)
+            self._invalidate(former)
         if self._heap and self._heap[0] is entry:
             self._set_timer()
 
@@ -118,8 +118,8 @@ class Engine:
         """Do not serve a job any more."""
         entry = owner.entries.pop(job, None)
         if entry is not None:
-            self._bury(entry)
-            self._go_on()
+            self._invalidate(entry)
+            self._resume()
 
     def close(self, owner: Owner) -> None:
         """Forget all that an owner has waiting."""
@@ -127,7 +127,7 @@ class Engine:
         entries = list(owner.entries.values())
         owner.entries.clear()
         for entry in entries:
-            self._bury(entry)
+            self._invalidate(entry)
         self.refuse(owner)
 
     def refuse(self, owner: Owner) -> None:
@@ -137,9 +137,9 @@ class Engine:
             if not admission.done():
                 admission.set_exception(explain.closed())
         self._set_timer()
-        self._go_on()
+        self._resume()
 
-    def _bury(self, entry: Entry) -> None:
+    def _invalidate(self, entry: Entry) -> None:
         """An entry loses its job; stale ones are cleared away once they are the most."""
         entry.job = None
         self._waiting -= 1
@@ -169,7 +169,7 @@ class Engine:
         admission: asyncio.Future[None] = loop.create_future()
         self._admissions.append(admission)
         owner.admissions.add(admission)
-        self._go_on()
+        self._resume()
         try:
             await admission
         except asyncio.CancelledError:
@@ -185,7 +185,7 @@ class Engine:
     def admission_over(self) -> None:
         """An authentication request that was admitted is over."""
         self._admitted -= 1
-        self._go_on()
+        self._resume()
 
     # --- what the provider says -------------------------------------------------------------------------------------
 
@@ -199,7 +199,7 @@ class Engine:
 
     # --- serving ----------------------------------------------------------------------------------------------------
 
-    def _go_on(self) -> None:
+    def _resume(self) -> None:
         """Something has ended; others may have waited for that, unless it is the budget that they wait for."""
         if self._wake == math.inf and (self._admissions or len(self.queue)) and not self._serving:
             self._serve()
@@ -271,8 +271,8 @@ class Engine:
         return bool(self._admissions)
 
     def _serve_one(self, loop: asyncio.AbstractEventLoop, now: float) -> None:
-        pace = max(LEAST_PACE, self._meter.rate(now))
-        entry = self.queue.choose(now, pending=self.pending, pace=pace)
+        throughput = max(LEAST_THROUGHPUT, self._meter.rate(now))
+        entry = self.queue.choose(now, pending=self.pending, throughput=throughput)
         assert entry is not None  # noqa: S101 - for type checkers: the queue is not empty
         self._serve_entry(entry, loop, now)
 
@@ -280,11 +280,11 @@ class Engine:
         job, owner = entry.job, entry.owner
         assert job is not None  # noqa: S101 - for type checkers: no stale entry is chosen
         del owner.entries[job]
-        self._bury(entry)
+        self._invalidate(entry)
         try:
             work = job.serve()
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - one broken job must not stop the others
-            self._report("a job could not be served", error)
+            self._call_exception_handler("a job could not be served", error)
             return
         if work is None:
             return
@@ -300,10 +300,10 @@ class Engine:
         owner.tasks.discard(task)
         self._in_flight -= 1
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._report("the work of a job failed", error)
-        self._go_on()
+            self._call_exception_handler("the work of a job failed", error)
+        self._resume()
 
-    def _report(self, what: str, error: BaseException) -> None:
+    def _call_exception_handler(self, what: str, error: BaseException) -> None:
         assert self._loop is not None  # noqa: S101 - for type checkers: something was served
         self._loop.call_exception_handler({"message": what, "exception": error})
 
@@ -316,7 +316,7 @@ class Engine:
         if self._ends and self._ends[0][0] < at:
             at = self._ends[0][0]
         # What becomes due while the budget is used up has an end, which may come first; not within the next moment.
-        if at > now + MOMENT and self._heap and self._heap[0].at < at:
+        if at > now + END_TOLERANCE and self._heap and self._heap[0].at < at:
             at = self._heap[0].at
         if not self._waiting and not self._has_admissions():
             self._wake, at = math.inf, math.inf
@@ -324,7 +324,7 @@ class Engine:
             self._timer.cancel()
             self._timer = None
         if at < math.inf:
-            self._timer = self._loop.call_at(max(at, now + TICK) if at > now else at, self._wake_up)
+            self._timer = self._loop.call_at(max(at, now + CLOCK_RESOLUTION) if at > now else at, self._wake_up)
 
     def _wake_up(self) -> None:
         self._timer = None

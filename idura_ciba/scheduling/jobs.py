@@ -7,7 +7,7 @@ import math
 from collections.abc import Coroutine
 from typing import Any, Protocol
 
-__all__ = ["Entry", "Job", "LastingJob", "Owner", "PricedJob"]
+__all__ = ["Entry", "Job", "Owner", "PricedJob", "UrgentJob"]
 
 
 class Job(Protocol):
@@ -22,17 +22,17 @@ class Job(Protocol):
         ...
 
 
-class LastingJob(Job, Protocol):
-    """A job that comes to an end, and goes first just before that.
+class UrgentJob(Job, Protocol):
+    """A job that goes first from some instant on, because it comes to an end soon after.
 
     Attributes:
-        urgent_at: From this monotonic instant on; infinite where there is no such instant.
+        urgent_at: That instant, in monotonic seconds; infinite where there is none.
     """
 
     urgent_at: float
 
 
-class PricedJob(LastingJob, Protocol):
+class PricedJob(UrgentJob, Protocol):
     """A job that an `IndexScheduler` can compare; any other counts as if its price were reached when it is due."""
 
     def due(self, price: float) -> float:

@@ -1,6 +1,6 @@
 """Who comes first among the jobs that are due and cannot all be served. There is no clock in here.
 
-`FirstDue` is round robin, except that an urgent job goes first: what it does not fetch now is lost. `ByPrice` is a
+`FifoQueue` is round robin, except that an urgent job goes first: what it does not fetch now is lost. `IndexQueue` is a
 priority index as for restless bandits under a common budget (Whittle 1988), made cheap:
 
 1. Each job says from which instant serving it is worth a price, in seconds of expected unseen waiting. That instant is
@@ -24,7 +24,7 @@ from typing import Any
 
 from idura_ciba.scheduling.jobs import Entry
 
-__all__ = ["SMALL", "ByPrice", "FirstDue"]
+__all__ = ["SMALL", "FifoQueue", "IndexQueue"]
 
 _logger = logging.getLogger("idura_ciba")
 
@@ -36,7 +36,7 @@ HIGHEST_PRICE = 60.0
 LEAST_CYCLE = 1.0
 
 
-class FirstDue:
+class FifoQueue:
     """First come, first served, but for urgent jobs. Whoever takes an entry's job away says so with `discard`."""
 
     #: What serving has to be worth; None where that does not matter.
@@ -69,16 +69,16 @@ class FirstDue:
             order.popleft()
         return order[0] if order else None
 
-    def choose(self, now: float, *, pending: int, pace: float) -> Entry | None:
+    def choose(self, now: float, *, pending: int, throughput: float) -> Entry | None:
         """The one to serve now; None where none is due.
 
         Args:
             now: The present instant.
             pending: How many jobs there are, due or not.
-            pace: How many are being served a second.
+            throughput: How many are being served a second.
         """
-        del pending, pace
-        return self._pressed(now) or self.first()
+        del pending, throughput
+        return self._most_urgent(now) or self.first()
 
     def discard(self) -> None:
         """One entry that is due has lost its job."""
@@ -102,7 +102,7 @@ class FirstDue:
     def _heaps(self) -> tuple[list[tuple[float, int, Entry]], ...]:
         return (self._by_urgency,)
 
-    def _pressed(self, now: float) -> Entry | None:
+    def _most_urgent(self, now: float) -> Entry | None:
         """The one that has been urgent longest, if one is."""
         if self._live <= 1:
             # Under the budget nearly always: nothing to compare.
@@ -111,8 +111,8 @@ class FirstDue:
             if entry.job is not None:
                 self._rank(entry, entry.job, next(self._numbers))
         self._fresh.clear()
-        urgent_at, pressed = _top(self._by_urgency)
-        return pressed if urgent_at <= now else None
+        urgent_at, urgent = _top(self._by_urgency)
+        return urgent if urgent_at <= now else None
 
     def _rank(self, entry: Entry, job: Any, number: int) -> None:
         urgent_at = self._ask(lambda: getattr(job, "urgent_at", math.inf), math.inf)
@@ -137,7 +137,7 @@ class FirstDue:
         return size > SMALL and size > 2 * self._live
 
 
-class ByPrice(FirstDue):
+class IndexQueue(FifoQueue):
     """The rules above.
 
     Args:
@@ -154,20 +154,20 @@ class ByPrice(FirstDue):
         self._steered_at = math.inf
         self._by_key: list[tuple[float, int, Entry]] = []
 
-    def choose(self, now: float, *, pending: int, pace: float) -> Entry | None:
+    def choose(self, now: float, *, pending: int, throughput: float) -> Entry | None:
         """By urgency, by the guard, by key."""
-        cycle = max(LEAST_CYCLE, pending / pace)
-        pressed = self._pressed(now)
+        cycle = max(LEAST_CYCLE, pending / throughput)
+        urgent = self._most_urgent(now)
         if self._live <= 1:
             self._steer(now, -cycle, cycle)
             return self.first()
         key, chosen = _top(self._by_key)
         self._steer(now, now - key, cycle)
-        if pressed is not None or self._guard is None:
-            return pressed or chosen
-        # A round is `pending / pace`. What of it a job is not due for is not known, but for the average job.
+        if urgent is not None or self._guard is None:
+            return urgent or chosen
+        # A round is `pending / throughput`. What of it a job is not due for is not known, but for the average job.
         first = self.first()
-        waits = first is not None and (now - first.at) * pace > (self._guard - 1) * pending + self._live
+        waits = first is not None and (now - first.at) * throughput > (self._guard - 1) * pending + self._live
         return first if waits else chosen
 
     def _heaps(self) -> tuple[list[tuple[float, int, Entry]], ...]:

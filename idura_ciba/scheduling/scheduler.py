@@ -24,7 +24,7 @@ from idura_ciba.options import positive, whole_number
 from idura_ciba.scheduling.budget import Budget
 from idura_ciba.scheduling.engine import Engine
 from idura_ciba.scheduling.jobs import Job, Owner
-from idura_ciba.scheduling.queues import ByPrice, FirstDue
+from idura_ciba.scheduling.queues import FifoQueue, IndexQueue
 
 __all__ = ["ClientQueue", "FairScheduler", "IndexScheduler", "Snapshot", "client_queue"]
 
@@ -192,7 +192,7 @@ class FairScheduler:
     """
 
     def __init__(self, *, rate: float | None = None, max_in_flight: int = 256, max_pending: int | None = None) -> None:
-        self._engine = _engine(FirstDue(), rate, max_in_flight, max_pending)
+        self._engine = _engine(FifoQueue(), rate, max_in_flight, max_pending)
 
     def queue(self) -> ClientQueue:
         """A place for one more client; `CibaClient(scheduler=...)` takes one for itself."""
@@ -247,7 +247,7 @@ class IndexScheduler(FairScheduler):
     ) -> None:
         # Below round robin's own wait nobody can be guarded.
         guard = None if guard is None else positive("guard", guard, least=1.0)
-        self._engine = _engine(ByPrice(guard=guard), rate, max_in_flight, max_pending)
+        self._engine = _engine(IndexQueue(guard=guard), rate, max_in_flight, max_pending)
 
 
 def client_queue(scheduler: FairScheduler | None) -> ClientQueue:
@@ -261,7 +261,7 @@ def client_queue(scheduler: FairScheduler | None) -> ClientQueue:
     return (scheduler or FairScheduler()).queue()
 
 
-def _engine(queue: FirstDue, rate: float | None, max_in_flight: int, max_pending: int | None) -> Engine:
+def _engine(queue: FifoQueue, rate: float | None, max_in_flight: int, max_pending: int | None) -> Engine:
     return Engine(
         Budget(rate),
         queue,

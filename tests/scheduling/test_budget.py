@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from idura_ciba.errors import UsageError
-from idura_ciba.scheduling.budget import CUT, FEW, LONGEST_SILENCE, RUN, Budget, Meter
+from idura_ciba.scheduling.budget import CUT, FEW, LONGEST_BACKOFF, RUN, Budget, Meter
 
 RATES = st.one_of(st.integers(1, 40).map(float), st.floats(0.2, 40.0))
 
@@ -245,7 +245,7 @@ def test_without_a_rate_the_first_refusal_names_one() -> None:
 
 
 def test_an_outage_teaches_nothing_about_numbers() -> None:
-    """Where nothing is answered at all there is silence, and after it the rate is what it was."""
+    """Where nothing is answered at all requests back off, and afterwards the rate is what it was."""
     budget = Budget(200)
     for nth in range(600):
         now = 20.0 + nth * 0.1
@@ -255,27 +255,27 @@ def test_an_outage_teaches_nothing_about_numbers() -> None:
     assert budget.allowed == 200.0
 
 
-def test_silence_follows_refusals_without_an_answer_and_doubles() -> None:
+def test_backoff_follows_refusals_without_an_answer_and_doubles() -> None:
     """A second, two, four; an answer ends it, and few refusals are no reason."""
     budget = Budget(100)
-    now, silences = 20.0, []
+    now, pauses = 20.0, []
     for _ in range(12):
         before = budget.ready_at(queued=False)
         for _ in range(FEW):
             budget.was_refused(now, sent_at=now)
         after = budget.ready_at(queued=False)
         if after > before:
-            silences.append(after - now)
+            pauses.append(after - now)
         now = max(now + 1.0, after)
-    assert silences[:6] == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0]
-    assert set(silences[6:]) == {LONGEST_SILENCE}
+    assert pauses[:6] == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0]
+    assert set(pauses[6:]) == {LONGEST_BACKOFF}
     budget.answered(now, sent_at=now)
     for _ in range(FEW - 1):
         budget.was_refused(now + 2.0, sent_at=now + 2.0)
         assert budget.ready_at(queued=False) <= now + 2.0
 
 
-@pytest.mark.parametrize(("retry_after", "seconds"), [(0.0, 0.0), (7.5, 7.5), (1e9, LONGEST_SILENCE)])
+@pytest.mark.parametrize(("retry_after", "seconds"), [(0.0, 0.0), (7.5, 7.5), (1e9, LONGEST_BACKOFF)])
 def test_retry_after_stops_all_requests(retry_after: float, seconds: float) -> None:
     """With or without a rate, of an old request too, and never for longer than a minute."""
     for budget in (Budget(), Budget(5)):

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from idura_ciba.scheduling.jobs import Entry, Owner
-from idura_ciba.scheduling.queues import HIGHEST_PRICE, SMALL, ByPrice, FirstDue
+from idura_ciba.scheduling.queues import HIGHEST_PRICE, SMALL, FifoQueue, IndexQueue
 
 
 class Job:
@@ -36,9 +36,9 @@ def entry(job: Job, at: float = 0.0) -> Entry:
     return Entry(at, 0, job, Owner())
 
 
-def take(queue: FirstDue, now: float, *, pending: int = 10, pace: float = 1.0) -> Job | None:
+def take(queue: FifoQueue, now: float, *, pending: int = 10, throughput: float = 1.0) -> Job | None:
     """Serve one, as an engine does."""
-    chosen = queue.choose(now, pending=pending, pace=pace)
+    chosen = queue.choose(now, pending=pending, throughput=throughput)
     if chosen is None:
         return None
     job, chosen.job = chosen.job, None
@@ -48,7 +48,7 @@ def take(queue: FirstDue, now: float, *, pending: int = 10, pace: float = 1.0) -
 
 
 @given(
-    kind=st.sampled_from([FirstDue, ByPrice, lambda: ByPrice(guard=1.2)]),
+    kind=st.sampled_from([FifoQueue, IndexQueue, lambda: IndexQueue(guard=1.2)]),
     steps=st.lists(
         st.one_of(
             st.tuples(st.just("push"), st.floats(0, 50), st.one_of(st.floats(0, 50), st.just(math.inf))),
@@ -59,7 +59,7 @@ def take(queue: FirstDue, now: float, *, pending: int = 10, pace: float = 1.0) -
     ),
 )
 def test_nobody_is_lost_and_nobody_comes_twice(
-    kind: Callable[[], FirstDue], steps: list[tuple[str, float, float]]
+    kind: Callable[[], FifoQueue], steps: list[tuple[str, float, float]]
 ) -> None:
     """Whoever was pushed and not forgotten comes out once; stale entries are no more than a few beside the live."""
     queue, entries, out, now = kind(), list[Entry](), Counter[Job](), 0.0
@@ -87,7 +87,7 @@ def test_nobody_is_lost_and_nobody_comes_twice(
 
 def test_round_robin_goes_by_when_one_became_due() -> None:
     """And asks no job what it is worth."""
-    queue = FirstDue()
+    queue = FifoQueue()
     jobs = [Job(float(-nth)) for nth in range(5)]
     for job in jobs:
         queue.push(entry(job))
@@ -98,7 +98,7 @@ def test_round_robin_goes_by_when_one_became_due() -> None:
 
 def test_the_smallest_key_comes_first() -> None:
     """Each job is asked once, however long it waits."""
-    queue = ByPrice()
+    queue = IndexQueue()
     jobs = [Job(key) for key in (5.0, 3.0, 4.0, math.inf, 1.0)]
     for job in jobs:
         queue.push(entry(job))
@@ -108,7 +108,7 @@ def test_the_smallest_key_comes_first() -> None:
 
 def test_who_is_alone_is_not_compared() -> None:
     """Under the budget a price costs nothing."""
-    queue, job = ByPrice(), Job(1e9)
+    queue, job = IndexQueue(), Job(1e9)
     queue.push(entry(job))
     assert take(queue, 1.0) is job
     assert job.asked == 0
@@ -116,7 +116,7 @@ def test_who_is_alone_is_not_compared() -> None:
 
 def test_equal_keys_keep_their_order() -> None:
     """First come, first served."""
-    queue, jobs = ByPrice(), [Job(1.0, urgent_at=2.0) for _ in range(20)]
+    queue, jobs = IndexQueue(), [Job(1.0, urgent_at=2.0) for _ in range(20)]
     for job in jobs:
         queue.push(entry(job))
     assert [take(queue, nth / 2) for nth in range(20)] == jobs
@@ -129,12 +129,12 @@ def test_a_job_without_a_price_counts_by_its_instant() -> None:
         def serve(self) -> None:
             """Nothing to do."""
 
-    queue, plain, early, late = ByPrice(), Plain(), Job(1.0), Job(3.0)
+    queue, plain, early, late = IndexQueue(), Plain(), Job(1.0), Job(3.0)
     queue.push(Entry(2.0, 0, plain, Owner()))  # type: ignore[arg-type]
     for job in (late, early):
         queue.push(entry(job, 2.0))
     chosen = []
-    while (found := queue.choose(5.0, pending=3, pace=1.0)) is not None:
+    while (found := queue.choose(5.0, pending=3, throughput=1.0)) is not None:
         chosen.append(found.job)
         found.job = None
         queue.discard()
@@ -144,25 +144,25 @@ def test_a_job_without_a_price_counts_by_its_instant() -> None:
 @pytest.mark.parametrize(("ahead", "rises"), [(-1.0, True), (0.0, None), (1.0, False)])
 def test_the_price_follows_the_load_slowly(ahead: float, rises: bool | None) -> None:
     """Up while the smallest key is past, down while it is to come; by a factor e in one round at most."""
-    queue = ByPrice()
+    queue = IndexQueue()
     queue.price = 1.0
-    pending, pace = 50, 5.0
-    cycle, now = pending / pace, 0.0
+    pending, throughput = 50, 5.0
+    cycle, now = pending / throughput, 0.0
     for nth in itertools.count():
         for _ in range(2):
             queue.push(entry(Job(now + 100 * cycle * ahead)))
         for _ in range(2):
-            take(queue, now, pending=pending, pace=pace)
-        if nth >= cycle * pace:
+            take(queue, now, pending=pending, throughput=throughput)
+        if nth >= cycle * throughput:
             break
-        now += 1 / pace
+        now += 1 / throughput
     assert queue.price == pytest.approx({True: math.e, None: 1.0, False: 1 / math.e}[rises])
 
 
 def test_the_price_stays_within_bounds() -> None:
     """Whatever is asked of it, for however long."""
     for key, bound in ((-math.inf, HIGHEST_PRICE), (math.inf, 0.02)):
-        queue = ByPrice()
+        queue = IndexQueue()
         for nth in range(2000):
             queue.push(entry(Job(key)))
             queue.push(entry(Job(key)))
@@ -170,18 +170,18 @@ def test_the_price_stays_within_bounds() -> None:
         assert queue.price == bound
 
 
-def overloaded(queue: FirstDue, *, jobs: int, pace: float, seconds: float, interval: float) -> dict[Job, float]:
+def overloaded(queue: FifoQueue, *, jobs: int, throughput: float, seconds: float, interval: float) -> dict[Job, float]:
     """The longest time between two services of each job; all want one each `interval`, and half count little."""
     crowd = [Job(0.0) for _ in range(jobs)]
     due = sorted((nth * interval / jobs, nth) for nth in range(jobs))
     served, longest = dict.fromkeys(crowd, 0.0), dict.fromkeys(crowd, 0.0)
-    for tick in range(int(seconds * pace)):
-        now = tick / pace
+    for tick in range(int(seconds * throughput)):
+        now = tick / throughput
         while due and due[0][0] <= now:
             at, nth = due.pop(0)
             crowd[nth].key = at + (1000.0 if nth % 2 else 0.0)
             queue.push(entry(crowd[nth], at))
-        job = take(queue, now, pending=jobs, pace=pace)
+        job = take(queue, now, pending=jobs, throughput=throughput)
         if job is not None:
             longest[job] = max(longest[job], now - served[job])
             served[job] = now
@@ -193,19 +193,19 @@ def overloaded(queue: FirstDue, *, jobs: int, pace: float, seconds: float, inter
 def test_the_guard_lets_nobody_wait_much_longer_than_round_robin(load: int) -> None:
     """Without it those that count little starve. With it they go first after 1.2 rounds, and wait for each other."""
     jobs, interval = 60, 3.0
-    pace = jobs / interval / load
+    throughput = jobs / interval / load
     fair, free, guarded = (
-        max(overloaded(queue, jobs=jobs, pace=pace, seconds=200, interval=interval).values())
-        for queue in (FirstDue(), ByPrice(), ByPrice(guard=1.2))
+        max(overloaded(queue, jobs=jobs, throughput=throughput, seconds=200, interval=interval).values())
+        for queue in (FifoQueue(), IndexQueue(), IndexQueue(guard=1.2))
     )
-    assert fair <= jobs / pace + 1
+    assert fair <= jobs / throughput + 1
     assert free > 10 * fair
     assert guarded <= 1.5 * fair
 
 
 def test_stale_entries_are_cleared_away() -> None:
     """Also behind one that is never served, and those that were served long before they were urgent."""
-    queue = ByPrice()
+    queue = IndexQueue()
     queue.push(entry(Job(math.inf)))
     for nth in range(5000):
         for _ in range(2 if nth < 10 else 1):
