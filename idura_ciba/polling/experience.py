@@ -21,7 +21,7 @@ from attrs import define, field
 from idura_ciba.errors import UsageError
 from idura_ciba.polling.life_table import LifeTable, Survival
 
-__all__ = ["Experience", "Tally"]
+__all__ = ["Cohort", "Experience"]
 
 #: Of what `export` gives; it fixes the bins, too.
 VERSION = 1
@@ -37,8 +37,8 @@ MOST_NESTED = 4
 
 
 @define(eq=False)
-class Tally:
-    """What was counted under one key: by this process, and by others."""
+class Cohort:
+    """Logins of one key, as they were counted by this process and by others."""
 
     own: LifeTable = field(factory=LifeTable)
     others: LifeTable = field(factory=LifeTable)
@@ -65,29 +65,29 @@ class Tally:
 
 @define(eq=False)
 class Experience:
-    """Tallies by key, `most` of them; the key that was counted under longest ago makes room for a new one."""
+    """Cohorts by key, `most` of them; the key that was counted under longest ago makes room for a new one."""
 
     most: int
-    _tallies: OrderedDict[Hashable, Tally] = field(init=False, repr=False, factory=OrderedDict)
+    _cohorts: OrderedDict[Hashable, Cohort] = field(init=False, repr=False, factory=OrderedDict)
 
-    def __getitem__(self, key: Hashable) -> Tally:
-        """The tally under a key, made where there is none."""
-        tally = self._tallies.pop(key, None) or Tally()
-        if len(self._tallies) >= self.most:
-            self._tallies.popitem(last=False)
-        self._tallies[key] = tally
-        return tally
+    def __getitem__(self, key: Hashable) -> Cohort:
+        """The cohort under a key, made where there is none."""
+        cohort = self._cohorts.pop(key, None) or Cohort()
+        if len(self._cohorts) >= self.most:
+            self._cohorts.popitem(last=False)
+        self._cohorts[key] = cohort
+        return cohort
 
-    def peek(self, key: Hashable) -> Tally:
-        """The tally under a key, an empty one where there is none; changes nothing, not even the order."""
-        return self._tallies.get(key) or Tally()
+    def peek(self, key: Hashable) -> Cohort:
+        """The cohort under a key, an empty one where there is none; changes nothing, not even the order."""
+        return self._cohorts.get(key) or Cohort()
 
     def __iter__(self) -> Iterator[Hashable]:
         """The keys."""
-        return iter(tuple(self._tallies))
+        return iter(tuple(self._cohorts))
 
     def __contains__(self, key: object) -> bool:
-        return key in self._tallies
+        return key in self._cohorts
 
     def export(self) -> dict[str, Any]:
         """What this process has counted, as plain JSON values.
@@ -98,12 +98,12 @@ class Experience:
         tables = [
             {
                 "key": _plain(key),
-                "weight": tally.own.weight,
-                "events": list(tally.own.events),
-                "exposure": list(tally.own.exposure),
+                "weight": cohort.own.weight,
+                "events": list(cohort.own.events),
+                "exposure": list(cohort.own.exposure),
             }
-            for key, tally in self._tallies.items()
-            if tally.own.weight > 0
+            for key, cohort in self._cohorts.items()
+            if cohort.own.weight > 0
         ]
         return {"version": VERSION, "tables": tables}
 
@@ -123,8 +123,8 @@ class Experience:
             UsageError: One is no export of this version; nothing was changed.
         """
         tables = [item for exported in exports for item in read(exported).items()]
-        for tally in self._tallies.values():
-            tally.others = LifeTable()
+        for cohort in self._cohorts.values():
+            cohort.others = LifeTable()
         for key, table in tables:
             self[key].others.include(table)
 

@@ -24,19 +24,19 @@ from attrs import define, field, frozen
 
 from idura_ciba.errors import UsageError
 
-__all__ = ["LifeTable", "Survival"]
+__all__ = ["LifeTable", "Survival", "edges_up_to"]
 
 
-def _edges(longest: float) -> tuple[float, ...]:
-    """Of the bins: 1 s wide up to 5 s, then a fifth of their beginning."""
+def edges_up_to(longest: float, *, ratio: float) -> tuple[float, ...]:
+    """Of bins: 1 s wide up to 5 s, then each edge is the one before it times the ratio."""
     edges = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
     while edges[-1] < longest:
-        edges.append(edges[-1] * 1.2)
+        edges.append(edges[-1] * ratio)
     return tuple(edges)
 
 
 #: Where the bins of every life table begin; the last one ends never. No eID lets a prompt stand for an hour.
-EDGES = _edges(3600.0)
+EDGES = edges_up_to(3600.0, ratio=1.2)
 #: A curve does not fall below it up to its last edge: whoever is left then is nobody, and has no hazard to go by.
 LEAST_SURVIVAL = 1e-9
 #: Once in thirty years; a smaller hazard is none.

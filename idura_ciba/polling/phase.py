@@ -20,17 +20,17 @@ from typing import Any
 from attrs import define, field
 
 from idura_ciba.errors import UsageError
-from idura_ciba.polling.experience import KEEP, REFIT_LEAST, Experience, Tally, read
+from idura_ciba.polling.experience import KEEP, REFIT_LEAST, Cohort, Experience, read
 from idura_ciba.polling.hazard import PRIOR, HazardAware, floor_decides, last_pending_at
-from idura_ciba.polling.life_table import EDGES, LifeTable, Survival
+from idura_ciba.polling.life_table import EDGES, LifeTable, Survival, edges_up_to
 from idura_ciba.polling.strategy import PollView, Record
 
 __all__ = ["PhaseAware"]
 
 #: Of what `export` gives.
 VERSION = 1
-#: Tallies of words that are kept, two for each; the one heard of longest ago goes.
-MAX_TALLIES = 128
+#: Cohorts of words that are kept, two for each; the one heard of longest ago goes.
+MAX_COHORTS = 128
 #: Longer ones are no words on progress. Idura's longest is `awaiting user request acknowledgement`.
 LONGEST_WORD = 64
 #: Words of one transaction that are learned from.
@@ -39,19 +39,10 @@ MAX_WORDS = 8
 TRUSTED = REFIT_LEAST - 1.0
 #: A word's own prior is that of everybody, at the weight of five people.
 WORD_PRIOR = 0.25
-#: What the tallies of a word are kept under: the kind of login, the word, and which of the two.
+#: What the cohorts of a word are kept under: the kind of login, the word, and which of the two.
 PARTS = ("stay", "rest")
-
-
-def _steps(longest: float) -> tuple[float, ...]:
-    edges = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
-    while edges[-1] < longest:
-        edges.append(edges[-1] * 1.25)
-    return tuple(edges)
-
-
 #: Where a curve that begins at a poll is worked out: finely where polls are likely, and up to the longest gap.
-AHEAD = _steps(30.0)
+AHEAD = edges_up_to(30.0, ratio=1.25)
 
 
 @define(eq=False)
@@ -110,7 +101,7 @@ class PhaseAware:
     """
 
     plain: HazardAware = field(factory=HazardAware)
-    _experience: Experience = field(init=False, repr=False, factory=lambda: Experience(MAX_TALLIES))
+    _experience: Experience = field(init=False, repr=False, factory=lambda: Experience(MAX_COHORTS))
     _phases: dict[tuple[Hashable, str], Phase] = field(init=False, repr=False, factory=dict)
 
     # --- deciding ---------------------------------------------------------------------------------------------------
@@ -150,7 +141,7 @@ class PhaseAware:
             return
         for (word, since), after in zip(words, [*(at for _, at in words[1:]), None], strict=True):
             phase = self._phases.get((record.key, word))
-            stay, rest = self._tallies(record.key, word)
+            stay, rest = self._cohorts(record.key, word)
             if after is None:
                 answered = None if decided is None else max(0.0, decided - since)
                 due = stay.add(max(0.0, pending - since), answered, phase.stay if phase else None)
@@ -193,7 +184,7 @@ class PhaseAware:
         self._experience.consult(words for _, words in parts)
         self._conclude_all()
 
-    def _tallies(self, key: Hashable, word: str) -> tuple[Tally, Tally]:
+    def _cohorts(self, key: Hashable, word: str) -> tuple[Cohort, Cohort]:
         stay, rest = PARTS
         return self._experience[key, word, stay], self._experience[key, word, rest]
 

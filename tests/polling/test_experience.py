@@ -183,12 +183,12 @@ def test_nonsense_is_refused_and_changes_nothing(nonsense: Any) -> None:
     experience = counted([(("a", 120), 3.0, 5.0)])
     good = experience.export()
     experience.consult([good])
-    before = copy.deepcopy([(tally.own, tally.others) for tally in map(experience.peek, experience)])
+    before = copy.deepcopy([(cohort.own, cohort.others) for cohort in map(experience.peek, experience)])
     for attempt in (lambda: experience.merge(nonsense), lambda: experience.consult([good, nonsense])):
         with pytest.raises(UsageError) as caught:
             attempt()
         assert caught.value.code == "strategy"
-    assert [(tally.own, tally.others) for tally in map(experience.peek, experience)] == before
+    assert [(cohort.own, cohort.others) for cohort in map(experience.peek, experience)] == before
 
 
 def test_an_export_is_read_as_tables() -> None:

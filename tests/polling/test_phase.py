@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from idura_ciba.errors import UsageError
 from idura_ciba.polling.hazard import HazardAware
 from idura_ciba.polling.life_table import EDGES, LifeTable, Survival
-from idura_ciba.polling.phase import LONGEST_WORD, MAX_TALLIES, MAX_WORDS, Phase, PhaseAware
+from idura_ciba.polling.phase import LONGEST_WORD, MAX_COHORTS, MAX_WORDS, Phase, PhaseAware
 from idura_ciba.polling.strategy import Indexed, Learning, Poll, PollView, Record, Strategy
 
 KEY = ("urn:grn:authn:se:bankid", 120.0)
@@ -209,7 +209,7 @@ def test_what_is_kept_of_words_is_bounded() -> None:
         strategy.finished(Record(("kind", nth % 3), 1000.0, 1000.1, True, 1050.0, 1053.0, words))  # noqa: FBT003
     exported = strategy.export()
     heard = {table["key"][1] for table in exported["words"]["tables"]}
-    assert len(exported["words"]["tables"]) <= MAX_TALLIES
+    assert len(exported["words"]["tables"]) <= MAX_COHORTS
     assert max(map(len, heard)) <= LONGEST_WORD
     assert max(word.count("b") for word in heard) <= MAX_WORDS
     # What has digits in it may be somebody's number.
@@ -227,10 +227,10 @@ def test_a_word_of_too_few_is_not_trusted(at_step: Any) -> None:
 def test_conclusions_are_forgotten_with_what_they_were_drawn_from(at_step: Any) -> None:
     """A word that had to make room is one that nobody has heard of."""
     strategy, dice = taught(60), Random(4)
-    for nth in range(MAX_TALLIES):
+    for nth in range(MAX_COHORTS):
         for _ in range(20):
             strategy.finished(told(dice, words=(f"other {'x' * (nth % 8)} {'y' * (nth // 8)}",) * 3))
-    assert len(strategy._phases) <= MAX_TALLIES
+    assert len(strategy._phases) <= MAX_COHORTS
     assert strategy.next_poll(at_step(WORDS[0])) == strategy.plain.next_poll(at_step(WORDS[0]))
 
 
