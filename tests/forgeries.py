@@ -423,7 +423,7 @@ def freja(**changes: object) -> Case:
 
 
 def forgeries() -> Iterator[tuple[str, str, Case]]:
-    """Of form, key and standing: a name, the claim or header member at fault, the case."""
+    """Of form, key and registered claims: a name, the claim or header member at fault, the case."""
     tables = {
         "format": FORMAT,
         "header": HEADERS,

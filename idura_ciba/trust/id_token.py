@@ -5,7 +5,8 @@ Rules, in the order in which they are applied; the first that fails names the cl
 2. Header: `alg` from the client's own list, which is never empty and never holds a symmetric algorithm; `typ` absent or
    `JWT`; no member through which a token could bring its own key or its own rules.
 3. Signature: by a key that the configured issuer publishes, of the kind that `alg` needs.
-4. Standing: `iss`, `aud`, `azp`, `exp`, `iat`, `nbf`, `sub`, `nonce`; issued for this request and not before it.
+4. Registered claims: `iss`, `aud`, `azp`, `exp`, `iat`, `nbf`, `sub`, `nonce`; issued for this request and not before
+   it.
 5. Belonging: `at_hash` and the `auth_req_id` claim where present.
 6. eID and level: what was asked for, compared by whole `:` segments.
 7. Person: what the request said of the person is what the token says.
@@ -39,7 +40,7 @@ from idura_ciba.protocol.strict_json import load_object
 from idura_ciba.trust.authentication import Authentication
 from idura_ciba.trust.expectation import Demand, Expectation
 from idura_ciba.trust.jwks import JwksCache, VerificationKey
-from idura_ciba.trust.replay import UsedTokens
+from idura_ciba.trust.replay import ReplayCache
 
 __all__ = ["IdTokenVerifier"]
 
@@ -89,7 +90,7 @@ class IdTokenVerifier:
         algorithms: Accepted signature algorithms.
         leeway: Seconds by which the two clocks may disagree.
         max_size: Bytes of token at most.
-        used: What earlier logins were proved with.
+        replay_cache: What earlier logins were proved with.
     """
 
     issuer: str
@@ -100,7 +101,7 @@ class IdTokenVerifier:
     algorithms: frozenset[str] = frozenset({"RS256"})
     leeway: float = DEFAULT_LEEWAY
     max_size: int = 1024 * 1024
-    used: UsedTokens = field(factory=UsedTokens, repr=False, eq=False)
+    replay_cache: ReplayCache = field(factory=ReplayCache, repr=False, eq=False)
     _slices: Slices = field(init=False, factory=lambda: Slices(SLICE), repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
@@ -145,8 +146,8 @@ class IdTokenVerifier:
         header = _parse_header(parts[0], self.algorithms)
         await self._check_signature(tokens.id_token, header)
         claims = _parse_json(parts[1], "payload")
-        self._check_standing(claims, expected.issued_from)
-        self._check_claims(claims, header["alg"], tokens.access_token)
+        self._check_registered_claims(claims, expected.issued_from)
+        self._check_with_authlib(claims, header["alg"], tokens.access_token)
         auth_req_id_claim = claims.get(AUTH_REQ_ID_CLAIM, auth_req_id)
         if auth_req_id_claim != auth_req_id:
             _reject(AUTH_REQ_ID_CLAIM, "it belongs to another transaction")
@@ -154,7 +155,7 @@ class IdTokenVerifier:
         confirmed = self._check_person(claims, expected)
         # No login that began before the token was issued lasts longer than this.
         until = min(claims["exp"] + self.leeway, claims["iat"] + 2 * MAX_EXPIRES_IN)
-        if not self.used.use(tokens.id_token, auth_req_id=auth_req_id, now=self.clock.wall(), until=until):
+        if not self.replay_cache.use(tokens.id_token, auth_req_id=auth_req_id, now=self.clock.wall(), until=until):
             _reject("replay", "it has proved another login already")
         authentication = Authentication.__new__(Authentication)
         authentication.__attrs_init__(
@@ -190,7 +191,7 @@ class IdTokenVerifier:
             _reject("signature", "it was not made by the issuer's key")
         _reject("kid", "the issuer publishes no key of this name for this algorithm")
 
-    def _check_standing(self, claims: Mapping[str, Any], issued_from: float) -> None:
+    def _check_registered_claims(self, claims: Mapping[str, Any], issued_from: float) -> None:
         """Rule 4. authlib checks most of this too; here stands what it, or an older joserfc, takes too lightly."""
         if claims.get("iss") != self.issuer:
             _reject("iss", "it is another issuer's")
@@ -227,7 +228,7 @@ class IdTokenVerifier:
         if claims["iat"] < math.floor(issued_from) - self.leeway:
             _reject("iat", "it was issued before this login was asked for", _CLOCK)
 
-    def _check_claims(self, claims: Mapping[str, Any], alg: str, access_token: str | None) -> None:
+    def _check_with_authlib(self, claims: Mapping[str, Any], alg: str, access_token: str | None) -> None:
         """Rules 4 and 5 once more by authlib, whose knowledge of OIDC and of `at_hash` is not written again here."""
         at_hash = claims.get("at_hash")
         if "at_hash" in claims and (not isinstance(at_hash, str) or not at_hash or access_token is None):

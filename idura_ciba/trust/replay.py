@@ -1,4 +1,4 @@
-"""ID tokens that have proved a login, so that none of them proves another.
+"""A cache of the ID tokens that have proved a login, so that none of them proves another.
 
 A provider, or a connection that mixed up its answers, may bring one login's token as the answer to another. Where the
 token names the person who was asked, that is found out by the number; where the eID withholds it, only here.
@@ -10,14 +10,14 @@ import hashlib
 
 from attrs import define, field
 
-__all__ = ["UsedTokens"]
+__all__ = ["ReplayCache"]
 
 #: As few as this are not worth looking through for those that are over.
 SMALL = 1024
 
 
 @define
-class UsedTokens:
+class ReplayCache:
     """What the logins of one client were proved with. Holds digests only, each for as long as its token is accepted."""
 
     _owners: dict[bytes, tuple[bytes, float]] = field(factory=dict, init=False, repr=False)

@@ -12,7 +12,7 @@ from attrs import evolve
 from idura_ciba.errors import CibaError, IdTokenRejected, RemoteProtocolError, TransportError, UsageError
 from idura_ciba.redaction import Redacted
 from idura_ciba.trust.id_token import AUTH_REQ_ID_CLAIM, MAX_SIGNATURE, _Registry
-from idura_ciba.trust.replay import UsedTokens
+from idura_ciba.trust.replay import ReplayCache
 from tests.fakes import FakeTransport, at_hash, b64, outage, private_key, public_jwk
 from tests.id_tokens import (
     ABSENT,
@@ -220,13 +220,13 @@ async def test_a_token_is_remembered_while_it_could_be_accepted(claims: dict[str
     """Up to its end and the leeway, or as long as any login lives that began before it was issued."""
     told: dict[str, Any] = {}
 
-    class Spy(UsedTokens):
+    class Spy(ReplayCache):
         def use(self, token: str, **rest: Any) -> bool:
             told.update(rest, token=token)
             return True
 
     case = Case(claims=claims)
-    await evolve(case.verifier, used=Spy()).verify(
+    await evolve(case.verifier, replay_cache=Spy()).verify(
         case.tokens, expected=case.expectation, auth_req_id=Redacted(AUTH_REQ_ID)
     )
     assert told == {"token": case.token, "auth_req_id": AUTH_REQ_ID, "now": case.now, "until": until}
