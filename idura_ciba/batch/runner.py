@@ -150,19 +150,19 @@ class _Run:
     async def results(self, people: People) -> AsyncGenerator[Result, None]:
         """All of them; stops cleanly however the reader leaves."""
         try:
-            await self._settle_the_past()
+            await self._recover()
             self._feeding = asyncio.get_running_loop().create_task(self._feed(people))
             self._feeding.add_done_callback(lambda _: self._perhaps_over())
             while (ready := await self._ready.get()) is not None:
                 result, entry = ready
                 yield result
-                self._hand_over(entry)
+                self._deliver(entry)
             if self._error is not None:
                 raise self._error
         finally:
             await self._stop()
 
-    def _hand_over(self, entry: Entry | None) -> None:
+    def _deliver(self, entry: Entry | None) -> None:
         """The reader has one and comes for the next."""
         self._free_place()
         if entry is not None:
@@ -207,10 +207,10 @@ class _Run:
         if self._feeding is not None:
             self._feeding.cancel()
 
-    # --- the past ---------------------------------------------------------------------------------------------------
+    # --- recovery ---------------------------------------------------------------------------------------------------
 
-    async def _settle_the_past(self) -> None:
-        """Deal with what earlier runs have left."""
+    async def _recover(self) -> None:
+        """Deal with what earlier runs left unfinished."""
         self._turns = Turns(self._clock, await self._journal.held(self._clock.wall()))
         for entry in await self._journal.unfinished():
             if entry.phase is Phase.INTENDED and self._retry:
@@ -225,10 +225,10 @@ class _Run:
             else:
                 login = Login()
                 certain = self._journal.marks.recall(entry.mark)
-                self._begin(self._go_on(entry, login, doubt=False if certain else None), login)
+                self._begin(self._resume(entry, login, doubt=False if certain else None), login)
 
-    async def _go_on(self, entry: Entry, login: Login, *, doubt: bool | None) -> None:
-        """Resume what an earlier run has begun."""
+    async def _resume(self, entry: Entry, login: Login, *, doubt: bool | None) -> None:
+        """Resume a login that an earlier run began."""
         token = entry.token
         assert token is not None  # noqa: S101 - for type checkers: it was accepted
         async with self._turns.take(entry.person):
@@ -242,7 +242,7 @@ class _Run:
                     await self._end(entry, _too_late(error, doubt=doubt))
                     return
                 except CibaError as error:
-                    self._consider(error)
+                    self._back_off_or_fail(error)
                 else:
                     await self._follow(entry, transaction, login)
                     return
@@ -306,7 +306,7 @@ class _Run:
                 entry.waited = True
                 await until_free(error, self._clock)
             except CibaError as error:
-                self._consider(error)
+                self._back_off_or_fail(error)
             if self._gave_up():
                 self._free_place()
                 return
@@ -321,8 +321,8 @@ class _Run:
         else:
             await self._end(entry, asked)
 
-    def _consider(self, error: CibaError) -> None:
-        """Something has failed for all: it may work later, or else the run ends."""
+    def _back_off_or_fail(self, error: CibaError) -> None:
+        """Something has failed for everybody: try again later, or end the run."""
         for_good = isinstance(error, JournalError | UsageError | ClientRejected | LocalProtocolError)
         if not self._stopping and (for_good or not self._outage.met(error)):
             self._fail(error.without_frames())
@@ -339,7 +339,7 @@ class _Run:
         if self.accepted is not None:
             self._harmless.call(lambda accepted: accepted(entry.key, transaction), self.accepted)
         if self._stopping:
-            await _let_go(transaction)
+            await _abandon_between_polls(transaction)
         outcome = await transaction.outcome()
         error = outcome.error
         if outcome.state is State.ABANDONED and error is not None and error.resume_token is not None:
@@ -384,7 +384,9 @@ class _Run:
         for login in logins:
             if login.transaction is None and login.task is not None and not login.is_sending:
                 login.task.cancel()
-        leaving = [asyncio.create_task(_let_go(login.transaction)) for login in logins if login.transaction]
+        leaving = [
+            asyncio.create_task(_abandon_between_polls(login.transaction)) for login in logins if login.transaction
+        ]
         try:
             if tasks:
                 await asyncio.wait(tasks, timeout=PATIENCE)
@@ -415,7 +417,7 @@ def _too_late(error: ResumeError, *, doubt: bool | None) -> Outcome:
     return Outcome(State.INDETERMINATE, error=explain.interrupted("answering"))
 
 
-async def _let_go(transaction: Transaction) -> None:
+async def _abandon_between_polls(transaction: Transaction) -> None:
     """Abandon a transaction as soon as none of its polls is under way, whose answer would be lost."""
     async for update in transaction.updates():
         if update.state.is_final or update.next_poll_at is not None:

@@ -25,7 +25,7 @@ from attrs import define, field, fields_dict, frozen
 
 from idura_ciba.batch.marks import boot
 from idura_ciba.batch.sealing import Sealing
-from idura_ciba.batch.wal import passes_over
+from idura_ciba.batch.wal import loses_commits
 from idura_ciba.errors import JournalError
 from idura_ciba.redaction import Redacted
 
@@ -152,7 +152,7 @@ class Store:
             self._see_permissions(path)
             wal = Path(f"{path}-wal")
             wal_was_there = wal.exists()
-            if passes_over(wal):
+            if loses_commits(wal):
                 raise self._damaged(f"not all of {wal} can be read")
             self._database = _connect(path or ":memory:")
         except (OSError, sqlite3.Error) as error:

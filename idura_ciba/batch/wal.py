@@ -1,4 +1,4 @@
-"""Whether SQLite passes over commits in its write-ahead log.
+"""Whether SQLite loses commits in its write-ahead log.
 
 SQLite reads a log up to the first frame whose checksum is wrong and forgets the rest without a word: right after a loss
 of power, when the rest was never promised, and wrong where a bit has flipped in what was. Then a person whose intent
@@ -14,15 +14,15 @@ import struct
 from pathlib import Path
 from typing import Final
 
-__all__ = ["passes_over"]
+__all__ = ["loses_commits"]
 
 _MAGIC: Final = 0x377F0682
 _HEADER, _FRAME_HEADER = 32, 24
 _MASK: Final = 0xFFFFFFFF
 
 
-def passes_over(path: Path) -> bool:
-    """Whether commits in a log are lost to SQLite; reads a log, and changes nothing. One that is missing loses nothing.
+def loses_commits(path: Path) -> bool:
+    """Whether commits in a log are lost to SQLite; reads the log and changes nothing. A missing one loses nothing.
 
     Raises:
         OSError: It cannot be read.

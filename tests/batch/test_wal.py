@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from idura_ciba.batch.wal import passes_over
+from idura_ciba.batch.wal import loses_commits
 
 FRAME = 24 + 4096
 
@@ -41,14 +41,14 @@ def flip(path: Path, place: int) -> None:
 
 def test_a_good_log_is_read_whole(database: sqlite3.Connection, tmp_path: Path) -> None:
     """Nothing is passed over."""
-    assert not passes_over(copied(database, tmp_path))
+    assert not loses_commits(copied(database, tmp_path))
 
 
 def test_no_log_loses_nothing(tmp_path: Path) -> None:
     """Nor does an empty one."""
-    assert not passes_over(tmp_path / "none")
+    assert not loses_commits(tmp_path / "none")
     (tmp_path / "empty").touch()
-    assert not passes_over(tmp_path / "empty")
+    assert not loses_commits(tmp_path / "empty")
 
 
 @pytest.mark.parametrize("place", [0, 3, 9, 17, 27, 32 + 30, 32 + 24 + 2000, 32 + FRAME + 18, 32 + FRAME + 700])
@@ -58,7 +58,7 @@ def test_a_flipped_bit_before_the_last_commit_is_noticed(
     """In the header, in a frame's own header, in a page."""
     path = copied(database, tmp_path)
     flip(path, place)
-    assert passes_over(path)
+    assert loses_commits(path)
 
 
 def test_what_was_never_committed_is_no_loss(database: sqlite3.Connection, tmp_path: Path) -> None:
@@ -66,9 +66,9 @@ def test_what_was_never_committed_is_no_loss(database: sqlite3.Connection, tmp_p
     path = copied(database, tmp_path)
     whole = path.read_bytes()
     path.write_bytes(whole + whole[-FRAME:][:4] + bytes(4) + whole[-FRAME:][8:])
-    assert not passes_over(path)
+    assert not loses_commits(path)
     path.write_bytes(whole + whole[-FRAME:][:100])
-    assert not passes_over(path)
+    assert not loses_commits(path)
 
 
 def test_frames_of_an_older_log_are_none(database: sqlite3.Connection, tmp_path: Path) -> None:
@@ -78,13 +78,13 @@ def test_frames_of_an_older_log_are_none(database: sqlite3.Connection, tmp_path:
     database.execute("INSERT INTO t VALUES (9)")
     path = copied(database, tmp_path)
     assert path.stat().st_size == before
-    assert not passes_over(path)
+    assert not loses_commits(path)
     flip(path, 32 + 700)
-    assert passes_over(path)
+    assert loses_commits(path)
 
 
 def test_a_header_that_was_cut_off_is_broken(database: sqlite3.Connection, tmp_path: Path) -> None:
     """Nothing behind it can be read."""
     path = copied(database, tmp_path)
     path.write_bytes(path.read_bytes()[:20])
-    assert passes_over(path)
+    assert loses_commits(path)
