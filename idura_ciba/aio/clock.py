@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from attrs import frozen
 
-__all__ = ["Clock", "Steady", "seconds_suspended"]
+__all__ = ["Clock", "SharedFloat", "seconds_suspended"]
 
 
 def seconds_suspended() -> float:
@@ -23,7 +23,7 @@ def seconds_suspended() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
 
 
-class Steady:
+class SharedFloat:
     """A number that hardly changes, as one object for all who keep it: a hundred thousand pending logins do.
 
     Args:

@@ -126,12 +126,12 @@ class Timing:
             unanswered,
         )
 
-    def left(self, at: float) -> Timing:
-        """When a poll leaves: should its end never be known here, whoever goes on keeps the distance from it."""
+    def sent(self, at: float) -> Timing:
+        """A poll was sent: should its end never be known here, whoever resumes keeps the distance from it."""
         return self._spaced(max(self.not_before, at + self.interval), self.unanswered)
 
-    def overslept(self, seconds: float) -> Timing:
-        """The clock has stood still for so long: whatever was noted lies further back, and the ends are nearer."""
+    def suspended(self, seconds: float) -> Timing:
+        """The machine was suspended for so long: whatever was noted lies further back, and the ends are nearer."""
         return evolve(
             self,
             requested_at=self.requested_at - seconds,

@@ -8,7 +8,7 @@ from random import Random
 
 from attrs import field, frozen
 
-from idura_ciba.aio.clock import Clock, Steady
+from idura_ciba.aio.clock import Clock, SharedFloat
 from idura_ciba.http.backchannel import Backchannel
 from idura_ciba.observe import Harmless, Observers
 from idura_ciba.polling.strategy import Indexed, Record, Strategy
@@ -38,8 +38,8 @@ class Context:
     grace_poll: bool
     #: Called once with the `auth_req_id` of each transaction that has ended.
     ended: Callable[[Redacted], None]
-    wall_offset: Steady = field(init=False, factory=lambda: Steady(0.001))
-    suspended: Steady = field(init=False, factory=lambda: Steady(OVERSLEPT / 10))
+    wall_offset: SharedFloat = field(init=False, factory=lambda: SharedFloat(0.001))
+    suspended: SharedFloat = field(init=False, factory=lambda: SharedFloat(OVERSLEPT / 10))
     #: The strategy, if it can say what a poll is worth.
     priced: Indexed | None = field(init=False)
     #: Called with the record of each transaction that has ended, if the strategy learns; never raises.

@@ -219,7 +219,7 @@ class Driver:
             return  # abandoned before its first step
         self._next_at = None
         self._answer_out = self._polling = True
-        self._timing = self._timing.left(self._context.clock.monotonic())
+        self._timing = self._timing.sent(self._context.clock.monotonic())
         self._notify()
         try:
             if self.on_doubt is not None:
@@ -341,8 +341,8 @@ class Driver:
         slept = self._context.clock.suspended() - self._suspended
         if slept > OVERSLEPT:
             self._suspended += slept
-            self._timing = self._timing.overslept(slept)
-            self._history.overslept(slept)
+            self._timing = self._timing.suspended(slept)
+            self._history.suspended(slept)
             self._wall_offset += slept
 
     # --- endings ----------------------------------------------------------------------------------------------------

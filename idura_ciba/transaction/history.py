@@ -79,8 +79,8 @@ class History:
                 self._hints += ((hint, self._pending_at),)
         return spaced
 
-    def overslept(self, seconds: float) -> None:
-        """As in `Timing.overslept`."""
+    def suspended(self, seconds: float) -> None:
+        """As in `Timing.suspended`."""
         if self.last is not None:
             self.last = evolve(
                 self.last, sent_at=self.last.sent_at - seconds, received_at=self.last.received_at - seconds

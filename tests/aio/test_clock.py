@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from idura_ciba.aio.clock import Clock, Steady, seconds_suspended
+from idura_ciba.aio.clock import Clock, SharedFloat, seconds_suspended
 
 
 async def test_monotonic_is_the_running_loops_clock() -> None:
@@ -38,12 +38,12 @@ def test_the_time_that_the_machine_slept_is_what_the_loops_clock_leaves_out(monk
 
 def test_a_steady_number_is_one_object_until_it_moves() -> None:
     """And never further from the truth than it may be, however slowly it drifts."""
-    steady = Steady(0.5)
-    first = steady.of(10.0)
+    shared = SharedFloat(0.5)
+    first = shared.of(10.0)
     assert first == 10.0
-    assert steady.of(10.25) is first
-    assert steady.of(9.5) is first
-    assert steady.of(10.75) == 10.75
-    assert steady.of(10.5) == 10.75
+    assert shared.of(10.25) is first
+    assert shared.of(9.5) is first
+    assert shared.of(10.75) == 10.75
+    assert shared.of(10.5) == 10.75
     drifting = [nth / 100 for nth in range(1000)]
-    assert max(abs(steady.of(value) - value) for value in drifting) <= 0.5
+    assert max(abs(shared.of(value) - value) for value in drifting) <= 0.5

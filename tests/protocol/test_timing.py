@@ -102,8 +102,8 @@ def test_a_poll_that_was_held_for_an_interval_may_be_followed_at_once(received_a
 
 def test_a_poll_counts_from_when_it_leaves() -> None:
     """Whoever goes on without its answer keeps the distance; a longer floor stays."""
-    assert begin(interval=5.0).left(7.0).not_before == 12.0
-    assert begin(interval=5.0).answered(sent_at=5.0, received_at=5.1, retry_after=20).left(7.0).not_before == 25.1
+    assert begin(interval=5.0).sent(7.0).not_before == 12.0
+    assert begin(interval=5.0).answered(sent_at=5.0, received_at=5.1, retry_after=20).sent(7.0).not_before == 25.1
 
 
 def test_a_held_poll_that_was_told_to_slow_down_is_not_followed_at_once() -> None:
@@ -319,8 +319,8 @@ def test_what_holds_in_any_course_of_events(timing: Timing, polls: list[tuple[An
 def test_a_clock_that_stood_still_moves_everything_back() -> None:
     """All instants alike, durations not at all; a limit that nobody set stays unset."""
     timing = Timing.begin(requested_at=10.0, acknowledged_at=10.5, expires_in=120.0, interval=3.0, limit=100.0)
-    moved = timing.overslept(60.0)
+    moved = timing.suspended(60.0)
     assert (moved.requested_at, moved.acknowledged_at, moved.not_before, moved.limit) == (-50.0, -49.5, -46.5, 40.0)
     assert (moved.expires_in, moved.interval, moved.unanswered) == (120.0, 3.0, 0)
     assert (moved.provider_end, moved.earliest_end) == (70.5, 40.0)
-    assert evolve(timing, limit=None).overslept(60.0).limit is None
+    assert evolve(timing, limit=None).suspended(60.0).limit is None

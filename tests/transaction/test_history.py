@@ -110,14 +110,14 @@ def test_a_poll_that_was_held_speaks_of_when_it_was_answered() -> None:
 def test_a_clock_that_stood_still_moves_everything_back() -> None:
     """So that what comes after it keeps its distance."""
     history = after((pending("started"), 13.0), (pending(), 16.0))
-    history.overslept(600.0)
+    history.suspended(600.0)
     record = history.record(TIMING, decided=False)
     assert (record.last_pending_at, record.hints) == (-584.0, (("started", -587.0),))
     view = history.view(TIMING, now=20.0, rng=Random(1))
     assert view.last == Poll(-584.0, pytest.approx(-583.9), "pending", None, None)
     assert view.hint_since == pytest.approx(-586.9)
     empty = History(KIND)
-    empty.overslept(600.0)
+    empty.suspended(600.0)
     assert empty.last is None
 
 
