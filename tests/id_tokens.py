@@ -12,7 +12,7 @@ from attrs import field, frozen
 
 from idura_ciba.aio.clock import Clock
 from idura_ciba.eids.person import PersonTags
-from idura_ciba.errors import CibaError, IdTokenRejected
+from idura_ciba.errors import CibaError
 from idura_ciba.http.provider import Endpoints, Provider
 from idura_ciba.protocol.answers import Tokens
 from idura_ciba.redaction import Redacted
@@ -237,23 +237,6 @@ def leaks(error: BaseException, token: str) -> Iterator[str]:
             yield canary
     if error.__context__ or error.__cause__:
         yield "a chained error"
-
-
-@pytest.mark.parametrize(
-    ("case", "claim"),
-    [
-        (Case(now=EXPIRES, leeway=0), "exp"),
-        (Case(now=ISSUED - 1, leeway=0), "iat"),
-        (Case(now=ISSUED - 1, leeway=0, claims={"iat": ISSUED - 1}), "nbf"),
-        (Case(claims={"aud": "urn:other"}), "aud"),
-        (Case(claims={"iss": f"{ISSUER}/"}), "iss"),
-    ],
-)
-async def test_the_sample_token_is_refused_where_the_facts_say_so(case: Case, claim: str) -> None:
-    """The expected results that stand beside the sample."""
-    error = await refusal(case)
-    assert isinstance(error, IdTokenRejected)
-    assert error.claim == claim
 
 
 def header_of(size: int) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
@@ -273,8 +274,8 @@ def read_sources() -> dict[str, str]:
 
 SOURCES = read_sources()
 #: All of what stands in the tests' folder, and those that pytest collects.
-TEST_LINES = {path.relative_to(TESTS).as_posix(): len(path.read_bytes().splitlines()) for path in TESTS.rglob("*.py")}
-TEST_FILES = [path for path in TEST_LINES if path.rpartition("/")[2].startswith("test_")]
+TEST_SOURCES = {path.relative_to(TESTS).as_posix(): path.read_text(encoding="utf-8") for path in TESTS.rglob("*.py")}
+TEST_FILES = [path for path in TEST_SOURCES if path.rpartition("/")[2].startswith("test_")]
 
 
 @pytest.mark.parametrize("module", SOURCES, ids=lambda module: module or "idura_ciba")
@@ -317,7 +318,13 @@ def test_each_module_has_its_tests_and_each_test_its_module() -> None:
 def test_no_test_file_is_long() -> None:
     """Whoever reads the tests of a module meets one aspect at a time."""
     allowed = {path.removeprefix("tests/") for path in BEING_SPLIT}
-    assert {path for path, lines in TEST_LINES.items() if lines > MAX_TEST_LINES} <= allowed
+    assert {path for path, source in TEST_SOURCES.items() if source.count("\n") > MAX_TEST_LINES} <= allowed
+
+
+def test_no_test_stands_where_pytest_does_not_look() -> None:
+    """One that was moved into a helper module would never run again, and nobody would miss it."""
+    helpers = {path: source for path, source in TEST_SOURCES.items() if path not in TEST_FILES}
+    assert [path for path, source in helpers.items() if re.search(r"^(async )?def test_", source, re.MULTILINE)] == []
 
 
 @pytest.mark.parametrize(

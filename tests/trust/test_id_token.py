@@ -55,6 +55,23 @@ async def test_the_sample_token_passes_while_it_lives(now: int) -> None:
     assert login.id_token == Case().token
 
 
+@pytest.mark.parametrize(
+    ("case", "claim"),
+    [
+        (Case(now=EXPIRES, leeway=0), "exp"),
+        (Case(now=ISSUED - 1, leeway=0), "iat"),
+        (Case(now=ISSUED - 1, leeway=0, claims={"iat": ISSUED - 1}), "nbf"),
+        (Case(claims={"aud": "urn:other"}), "aud"),
+        (Case(claims={"iss": f"{ISSUER}/"}), "iss"),
+    ],
+)
+async def test_the_sample_token_is_refused_where_the_facts_say_so(case: Case, claim: str) -> None:
+    """The expected results that stand beside the sample."""
+    error = await refusal(case)
+    assert isinstance(error, IdTokenRejected)
+    assert error.claim == claim
+
+
 ACCEPTED: Mapping[str, Case] = {
     "no kid and one key": Case(header={"kid": ABSENT}, keys=lambda: [public_jwk(issuer_key("RS256"))]),
     "no kid and several keys": Case(
