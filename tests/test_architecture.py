@@ -98,8 +98,6 @@ BEING_SPLIT = frozenset(
         "idura_ciba/eids/request.py",
         "idura_ciba/transaction/transaction.py",
         "tests/http/test_transport.py",
-        "tests/test_client.py",
-        "tests/transaction/test_transaction.py",
     }
 )
 

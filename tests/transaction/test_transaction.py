@@ -1,4 +1,4 @@
-"""A transaction while it waits: polls, faults, progress, ends."""
+"""A transaction while it waits: answers and faults."""
 
 from __future__ import annotations
 
@@ -8,62 +8,28 @@ from collections.abc import Callable
 import pytest
 
 from idura_ciba import (
-    Abandoned,
     AlreadyPending,
     CibaClient,
     ClientSecretPost,
     Expired,
     FairScheduler,
-    FinalPoll,
     Fixed,
-    HazardAware,
-    PhaseAware,
     PollView,
     ResumeError,
     State,
     SwedishBankID,
     Transaction,
-    Update,
     UsageError,
 )
 from idura_ciba.aio.clock import Clock
 from idura_ciba.credentials.client_auth import Credentials
-from idura_ciba.observe import PollEvent, TransactionEvent
-from idura_ciba.polling.strategy import Record
+from idura_ciba.observe import TransactionEvent
 from idura_ciba.simulator import Arrival, Fault, MemoryTransport, Rules, Script, SimulatedIdura
 from idura_ciba.simulator.catalogue import CATALOGUE
 from idura_ciba.testing import VIRTUAL_EPOCH, virtual_clock
+from tests.logins import SWEDE, MakeClient, Recorder, polls, swedish
 
-SWEDE = "209801011231"
-MakeClient = Callable[..., CibaClient]
 BUSY = b'{"error": "temporarily_unavailable"}'
-
-
-def swedish() -> SwedishBankID:
-    """A request for a Swede."""
-    return SwedishBankID(SWEDE, call_initiator="user", message="Hello from the tests")
-
-
-def polls(fault: Fault, *nth: int) -> Callable[[Arrival], Fault | None]:
-    """A rule: this fault for these polls, or for all."""
-    return lambda arrival: fault if arrival.endpoint == "token" and (not nth or arrival.nth in nth) else None
-
-
-class Recorder:
-    """A transport that remembers when polls left."""
-
-    def __init__(self, idura: SimulatedIdura) -> None:
-        self._inner = MemoryTransport(idura, clock=virtual_clock())
-        self.times: list[float] = []
-
-    async def send(self, request: object) -> object:
-        """Pass on, and note the instant of polls."""
-        if request.url.endswith("/oauth2/token"):  # type: ignore[attr-defined]
-            self.times.append(round(asyncio.get_running_loop().time(), 3))
-        return await self._inner.send(request)  # type: ignore[arg-type]
-
-    async def aclose(self) -> None:
-        """Nothing to release."""
 
 
 # --- answers and faults -----------------------------------------------------------------------------------------------
@@ -176,76 +142,6 @@ async def test_an_expiry_says_whether_the_provider_was_heard_at_last(
     assert outcome.error.detected_by == "deadline"
     assert ("nobody answered" in outcome.error.what) is heard
     assert ("may have answered" in outcome.error.advice) is not heard
-
-
-class Learner:
-    """A strategy that remembers what it is told."""
-
-    def __init__(self) -> None:
-        self.records: list[Record] = []
-
-    def next_poll(self, view: PollView) -> float:
-        """The floor."""
-        return view.not_before
-
-    def finished(self, record: Record) -> None:
-        """Remember, and break."""
-        self.records.append(record)
-        raise KeyError(SWEDE)
-
-
-@pytest.mark.parametrize("wrapped", [False, True])
-@pytest.mark.parametrize(
-    ("script", "decided", "pending_at"),
-    [
-        (Script.approve(after=7), True, 6.0),
-        (Script.deny(after=7), True, 6.0),
-        (Script.approve(after=7, answered_by="209602294564"), True, 6.0),
-        (Script.approve(after=1), True, None),
-        (Script.never(), False, pytest.approx(120, abs=3)),
-    ],
-    ids=["approved", "denied", "somebody else", "at once", "never"],
-)
-async def test_a_strategy_that_learns_is_told_once_how_each_transaction_went(
-    simulated_idura: SimulatedIdura,
-    make_ciba_client: MakeClient,
-    caplog: pytest.LogCaptureFixture,
-    script: Script,
-    pending_at: float | None,
-    *,
-    decided: bool,
-    wrapped: bool,
-) -> None:
-    """Whatever the decision was, and through any wrapper; and if it breaks, nothing else does."""
-    learner = Learner()
-    simulated_idura.script(SWEDE, script)
-    async with make_ciba_client(strategy=FinalPoll(learner) if wrapped else learner) as ciba:
-        transaction = await ciba.start(swedish())
-        await transaction.outcome()
-        transaction.abandon()
-    (record,) = learner.records
-    assert record.answered is decided
-    assert record.last_pending_at == pending_at
-    assert record.decided_by_at == (None if not decided else 3.0 if pending_at is None else 9.0)
-    assert record.key == (("urn:grn:authn:se:bankid",), 120.0)
-    assert (record.requested_at, record.acknowledged_at) == (0.0, 0.0)
-    assert "a strategy that learns failed with KeyError" in caplog.text
-    assert SWEDE not in caplog.text
-
-
-async def test_hazard_and_phase_aware_learn_from_real_logins(
-    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
-) -> None:
-    """Through the client: after some hundred logins of people who take 20 s, fewer polls find nobody ready."""
-    for strategy in (HazardAware(), PhaseAware()):
-        polls: list[int] = []
-        async with make_ciba_client(strategy=strategy) as ciba:
-            for nth in range(80):
-                simulated_idura.script(SWEDE, Script.approve(after=18 + nth % 5))
-                await ciba.authenticate(swedish())
-                polls.append(simulated_idura.ledger.orders[-1].polls)
-        assert sum(polls[-20:]) < 0.8 * sum(polls[:20])
-        assert simulated_idura.ledger.summary()["slow_downs"] == 0
 
 
 @pytest.mark.parametrize(("slept", "timeout"), [(50.0, None), (600.0, None), (600.0, 3600.0), (50.0, 40.0)])
@@ -574,282 +470,6 @@ async def test_a_poll_of_an_abandoned_transaction_is_cancelled_with_the_client(
     transaction.abandon()
     assert await ciba.close(patience=0.1) == []
     assert transaction.state is State.ABANDONED
-
-
-# --- ends -------------------------------------------------------------------------------------------------------------
-
-
-async def test_the_last_poll_leaves_just_before_the_end_and_one_after_it(
-    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
-) -> None:
-    """A provider that expires late is asked for its own word; then there is silence."""
-    simulated_idura.script(SWEDE, Script.never())
-    recorder = Recorder(simulated_idura)
-    async with make_ciba_client(transport=recorder) as ciba:
-        outcome = await (await ciba.start(swedish())).outcome()
-        await asyncio.sleep(300)
-    assert isinstance(outcome.error, Expired)
-    assert outcome.error.detected_by == "server"
-    assert recorder.times[-2] == pytest.approx(119.8)
-    assert recorder.times[-1] == pytest.approx(122.8)
-
-
-async def test_without_a_grace_poll_the_clock_decides(
-    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
-) -> None:
-    """Nothing leaves after the end."""
-    simulated_idura.script(SWEDE, Script.never())
-    recorder = Recorder(simulated_idura)
-    async with make_ciba_client(transport=recorder, grace_poll=False, strategy=Fixed()) as ciba:
-        outcome = await (await ciba.start(swedish())).outcome()
-    assert isinstance(outcome.error, Expired)
-    assert outcome.error.detected_by == "deadline"
-    assert recorder.times[-1] < 120
-    assert asyncio.get_running_loop().time() == 120
-
-
-async def test_a_provider_that_still_says_pending_after_the_end_is_not_asked_again(
-    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
-) -> None:
-    """The grace poll is one."""
-    simulated_idura.faults.append(polls(Fault.answer(400, body=b'{"error":"authorization_pending"}')))
-    async with make_ciba_client() as ciba:
-        outcome = await (await ciba.start(swedish())).outcome()
-    assert isinstance(outcome.error, Expired)
-    assert outcome.error.detected_by == "deadline"
-
-
-async def test_an_approval_in_the_last_second_is_fetched(
-    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
-) -> None:
-    """What the final poll is for."""
-    simulated_idura.script(SWEDE, Script.approve(after=119.5))
-    async with make_ciba_client() as ciba:
-        assert (await ciba.authenticate(swedish())).person_confirmed
-
-
-async def test_the_callers_timeout_adds_to_the_end_and_is_no_expiry(
-    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
-) -> None:
-    """A last poll just before it, then abandoned with a token; a longer one than the provider's changes nothing."""
-    simulated_idura.script(SWEDE, Script.never())
-    recorder = Recorder(simulated_idura)
-    async with make_ciba_client(transport=recorder) as ciba:
-        with pytest.raises(Abandoned) as caught:
-            await ciba.authenticate(swedish(), timeout=20)
-        assert caught.value.code == "caller_timeout"
-        assert caught.value.resume_token is not None
-        assert recorder.times[-1] == pytest.approx(19.8)
-        assert asyncio.get_running_loop().time() == 20
-        await asyncio.sleep(200)
-        with pytest.raises(Expired):
-            await ciba.authenticate(swedish(), timeout=1000)
-
-
-async def test_an_answer_in_flight_at_the_end_still_counts(
-    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
-) -> None:
-    """The end stops asking, not listening."""
-    simulated_idura.script(SWEDE, Script.approve(after=100))
-    simulated_idura.faults.append(
-        lambda arrival: Fault.delay(30) if arrival.endpoint == "token" and arrival.now > VIRTUAL_EPOCH + 100 else None
-    )
-    async with make_ciba_client() as ciba:
-        assert (await ciba.authenticate(swedish(), timeout=105)).person_confirmed
-
-
-async def test_abandoned_in_the_middle_of_a_poll_the_answer_is_dropped(
-    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
-) -> None:
-    """A final state has no way out, also for good news."""
-    simulated_idura.script(SWEDE, Script.approve(after=1))
-    simulated_idura.faults.append(polls(Fault.delay(5)))
-    async with make_ciba_client() as ciba:
-        transaction = await ciba.start(swedish())
-        await asyncio.sleep(4)
-        transaction.abandon()
-        await asyncio.sleep(10)
-        assert transaction.state is State.ABANDONED
-        # The approval was used up and thrown away, and whoever resumes must not hear anything else of it.
-        resumed = await ciba.resume(str(transaction.resume_token))
-        assert (await resumed.outcome()).state is State.INDETERMINATE
-
-
-async def test_abandoned_while_keys_are_fetched_it_stays_abandoned(
-    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
-) -> None:
-    """Whether the proof would have held or not."""
-    simulated_idura.script(SWEDE, Script.approve(after=1), Script.approve(after=1, answered_by="209602294564"))
-    simulated_idura.faults.append(lambda a: Fault.delay(5) if a.endpoint == "jwks" else None)
-    for _ in range(2):
-        async with make_ciba_client() as ciba:
-            transaction = await ciba.start(swedish())
-            await asyncio.sleep(4)
-            transaction.abandon()
-            await asyncio.sleep(10)
-            assert transaction.state is State.ABANDONED
-
-
-async def test_kept_waiting_past_the_end_by_the_cap_it_ends_without_a_poll_too_many(
-    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
-) -> None:
-    """One poll at a time, and the first one hangs: the others end in time all the same."""
-    simulated_idura.faults.append(polls(Fault.delay(34), 1, 2, 3, 4, 5))
-    people = ["209602294564", "209712310011", SWEDE]
-    for person in people:
-        simulated_idura.script(person, Script.never())
-    async with make_ciba_client(scheduler=FairScheduler(max_in_flight=1)) as ciba:
-        started = [await ciba.start(SwedishBankID(ssn, call_initiator="RP", message="x")) for ssn in people]
-        outcomes = await asyncio.gather(*(transaction.outcome() for transaction in started))
-    assert {outcome.state for outcome in outcomes} == {State.EXPIRED}
-    # The promise: the end, and one request's patience.
-    assert asyncio.get_running_loop().time() <= 120 + 35
-    assert simulated_idura.ledger.summary()["overlapping"] == 0
-
-
-# --- strategies -------------------------------------------------------------------------------------------------------
-
-
-async def test_a_function_is_a_strategy_and_sees_the_present(
-    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
-) -> None:
-    """The view tells attempts, hints and the floor, all on one clock."""
-    simulated_idura.script(SWEDE, Script.approve(after=20, opened_after=5, acknowledged_after=10))
-    views: list[PollView] = []
-
-    def every_seven_seconds(view: PollView) -> float:
-        views.append(view)
-        return view.now + 7
-
-    async with make_ciba_client(strategy=every_seven_seconds) as ciba:
-        await ciba.authenticate(swedish())
-    assert [view.now for view in views] == [0, 7, 14]
-    assert [view.attempt for view in views] == [1, 2, 3]
-    assert [view.not_before for view in views] == [3, 10, 17]
-    assert views[2].hint == "awaiting user identification"
-    assert views[2].hint_since == 14
-    assert views[2].key == (("urn:grn:authn:se:bankid",), 120.0)
-    assert views[1].last is not None
-    assert views[1].last.outcome == "pending"
-
-
-@pytest.mark.parametrize("answer", [float("nan"), -1.0, "soon", None])
-async def test_a_broken_strategy_costs_its_own_transaction_only(
-    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient, answer: object
-) -> None:
-    """It ends with an error that says so and a resume token; the next start works."""
-    del simulated_idura
-
-    def broken(_: PollView) -> float:
-        if answer is None:
-            raise ZeroDivisionError
-        return answer  # type: ignore[return-value]
-
-    async with make_ciba_client(strategy=broken) as ciba:
-        transaction = await ciba.start(swedish())
-        outcome = await transaction.outcome()
-        assert ciba.pending == ()
-    assert outcome.state is State.ABANDONED
-    assert outcome.error is not None
-    assert outcome.error.code == "strategy_failed"
-    assert outcome.error.resume_token is not None
-
-
-async def test_a_strategy_that_gives_up_leaves_the_grace_poll(
-    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
-) -> None:
-    """None means no further regular poll; the end is waited for."""
-    recorder = Recorder(simulated_idura)
-    async with make_ciba_client(transport=recorder, strategy=lambda _: None) as ciba:
-        outcome = await (await ciba.start(swedish())).outcome()
-    assert outcome.state is State.EXPIRED
-    assert recorder.times == [121]
-
-
-async def test_no_strategy_gets_below_the_floor(simulated_idura: SimulatedIdura, make_ciba_client: MakeClient) -> None:
-    """Greed is answered with the floor, and a strict provider never complains."""
-    simulated_idura.script(SWEDE, Script.approve(after=30))
-    async with make_ciba_client(strategy=lambda _: 0.0) as ciba:
-        await ciba.authenticate(swedish())
-    assert simulated_idura.ledger.orders[0].min_spacing == pytest.approx(3)
-    assert simulated_idura.ledger.summary()["slow_downs"] == 0
-
-
-# --- progress ---------------------------------------------------------------------------------------------------------
-
-
-async def collect(updates: object) -> list[Update]:
-    """All updates to the end."""
-    return [update async for update in updates]  # type: ignore[attr-defined]
-
-
-async def test_updates_tell_the_present_each_step_and_the_end(
-    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
-) -> None:
-    """Two watchers see the same; one that comes late sees the end at once."""
-    simulated_idura.script(SWEDE, Script.approve(after=8, opened_after=2, acknowledged_after=5))
-    transport = MemoryTransport(simulated_idura, clock=virtual_clock(), latency=0.5)
-    async with make_ciba_client(transport=transport) as ciba:
-        transaction = await ciba.start(swedish())
-        first, second = await asyncio.gather(collect(transaction.updates()), collect(transaction.updates()))
-        assert first == second
-        assert (await collect(transaction.updates())) == first[-1:]
-    # Discovery and the request take a second each; the end counts from the acknowledgement.
-    assert first[0] == Update(State.PENDING, None, 0, VIRTUAL_EPOCH + 5, VIRTUAL_EPOCH + 122)
-    under_way = [update.hint for update in first if update.next_poll_at is None]
-    assert under_way[:2] == [None, "awaiting user request acknowledgement"]
-    assert first[-1].state is State.APPROVED
-    assert [update.polls for update in first] == sorted(update.polls for update in first)
-
-
-async def test_a_slow_watcher_misses_steps_and_never_the_latest(
-    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
-) -> None:
-    """Nothing piles up for one who does not read."""
-    simulated_idura.script(SWEDE, Script.deny(after=30))
-    async with make_ciba_client() as ciba:
-        transaction = await ciba.start(swedish())
-        seen = []
-        async for update in transaction.updates():
-            seen.append(update)
-            await asyncio.sleep(20)
-    assert len(seen) == 3
-    assert seen[-1].state is State.DENIED
-
-
-async def test_awaiters_come_and_go_and_one_poll_loop_serves_them(
-    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
-) -> None:
-    """Ten wait, nine give up, and the provider sees one client's polls."""
-    simulated_idura.script(SWEDE, Script.approve(after=8))
-    async with make_ciba_client() as ciba:
-        transaction = await ciba.start(swedish())
-        waiting = [asyncio.create_task(transaction.outcome()) for _ in range(10)]
-        await asyncio.sleep(4)
-        for task in waiting[1:]:
-            task.cancel()
-        assert (await waiting[0]).state is State.APPROVED
-    assert simulated_idura.ledger.orders[0].polls == 3
-
-
-async def test_observers_hear_every_state_and_poll_and_cannot_break_a_login(
-    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The broken one is complained about once."""
-    simulated_idura.script(SWEDE, Script.approve(after=4))
-    heard: list[PollEvent | TransactionEvent] = []
-
-    def broken(_: object) -> None:
-        raise RuntimeError(SWEDE)
-
-    async with make_ciba_client(observers=(broken, heard.append)) as ciba:
-        transaction = await ciba.start(swedish())
-        await transaction
-    assert [event.state for event in heard if isinstance(event, TransactionEvent)] == [State.PENDING, State.APPROVED]
-    assert [event.result for event in heard if isinstance(event, PollEvent)] == ["still pending", "approved"]
-    assert {event.transaction for event in heard} == {transaction.id}
-    assert caplog.text.count("observer failed") == 1
-    assert SWEDE not in caplog.text
 
 
 async def test_a_provider_that_counts_whole_seconds_and_stamps_the_issuance_never_slows_us_down(

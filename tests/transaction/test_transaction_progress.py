@@ -1,0 +1,87 @@
+"""A transaction and those who watch it: updates, awaiters, observers."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from idura_ciba import State, Update
+from idura_ciba.observe import PollEvent, TransactionEvent
+from idura_ciba.simulator import MemoryTransport, Script, SimulatedIdura
+from idura_ciba.testing import VIRTUAL_EPOCH, virtual_clock
+from tests.logins import SWEDE, MakeClient, swedish
+
+
+async def collect(updates: object) -> list[Update]:
+    """All updates to the end."""
+    return [update async for update in updates]  # type: ignore[attr-defined]
+
+
+async def test_updates_tell_the_present_each_step_and_the_end(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
+) -> None:
+    """Two watchers see the same; one that comes late sees the end at once."""
+    simulated_idura.script(SWEDE, Script.approve(after=8, opened_after=2, acknowledged_after=5))
+    transport = MemoryTransport(simulated_idura, clock=virtual_clock(), latency=0.5)
+    async with make_ciba_client(transport=transport) as ciba:
+        transaction = await ciba.start(swedish())
+        first, second = await asyncio.gather(collect(transaction.updates()), collect(transaction.updates()))
+        assert first == second
+        assert (await collect(transaction.updates())) == first[-1:]
+    # Discovery and the request take a second each; the end counts from the acknowledgement.
+    assert first[0] == Update(State.PENDING, None, 0, VIRTUAL_EPOCH + 5, VIRTUAL_EPOCH + 122)
+    under_way = [update.hint for update in first if update.next_poll_at is None]
+    assert under_way[:2] == [None, "awaiting user request acknowledgement"]
+    assert first[-1].state is State.APPROVED
+    assert [update.polls for update in first] == sorted(update.polls for update in first)
+
+
+async def test_a_slow_watcher_misses_steps_and_never_the_latest(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
+) -> None:
+    """Nothing piles up for one who does not read."""
+    simulated_idura.script(SWEDE, Script.deny(after=30))
+    async with make_ciba_client() as ciba:
+        transaction = await ciba.start(swedish())
+        seen = []
+        async for update in transaction.updates():
+            seen.append(update)
+            await asyncio.sleep(20)
+    assert len(seen) == 3
+    assert seen[-1].state is State.DENIED
+
+
+async def test_awaiters_come_and_go_and_one_poll_loop_serves_them(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
+) -> None:
+    """Ten wait, nine give up, and the provider sees one client's polls."""
+    simulated_idura.script(SWEDE, Script.approve(after=8))
+    async with make_ciba_client() as ciba:
+        transaction = await ciba.start(swedish())
+        waiting = [asyncio.create_task(transaction.outcome()) for _ in range(10)]
+        await asyncio.sleep(4)
+        for task in waiting[1:]:
+            task.cancel()
+        assert (await waiting[0]).state is State.APPROVED
+    assert simulated_idura.ledger.orders[0].polls == 3
+
+
+async def test_observers_hear_every_state_and_poll_and_cannot_break_a_login(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The broken one is complained about once."""
+    simulated_idura.script(SWEDE, Script.approve(after=4))
+    heard: list[PollEvent | TransactionEvent] = []
+
+    def broken(_: object) -> None:
+        raise RuntimeError(SWEDE)
+
+    async with make_ciba_client(observers=(broken, heard.append)) as ciba:
+        transaction = await ciba.start(swedish())
+        await transaction
+    assert [event.state for event in heard if isinstance(event, TransactionEvent)] == [State.PENDING, State.APPROVED]
+    assert [event.result for event in heard if isinstance(event, PollEvent)] == ["still pending", "approved"]
+    assert {event.transaction for event in heard} == {transaction.id}
+    assert caplog.text.count("observer failed") == 1
+    assert SWEDE not in caplog.text
