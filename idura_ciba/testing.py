@@ -1,7 +1,8 @@
 """Tools for tests of programs that use this package: a virtual clock that needs no waiting.
 
 `run_virtual` runs a coroutine on a `VirtualLoop`: two minutes of waiting take no time, and every run is the same to
-the last bit. With `pytest_plugins = ["idura_ciba.testing"]` in the outermost `conftest.py` there are fixtures:
+the last bit. With pytest there are fixtures, which it finds by itself; where its plugins are not loaded by themselves,
+`pytest_plugins = ["idura_ciba.testing"]` in the outermost `conftest.py` brings them:
 
     virtual_clock       wall-clock time of the virtual loop
     simulated_idura     a provider that knows the client of the next one; script its people
@@ -38,25 +39,20 @@ import time
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Executor
 from contextvars import Context
-from random import Random
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, TypeVarTuple
+from typing import Any, NoReturn, TypeVar, TypeVarTuple
 
 from idura_ciba.aio.clock import Clock
 
 __all__ = ["VIRTUAL_EPOCH", "DeadlockError", "VirtualLoop", "run_virtual", "virtual_clock"]
 
-if TYPE_CHECKING:
-    from idura_ciba.client import CibaClient
-    from idura_ciba.simulator import SimulatedIdura
+#: What pytest loads along with this module. By a name that it has loaded already, nothing is loaded again.
+pytest_plugins = ["idura_ciba.pytest_plugin"]
 
 _T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")
 
 #: Wall time at the virtual instant 0: 2026-01-01T00:00:00Z.
 VIRTUAL_EPOCH: float = 1_767_225_600.0
-
-_CLIENT_ID = "urn:my:application:identifier:0001"
-_CLIENT_SECRET = "known to the simulator"  # noqa: S105 - opens nothing
 
 #: asyncio runs a timer when its instant is less than this ahead (`BaseEventLoop._run_once`).
 _RESOLUTION = time.get_clock_info("monotonic").resolution
@@ -230,44 +226,3 @@ def run_virtual(main: Coroutine[Any, Any, _T], *, start: float = 0.0) -> _T:
     """
     with asyncio.Runner(loop_factory=lambda: VirtualLoop(start)) as runner:
         return runner.run(main)
-
-
-try:
-    import pytest
-except ImportError:  # The clock is of use without pytest too; only the fixtures need it.
-    pass
-else:
-
-    @pytest.fixture(name="virtual_clock")
-    def _virtual_clock() -> Clock:
-        """A `Clock` on virtual wall time, for `CibaClient(clock=...)` and the like."""
-        return virtual_clock()
-
-    @pytest.fixture
-    def simulated_idura() -> SimulatedIdura:
-        """A provider in memory that knows the client of `make_ciba_client`."""
-        # Loaded here: a program that only wants the clock shall not pay for the rest.
-        from idura_ciba.simulator import SimulatedIdura  # noqa: PLC0415
-
-        idura = SimulatedIdura(seed=1)
-        idura.register_client(_CLIENT_ID, secret=_CLIENT_SECRET)
-        return idura
-
-    @pytest.fixture
-    def make_ciba_client(simulated_idura: SimulatedIdura) -> Callable[..., CibaClient]:
-        """Makes clients of `simulated_idura`; any argument of `CibaClient` but the first two can be given."""
-        from idura_ciba.client import CibaClient  # noqa: PLC0415
-        from idura_ciba.credentials.client_auth import ClientSecretPost  # noqa: PLC0415
-        from idura_ciba.simulator import MemoryTransport  # noqa: PLC0415
-
-        def make(**options: Any) -> CibaClient:
-            clock = virtual_clock()
-            defaults: dict[str, Any] = {
-                "clock": clock,
-                "rng": Random(1),  # noqa: S311 - the same in each run
-                "transport": MemoryTransport(simulated_idura, clock=clock),
-            }
-            auth = ClientSecretPost(_CLIENT_ID, _CLIENT_SECRET)
-            return CibaClient(simulated_idura.issuer, auth, **(defaults | options))
-
-        return make

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import ipaddress
 import os
 import socket
@@ -12,23 +13,37 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
-from hypothesis import settings
 
-from idura_ciba.testing import VirtualLoop
-
-pytest_plugins = ["idura_ciba.testing"]
 # Its assertions say as much as those of a test.
 pytest.register_assert_rewrite("tests.jobs")
 
-# No deadline: it would measure the machine. In CI the same examples each time: a commit fails for its own faults only.
-settings.register_profile("idura_ciba", deadline=None, derandomize="CI" in os.environ)
-settings.load_profile("idura_ciba")
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Say in one line what is not installed; otherwise set up hypothesis."""
+    fixtures = config.pluginmanager.hasplugin("idura_ciba.pytest_plugin")
+    present = {
+        "idura_ciba[cli]": fixtures and importlib.util.find_spec("typer") is not None,
+        "hypothesis": importlib.util.find_spec("hypothesis") is not None,
+        # An older one would run the tests on a real clock.
+        "pytest-asyncio>=1.5": config.hook.pytest_asyncio_loop_factories.has_spec(),
+    }
+    if missing := [name for name, found in present.items() if not found]:
+        raise pytest.UsageError(f"the tests need {', '.join(missing)}: pip install -e '.[cli]' --group test")
+
+    from hypothesis import settings  # noqa: PLC0415 - only here is it known to be installed
+
+    # No deadline: it would measure the machine. In CI the same examples each time: a commit fails for its own faults.
+    settings.register_profile("idura_ciba", deadline=None, derandomize="CI" in os.environ)
+    settings.load_profile("idura_ciba")
 
 
+@pytest.hookimpl(optionalhook=True)  # Without its plugin, the line of pytest_configure is what should be read.
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Run async tests on the virtual clock, except those that talk through sockets."""
+    from idura_ciba.testing import VirtualLoop  # noqa: PLC0415 - as above
+
     del config
     if item.get_closest_marker("sockets") or item.get_closest_marker("interop"):
         return {"real": asyncio.new_event_loop}

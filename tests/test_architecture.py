@@ -28,7 +28,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"trust"}),
     frozenset({"transaction"}),
     frozenset({"client"}),
-    frozenset({"batch", "testing"}),
+    frozenset({"batch", "pytest_plugin", "testing"}),
     frozenset({"", "__main__", "cli"}),
 )
 RANKS = {room: rank for rank, floor in enumerate(FLOORS) for room in floor}
@@ -44,7 +44,7 @@ ONLY: Mapping[str, frozenset[str]] = {
 }
 
 #: Rooms that only these may import: what asks real people must not lean on what pretends to.
-ONLY_FOR: Mapping[str, frozenset[str]] = {"simulator": frozenset({"testing", "cli"})}
+ONLY_FOR: Mapping[str, frozenset[str]] = {"simulator": frozenset({"pytest_plugin", "cli"})}
 
 #: What the pure core must not touch of the standard library: waiting, time, chance and the outside.
 IMPURE = frozenset(
@@ -79,7 +79,7 @@ HOMES: Mapping[str, frozenset[str]] = {
     "authlib": frozenset({"credentials", "trust"}),
     "cryptography": frozenset({"batch.sealing", "cli.keys", "credentials", "simulator"}),
     "joserfc": frozenset({"credentials", "simulator", "trust"}),
-    "pytest": frozenset({"testing"}),
+    "pytest": frozenset({"pytest_plugin"}),
     "rich": frozenset({"cli"}),
     "tenacity": frozenset({"http", "polling.basic"}),
     "typer": frozenset({"cli"}),
@@ -368,7 +368,7 @@ def test_a_planted_fault_is_found(module: str, source: str, complaint: str) -> N
         ("client", "from idura_ciba.transaction.transaction import Transaction"),
         ("client", "from idura_ciba import errors"),
         ("cli.main", "import typer, rich.console\nfrom idura_ciba import CibaClient, simulator"),
-        ("testing", "import pytest\nfrom idura_ciba.simulator import SimulatedIdura"),
+        ("pytest_plugin", "import pytest\nfrom idura_ciba.simulator import SimulatedIdura"),
         ("http.transport", "import aiohttp, tenacity\nfrom aiohttp import ClientSession"),
         ("simulator.server", "from aiohttp import web\nfrom aiohttp.web import Application"),
         ("protocol.requests", "import json, attrs\nfrom urllib.parse import urlencode\nfrom idura_ciba import errors"),

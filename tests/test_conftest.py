@@ -7,6 +7,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 import tenacity
@@ -47,6 +49,35 @@ async def test_loopback_is_open() -> None:
             assert await reader.read() == b""
             writer.close()
             await writer.wait_closed()
+
+
+@pytest.mark.parametrize(
+    ("hidden", "options", "missing"),
+    [
+        ("", ("-p", "no:asyncio"), "pytest-asyncio>=1.5"),
+        ("", ("-p", "no:idura_ciba.pytest_plugin"), "idura_ciba[cli]"),
+        ("hypothesis", (), "hypothesis"),
+        ("typer", (), "idura_ciba[cli]"),
+        ("", ("--disable-plugin-autoload",), "idura_ciba[cli], pytest-asyncio>=1.5"),
+    ],
+)
+def test_what_is_not_installed_is_named(hidden: str, options: Sequence[str], missing: str) -> None:
+    """In one line, with the command that installs it, and no traceback."""
+    program = f"""
+import importlib.util, sys, pytest
+find = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *args: None if name == {hidden!r} else find(name, *args)
+sys.exit(pytest.main())
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", program, *options, str(Path(__file__).with_name("test_errors.py"))],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == pytest.ExitCode.USAGE_ERROR
+    assert ran.stderr.strip() == f"ERROR: the tests need {missing}: pip install -e '.[cli]' --group test"
 
 
 def test_nothing_sleeps() -> None:
