@@ -157,21 +157,19 @@ def bench(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS[:1])
 def wheel(session: nox.Session) -> None:
-    """Build the wheel and test what is in it, with the source out of reach."""
+    """Build what a release consists of, and test the wheel with its source out of reach."""
     temporary = Path(session.create_tmp()).resolve()
     shutil.rmtree(temporary)  # what an earlier run left
-    session.run("pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(temporary), ".")
-    (built,) = temporary.glob("idura_ciba-*.whl")
+    install(session, groups=("build",))
+    # The wheel is built from the source archive, so nothing can be in it that the archive lacks.
+    session.run("python", "-m", "build", "--outdir", str(temporary), str(ROOT), silent=True)
+    (source,), (built,) = temporary.glob("*.tar.gz"), temporary.glob("*.whl")
+    session.run("twine", "check", "--strict", str(source), str(built))
     install(session, f"{built}[cli]", groups=("test",))
-    # The checkout's own folder would be imported before the wheel.
-    for name in ("pyproject.toml", "README.md", "SECURITY.md", "CHANGELOG.md"):
-        shutil.copy(ROOT / name, temporary)
-    for name in ("tests", "docs"):
-        if (ROOT / name).is_dir():
-            shutil.copytree(
-                ROOT / name, temporary / name, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__")
-            )
-    session.chdir(temporary)
+    # The tests are those of the archive. Its own copy of the package would be imported before the wheel.
+    shutil.unpack_archive(source, temporary, filter="data")
+    session.chdir(temporary / source.name.removesuffix(".tar.gz"))
+    shutil.rmtree("idura_ciba")
     session.run(
         *("python", "-c"),
         "import idura_ciba, pathlib; home = pathlib.Path(idura_ciba.__file__).parent; print(home);"

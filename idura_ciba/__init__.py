@@ -1,4 +1,7 @@
-"""Ask people to prove who they are through their eID app: OpenID Connect CIBA at Idura Verify, on asyncio."""
+"""Ask people to prove who they are through their eID app: OpenID Connect CIBA at Idura Verify, on asyncio.
+
+PYTEST_DONT_REWRITE: a program may import this before it runs pytest, which loads the fixtures from here.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -41,6 +44,9 @@ if TYPE_CHECKING:
     from idura_ciba.transaction.outcome import Outcome, Update
     from idura_ciba.transaction.transaction import Transaction
     from idura_ciba.trust.authentication import Authentication
+
+#: The only place where it stands: `pyproject.toml` reads it from here.
+__version__ = "0.1.0"
 
 __all__ = [
     "Abandoned",

@@ -32,11 +32,10 @@ def test_another_missing_module_is_not_taken_for_the_extra(monkeypatch: pytest.M
         cli.main()
 
 
-def test_it_runs_as_a_module() -> None:
-    """`python -m idura_ciba.cli` is the command, by its own name."""
-    done = subprocess.run(
-        [sys.executable, "-m", "idura_ciba.cli", "demo", "--help"], capture_output=True, text=True, check=True
-    )
+@pytest.mark.parametrize("module", ["idura_ciba", "idura_ciba.cli"])
+def test_it_runs_as_a_module(module: str) -> None:
+    """`python -m idura_ciba` is the command, by its own name."""
+    done = subprocess.run([sys.executable, "-m", module, "demo", "--help"], capture_output=True, text=True, check=True)
     assert "Usage: idura-ciba demo" in done.stdout
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib.util
 import re
 import shlex
+import tomllib
 from collections.abc import AsyncIterator, Callable
+from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -24,6 +26,12 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 GUIDES = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md")))
 PAGES = f"{README}\n{GUIDES}"
 SECURITY = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+MARKDOWN = sorted(
+    path.relative_to(ROOT).as_posix()
+    for pattern in ("*.md", "docs/*.md", "benchmarks/*.md", "tests/**/*.md")
+    for path in ROOT.glob(pattern)
+)
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 SWEDE, NORWEGIAN = "209801011231", "01023990128"
 
 
@@ -197,3 +205,55 @@ def test_every_promise_names_tests_that_exist() -> None:
         for path, test in held_by:
             source = (ROOT / path).read_text(encoding="utf-8")
             assert not test or re.search(rf"^(async )?def {test}\(", source, re.MULTILINE), f"{name}: {path}::{test}"
+
+
+def links(text: str) -> list[str]:
+    """Where the links and the pictures of a page lead."""
+    return re.findall(r"\]\(([^)\s]+)\)", re.sub(r"```.*?```|`[^`\n]*`", "", text, flags=re.DOTALL))
+
+
+def anchors(text: str) -> set[str]:
+    """What the headings of a page are called in links, as GitHub does it."""
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", text, flags=re.DOTALL), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", MARKDOWN)
+def test_every_link_leads_somewhere(page: str) -> None:
+    """To a file of the repository, and where it names a heading, to one that the page has."""
+    for link in links((ROOT / page).read_text(encoding="utf-8")):
+        if link.startswith("https://"):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (ROOT / page).parent / path if path else ROOT / page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target.read_text(encoding="utf-8")), link
+
+
+def test_what_the_test_of_links_sees() -> None:
+    """It can fail: links are found, code is passed over, and headings get the names that links use."""
+    assert links("[a](b.md) ![c](d.svg)\n```\n[e](f)\n```\n`[g](h)`") == ["b.md", "d.svg"]
+    assert anchors("# A, b & c\n## Two `words`\n") == {"a-b--c", "two-words"}
+    assert {"README.md", "SECURITY.md", "CHANGELOG.md", "docs/batch.md", "benchmarks/README.md"} <= set(MARKDOWN)
+
+
+def test_the_project_has_one_address() -> None:
+    """All of its addresses, and what README's links become, begin with that of the source."""
+    urls = PYPROJECT["project"]["urls"]
+    substitutions = PYPROJECT["tool"]["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]["substitutions"]
+    addresses = [*urls.values(), *(re.search(r"https://[^)]*", each["replacement"])[0] for each in substitutions)]
+    assert len(addresses) == 6
+    assert all(address.startswith(urls["Source"]) for address in addresses)
+
+
+def test_a_package_index_shows_no_broken_link() -> None:
+    """In the README that is built into the package, each link is that of the repository and the version."""
+    shown = links(metadata.metadata("idura_ciba").json["description"])
+    home = f"{PYPROJECT['project']['urls']['Source']}/"
+    tag = re.compile(rf"^{home}(blob|raw)/v{metadata.version('idura_ciba')}/")
+    kinds = {link: match[1] for link in shown if (match := tag.match(link))}
+    assert [tag.sub("", link) for link in shown] == links(README)
+    assert kinds
+    assert all(kind == ("raw" if link.endswith((".png", ".svg")) else "blob") for link, kind in kinds.items())
+    assert all(link in kinds or not link.startswith(home) for link in shown)
+    assert all(link.startswith("https://") for link in shown)

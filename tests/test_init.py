@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib import metadata
 
 import pytest
 
@@ -40,6 +41,12 @@ def test_each_public_name_is_there() -> None:
         assert name in dir(idura_ciba)
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         idura_ciba.Nothing  # noqa: B018 - looked up, which fails
+
+
+def test_the_version_is_that_of_the_distribution() -> None:
+    """It stands in one place, and is known without asking for the distribution's metadata."""
+    assert idura_ciba.__version__ == metadata.version("idura_ciba")
+    assert "importlib.metadata" not in loaded_by("from idura_ciba import __version__")
 
 
 def test_the_search_finds_what_is_there() -> None:

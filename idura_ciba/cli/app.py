@@ -5,12 +5,12 @@ from __future__ import annotations
 import io
 import logging
 import sys
-from importlib import metadata
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from idura_ciba import __version__
 from idura_ciba.cli.batch import batch
 from idura_ciba.cli.demo import demo
 from idura_ciba.cli.doctor import doctor
@@ -24,7 +24,6 @@ __all__ = ["app", "run"]
 
 app: typer.Typer = typer.Typer(
     name="idura-ciba",
-    add_completion=False,
     no_args_is_help=True,
     rich_markup_mode="markdown",
     # Tracebacks with local variables are no way to treat secrets.
@@ -47,11 +46,7 @@ def run() -> None:
 def _show_version(wanted: bool) -> None:
     if not wanted:
         return
-    try:
-        version = metadata.version("idura_ciba")
-    except metadata.PackageNotFoundError:
-        version = "unknown: run from a checkout that is not installed"
-    say(f"idura-ciba {version}", to=OUT)
+    say(f"idura-ciba {__version__}", to=OUT)
     raise typer.Exit
 
 
