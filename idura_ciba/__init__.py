@@ -15,7 +15,10 @@ if TYPE_CHECKING:
         ClientSecretPost,
         PrivateKeyJwt,
     )
-    from idura_ciba.eids.request import EidRequest, FrejaID, NorwegianBankID, SwedishBankID
+    from idura_ciba.eids.frejaid import FrejaID
+    from idura_ciba.eids.norwegian_bankid import NorwegianBankID
+    from idura_ciba.eids.request import EidRequest
+    from idura_ciba.eids.swedish_bankid import SwedishBankID
     from idura_ciba.errors import (
         Abandoned,
         AlreadyPending,
@@ -102,12 +105,10 @@ _MODULES = {
         "ClientSecretPost",
         "PrivateKeyJwt",
     ),
-    "eids.request": (
-        "EidRequest",
-        "FrejaID",
-        "NorwegianBankID",
-        "SwedishBankID",
-    ),
+    "eids.frejaid": ("FrejaID",),
+    "eids.norwegian_bankid": ("NorwegianBankID",),
+    "eids.request": ("EidRequest",),
+    "eids.swedish_bankid": ("SwedishBankID",),
     "errors": (
         "Abandoned",
         "AlreadyPending",

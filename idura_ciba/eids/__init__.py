@@ -1,8 +1,17 @@
-"""Whom to ask, through which eID, and what the answer must prove.
+"""Whom to ask, through which eID, and what the answer must prove: one eID, one file.
 
-    request          `EidRequest`, which is plain data, and the eIDs that fill it in
+    request          `EidRequest`, which is plain data
+    eid              `Eid`, which declares one eID for the client, the command, batches and the documentation
+    swedish_bankid, norwegian_bankid, frejaid, raw
+    registry         `EIDS`, those that can be asked by name
     identity_number  the rules of national numbers
     person           tags that stand for a person without showing the number
 
 May import `protocol`, `options` and what lies below. Never knows how a request travels, or what time it is.
 """
+
+from idura_ciba.eids.eid import Eid, Option
+from idura_ciba.eids.registry import EIDS, Eids
+from idura_ciba.eids.request import EidOptions, EidRequest
+
+__all__ = ["EIDS", "Eid", "EidOptions", "EidRequest", "Eids", "Option"]

@@ -1,7 +1,6 @@
 """Whom to ask, through which eID, and what the answer must prove.
 
-`EidRequest` is plain data and open: an eID that is not here is an instance of it, or a subclass whose `__init__`
-fills it in. Nothing else of this package knows one eID from another.
+`EidRequest` is plain data and open: an eID is an instance of it, or a subclass whose `__init__` fills it in.
 
 Spec: CIBA Core 1.0 section 7.1; Idura "Caller Authentication".
 """
@@ -12,24 +11,23 @@ import base64
 import copy
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from typing import Final, Literal, TypedDict, Unpack
+from typing import Final, TypedDict
 
 from attrs import Factory, field, fields, frozen
 
-from idura_ciba.eids.identity_number import check_danish, check_finnish, check_norwegian, check_swedish
 from idura_ciba.eids.person import ClaimPath
 from idura_ciba.errors import UsageError
 from idura_ciba.protocol.requests import build_authentication_request, encode_form
 from idura_ciba.protocol.strict_json import load_object
 from idura_ciba.redaction import Redacted
 
-__all__ = ["EidOptions", "EidRequest", "FrejaID", "NorwegianBankID", "SwedishBankID", "extends"]
+__all__ = ["EidOptions", "EidRequest", "as_text", "extends"]
 
 
 class EidOptions(TypedDict, total=False):
-    """The fields of `EidRequest` as keyword arguments; every eID of this module takes them and they win."""
+    """The fields of `EidRequest` as keyword arguments; every eID takes them and they win."""
 
     login_hint: str | None
     login_hint_token: str | None
@@ -101,7 +99,7 @@ def _subject(request: EidRequest) -> Mapping[ClaimPath, str]:
 class EidRequest:
     """One person, asked through one eID. Checked when it is made, so a bad one never reaches a phone.
 
-    To change one, make another: the eIDs below do not take each other's arguments back through `attrs.evolve`.
+    To change one, make another: the eIDs of this package do not take their arguments back through `attrs.evolve`.
 
     Attributes:
         login_hint: Who is asked, in the provider's own notation. Exactly one of the three hints is given.
@@ -247,212 +245,12 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str) and bool(value)
 
 
-def _text(name: str, value: object) -> Redacted:
-    """What an eID is asked with, before anything is made of it."""
+def as_text(name: str, value: object) -> Redacted:
+    """What an eID is asked with, before anything is made of it.
+
+    Raises:
+        UsageError: It is no text; its code is the argument's name.
+    """
     if not isinstance(value, str):
         raise UsageError(f"The {name} is not text", code=name, advice="Pass it as str; a number loses its zeros")
     return Redacted(value)
-
-
-#: BankID takes at most 1500 characters of base64 (RP API v6, `userVisibleData`), which hold this many bytes.
-MAX_SWEDISH_MESSAGE_BYTES: Final = 1125
-
-
-class SwedishBankID(EidRequest):
-    """Swedish BankID phone authentication.
-
-    The app asks whether the person is on the phone with you and shows `message`. The ID token always names the
-    person, so a login without the number is refused.
-
-    Args:
-        ssn: Twelve digits with the century.
-        call_initiator: `RP` when you called the person, `user` when the person called you; the app says which.
-        message: What the person reads in the app. Idura lists it as required; at most 1125 bytes in UTF-8. Who
-            knows better passes `binding_message` instead, or `binding_message=None` to send none.
-        overrides: Any field of `EidRequest`.
-
-    Raises:
-        UsageError: A rule is broken; nothing was sent.
-
-    Example:
-        ::
-
-            SwedishBankID("196802020575", call_initiator="user", message="Your call to Acme, reference 4711")
-
-    Spec: Idura "Caller Authentication", Swedish BankID; BankID RP API v6, `/phone/auth`.
-    """
-
-    __slots__ = ()
-
-    def __init__(
-        self,
-        ssn: str,
-        *,
-        call_initiator: Literal["RP", "user"],
-        message: str = "",
-        **overrides: Unpack[EidOptions],
-    ) -> None:
-        ssn, message = _text("ssn", ssn), _text("message", message)
-        if call_initiator not in ("RP", "user"):
-            raise UsageError(
-                "The call_initiator of Swedish BankID is neither RP nor user",
-                code="call_initiator",
-                advice="Pass RP when you called the person, user when the person called you",
-            )
-        if bool(message.strip()) == ("binding_message" in overrides):
-            raise UsageError(
-                "Swedish BankID needs one message to show in the app, and there is none or there are two",
-                code="message_required",
-                advice="Pass message='...'; Idura lists binding_message as required for this eID",
-            )
-        number = check_swedish(ssn)
-        fields: EidOptions = {
-            "login_hint": Redacted(f"sub:ssn:{number}"),
-            "acr_values": "urn:grn:authn:se:bankid",
-            "binding_message": message,
-            "authorization_details": ({"type": "phoneAuth", "callInitiator": call_initiator},),
-            "identity": {("ssn",): number},
-            "identity_elsewhere": {("socialno",): number, ("country",): "SE", ("identityscheme",): "sebankid"},
-            "identity_guaranteed": True,
-            # Idura's sample says 120; upstream an order can be picked up for three minutes (RP API v6).
-            "prompt_lifetime": 180.0,
-        }
-        super().__init__(**(fields | overrides))
-        # Encoding has been tried by now: a message that UTF-8 cannot hold is refused before it is measured.
-        if len((self.binding_message or "").encode()) > MAX_SWEDISH_MESSAGE_BYTES:
-            raise UsageError(
-                f"The message for Swedish BankID is longer than {MAX_SWEDISH_MESSAGE_BYTES} bytes in UTF-8",
-                code="message_too_long",
-                advice="Shorten it; letters beyond ASCII count for two bytes or more",
-            )
-
-
-class NorwegianBankID(EidRequest):
-    """Norwegian BankID caller authentication.
-
-    There is no message to pass: Idura answers with two words, `Transaction.spoken_words`, which you read to the
-    person before waiting, and which the person picks in the app.
-
-    **The ID token may keep silent about who the person is.** The number stands in it only with the `ssn` scope and
-    the person's consent. Without it the login has `person_confirmed = False`: somebody picked the right words, and
-    nothing in the token says that it was the person you asked for. Where that is not enough, pass
-    `scope="openid ssn"`, which needs dynamic scopes enabled for the application at Idura, and `require_person=True`.
-
-    Args:
-        ssn: Eleven digits.
-        allow_synthetic: Whether the numbers of test persons pass.
-        overrides: Any field of `EidRequest` but `binding_message`.
-
-    Raises:
-        UsageError: A rule is broken; nothing was sent.
-
-    Spec: Idura "Caller Authentication", Norwegian BankID.
-    """
-
-    __slots__ = ()
-
-    def __init__(self, ssn: str, *, allow_synthetic: bool = True, **overrides: Unpack[EidOptions]) -> None:
-        ssn = _text("ssn", ssn)
-        if overrides.get("binding_message") is not None:
-            raise UsageError(
-                "Norwegian BankID must not be sent a binding_message",
-                code="message_forbidden",
-                advice="Leave it out, and read the spoken_words of the transaction to the person instead",
-            )
-        number = check_norwegian(ssn, allow_synthetic=allow_synthetic)
-        fields: EidOptions = {
-            "login_hint": Redacted(f"sub:ssn:{number}"),
-            "acr_values": "urn:grn:authn:no:bankid",
-            "authorization_details": ({"type": "customerServiceCall.v1"},),
-            "identity": {("socialno",): number},
-            "identity_elsewhere": {("ssn",): number, ("country",): "NO"},
-        }
-        super().__init__(**(fields | overrides))
-
-
-_NUMBER_RULES: Final[Mapping[str, Callable[[str], Redacted]]] = {
-    "SE": check_swedish,
-    "NO": check_norwegian,
-    "DK": check_danish,
-    "FI": check_finnish,
-}
-#: ITU-T E.164: a country code, and at most 15 digits in all.
-_PHONE: Final = re.compile(r"\+[1-9][0-9]{4,14}")
-#: Hints are separated by spaces, so none may hold one; whether the address exists is for Freja to say.
-_EMAIL: Final = re.compile(r"[^\s\x00-\x1f\x7f@]+@[^\s\x00-\x1f\x7f@]+")
-
-
-class FrejaID(EidRequest):
-    """FrejaID caller authentication, as far as it is known.
-
-    **FrejaID over CIBA is documented in one sentence, which says that Idura supports it.** Everything here is
-    assumed from Idura's description of FrejaID in the browser: the `acr_values`, the notation of the hints, that
-    there are no `authorization_details`, that a message is optional, and where the ID token has the number. Idura
-    may want something else; every field can be overridden, so no new release is needed when it does.
-
-    The ID token may keep silent about who the person is: see `NorwegianBankID`. Here the scope is `frejaid:ssn`.
-    Who is asked by phone number or e-mail address is not confirmed at all unless you pass `identity`.
-
-    Args:
-        ssn: National number; exactly one of `ssn`, `phone` and `email` is given.
-        country: Whose number it is: `SE`, `NO`, `DK` or `FI`. The rules of the first two are checked in full.
-        phone: With the country code: `+46701740605`.
-        email: An address registered with Freja.
-        overrides: Any field of `EidRequest`.
-
-    Raises:
-        UsageError: A rule is broken; nothing was sent.
-
-    Spec: Idura "FrejaID", `login_hint` and tokens; the sentence stands in Idura's "CIBA".
-    """
-
-    __slots__ = ()
-
-    def __init__(
-        self,
-        ssn: str | None = None,
-        *,
-        country: Literal["SE", "NO", "DK", "FI"] = "SE",
-        phone: str | None = None,
-        email: str | None = None,
-        **overrides: Unpack[EidOptions],
-    ) -> None:
-        ssn, phone, email = _text("ssn", ssn or ""), _text("phone", phone or ""), _text("email", email or "")
-        if sum(map(bool, (ssn, phone, email))) != 1:
-            raise UsageError(
-                "FrejaID asks by exactly one of ssn, phone and email",
-                code="one_hint",
-                advice="Say in one way who is to be asked",
-            )
-        # Freja: an authentication lives two minutes at most.
-        fields: EidOptions = {"acr_values": "urn:grn:authn:se:frejaid", "prompt_lifetime": 120.0}
-        if ssn:
-            number = _checked(ssn, country)
-            # Idura describes the country's hint only together with the number's, so they are never sent apart.
-            fields["login_hint"] = Redacted(f"sub:ssncountry:{country} sub:ssn:{number}")
-            place = ("details", "requestedAttributes", "ssn")
-            fields["identity"] = {(*place, "ssn"): number, (*place, "country"): country}
-            fields["identity_elsewhere"] = {("ssn",): number, ("socialno",): number}
-        elif phone:
-            _match(_PHONE, phone, "phone", "+ and the country code, then digits only")
-            fields["login_hint"] = Redacted(f"sub:phone:{phone}")
-        else:
-            _match(_EMAIL, email, "email", "it without spaces, with one @")
-            fields["login_hint"] = Redacted(f"sub:email:{email}")
-        super().__init__(**(fields | overrides))
-
-
-def _checked(number: Redacted, country: str) -> Redacted:
-    rule = _NUMBER_RULES.get(country) if _is_text(country) else None
-    if rule is None:
-        raise UsageError(
-            "FrejaID knows no national numbers of that country",
-            code="country",
-            advice=f"Pass one of {', '.join(_NUMBER_RULES)}",
-        )
-    return rule(number)
-
-
-def _match(pattern: re.Pattern[str], value: Redacted, name: str, form: str) -> None:
-    if not pattern.fullmatch(value):
-        raise UsageError(f"The {name} for FrejaID is not written as it must be", code=name, advice=f"Write {form}")

@@ -6,7 +6,7 @@ import pytest
 
 from idura_ciba import FrejaID, NorwegianBankID
 from idura_ciba.cli.simulated import SOMEBODY, simulated_client
-from idura_ciba.eids.request import SwedishBankID
+from idura_ciba.eids.swedish_bankid import SwedishBankID
 from idura_ciba.simulator import SimulatedIdura
 
 

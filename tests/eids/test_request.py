@@ -6,24 +6,23 @@ import base64
 import copy
 import json
 import pickle
-import traceback
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl
 
 import attrs
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from idura_ciba.eids.request import EidOptions, EidRequest, FrejaID, NorwegianBankID, SwedishBankID, extends
+from idura_ciba.eids.frejaid import FrejaID
+from idura_ciba.eids.norwegian_bankid import NorwegianBankID
+from idura_ciba.eids.request import EidOptions, EidRequest, extends
+from idura_ciba.eids.swedish_bankid import SwedishBankID
 from idura_ciba.errors import UsageError
 from idura_ciba.protocol.requests import encode_form
 from idura_ciba.redaction import Redacted
 
 SWEDISH = "209801011231"
 NORWEGIAN = "01023990128"
-SYNTHETIC = "10915549050"
 MESSAGE = "Your call to Acme"
 #: In the range that the Swedish telecom authority keeps free for fiction.
 PHONE = "+46701740605"
@@ -52,125 +51,12 @@ def code(make: Callable[[], object]) -> str:
     return caught.value.code
 
 
-# --- the three eIDs ---------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("call_initiator", ["RP", "user"])
-def test_swedish_bankid_sends_what_idura_documents(call_initiator: str) -> None:
-    """The parameters are those of Idura's example, and the details are written without a space."""
-    request = swedish(call_initiator=call_initiator)
-    assert request.parameters() == {
-        "scope": "openid",
-        "login_hint": f"sub:ssn:{SWEDISH}",
-        "acr_values": "urn:grn:authn:se:bankid",
-        "binding_message": MESSAGE,
-        "authorization_details": f'[{{"type":"phoneAuth","callInitiator":"{call_initiator}"}}]',
-    }
-
-
-def test_the_details_of_swedish_bankid_encode_as_in_iduras_example() -> None:
-    """The percent-encoded text of the documentation comes out byte by byte."""
-    assert (
-        b"authorization_details=%5B%7B%22type%22%3A%22phoneAuth%22%2C%22callInitiator%22%3A%22RP%22%7D%5D"
-        in encode_form(swedish().parameters())
-    )
-
-
-def test_swedish_bankid_always_confirms_the_person() -> None:
-    """Its tokens always carry the number, so a token without it is no login."""
-    request = swedish()
-    assert request.identity == {("ssn",): SWEDISH}
-    assert request.identity_guaranteed
-
-
-def test_norwegian_bankid_sends_what_idura_documents() -> None:
-    """No message goes out: the words come back."""
-    request = NorwegianBankID(NORWEGIAN)
-    assert request.parameters() == {
-        "scope": "openid",
-        "login_hint": f"sub:ssn:{NORWEGIAN}",
-        "acr_values": "urn:grn:authn:no:bankid",
-        "authorization_details": '[{"type":"customerServiceCall.v1"}]',
-    }
-
-
-def test_norwegian_bankid_may_withhold_the_person() -> None:
-    """The number is compared where it is there; that it must be there, only the caller can demand."""
-    request = NorwegianBankID(NORWEGIAN)
-    assert request.identity == {("socialno",): NORWEGIAN}
-    assert not request.identity_guaranteed
-    assert not request.require_person
-    insisting = NorwegianBankID(NORWEGIAN, scope="openid ssn", require_person=True)
-    assert insisting.parameters()["scope"] == "openid ssn"
-    assert insisting.require_person
-
-
-@pytest.mark.parametrize(("country", "number"), [("SE", SWEDISH), ("NO", NORWEGIAN), ("DK", "0101010101")])
-def test_freja_asks_by_number_and_country(country: Any, number: str) -> None:
-    """Number and country go together, in the hint as in the claims that must confirm them."""
-    request = FrejaID(number, country=country)
-    assert request.parameters() == {
-        "scope": "openid",
-        "login_hint": f"sub:ssncountry:{country} sub:ssn:{number}",
-        "acr_values": "urn:grn:authn:se:frejaid",
-    }
-    assert request.identity == {
-        ("details", "requestedAttributes", "ssn", "ssn"): number,
-        ("details", "requestedAttributes", "ssn", "country"): country,
-    }
-    assert not request.identity_guaranteed
-
-
-def test_finnish_numbers_keep_their_sign() -> None:
-    """Of Finnish numbers the sign of the century belongs to the number."""
-    assert FrejaID("010101-0101", country="FI").login_hint == "sub:ssncountry:FI sub:ssn:010101-0101"
-
-
-@pytest.mark.parametrize(
-    ("how", "hint"), [({"phone": PHONE}, f"sub:phone:{PHONE}"), ({"email": EMAIL}, f"sub:email:{EMAIL}")]
-)
-def test_freja_asks_by_phone_or_email(how: dict[str, str], hint: str) -> None:
-    """Who is asked that way has no number to compare."""
-    request = FrejaID(**how)  # type: ignore[arg-type] # what a dict holds is unknown to mypy
-    assert request.login_hint == hint
-    assert request.identity == {}
-
-
 # --- what is refused --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("make", "expected"),
     [
-        (lambda: swedish(message=""), "message_required"),
-        (lambda: swedish(message=" \n"), "message_required"),
-        (lambda: SwedishBankID(SWEDISH, call_initiator="RP"), "message_required"),
-        (lambda: swedish(binding_message="another"), "message_required"),
-        (lambda: swedish(message="å" * 563), "message_too_long"),
-        (lambda: swedish(message="", binding_message="x" * 1126), "message_too_long"),
-        (lambda: swedish(message="\ud800"), "parameter_encoding"),
-        (lambda: swedish(call_initiator="rp"), "call_initiator"),
-        (lambda: swedish(call_initiator="User"), "call_initiator"),
-        (lambda: SwedishBankID("9801011231", call_initiator="RP", message=MESSAGE), "national_number_format"),
-        (lambda: NorwegianBankID(NORWEGIAN, binding_message=MESSAGE), "message_forbidden"),
-        (lambda: NorwegianBankID(NORWEGIAN, binding_message=""), "message_forbidden"),
-        (lambda: NorwegianBankID("01023990129"), "national_number_check_digit"),
-        (lambda: NorwegianBankID(SYNTHETIC, allow_synthetic=False), "national_number_synthetic"),
-        (FrejaID, "one_hint"),
-        (lambda: FrejaID(SWEDISH, phone=PHONE), "one_hint"),
-        (lambda: FrejaID(email=EMAIL, phone=PHONE), "one_hint"),
-        (lambda: FrejaID(SWEDISH, country="NO"), "national_number_format"),
-        (lambda: FrejaID(SWEDISH, country="se"), "country"),  # type: ignore[arg-type]
-        (lambda: FrejaID(phone="0701740605"), "phone"),
-        (lambda: FrejaID(phone="+46 70 174 06 05"), "phone"),
-        (lambda: FrejaID(phone=f"{PHONE}\n"), "phone"),
-        (lambda: FrejaID(phone="+4670174060\u0665"), "phone"),
-        (lambda: FrejaID(email="kim"), "email"),
-        (lambda: FrejaID(email="kim@example.com sub:ssn:1"), "email"),
-        (lambda: FrejaID(email="kim@example.com\x00"), "email"),
-        (lambda: FrejaID(email="kim@home@example.com"), "email"),
-        (lambda: FrejaID(email=EMAIL, require_person=True), "require_person"),
-        (lambda: swedish(identity={}, require_person=True), "require_person"),
         (EidRequest, "one_hint"),
         (lambda: EidRequest(login_hint="a", id_token_hint="b"), "one_hint"),
         (lambda: EidRequest(login_hint=""), "one_hint"),
@@ -197,11 +83,17 @@ def test_a_request_that_cannot_work_is_refused_where_it_is_made(make: Callable[[
 
 
 NO_TEXT: list[Any] = [b"urn:a", 7, ["urn:a"], ("urn:a",), True]
+
+
 NO_IDENTITY: list[Any] = [
     *(None, [], "ssn", {"ssn": "1"}),
     *({("ssn",): None}, {("ssn",): 1}, {("ssn", 0): "1"}, {("ssn", None): "1"}),
 ]
+
+
 NO_SWITCH: list[Any] = [None, 1, "yes", []]
+
+
 #: By field, what is of the wrong kind there: as it comes from forms, files and slips of the pen.
 WRONG_KINDS: dict[str, list[Any]] = {
     "login_hint": NO_TEXT,
@@ -236,25 +128,6 @@ def test_nothing_of_the_wrong_kind_is_sent_as_its_repr(name: str) -> None:
         assert code(lambda options=options: EidRequest(**options)) == expected, value  # type: ignore[misc]
 
 
-@pytest.mark.parametrize(
-    ("make", "name"),
-    [
-        (lambda value: SwedishBankID(value, call_initiator="RP", message=MESSAGE), "ssn"),
-        (lambda value: SwedishBankID(SWEDISH, call_initiator="RP", message=value), "message"),
-        (lambda value: SwedishBankID(SWEDISH, call_initiator=value, message=MESSAGE), "call_initiator"),
-        (NorwegianBankID, "ssn"),
-        (FrejaID, "ssn"),
-        (lambda value: FrejaID(phone=value), "phone"),
-        (lambda value: FrejaID(email=value), "email"),
-        (lambda value: FrejaID(SWEDISH, country=value), "country"),
-    ],
-)
-def test_an_eid_takes_text_and_nothing_that_looks_like_it(make: Callable[[Any], object], name: str) -> None:
-    """A number loses its zeros, and None would be shown on the person's phone."""
-    for value in (209801011231, b"209801011231", ["RP"], {"RP"}, True):
-        assert code(lambda value=value: make(value)) == name  # type: ignore[misc]
-
-
 def test_whoever_an_earlier_token_is_about_must_answer() -> None:
     """An `id_token_hint` names a `sub`, and the answer must be about the same; the caller's own demand goes first."""
 
@@ -285,22 +158,6 @@ def test_whoever_an_earlier_token_is_about_must_answer() -> None:
 def test_a_level_is_extended_by_whole_segments(level: str, asked: str, *, extended: bool) -> None:
     """Whoever asks for a level gets it or one below it, and nothing that only begins alike."""
     assert extends(level, asked) is extended
-
-
-def test_the_longest_message_of_swedish_bankid_passes() -> None:
-    """1125 bytes are 1500 characters of base64, which is what BankID takes; letters count by their bytes."""
-    assert swedish(message="å" * 562 + "x").binding_message == "å" * 562 + "x"
-
-
-def test_no_message_can_be_sent_on_purpose() -> None:
-    """Whether Idura insists on a message is not certain, so there is a way round the rule."""
-    request = SwedishBankID(SWEDISH, call_initiator="RP", binding_message=None)
-    assert "binding_message" not in request.parameters()
-
-
-def test_the_norwegian_message_may_be_left_out_by_name() -> None:
-    """None is no message."""
-    assert NorwegianBankID(NORWEGIAN, binding_message=None).binding_message is None
 
 
 # --- what holds for all -----------------------------------------------------------------------------------------------
@@ -396,59 +253,11 @@ def test_a_repr_names_the_eid_and_not_the_person(make: Callable[..., EidRequest]
         assert hidden not in shown
 
 
-def test_a_repr_shows_what_differs_from_the_defaults() -> None:
-    """It is short enough for a log line."""
-    assert repr(NorwegianBankID(NORWEGIAN, require_person=True)) == (
-        "NorwegianBankID(acr_values='urn:grn:authn:no:bankid', require_person=True)"
-    )
-
-
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda: SwedishBankID("209801011232", call_initiator="RP", message=MESSAGE),
-        lambda: SwedishBankID("209801011232", call_initiator="rp", message=MESSAGE),  # type: ignore[arg-type]
-        lambda: SwedishBankID("209801011231", call_initiator="RP", message="209801011232" * 100),
-        lambda: NorwegianBankID("209801011232"),
-        lambda: FrejaID("209801011232"),
-        lambda: FrejaID(phone="209801011232"),
-        lambda: FrejaID(email="209801011232"),
-        lambda: FrejaID(SWEDISH, email="209801011232"),
-    ],
-)
-def test_an_error_does_not_tell_of_whom_it_speaks(make: Callable[[], object]) -> None:
-    """Not in its text, not in its causes, not in the variables of the frames it has passed, save the caller's own."""
-    with pytest.raises(UsageError) as caught:
-        make()
-    told = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
-    own = [frame for frame in told.stack if not frame.filename.endswith("test_eid.py")]
-    shown = f"{caught.value} {caught.value!r} {[frame.locals for frame in own]}"
-    assert own
-    assert caught.value.__context__ is None
-    assert "209801011232" not in shown
-
-
 @pytest.mark.parametrize("make", ALL)
 def test_the_person_key_is_the_hint(make: Callable[..., EidRequest]) -> None:
     """Two requests for one person collide whatever else they ask; the key hides itself."""
     assert make().person_key == make(scope="openid email").person_key == make().login_hint
     assert repr(make().person_key) == "<redacted>"
-
-
-@given(message=st.text(max_size=400))
-def test_any_message_is_sent_as_it_is_or_refused(message: str) -> None:
-    """What the person reads is what was passed, byte by byte, whatever its characters."""
-    try:
-        request = swedish(message=message)
-    except UsageError:
-        assert not message.strip() or not encodable(message) or len(message.encode()) > 1125
-    else:
-        assert dict(parse_qsl(encode_form(request.parameters()).decode()))["binding_message"] == message
-
-
-def encodable(text: str) -> bool:
-    """Say whether UTF-8 can hold a text."""
-    return not any(0xD800 <= ord(letter) <= 0xDFFF for letter in text)
 
 
 def test_the_overrides_are_the_fields() -> None:
@@ -457,6 +266,7 @@ def test_the_overrides_are_the_fields() -> None:
 
 
 # --- an eID of somebody else ------------------------------------------------------------------------------------------
+
 
 #: No number of a person: 99 is no day.
 CPR = "9999999999"

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from idura_ciba.eids.request import EidRequest, FrejaID, NorwegianBankID, SwedishBankID
+from idura_ciba.eids.frejaid import FrejaID
+from idura_ciba.eids.norwegian_bankid import NorwegianBankID
+from idura_ciba.eids.request import EidRequest
+from idura_ciba.eids.swedish_bankid import SwedishBankID
 from idura_ciba.trust.expectation import Expectation
 from tests.id_tokens import SSN, SWEDISH, TAGS
 

@@ -1,0 +1,135 @@
+"""The eIDs that can be asked by name, and how those of other modules join them."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Final, TypeVar
+
+from idura_ciba.eids.eid import Eid, Option
+from idura_ciba.eids.frejaid import FREJAID
+from idura_ciba.eids.norwegian_bankid import NORWEGIAN_BANKID
+from idura_ciba.eids.raw import RAW
+from idura_ciba.eids.swedish_bankid import SWEDISH_BANKID
+from idura_ciba.errors import UsageError
+
+__all__ = ["EIDS", "Eids", "declared"]
+
+T = TypeVar("T")
+
+
+class Eids(Mapping[str, Eid]):
+    """EIDs by their short names; does not change.
+
+    Args:
+        eids: In the order in which they are listed.
+
+    Raises:
+        UsageError: Two of them have one name.
+
+    Example:
+        ::
+
+            eids = EIDS.plus(MITID)
+            request = eids.find("mitid").ask("0101010101", message="Your call to Acme")
+    """
+
+    __slots__ = ("_eids",)
+
+    def __init__(self, *eids: Eid) -> None:
+        self._eids: Mapping[str, Eid] = {eid.name: eid for eid in eids}
+        if len(self._eids) < len(eids):
+            names = [eid.name for eid in eids]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise UsageError(
+                f"There are two eIDs called {twice}", code="eid_twice", advice="Give one of them another name"
+            )
+
+    def __getitem__(self, name: str) -> Eid:
+        return self._eids[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._eids)
+
+    def __len__(self) -> int:
+        return len(self._eids)
+
+    def plus(self, *eids: Eid) -> Eids:
+        """These and more; one that is here already does not count twice.
+
+        Raises:
+            UsageError: Another one has the name of one of them.
+        """
+        return Eids(*dict.fromkeys((*self.values(), *eids)))
+
+    def find(self, name: str) -> Eid:
+        """The eID of this name.
+
+        Raises:
+            UsageError: There is none.
+        """
+        if name not in self._eids:
+            raise UsageError(
+                f"There is no eID called {name[:40]!r}",
+                code="eid",
+                advice=f"Name one of {', '.join(self)}; one of your own comes with --eid-module",
+            )
+        return self._eids[name]
+
+    def options(self) -> Mapping[str, tuple[tuple[Eid, Option], ...]]:
+        """What they take beside the person, by name, each with those who take it."""
+        found: dict[str, tuple[tuple[Eid, Option], ...]] = {}
+        for eid in self.values():
+            for option in eid.options:
+                found[option.name] = (*found.get(option.name, ()), (eid, option))
+        return found
+
+    def columns(self, default: str | None = None) -> tuple[str, ...]:
+        """What a row of a file can say.
+
+        Args:
+            default: The eID of rows that name none. Only where it is `raw` are columns read that describe an eID:
+                their names are common ones, `acr` among them.
+        """
+        described = RAW.name if default != RAW.name else None
+        own = {
+            name: None
+            for name, takers in self.options().items()
+            if any(eid.name != described and not option.repeatable for eid, option in takers)
+        }
+        return ("key", "ssn", "eid", "message", *own)
+
+
+#: Those of this package.
+EIDS: Final = Eids(SWEDISH_BANKID, NORWEGIAN_BANKID, FREJAID, RAW)
+
+
+def declared(module: str, kind: type[T]) -> tuple[T, ...]:
+    """What a module declares of a kind, in its order. It is looked for where Python does, and then in this folder.
+
+    Args:
+        module: Its dotted name.
+        kind: `Eid`, or what the simulator has for its own side.
+
+    Raises:
+        UsageError: There is no such module, it cannot be imported, or what it declares cannot work.
+    """
+    folder, reason = os.getcwd(), ""  # noqa: PTH109 - it goes onto a path of texts
+    found: tuple[object, ...] = ()
+    if folder not in sys.path:
+        sys.path.append(folder)
+    try:
+        found = tuple(vars(importlib.import_module(module)).values())
+    except UsageError:
+        raise
+    except Exception as error:  # noqa: BLE001 - it may raise anything, and its words may say anything
+        reason = type(error).__name__
+    if reason:
+        raise UsageError(
+            f"The module {module[:80]!r} cannot be imported: {reason}",
+            code="eid_module",
+            advice="Name it as in an import statement, and see what python -c 'import MODULE' says in this folder",
+        )
+    return tuple(dict.fromkeys(value for value in found if isinstance(value, kind)))
