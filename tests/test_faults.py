@@ -13,12 +13,12 @@ from attrs import evolve, field, frozen
 
 from idura_ciba import CibaClient, CibaError, ClientSecretPost, EidRequest
 from idura_ciba.aio.clock import Clock
-from idura_ciba.http.transport import AiohttpTransport
 from idura_ciba.protocol.http import HttpRequest, HttpResponse, Transport
 from idura_ciba.simulator import Arrival, Fault, MemoryTransport, Rules, Script, SimulatedIdura, SimulatorServer
 from idura_ciba.simulator.catalogue import ANYWHERE, CATALOGUE, on, rotate_keys
 from idura_ciba.simulator.faults import Endpoint
 from idura_ciba.testing import VIRTUAL_EPOCH, virtual_clock
+from tests.servers import WAYS, connecting
 
 #: Made up by counting, so that they belong to nobody: no such day.
 PERSON = "209999990000"
@@ -236,9 +236,12 @@ KINDS: Mapping[str, tuple[str, ...]] = {
         "nested 10,000 deep",
         "compressed without a word",
     ),
-    "oversized": ("oversized",),
-    "compressed": ("a compressed bomb", "compressed"),
+    "oversized": ("oversized", "a compressed bomb"),
+    "compressed": ("compressed with what nobody knows", "compressed and broken off"),
     "harmless": (
+        "compressed with gzip",
+        "compressed with deflate",
+        "compressed with deflate, bare",
         "a byte a millisecond",
         "as text/html",
         "as charset utf-7",
@@ -597,13 +600,15 @@ OVER_SOCKETS = (
     *KINDS["no answer"],
     *("502", "503, Retry-After negative", "403 from an edge", "307 to another host", "304", "204"),
     *("200 with HTML", "200 without a body", "cut short without a sign", "twice in one body", "in UTF-16"),
-    *("compressed without a word", "oversized", "a compressed bomb", "compressed"),
+    *("compressed without a word", "oversized", "a compressed bomb", "compressed with what nobody knows"),
+    *("compressed with gzip", "compressed with deflate", "compressed with deflate, bare", "compressed and broken off"),
     *("as text/html", "as charset utf-7", "as a charset that is none"),
 )
 
 
 @pytest.mark.interop  # seconds pass for real
-async def test_orders_and_polls_over_sockets_lead_where_the_rules_say() -> None:
+@pytest.mark.parametrize("way", WAYS)
+async def test_orders_and_polls_over_sockets_lead_where_the_rules_say(way: str) -> None:
     """Everybody at once, each with one fault, and none disturbs another."""
     idura = SimulatedIdura(
         seed=1, signing_alg="ES256", rules=Rules(throttle="off"), expires_in=SHORT, interval=INTERVAL
@@ -620,13 +625,12 @@ async def test_orders_and_polls_over_sockets_lead_where_the_rules_say() -> None:
     for person, row in zip(people, rows, strict=True):
         idura.script(person, Script.approve(after=DECIDED))
         idura.faults.append(on(row.endpoint, row.fault, person=person, nth=row.nth))
-    tap = Wiretap(AiohttpTransport(), lambda: idura.issuer, QUICK)
     async with (
         SimulatorServer(idura) as server,
-        connect(server.issuer, tap) as ciba,
+        connecting(way) as transport,
+        connect(server.issuer, tap := Wiretap(transport, lambda: idura.issuer, QUICK)) as ciba,
     ):
         logins = await asyncio.gather(*(attempt(ciba, ask(person)) for person in people))
-        await tap.aclose()
     assert {str(row): outcome for row, (outcome, _) in zip(rows, logins, strict=True)} == {
         str(row): row.demanded for row in rows
     }
@@ -638,22 +642,22 @@ async def test_orders_and_polls_over_sockets_lead_where_the_rules_say() -> None:
 
 
 @pytest.mark.interop  # seconds pass for real
-async def test_documents_over_sockets_lead_where_the_rules_say() -> None:
+@pytest.mark.parametrize("way", WAYS)
+async def test_documents_over_sockets_lead_where_the_rules_say(way: str) -> None:
     """A server for each fault, all at once; what comes back after a while is not waited for."""
-    names = {*KINDS["answer lost"], "502", "200 with HTML", "compressed", "as charset utf-7"}
+    names = {*KINDS["answer lost"], "502", "200 with HTML", "compressed with gzip", "as charset utf-7"}
 
     async def log_in_at_one(row: Row) -> str:
         idura = SimulatedIdura(seed=1, signing_alg="ES256", rules=Rules(throttle="off"), expires_in=SHORT, interval=1)
         idura.register_client(CLIENT_ID, secret=SECRET)
         idura.script(PERSON, Script.approve())
         idura.faults.append(on(row.endpoint, row.fault, nth=row.nth))
-        tap = Wiretap(AiohttpTransport(), lambda: idura.issuer, QUICK)
         async with (
             SimulatorServer(idura) as server,
-            connect(server.issuer, tap) as ciba,
+            connecting(way) as transport,
+            connect(server.issuer, Wiretap(transport, lambda: idura.issuer, QUICK)) as ciba,
         ):
             outcome, _ = await attempt(ciba, ask())
-            await tap.aclose()
         return outcome
 
     rows = [

@@ -1,6 +1,11 @@
 """The provider as seen through HTTP.
 
-    transport    carries one request and brings its answer back
+    transport    carries one request and brings its answer back: the rules, and the choice between two ways
+    session      the documented way, through a session of aiohttp
+    pool         the cheaper way, onto aiohttp's own connections
+    exchange     what the two ways have in common
+    proxies      which proxy the environment wants
+    delivery     one request through anybody's transport, again where that is safe, and its answer inflated
     provider     where one issuer's endpoints are, and which of them may be trusted
     backchannel  the two requests of CIBA: each signed anew and sent once
 

@@ -20,8 +20,8 @@ from idura_ciba.aio.clock import Clock
 from idura_ciba.credentials.client_auth import ClientAuth, Credentials
 from idura_ciba.credentials.signing_pool import SigningPool
 from idura_ciba.errors import CibaError, TransportError
+from idura_ciba.http.delivery import deliver, until_connected
 from idura_ciba.http.provider import Provider
-from idura_ciba.http.transport import deliver, until_connected
 from idura_ciba.protocol.answers import (
     AuthenticationAnswer,
     TokenAnswer,

@@ -19,7 +19,7 @@ from attrs import field, frozen
 
 from idura_ciba.aio.single_flight import SingleFlight
 from idura_ciba.errors import RemoteProtocolError, UsageError
-from idura_ciba.http.transport import fetch
+from idura_ciba.http.delivery import fetch
 from idura_ciba.options import texts
 from idura_ciba.protocol.documents import ProviderMetadata, build_discovery_url, parse_discovery
 from idura_ciba.protocol.http import HttpRequest, Transport

@@ -1,143 +1,65 @@
-"""HTTP: the only room on the client's side that knows aiohttp, and the only one that retries.
+"""HTTP as this client wants it, over aiohttp: the rules, and the choice between two ways of keeping them.
 
 Rules:
 1. One request, one answer. No redirect is followed: a 307 would carry the form, and with it credentials and a national
-   id, to another host. No cookie is kept, and nothing is read from the environment unless asked for.
-2. An answer is complete, uncompressed and bounded, or it is an error. aiohttp inflates a bomb before anyone can count.
+   id, to another host. Nothing of ours is kept as a cookie or read from the environment unless asked for.
+2. An answer is complete and bounded, or it is an error. It is left compressed: aiohttp inflates a bomb before anyone
+   can count. `delivery.py` inflates under the same bound.
 3. What an error says was put together here. aiohttp's own errors hold headers, and with them `Authorization`.
-4. `maybe_sent` is False only where no connection was ever made.
-5. Retried is only what is safe to repeat: reading documents, and any request that never had a connection. A poll is
-   never retried, its next slot comes from the floor; an authentication request that may have left is never sent again.
-6. A connection of our own pool on which something arrived while nobody waited for it is not used again. aiohttp would
-   take it for the answer to the next request: one person's tokens for another's poll.
+4. `maybe_sent` is False only where nothing that a provider could act on has left.
+5. Nothing is sent twice. Who may ask again, and when, stands in `delivery.py`.
+6. No answer of another request: a connection on which something arrived while nobody waited for it is not used again.
+
+A session that somebody lends is used through its documented interface (`session.py`, which says what holds rule 6
+there). Without one, requests are written onto the connections of a pool of our own (`pool.py`), at three fifths of the
+cost. That needs parts of aiohttp that are not documented: where they are not as expected, one warning is logged, and
+requests take the documented way from then on.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
-import re
-import select
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
-from functools import partial
+import logging
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import ClassVar, Self
 
 import aiohttp
-import tenacity
-from aiohttp.client_proto import ResponseHandler
-from aiohttp.connector import Connection
-from aiohttp.helpers import get_env_proxy_for_url
-from aiohttp.http import HttpProcessingError
-from attrs import define, frozen
-from yarl import URL
 
 from idura_ciba.aio.cancellation import is_cancelled
-from idura_ciba.errors import TransportError, TransportTimeout
-from idura_ciba.protocol.http import HttpRequest, HttpResponse, Transport
+from idura_ciba.errors import TransportError, TransportTimeout, UsageError
+from idura_ciba.http.exchange import Carrier, Exchange, UnexpectedAiohttp
+from idura_ciba.http.proxies import Proxies
+from idura_ciba.http.session import Session
+from idura_ciba.protocol.http import HttpRequest, HttpResponse
 
-__all__ = ["AiohttpTransport", "deliver", "fetch", "until_connected"]
+__all__ = ["AiohttpTransport"]
 
 #: Seconds for name look-up, TCP and TLS together.
 CONNECT_TIMEOUT = 10.0
 #: Seconds an idle connection is kept. Below 5, the shortest default among common servers (Node.js): a connection that
 #: the server closes just as a poll leaves would cost the answer of that poll.
 KEEP_ALIVE = 4.0
-#: Seconds after which no new try of making a connection begins: people are waiting on the line.
-CONNECT_PATIENCE = 2.0
-#: The same for reading a document: a token that is issued only once may be waiting for keys. A little more than the
-#: time that one request has, so that a second one follows a request that hung.
-FETCH_PATIENCE = 10.5
-#: What does not become better by asking again.
-_HOPELESS = frozenset({"tls", "session_closed", "transport_failed"})
 
-#: URLs whose destinations are kept; a client has four.
-MAX_DESTINATIONS = 64
-#: Seconds in which an idle connection is found; a new one takes a round trip at least.
-_AT_ONCE = 0.001
-#: RFC 9110 section 15.2: any number of these comes before the answer. 101 is the last that comes.
-_INTERIM = frozenset(range(100, 200)) - {101}
-#: RFC 9110 sections 5.1 and 5.5: names are tokens, values hold no control characters but tabs.
-_FIELDS = re.compile(r"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+: [^\x00-\x08\x0a-\x1f\x7f]*\r\n)*")
-
-T = TypeVar("T")
-
-
-@define
-class _Exchange:
-    """One request on its way: `sent_at` is when it had its connection, None before that."""
-
-    sent_at: float | None = None
-
-
-@frozen
-class _Destination:
-    """Where requests to one URL go. Kept, because to find it costs more than to poll.
-
-    Attributes:
-        wanted: Tells a pool which connection is wanted; it is never sent itself.
-        start: The request's first line without its method, and the fields that do not change.
-    """
-
-    wanted: aiohttp.ClientRequest
-    start: str
-
-
-class _Line(ResponseHandler):
-    """One connection of our own pool, which hears also what comes while nobody waits."""
-
-    used = False
-    waiting = False
-    strayed = False
-
-    def data_received(self, data: bytes) -> None:
-        """Half an answer leaves no other trace: aiohttp's parser swallows it, and the next request gets a new one."""
-        self.strayed = self.strayed or not self.waiting
-        super().data_received(data)
-
-    def is_spoilt(self) -> bool:
-        """Whether something has come since it was last used, or a busy loop has not got round to reading it."""
-        return self.strayed or self.should_close or _has_unread(self.transport)
-
-
-class _Pool(aiohttp.TCPConnector):
-    """Rule 6 for our own connections."""
-
-    def __init__(self, *, keepalive_timeout: float) -> None:
-        # No limit of its own: a request that waits for a place in the pool would wait on the answer's time. How many
-        # are in flight at once is the scheduler's to say.
-        super().__init__(limit=0, keepalive_timeout=keepalive_timeout)
-        self._factory = partial(_Line, loop=self._loop)  # type: ignore[assignment] # a `partial` is invariant
-
-
-def _has_unread(transport: asyncio.BaseTransport | None) -> bool:
-    """Whether something has arrived, if only the connection's end."""
-    idle = None if transport is None else transport.get_extra_info("socket")
-    if idle is None:
-        return False
-    if not hasattr(select, "poll"):
-        # `select` itself knows no file above number 1023; Windows has nothing else and does not mind.
-        return bool(select.select([idle], [], [], 0)[0])
-    poller = select.poll()
-    poller.register(idle, select.POLLIN)
-    return bool(poller.poll(0))
+_logger = logging.getLogger("idura_ciba")
 
 
 class AiohttpTransport:
-    """Sends over aiohttp's connections.
-
-    What is sent and when is written here: aiohttp's own requests cost more than all else of a poll, and do not say
-    whether one has left.
+    """Sends over aiohttp.
 
     Args:
-        session: Lends its connection pool, with whatever TLS and address settings it has; nothing else of it is used
-            (no cookies, headers, credentials or proxies) and it is never closed. None: a pool of our own. Rule 6 is
-            then the lender's: `TCPConnector(force_close=True)` gives each request a connection of its own.
-        trust_env: Read proxies from the environment, and their credentials also from netrc.
+        session: Carries the requests, through its documented interface: what was put on it works (headers, cookies,
+            proxies, tracing, middlewares, a connector of one's own), and it is never closed. None: a pool of our own.
+        trust_env: Read proxies from the environment, and their credentials also from netrc. A session that is lent
+            was told itself.
         connect_timeout: Seconds for name look-up, TCP and TLS together.
         keep_alive: Seconds an idle connection of our own pool is kept; keep it below the server's own.
+
+    Raises:
+        UsageError: Both a session and `trust_env`.
     """
+
+    #: Whether this process's aiohttp is as `pool.py` expects it; None before the first look.
+    _as_expected: ClassVar[bool | None] = None
 
     def __init__(
         self,
@@ -147,17 +69,20 @@ class AiohttpTransport:
         connect_timeout: float = CONNECT_TIMEOUT,
         keep_alive: float = KEEP_ALIVE,
     ) -> None:
+        if session is not None and trust_env:
+            raise UsageError(
+                "a session that is lent decides itself whether it trusts the environment",
+                advice="pass trust_env=True to aiohttp.ClientSession instead",
+            )
         self._lent = session
         self._trust_env = trust_env
         self._connect_timeout = connect_timeout
-        # aiohttp would round up to whole seconds.
-        self._patience = aiohttp.ClientTimeout(total=None, connect=connect_timeout, ceil_threshold=math.inf)
         self._keep_alive = keep_alive
-        self._pool: _Pool | None = None
-        self._destinations: dict[str, _Destination] = {}
+        self._carrier: Carrier | None = None
+        self._replaced: list[Carrier] = []
 
     async def __aenter__(self) -> Self:
-        """Nothing to prepare; the pool is made with the first request."""
+        """Nothing to prepare; connections are made with the first request."""
         return self
 
     async def __aexit__(
@@ -170,11 +95,11 @@ class AiohttpTransport:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the pool if it is our own. A later request opens a new one."""
-        pool, self._pool = self._pool, None
-        self._destinations.clear()
-        if pool is not None:
-            await pool.close()
+        """Close all connections of our own. A later request opens new ones."""
+        carriers = [*self._replaced, *([self._carrier] if self._carrier else [])]
+        self._replaced, self._carrier = [], None
+        for carrier in carriers:
+            await carrier.aclose()
 
     async def send(self, request: HttpRequest) -> HttpResponse:
         """Send once; see `idura_ciba.protocol.http.Transport`.
@@ -183,11 +108,12 @@ class AiohttpTransport:
             TransportTimeout: No connection, or no complete answer in time.
             TransportError: Everything else, with a `code` that says what.
         """
+        loop = asyncio.get_running_loop()
         failure: TransportError
-        exchange = _Exchange()
+        exchange = Exchange(request, self._connect_timeout, loop.time())
         try:
-            async with asyncio.timeout(max(request.timeout, self._connect_timeout)) as deadline:
-                return await self._exchange(request, exchange, deadline)
+            async with exchange.limit():
+                return await self._carry(exchange)
         except TimeoutError:
             failure = TransportTimeout("no complete answer arrived in time")
         except asyncio.CancelledError:
@@ -200,223 +126,66 @@ class AiohttpTransport:
             failure = error.with_traceback(None)
         except aiohttp.ClientSSLError:
             failure = TransportError("the server's certificate or TLS was not acceptable", code="tls")
-        except (aiohttp.ClientError, HttpProcessingError, OSError, ValueError, RuntimeError) as error:
-            # ValueError: for an address or header that cannot be sent; RuntimeError: aiohttp's own for a lent pool that
-            # belongs to another loop. Only the kind is told, see rule 3.
+        except Exception as error:  # noqa: BLE001 - of aiohttp, of the network, or of what somebody put on a session
+            # Only the kind is told, see rule 3.
             failure = TransportError(f"the connection failed ({type(error).__name__})", code="connection")
+        finally:
+            exchange.over = True
         failure.sent_at = exchange.sent_at
         failure.maybe_sent = failure.sent_at is not None
-        failure.ended_at = asyncio.get_running_loop().time()
+        failure.ended_at = loop.time()
         if not failure.maybe_sent:
             failure.what += ", nothing was sent"
         raise failure
 
-    async def _exchange(self, request: HttpRequest, exchange: _Exchange, deadline: asyncio.Timeout) -> HttpResponse:
-        loop, connector = asyncio.get_running_loop(), self._open()
-        destination = self._destinations.get(request.url) or await self._find(request.url)
-        message = _write(request, destination, closing=connector.force_close)
-        asked_at = loop.time()
-        connection, line = await _connect(connector, destination, self._patience)
-        # Nothing is awaited from choosing the connection to writing to it: what came before is not the answer.
-        exchange.sent_at = sent_at = loop.time()
-        if sent_at - asked_at > _AT_ONCE or request.timeout < self._connect_timeout:
-            # The wait for the answer begins now.
-            deadline.reschedule(sent_at + request.timeout)
-        complete = False
+    async def _carry(self, exchange: Exchange) -> HttpResponse:
+        carrier = self._carrier
+        if carrier is None:
+            carrier = self._carrier = self._open()
         try:
-            transport = connection.transport
-            if transport is None or transport.is_closing():
-                raise aiohttp.ClientConnectionError
-            line.set_response_params(read_until_eof=True, auto_decompress=False)
-            if isinstance(line, _Line):
-                line.used = line.waiting = True
-            transport.write(message)
-            answer, content = await line.read()
-            while answer.code in _INTERIM:
-                answer, content = await line.read()
-            body = await _read(content, answer.headers, request.max_body)
-            complete = True
-        finally:
-            if isinstance(line, _Line):
-                line.waiting = False
-            if complete:
-                # aiohttp closes it where it cannot be used again, as after 101, whose end never comes.
-                connection.release()
-            else:
-                # What was not read to its end must not become the beginning of somebody else's answer.
-                connection.close()
-        headers: dict[str, str] = {}
-        for name, value in answer.headers.items():
-            headers.setdefault(name.lower(), value)
-        return HttpResponse(answer.code, headers, body, sent_at, loop.time())
+            return await carrier.carry(exchange)
+        except UnexpectedAiohttp as error:
+            self._expect_no_more(error)
+            if self._carrier is carrier:
+                # Others may still be waiting for answers over it.
+                self._replaced.append(carrier)
+                self._carrier = None
+            if exchange.sent_at is not None:
+                raise
+        return await self._carry(exchange)
 
-    def _open(self) -> aiohttp.BaseConnector:
+    def _open(self) -> Carrier:
         if self._lent is not None:
-            connector = self._lent.connector
-            if connector is None:
-                raise TransportError("the session that was lent is closed", code="session_closed")
-            return connector
-        if self._pool is None:
-            self._pool = _Pool(keepalive_timeout=self._keep_alive)
-        return self._pool
+            return Session(self._lent)
+        if not self._trust_env and AiohttpTransport._as_expected is not False:
+            try:
+                return self._open_pool()
+            except Exception as error:  # noqa: BLE001 - whatever a release of aiohttp may come up with
+                self._expect_no_more(error)
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=self._keep_alive),
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+        return Session(session, owned=True, proxies=Proxies() if self._trust_env else None)
 
-    async def _find(self, address: str) -> _Destination:
-        """Where a URL leads, by the proxies of the environment where those are trusted."""
-        url, proxy, proxy_auth = URL(address), None, None
-        if url.scheme not in {"http", "https"} or url.user is not None:
-            raise ValueError
-        if self._trust_env:
-            with suppress(LookupError):
-                # In a thread: some systems look the host up.
-                proxy, proxy_auth = await asyncio.to_thread(get_env_proxy_for_url, url)
-        loop = asyncio.get_running_loop()
-        wanted = aiohttp.ClientRequest("GET", url, loop=loop, proxy=proxy, proxy_auth=proxy_auth)
-        start = f" {url.raw_path_qs} HTTP/1.1\r\n"
-        if proxy is not None and not wanted.is_ssl():
-            # RFC 9112 section 3.2.2. Through TLS there is a tunnel, which aiohttp makes.
-            start = f" {url.with_fragment(None)} HTTP/1.1\r\n"
-            start += f"Proxy-Authorization: {proxy_auth.encode()}\r\n" if proxy_auth is not None else ""
-        start += f"Host: {wanted.headers['Host']}\r\nUser-Agent: idura_ciba\r\n"
-        if len(self._destinations) >= MAX_DESTINATIONS:
-            self._destinations.clear()
-        return self._destinations.setdefault(address, _Destination(wanted, start))
+    def _open_pool(self) -> Carrier:
+        # Only here, and guarded: what it imports may be gone.
+        from idura_ciba.http import pool  # noqa: PLC0415
 
+        if AiohttpTransport._as_expected is None:
+            pool.rehearse()
+            AiohttpTransport._as_expected = True
+        return pool.Pool(connect_timeout=self._connect_timeout, keep_alive=self._keep_alive)
 
-async def _connect(
-    connector: aiohttp.BaseConnector, destination: _Destination, patience: aiohttp.ClientTimeout
-) -> tuple[Connection, ResponseHandler]:
-    """An idle connection that kept silent, or a new one."""
-    while True:
-        connection = await connector.connect(destination.wanted, [], patience)
-        line = connection.protocol
-        if line is None:
-            raise aiohttp.ClientConnectionError
-        if not (isinstance(line, _Line) and line.used and line.is_spoilt()):
-            return connection, line
-        connection.close()
-
-
-def _write(request: HttpRequest, destination: _Destination, *, closing: bool) -> bytes:
-    """The request as it leaves."""
-    fields = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
-    if fields.count("\n") != len(request.headers) or not _FIELDS.fullmatch(fields):
-        # RFC 9112 section 2.2: a line break in a value would begin a field of its own.
-        raise ValueError
-    lines = [request.method, destination.start, fields]
-    if closing:
-        lines.append("Connection: close\r\n")
-    if request.method == "POST":
-        lines.append(f"Content-Length: {len(request.body)}\r\n")
-    lines.append("\r\n")
-    return "".join(lines).encode() + request.body
-
-
-async def _read(content: aiohttp.StreamReader, headers: Mapping[str, str], limit: int) -> bytes:
-    """Rule 2."""
-    if headers.get("Content-Encoding", "identity").strip().lower() not in {"", "identity"}:
-        raise TransportError("the answer is compressed, which was not asked for", code="compressed")
-    body = bytearray()
-    while not content.at_eof():
-        body += await content.readany()
-        if len(body) > limit:
-            raise TransportError(f"the answer is longer than {limit} bytes", code="oversized")
-    return bytes(body)
-
-
-async def deliver(transport: Transport, request: HttpRequest) -> HttpResponse:
-    """Send once, through a transport that may be somebody else's.
-
-    Raises:
-        TransportError: As `Transport.send` says. Whatever else it does means that the request may have been sent.
-    """
-    try:
-        response = await transport.send(request)
-        if isinstance(response, HttpResponse):
-            return response
-        what = f"returned a {type(response).__name__}"
-    except TransportError:
-        raise
-    except asyncio.CancelledError:
-        if is_cancelled():
-            raise
-        what = "cancelled itself"
-    except Exception as error:  # noqa: BLE001 - foreign code; what its error says may hold anything
-        what = f"failed with {type(error).__name__}"
-    raise TransportError(f"the transport {what}", code="transport_failed")
-
-
-def _is_answer(response: HttpResponse) -> bool:
-    # The rest is a gateway without its server behind it: as good as no answer.
-    return response.status != 429 and response.status < 500  # noqa: PLR2004 - RFC 6585 4; the class of status codes
-
-
-async def fetch(
-    transport: Transport, request: HttpRequest, *, is_answer: Callable[[HttpResponse], bool] = _is_answer
-) -> HttpResponse:
-    """Read a document, again if need be: a `GET` changes nothing.
-
-    Args:
-        transport: Carries the requests.
-        request: The same each time.
-        is_answer: Whether this is worth having. What is not is asked for again while the patience lasts.
-
-    Returns:
-        The last response, also where it was none of those worth having.
-
-    Raises:
-        TransportError: No answer after several tries.
-    """
-    unanswered = tenacity.retry_if_exception(_unanswered) | tenacity.retry_if_not_result(is_answer)
-    give_up_at = asyncio.get_running_loop().time() + FETCH_PATIENCE
-    return await _retrying(unanswered, give_up_at)(deliver, transport, request)
-
-
-async def until_connected(attempt: Callable[[], Awaitable[T]]) -> T:
-    """Repeat `attempt` while it fails without ever having had a connection; it makes its request anew each time.
-
-    Raises:
-        TransportError: The last failure.
-    """
-    give_up_at = asyncio.get_running_loop().time() + CONNECT_PATIENCE
-    failed: list[TransportError] = []
-    try:
-        # Without tenacity, which costs a third of an authentication request: nearly all need no second try.
-        return await attempt()
-    except TransportError as error:
-        failed.append(error)
-
-    async def once() -> T:
-        if failed:
-            raise failed.pop()
-        return await attempt()
-
-    return await _retrying(tenacity.retry_if_exception(_never_connected), give_up_at)(once)
-
-
-def _unanswered(error: BaseException) -> bool:
-    return isinstance(error, TransportError) and error.code not in _HOPELESS
-
-
-def _never_connected(error: BaseException) -> bool:
-    return _unanswered(error) and not getattr(error, "maybe_sent", True)
-
-
-def _retrying(worth_it: tenacity.retry_base, give_up_at: float) -> tenacity.AsyncRetrying:
-    # A new controller for each call: one that is shared loses calls. The loop's clock, because tenacity's own is
-    # another one.
-    now = asyncio.get_running_loop().time
-
-    def is_over(state: tenacity.RetryCallState) -> bool:
-        return now() + state.upcoming_sleep > give_up_at
-
-    def last(state: tenacity.RetryCallState) -> object:
-        # Also the last answer, where it is one that was worth another try.
-        assert state.outcome is not None  # noqa: S101 - for type checkers: called after a try
-        return state.outcome.result()
-
-    return tenacity.AsyncRetrying(
-        retry=worth_it,
-        stop=is_over,
-        wait=tenacity.wait_exponential(multiplier=0.25, max=4.0),
-        retry_error_callback=last,
-    )
+    @staticmethod
+    def _expect_no_more(error: Exception) -> None:
+        """Take the documented way from now on, and say so once."""
+        if AiohttpTransport._as_expected is not False:
+            AiohttpTransport._as_expected = False
+            _logger.warning(
+                "aiohttp %s is not as this release of idura_ciba expects it (%s: %s), so requests take aiohttp's "
+                "documented way: all works, and a poll costs more CPU",
+                aiohttp.__version__,
+                type(error).__name__,
+                error,
+            )

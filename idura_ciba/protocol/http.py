@@ -5,17 +5,24 @@ No HTTP library is known here, so the pure core and any transport can speak of t
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from typing import Literal, Protocol
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
-__all__ = ["DEFAULT_MAX_BODY", "HttpRequest", "HttpResponse", "Transport"]
+from idura_ciba.errors import TransportError
+
+__all__ = ["DEFAULT_MAX_BODY", "HttpRequest", "HttpResponse", "Transport", "inflate"]
 
 #: A bound for answers that carry errors or acknowledgements; token answers ask for more.
 DEFAULT_MAX_BODY = 64 * 1024
 #: Idura's have 32 characters; a longer text is no name that anybody would quote.
 MAX_TRACE_ID = 128
+#: RFC 9110 section 8.4.1, by the form that zlib calls them: gzip, and zlib's own around deflate. Many servers send
+#: deflate with nothing around it.
+_GZIP, _ZLIB, _RAW = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
+_FORMS = {"gzip": (_GZIP,), "x-gzip": (_GZIP,), "deflate": (_ZLIB, _RAW)}
 
 
 @frozen
@@ -52,7 +59,7 @@ class HttpResponse:
     Attributes:
         status: The HTTP status code.
         headers: Header fields by lower-case name; of repeated ones the first.
-        body: Undecoded, complete, at most `HttpRequest.max_body` bytes.
+        body: As it came, complete, at most `HttpRequest.max_body` bytes; compressed where `content-encoding` says so.
         sent_at: Monotonic seconds at which the request had its connection.
         received_at: Monotonic seconds at which the last byte had arrived.
     """
@@ -82,10 +89,53 @@ class Transport(Protocol):
 
         Raises:
             TransportTimeout: No complete answer within `request.timeout`.
-            TransportError: Anything else that kept a complete, bounded, uncompressed answer from arriving.
+            TransportError: Anything else that kept a complete, bounded answer from arriving. It may be compressed.
         """
         ...
 
     async def aclose(self) -> None:
         """Release what the transport owns. May be called twice."""
         ...
+
+
+def inflate(response: HttpResponse, limit: int) -> HttpResponse:
+    """Undo the compression of an answer, which was not asked for and is had only once.
+
+    Args:
+        response: As it came.
+        limit: Bytes that the body may have. No more than these are ever made of it.
+
+    Returns:
+        The plain answer, which has no `content-encoding`.
+
+    Raises:
+        TransportError: `oversized`, or `compressed`: in a way that is not known here, more than once, or broken off.
+    """
+    named = response.headers.get("content-encoding", "").lower().split(",")
+    encodings = [encoding for name in named if (encoding := name.strip()) not in {"", "identity"}]
+    body: bytes | TransportError = response.body
+    if encodings and response.body:
+        # Each further one could be a bomb within the bomb, and nobody does that to JSON.
+        forms = _FORMS.get(encodings[0], ()) if len(encodings) == 1 else ()
+        body = _inflate(response.body, forms, limit)
+    if isinstance(body, TransportError):
+        body.sent_at, body.ended_at = response.sent_at, response.received_at
+        raise body
+    headers = {name: value for name, value in response.headers.items() if name != "content-encoding"}
+    return evolve(response, headers=headers, body=body)
+
+
+def _inflate(body: bytes, forms: tuple[int, ...], limit: int) -> bytes | TransportError:
+    """What comes out in the first of these forms that fits. The error is not raised here: this frame holds the body."""
+    for form in forms:
+        stream = zlib.decompressobj(form)
+        try:
+            # 0 would mean without a bound.
+            plain = stream.decompress(body, limit + 1)
+        except zlib.error:
+            continue
+        if len(plain) > limit:
+            return TransportError(f"the answer is longer than {limit} bytes once inflated", code="oversized")
+        if stream.eof and not stream.unused_data:
+            return plain
+    return TransportError("the answer is compressed, which was not asked for, in a way unknown here", code="compressed")

@@ -12,6 +12,7 @@ import functools
 import gzip
 import json
 import math
+import zlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -194,7 +195,11 @@ ANYWHERE: Mapping[str, Fault] = {
     "nested 10,000 deep": _smuggle(b'"x":' + b"[" * 10_000 + b"]" * 10_000),
     "oversized": _body(lambda body: body + b" " * _HUGE),
     "a compressed bomb": _body(lambda _: _bomb(), Content_Encoding="gzip"),
-    "compressed": _body(gzip.compress, Content_Encoding="gzip"),
+    "compressed with gzip": _body(gzip.compress, Content_Encoding="gzip"),
+    "compressed with deflate": _body(zlib.compress, Content_Encoding="deflate"),
+    "compressed with deflate, bare": _body(lambda body: zlib.compress(body, wbits=-15), Content_Encoding="deflate"),
+    "compressed with what nobody knows": _body(bytes, Content_Encoding="br"),
+    "compressed and broken off": _body(lambda body: gzip.compress(body)[:-1], Content_Encoding="gzip"),
     "compressed without a word": _body(gzip.compress),
     # the provider's own, in a strange wrapping
     "as text/html": _body(bytes, Content_Type="text/html"),

@@ -25,8 +25,8 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 from idura_ciba.aio.clock import Clock
 from idura_ciba.aio.single_flight import SingleFlight
 from idura_ciba.errors import RemoteProtocolError, TransportError
+from idura_ciba.http.delivery import fetch
 from idura_ciba.http.provider import DOCUMENT_HEADERS, MAX_DOCUMENT, Provider
-from idura_ciba.http.transport import fetch
 from idura_ciba.protocol.documents import parse_jwks
 from idura_ciba.protocol.http import HttpRequest, HttpResponse, Transport
 

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
+import traceback
+import tracemalloc
+import zlib
+from collections.abc import Callable
+
 import pytest
 from attrs.exceptions import FrozenInstanceError
 
-from idura_ciba.protocol.http import DEFAULT_MAX_BODY, HttpRequest, HttpResponse
+from idura_ciba.errors import TransportError
+from idura_ciba.protocol.http import DEFAULT_MAX_BODY, HttpRequest, HttpResponse, inflate
 
 
 def answer(**headers: str) -> HttpResponse:
@@ -50,3 +57,96 @@ def test_any_other_trace_id_is_dropped(value: str) -> None:
 def test_an_answer_may_have_no_trace_id() -> None:
     """The header is optional."""
     assert answer(date="Thu, 01 Jan 2026 00:00:00 GMT").trace_id is None
+
+
+# --- compressed answers -----------------------------------------------------------------------------------------------
+
+PLAIN = b'{"error": "authorization_pending"}'
+
+
+def deflate(plain: bytes) -> bytes:
+    """Without zlib's own wrapping, as many servers send it."""
+    return zlib.compress(plain, wbits=-15)
+
+
+def compressed(encoding: str, body: bytes) -> HttpResponse:
+    """An answer that says how it is compressed."""
+    return HttpResponse(400, {"content-encoding": encoding, "date": "now"}, body, 1.0, 2.0)
+
+
+def fault(response: HttpResponse, limit: int = DEFAULT_MAX_BODY) -> str:
+    """The code of the error, which may have been the answer to a request that arrived and holds nothing of it."""
+    with pytest.raises(TransportError) as caught:
+        inflate(response, limit)
+    error = caught.value
+    assert (error.maybe_sent, error.sent_at, error.ended_at) == (True, 1.0, 2.0)
+    assert error.__context__ is None
+    frames = [frame.f_locals for frame, _ in traceback.walk_tb(error.__traceback__)]
+    assert not any(isinstance(value, bytes) for values in frames for value in values.values())
+    return error.code
+
+
+@pytest.mark.parametrize(
+    ("encoding", "pack"),
+    [
+        ("gzip", gzip.compress),
+        (" GZip ", gzip.compress),
+        ("x-gzip", gzip.compress),
+        ("deflate", zlib.compress),
+        ("deflate", deflate),
+        ("identity, gzip", gzip.compress),
+        ("gzip,identity", gzip.compress),
+        ("identity", bytes),
+        ("", bytes),
+    ],
+)
+@pytest.mark.parametrize("limit", [len(PLAIN), DEFAULT_MAX_BODY])
+def test_a_compressed_answer_is_inflated(encoding: str, pack: Callable[[bytes], bytes], limit: int) -> None:
+    """Up to the very bound, and nothing of it says compressed any more; all else is as it was."""
+    assert inflate(compressed(encoding, pack(PLAIN)), limit) == HttpResponse(400, {"date": "now"}, PLAIN, 1.0, 2.0)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "gzip, gzip"])
+def test_nothing_is_nothing(encoding: str) -> None:
+    """An answer without a body says how it would have been compressed."""
+    assert inflate(compressed(encoding, b""), 10).body == b""
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zlib.compress, deflate])
+def test_an_inflated_answer_is_bounded_like_a_plain_one(pack: Callable[[bytes], bytes]) -> None:
+    """One byte more than the bound is an error, and of a bomb not more than that is ever made."""
+    encoding = "gzip" if pack is gzip.compress else "deflate"
+    assert fault(compressed(encoding, pack(PLAIN)), len(PLAIN) - 1) == "oversized"
+    bomb = compressed(encoding, pack(bytes(50_000_000)))
+    tracemalloc.start()
+    assert fault(bomb) == "oversized"
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10 * DEFAULT_MAX_BODY
+
+
+#: What is none of the encoding that it names, by what is wrong with it.
+BROKEN: dict[str, tuple[str, bytes]] = {
+    "brotli": ("br", PLAIN),
+    "Zstandard": ("zstd", PLAIN),
+    "never heard of": ("unheard-of", PLAIN),
+    "with a parameter": ("gzip;q=1", gzip.compress(PLAIN)),
+    "a bomb within a bomb": ("gzip, gzip", gzip.compress(gzip.compress(PLAIN))),
+    "plain, said to be gzip": ("gzip", PLAIN),
+    "plain, said to be deflate": ("deflate", PLAIN),
+    "zlib, said to be gzip": ("gzip", zlib.compress(PLAIN)),
+    "gzip, said to be deflate": ("deflate", gzip.compress(PLAIN)),
+    **{f"gzip without its last {cut} bytes": ("gzip", gzip.compress(PLAIN)[:-cut]) for cut in (1, 8, 20)},
+    **{f"zlib without its last {cut} bytes": ("deflate", zlib.compress(PLAIN)[:-cut]) for cut in (1, 4, 20)},
+    "deflate without its last byte": ("deflate", deflate(PLAIN)[:-1]),
+    "changed on the way": ("gzip", gzip.compress(PLAIN)[:-8] + bytes(8)),
+    "gzip and something more": ("gzip", gzip.compress(PLAIN) + b"x"),
+    "gzip twice": ("gzip", gzip.compress(PLAIN) * 2),
+    "deflate and something more": ("deflate", deflate(PLAIN) + b"x"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_what_cannot_be_inflated_is_an_error(name: str) -> None:
+    """An encoding that nobody asked for and that is not known here, or bytes that are none of it."""
+    assert fault(compressed(*BROKEN[name])) == "compressed"

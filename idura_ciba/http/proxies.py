@@ -1,0 +1,55 @@
+"""Which proxy the environment wants for an address, and the credentials for it.
+
+aiohttp's own `trust_env` would give servers credentials from netrc, too, and then refuse those of the client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import netrc
+import os
+import urllib.request
+
+from yarl import URL
+
+__all__ = ["MAX_ORIGINS", "Proxies"]
+
+#: Origins that are remembered; a client has one to four.
+MAX_ORIGINS = 64
+
+
+class Proxies:
+    """Remembers what was found: some systems look each host up, over the network."""
+
+    def __init__(self) -> None:
+        self._found: dict[URL, URL | None] = {}
+
+    async def find(self, url: URL) -> URL | None:
+        """The proxy for a URL, with its credentials in it; None for a direct connection."""
+        origin = url.origin()
+        if origin not in self._found:
+            # In a thread: see above.
+            found = await asyncio.to_thread(_look_up, origin)
+            if len(self._found) >= MAX_ORIGINS:
+                self._found.clear()
+            self._found[origin] = found
+        return self._found[origin]
+
+
+def _look_up(origin: URL) -> URL | None:
+    address = urllib.request.getproxies().get(origin.scheme)
+    if not address or urllib.request.proxy_bypass(origin.host or ""):
+        return None
+    proxy = URL(address)
+    if proxy.user is None and (known := _credentials(proxy.host or "")):
+        proxy = proxy.with_user(known[0]).with_password(known[1])
+    return proxy
+
+
+def _credentials(host: str) -> tuple[str, str] | None:
+    """What netrc says about a host: user and password."""
+    try:
+        found = netrc.netrc(os.environ.get("NETRC")).authenticators(host)
+    except (OSError, netrc.NetrcParseError):
+        return None
+    return found and (found[0], found[2])
