@@ -27,8 +27,12 @@ UNMEASURED = ("tests/test_any_strategy.py", "tests/test_privacy.py", "tests/test
 ALL_CORES = ("-n", "auto", "--maxprocesses", "8")
 #: What `benchmarks/load.py` measures beside this package, where there is Node.js.
 OPENID_CLIENT = "openid-client@6.8.9"
+#: The tests that let seconds pass for real, or need that provider.
+INTEROP = ("tests/interop", "tests/test_faults.py")
 #: Tells the tests of `tests/interop` where the provider is.
 NODE_MODULES = "IDURA_CIBA_INTEROP_NODE_MODULES"
+#: Tells the tests that the libraries of the group `companions` must be there.
+COMPANIONS = {"IDURA_CIBA_COMPANIONS": "required"}
 
 
 def present_pythons() -> list[str]:
@@ -65,7 +69,8 @@ def install(session: nox.Session, *requirements: str, groups: tuple[str, ...]) -
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """Run the tests; on the Python that runs nox they must also reach the required coverage."""
-    install(session, "-e", ".[cli]", groups=("test",))
+    install(session, "-e", ".[cli]", groups=("test", "companions"))
+    session.env.update(COMPANIONS)
     if session.posargs or session.python != PYTHONS[0]:
         session.run("pytest", *(session.posargs or ALL_CORES))
         return
@@ -117,6 +122,24 @@ def types(session: nox.Session) -> None:
 @nox.session(python=PYTHONS[:1])
 def interop(session: nox.Session) -> None:
     """Log in at an independent provider, node-oidc-provider, which nobody here wrote, and let real time pass."""
+    provider = install_provider(session)
+    install(session, "-e", ".[cli]", groups=("test",))
+    session.run("pytest", *INTEROP, "-m", "interop", *session.posargs, env=provider)
+
+
+@nox.session(python=PYTHONS[:1])
+def newest(session: nox.Session) -> None:
+    """Run the tests of HTTP and the interop tests with the newest pre-releases of all dependencies."""
+    provider = install_provider(session)
+    install(session, "-e", ".[cli]", groups=("test", "companions"))
+    session.install("--pre", "--upgrade", *PYPROJECT["project"]["dependencies"])
+    session.run("pip", "list")
+    session.run("pytest", "tests/http", *ALL_CORES, env=COMPANIONS)
+    session.run("pytest", *INTEROP, "-m", "interop", env=provider)
+
+
+def install_provider(session: nox.Session) -> dict[str, str]:
+    """Install node-oidc-provider, once for each lock file, and tell where it is."""
     npm = shutil.which("npm")
     if npm is None:
         refuse = session.error if "CI" in os.environ else session.skip
@@ -130,9 +153,7 @@ def interop(session: nox.Session) -> None:
             shutil.copy(folder / name, installed)
         with session.chdir(installed):
             session.run(npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts", external=True)
-    install(session, "-e", ".[cli]", groups=("test",))
-    places = ("tests/interop", "tests/test_faults.py")
-    session.run("pytest", *places, "-m", "interop", *session.posargs, env={NODE_MODULES: str(installed)})
+    return {NODE_MODULES: str(installed)}
 
 
 @nox.session(python=PYTHONS[:1])

@@ -6,13 +6,14 @@ aiohttp's own `trust_env` would give servers credentials from netrc, too, and th
 from __future__ import annotations
 
 import asyncio
+import base64
 import netrc
 import os
 import urllib.request
 
 from yarl import URL
 
-__all__ = ["MAX_ORIGINS", "Proxies"]
+__all__ = ["MAX_ORIGINS", "Proxies", "encode_credentials"]
 
 #: Origins that are remembered; a client has one to four.
 MAX_ORIGINS = 64
@@ -34,6 +35,11 @@ class Proxies:
                 self._found.clear()
             self._found[origin] = found
         return self._found[origin]
+
+
+def encode_credentials(proxy: URL) -> str:
+    """What a proxy is told (RFC 7617)."""
+    return "Basic " + base64.b64encode(f"{proxy.user}:{proxy.password or ''}".encode()).decode()
 
 
 def _look_up(origin: URL) -> URL | None:

@@ -30,7 +30,7 @@ from yarl import URL
 
 from idura_ciba.errors import TransportError
 from idura_ciba.http.exchange import LIMITS, USER_AGENT, Exchange, parse_url, read_body, read_fields, write_fields
-from idura_ciba.http.proxies import Proxies
+from idura_ciba.http.proxies import Proxies, encode_credentials
 from idura_ciba.protocol.http import HttpResponse
 
 __all__ = ["Session"]
@@ -154,6 +154,9 @@ class Session:
         }
         if self._proxies is not None and (proxy := await self._proxies.find(url)):
             options["proxy"] = proxy
+            if url.scheme == "http" and proxy.user is not None:
+                # aiohttp tells them once for each connection: right for a tunnel, and not for requests of their own.
+                headers["Proxy-Authorization"] = encode_credentials(proxy)
         return options
 
 

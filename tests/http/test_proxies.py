@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,7 @@ async def test_the_environment_is_read_only_when_asked_for(
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_a_proxy_of_the_environment_is_told_its_credentials(monkeypatch: pytest.MonkeyPatch, method: str) -> None:
     """And nobody else is; a second request over the same connection tells them again."""
+    told = f"Basic {base64.b64encode(b'somebody:something').decode()}"
     async with serving(http()) as proxy, AiohttpTransport(trust_env=True) as transport:
         monkeypatch.setenv("http_proxy", proxy.url.replace("http://", "http://somebody:something@"))
         for _ in range(2):
@@ -108,7 +110,7 @@ async def test_a_proxy_of_the_environment_is_told_its_credentials(monkeypatch: p
     assert len(proxy.requests) == 2
     for head, _ in proxy.requests:
         assert head.startswith(f"{method} http://127.0.0.1:9/x HTTP/1.1\r\n")
-        assert f"Proxy-Authorization: Basic {base64.b64encode(b'somebody:something').decode()}\r\n" in head
+        assert re.findall(r"Proxy-Authorization: (.*)\r\n", head) == [told]
         assert "\r\nauthorization:" not in head.lower()
 
 

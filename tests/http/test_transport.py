@@ -97,7 +97,7 @@ async def test_no_cookie_is_kept(monkeypatch: pytest.MonkeyPatch, *, as_expected
 
 
 @pytest.mark.sockets
-@pytest.mark.parametrize("encoding", ["gzip", "GZIP ", "deflate", "br", "identity, gzip", "unheard-of"])
+@pytest.mark.parametrize("encoding", ["gzip", "GZip", "deflate", "br", "identity, gzip", "unheard-of"])
 async def test_a_compressed_answer_stays_compressed(connect: Connect, encoding: str) -> None:
     """A bomb is not inflated here: fifty kilobytes arrive, and their fifty megabytes never exist."""
     bomb = gzip.compress(bytes(50_000_000))
@@ -107,7 +107,7 @@ async def test_a_compressed_answer_stays_compressed(connect: Connect, encoding: 
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
     assert response.body == bomb
-    assert response.headers["content-encoding"] == encoding.strip()
+    assert response.headers["content-encoding"] == encoding
     assert peak < 5_000_000
 
 

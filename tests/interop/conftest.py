@@ -20,9 +20,16 @@ PATIENCE = 30.0
 LINES = pytest.StashKey[list[str]]()
 
 
+@pytest.fixture(scope="session", params=["pool", "session"])
+def way(request: pytest.FixtureRequest) -> str:
+    """How our clients carry their requests: on connections of their own, or through a session that is lent."""
+    return str(request.param)
+
+
 @pytest.fixture(scope="session")
-def provider_issuer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The issuer identifier of the running provider, which stops with the session, also with one that dies."""
+def provider_issuer(tmp_path_factory: pytest.TempPathFactory, way: str) -> Iterator[str]:
+    """The issuer identifier of a provider for each way, which stops with the session, also with one that dies."""
+    del way
     folder, node = os.environ.get(NODE_MODULES), shutil.which("node")
     if folder is None or node is None:
         pytest.fail(f"needs Node.js, and {NODE_MODULES} set; run `nox -s interop`", pytrace=False)

@@ -22,6 +22,7 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from idura_ciba import (
     Abandoned,
+    AiohttpTransport,
     AlreadyPending,
     Authentication,
     CibaClient,
@@ -39,6 +40,7 @@ from idura_ciba import (
     PrivateKeyJwt,
     ProviderError,
 )
+from idura_ciba.http.transport import KEEP_ALIVE
 
 pytestmark = [pytest.mark.interop, pytest.mark.sockets]
 
@@ -105,26 +107,47 @@ class Findings:
         return [answer for person, given in self.people.items() if person.endswith(f"@{label}") for answer in given]
 
 
+@frozen
+class Service:
+    """Makes the clients.
+
+    Attributes:
+        issuer: Whom they ask.
+        lent: The session that carries all their requests; None: each has connections of its own.
+    """
+
+    issuer: str
+    lent: aiohttp.ClientSession | None
+
+    def client(self, auth: ClientAuth, **options: Any) -> CibaClient:
+        """One more of them."""
+        transport = None if self.lent is None else AiohttpTransport(session=self.lent)
+        return CibaClient(self.issuer, auth, transport=transport, **options)
+
+
 @pytest.fixture(scope="module")
-def findings(provider_issuer: str, print_at_end: Callable[[Sequence[Sequence[object]]], None]) -> Findings:
+def findings(provider_issuer: str, way: str, print_at_end: Callable[[Sequence[Sequence[object]]], None]) -> Findings:
     """Let everybody log in, once for all tests."""
-    found = asyncio.run(visit(provider_issuer))
+    found = asyncio.run(visit(provider_issuer, way))
+    print_at_end([[f"by the {way}"]])
     print_at_end(table_of_logins(found))
     print_at_end(table_of_counters(found))
     return found
 
 
-async def visit(issuer: str) -> Findings:
+async def visit(issuer: str, way: str) -> Findings:
     """Register the clients, run all cases at once, and ask the witness."""
     async with (
         aiohttp.ClientSession(issuer, connector=aiohttp.TCPConnector(force_close=True)) as http,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE)) as lent,
         AsyncExitStack() as stack,
     ):
+        service = Service(issuer, lent if way == "session" else None)
         auths = dict([await register(http, method) for method in METHODS])
         clients = {
             method: await stack.enter_async_context(
                 # The provider signs each client's ID tokens as that client signs its assertions.
-                CibaClient(issuer, auth, id_token_algorithms=[method] if method in KEYS else ["RS256"])
+                service.client(auth, id_token_algorithms=[method] if method in KEYS else ["RS256"])
             )
             for method, auth in auths.items()
         }
@@ -132,7 +155,7 @@ async def visit(issuer: str) -> Findings:
         async with asyncio.TaskGroup() as group:
             group.create_task(misbehave(http))
             logins = {
-                label: group.create_task(timed(case)) for label, case in cases_of(issuer, http, auths, clients).items()
+                label: group.create_task(timed(case)) for label, case in cases_of(service, http, auths, clients).items()
             }
         seen = await call(http, "GET", "/__counters")
     return Findings(
@@ -143,7 +166,7 @@ async def visit(issuer: str) -> Findings:
 
 
 def cases_of(
-    issuer: str, http: aiohttp.ClientSession, auths: Mapping[str, ClientAuth], clients: Mapping[str, CibaClient]
+    service: Service, http: aiohttp.ClientSession, auths: Mapping[str, ClientAuth], clients: Mapping[str, CibaClient]
 ) -> dict[str, Coroutine[Any, Any, object]]:
     """The cases by label; a person's name ends in the label of the case, so nobody is asked in two."""
     ciba, auth = clients["RS256"], auths["RS256"]
@@ -159,7 +182,7 @@ def cases_of(
         "expired": ciba.authenticate(ask("never@expired", requested_expiry=4)),
         "expired-later": ciba.authenticate(ask("never@expired-later", requested_expiry=8)),
         "forgotten": ciba.authenticate(ask("forgotten@forgotten", requested_expiry=4)),
-        "last-moment": last_moment(issuer, auth),
+        "last-moment": last_moment(service, auth),
         "given-up": ciba.authenticate(ask("never@given-up"), timeout=6),
         "impostor": ciba.authenticate(ask("impostor-after-2@impostor")),
         "unknown": ciba.authenticate(ask("unknown@unknown")),
@@ -168,11 +191,11 @@ def cases_of(
         "code": ciba.authenticate(ask("coded-after-2@code", user_code=USER_CODE)),
         "code-wrong": ciba.authenticate(ask("coded@code-wrong", user_code="1111")),
         "code-missing": ciba.authenticate(ask("coded@code-missing")),
-        "wrong-secret": ask_as(issuer, ClientSecretBasic(f"{CLIENT_ID}client_secret_basic", AWKWARD), "wrong-secret"),
-        "wrong-key": ask_as(issuer, PrivateKeyJwt(f"{CLIENT_ID}ES256", KEYS["ES256"]()), "wrong-key"),
+        "wrong-secret": ask_as(service, ClientSecretBasic(f"{CLIENT_ID}client_secret_basic", AWKWARD), "wrong-secret"),
+        "wrong-key": ask_as(service, PrivateKeyJwt(f"{CLIENT_ID}ES256", KEYS["ES256"]()), "wrong-key"),
         "twice": asked_twice(ciba),
         "rotation": across_rotation(http, ciba),
-        "resumed": resumed(issuer, auth),
+        "resumed": resumed(service, auth),
         "earlier-token": by_earlier_token(ciba),
     }
 
@@ -182,16 +205,16 @@ def ask(person: str, **options: Any) -> EidRequest:
     return EidRequest(login_hint=person, identity={("person",): person}, identity_guaranteed=True, **options)
 
 
-async def last_moment(issuer: str, auth: ClientAuth) -> Authentication:
+async def last_moment(service: Service, auth: ClientAuth) -> Authentication:
     """Approve 2.5 s before the end, when the next regular poll would come too late."""
     # This provider counts whole seconds and rounds down.
-    async with CibaClient(issuer, auth, strategy=FinalPoll(Fixed(), guard=1.2)) as ciba:
+    async with service.client(auth, strategy=FinalPoll(Fixed(), guard=1.2)) as ciba:
         return await ciba.authenticate(ask("approve-after-6.5@last-moment", requested_expiry=9))
 
 
-async def ask_as(issuer: str, auth: ClientAuth, label: str) -> Authentication:
+async def ask_as(service: Service, auth: ClientAuth, label: str) -> Authentication:
     """Come with credentials of one's own."""
-    async with CibaClient(issuer, auth) as ciba:
+    async with service.client(auth) as ciba:
         return await ciba.authenticate(ask(f"approve@{label}"))
 
 
@@ -214,14 +237,14 @@ async def across_rotation(http: aiohttp.ClientSession, ciba: CibaClient) -> tupl
     return before, await pending
 
 
-async def resumed(issuer: str, auth: ClientAuth) -> Authentication:
+async def resumed(service: Service, auth: ClientAuth) -> Authentication:
     """Stop after the first poll and go on in another client."""
-    first = CibaClient(issuer, auth)
+    first = service.client(auth)
     async for update in (await first.start(ask("approve-after-7@resumed"))).updates():
         if update.polls > 0:
             break
     (token,) = await first.close()
-    async with CibaClient(issuer, auth) as second:
+    async with service.client(auth) as second:
         return await (await second.resume(token))
 
 
