@@ -4,6 +4,7 @@
     session      the documented way, through a session of aiohttp
     pool         the cheaper way, onto aiohttp's own connections
     exchange     what the two ways have in common
+    resolver     name look-ups on threads of our own
     proxies      which proxy the environment wants
     delivery     one request through anybody's transport, again where that is safe, and its answer inflated
     provider     where one issuer's endpoints are, and which of them may be trusted

@@ -44,6 +44,7 @@ from idura_ciba.http.exchange import (
     read_fields,
     write_fields,
 )
+from idura_ciba.http.resolver import OwnResolver
 from idura_ciba.protocol.http import HttpRequest, HttpResponse
 
 __all__ = ["MAX_DESTINATIONS", "MAX_HEAD", "Pool", "rehearse"]
@@ -130,7 +131,7 @@ class Pool:
     def __init__(self, *, connect_timeout: float, keep_alive: float) -> None:
         # No limit of its own: a request that waits for a place in the pool would wait on the answer's time. How many
         # are in flight at once is the scheduler's to say.
-        self._connector = TCPConnector(limit=0, keepalive_timeout=keep_alive)
+        self._connector = TCPConnector(limit=0, keepalive_timeout=keep_alive, resolver=OwnResolver())
         if not hasattr(self._connector, "_factory"):
             raise AttributeError("_factory")
         line = partial(_Line, loop=asyncio.get_running_loop())

@@ -13,6 +13,8 @@ import urllib.request
 
 from yarl import URL
 
+from idura_ciba.http.resolver import LOOK_UPS
+
 __all__ = ["MAX_ORIGINS", "Proxies", "encode_credentials"]
 
 #: Origins that are remembered; a client has one to four.
@@ -30,7 +32,7 @@ class Proxies:
         origin = url.origin()
         if origin not in self._found:
             # In a thread: see above.
-            found = await asyncio.to_thread(_look_up, origin)
+            found = await asyncio.get_running_loop().run_in_executor(LOOK_UPS, _look_up, origin)
             if len(self._found) >= MAX_ORIGINS:
                 self._found.clear()
             self._found[origin] = found

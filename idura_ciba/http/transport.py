@@ -29,6 +29,7 @@ from idura_ciba.aio.cancellation import is_cancelled
 from idura_ciba.errors import TransportError, TransportTimeout, UsageError
 from idura_ciba.http.exchange import Carrier, Exchange, UnexpectedAiohttp
 from idura_ciba.http.proxies import Proxies
+from idura_ciba.http.resolver import OwnResolver
 from idura_ciba.http.session import Session
 from idura_ciba.protocol.http import HttpRequest, HttpResponse
 
@@ -163,7 +164,7 @@ class AiohttpTransport:
             except Exception as error:  # noqa: BLE001 - whatever a release of aiohttp may come up with
                 self._expect_no_more(error)
         session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=self._keep_alive),
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=self._keep_alive, resolver=OwnResolver()),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
         return Session(session, owned=True, proxies=Proxies() if self._trust_env else None)
