@@ -17,9 +17,10 @@ from attrs import field, frozen
 from idura_ciba import explain
 from idura_ciba.aio.cancellation import is_cancelled
 from idura_ciba.aio.clock import Clock
+from idura_ciba.aio.patience import PatientTimeout
 from idura_ciba.credentials.client_auth import ClientAuth, Credentials
 from idura_ciba.credentials.signing_pool import SigningPool
-from idura_ciba.errors import CibaError, TransportError
+from idura_ciba.errors import CibaError, TransportError, TransportTimeout
 from idura_ciba.http.delivery import deliver, until_connected
 from idura_ciba.http.provider import Provider
 from idura_ciba.protocol.answers import (
@@ -112,7 +113,8 @@ class Backchannel:
 
         Args:
             parameters: The form, client authentication excluded.
-            limit: Monotonic instant from which on nobody waits for an answer, so that no phone should ring.
+            limit: Monotonic instant from which on no phone may ring, because nobody waits. It is looked at last just
+                before the request leaves.
 
         Raises:
             Abandoned: The limit had passed before anything was sent.
@@ -122,20 +124,30 @@ class Backchannel:
         """
         endpoint = (await self.provider.endpoints()).backchannel_authentication_endpoint
 
+        give_up_at = None if limit is None else limit + self.answer_timeout
+
         async def attempt() -> HttpResponse:
             if limit is not None and self.clock.monotonic() >= limit:
                 raise explain.limit_passed(begun=False)
-            return await self._post(endpoint, parameters, DEFAULT_MAX_BODY, "before")
+            return await self._post(
+                endpoint, parameters, DEFAULT_MAX_BODY, "before", give_up_at=give_up_at, not_after=limit
+            )
 
         try:
             response = await until_connected(attempt)
         except TransportError as error:
+            if limit is not None and not error.maybe_sent and self.clock.monotonic() >= limit:
+                raise explain.limit_passed(begun=False) from None
             return self._unanswered(error)
         answer = parse_authentication_response(response, wall=self.clock.wall())
         return self._answered(answer, response)
 
-    async def poll(self, auth_req_id: str) -> Answered[TokenAnswer]:
+    async def poll(self, auth_req_id: str, *, give_up_at: float | None = None) -> Answered[TokenAnswer]:
         """Ask the provider for the answer. Never repeated.
+
+        Args:
+            auth_req_id: The transaction's id at the provider.
+            give_up_at: Monotonic instant at which it counts as lost, whatever it waits for, an HSM included.
 
         Raises:
             TransportError: Discovery failed.
@@ -144,16 +156,47 @@ class Backchannel:
         """
         endpoint = (await self.provider.endpoints()).token_endpoint
         try:
-            response = await self._post(endpoint, build_token_request(auth_req_id), self.max_token_answer, "meanwhile")
+            response = await self._post(
+                endpoint, build_token_request(auth_req_id), self.max_token_answer, "meanwhile", give_up_at=give_up_at
+            )
         except TransportError as error:
             return self._unanswered(error)
         answer = parse_token_response(response, wall=self.clock.wall())
         return self._answered(answer, response)
 
     async def _post(
-        self, endpoint: str, parameters: Mapping[str, str], max_body: int, stage: explain.Stage
+        self,
+        endpoint: str,
+        parameters: Mapping[str, str],
+        max_body: int,
+        stage: explain.Stage,
+        *,
+        give_up_at: float | None,
+        not_after: float | None = None,
     ) -> HttpResponse:
-        """One POST with a fresh proof of who we are: an assertion is good for one request."""
+        """One POST with new credentials: an assertion is good for one request."""
+        request: HttpRequest | None = None
+        try:
+            async with PatientTimeout(give_up_at):
+                proof = await self._prove(endpoint, stage)
+                request = HttpRequest(
+                    "POST",
+                    endpoint,
+                    {**_HEADERS, **proof.headers} if proof.headers else _HEADERS,
+                    encode_form({**parameters, **proof.parameters}),
+                    max_body=max_body,
+                    timeout=self.answer_timeout,
+                    not_after=not_after,
+                )
+                return await deliver(self.transport, request)
+        except TimeoutError:
+            waited_for = "no complete answer arrived" if request else "the client's credentials were not made"
+            error = TransportTimeout(f"{waited_for} in time")
+            error.maybe_sent = request is not None
+        raise error
+
+    async def _prove(self, endpoint: str, stage: explain.Stage) -> Credentials:
+        """The credentials of one request."""
         # Clock and chance are read here: those given to us need not be made for threads.
         prove = partial(
             self.client_auth.credentials,
@@ -164,22 +207,13 @@ class Backchannel:
         )
         try:
             # An RSA signature takes as long as serving several polls, and releases the interpreter meanwhile.
-            proof = prove() if self._signing is None else await self._signing.call(prove)
+            return prove() if self._signing is None else await self._signing.call(prove)
         except CibaError:
             raise
         except (Exception, asyncio.CancelledError) as error:
             if is_cancelled():
                 raise
             raise explain.internal(error, stage) from None
-        request = HttpRequest(
-            "POST",
-            endpoint,
-            {**_HEADERS, **proof.headers} if proof.headers else _HEADERS,
-            encode_form({**parameters, **proof.parameters}),
-            max_body=max_body,
-            timeout=self.answer_timeout,
-        )
-        return await deliver(self.transport, request)
 
     def _answered(self, answer: A, response: HttpResponse) -> Answered[A]:
         if self.load is None:

@@ -25,8 +25,10 @@ CONNECT_PATIENCE = 2.0
 #: The same for reading a document: a token that is issued only once may be waiting for keys. A little more than the
 #: time that one request has, so that a second one follows a request that hung.
 FETCH_PATIENCE = 10.5
+#: Tries that reading a document has in any case: an event loop that was blocked uses up seconds and asks nobody.
+FETCH_TRIES = 2
 #: What does not become better by asking again.
-_HOPELESS = frozenset({"tls", "session_auth", "session_closed", "transport_failed"})
+_HOPELESS = frozenset({"tls", "session_auth", "session_closed", "too_late", "transport_failed"})
 
 T = TypeVar("T")
 
@@ -80,7 +82,7 @@ async def fetch(
     """
     unanswered = tenacity.retry_if_exception(_unanswered) | tenacity.retry_if_not_result(is_answer)
     give_up_at = asyncio.get_running_loop().time() + FETCH_PATIENCE
-    return await _retrying(unanswered, give_up_at)(deliver, transport, request)
+    return await _retrying(unanswered, give_up_at, FETCH_TRIES)(deliver, transport, request)
 
 
 async def until_connected(attempt: Callable[[], Awaitable[T]]) -> T:
@@ -113,13 +115,13 @@ def _never_connected(error: BaseException) -> bool:
     return _unanswered(error) and not getattr(error, "maybe_sent", True)
 
 
-def _retrying(worth_it: tenacity.retry_base, give_up_at: float) -> tenacity.AsyncRetrying:
+def _retrying(worth_it: tenacity.retry_base, give_up_at: float, tries: int = 1) -> tenacity.AsyncRetrying:
     # A new controller for each call: one that is shared loses calls. The loop's clock, because tenacity's own is
     # another one.
     now = asyncio.get_running_loop().time
 
     def is_over(state: tenacity.RetryCallState) -> bool:
-        return now() + state.upcoming_sleep > give_up_at
+        return state.attempt_number >= tries and now() + state.upcoming_sleep > give_up_at
 
     def last(state: tenacity.RetryCallState) -> object:
         # Also the last answer, where it is one that was worth another try.

@@ -14,6 +14,7 @@ import aiohttp
 from attrs import define, field
 from yarl import URL
 
+from idura_ciba.aio.patience import PatientTimeout
 from idura_ciba.errors import TransportError
 from idura_ciba.protocol.http import HttpRequest, HttpResponse
 
@@ -67,13 +68,13 @@ class Exchange:
     request: HttpRequest
     connect_timeout: float
     asked_at: float
-    deadline: asyncio.Timeout = field(init=False)
+    deadline: PatientTimeout = field(init=False)
     sent_at: float | None = field(default=None, init=False)
     over: bool = field(default=False, init=False)
 
-    def limit(self) -> asyncio.Timeout:
+    def limit(self) -> PatientTimeout:
         """The deadline while there is no connection yet."""
-        self.deadline = asyncio.timeout_at(self.asked_at + max(self.request.timeout, self.connect_timeout))
+        self.deadline = PatientTimeout(self.asked_at + max(self.request.timeout, self.connect_timeout))
         return self.deadline
 
     def leave(self) -> float:
@@ -81,17 +82,29 @@ class Exchange:
 
         Raises:
             ConnectionAbortedError: Nobody waits for an answer any more.
+            TransportError: It is too late to leave; see `HttpRequest.not_after`.
         """
         if self.over:
             raise ConnectionAbortedError
         now = asyncio.get_running_loop().time()
+        self.check_time(now)
         if now - self.asked_at > _AT_ONCE or self.request.timeout < self.connect_timeout:
             self.deadline.reschedule(now + self.request.timeout)
         self.sent_at = now
         return now
 
+    def check_time(self, now: float) -> None:
+        """Make sure that the request may still leave.
+
+        Raises:
+            TransportError: It may not.
+        """
+        if self.request.not_after is not None and now >= self.request.not_after:
+            raise TransportError("the time for this request had passed before it could leave", code="too_late")
+
     def leave_unseen(self) -> None:
         """It leaves at some time from now on, and nobody will say when."""
+        self.check_time(asyncio.get_running_loop().time())
         self.deadline.reschedule(self.asked_at + self.connect_timeout + self.request.timeout)
         self.sent_at = self.asked_at
 

@@ -36,6 +36,8 @@ class HttpRequest:
         body: The encoded form, empty for `GET`.
         max_body: Bytes of answer to read before giving up on it.
         timeout: Seconds to wait for the whole answer, counted from the moment the request has a connection.
+        not_after: Monotonic instant from which on nothing may leave, looked at just before the first byte does; None:
+            whenever it is ready. An answer that comes later is taken.
     """
 
     method: Literal["GET", "POST"]
@@ -44,6 +46,7 @@ class HttpRequest:
     body: bytes = field(default=b"", repr=False)
     max_body: int = DEFAULT_MAX_BODY
     timeout: float = 10.0
+    not_after: float | None = None
 
     def answered(
         self, status: int, headers: Mapping[str, str], body: bytes, *, sent_at: float, received_at: float

@@ -37,6 +37,8 @@ class Request(Protocol[R_co]):
     def max_body(self) -> int: ...
     @property
     def timeout(self) -> float: ...
+    @property
+    def not_after(self) -> float | None: ...
 
     def answered(
         self, status: int, headers: Mapping[str, str], body: bytes, *, sent_at: float, received_at: float
@@ -84,6 +86,8 @@ class MemoryTransport:
             raise self._broken("nobody listens there, nothing was sent", None)
         up, down = self._latency(self._dice)
         sent_at = self._clock.monotonic()
+        if request.not_after is not None and sent_at >= request.not_after:
+            raise self._marked(TransportError("it was too late to send it", code="too_late"), None)
         with self._idura.exchange(SimRequest(request.method, path, request.headers, request.body)) as exchange:
             # What travels for longer than its sender waits arrives all the same, here somewhat early.
             await asyncio.sleep(min(up, request.timeout))

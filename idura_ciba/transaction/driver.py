@@ -35,6 +35,8 @@ from idura_ciba.trust.expectation import Expectation
 
 __all__ = ["Driver"]
 
+#: Seconds that a poll may take before the provider's time for the answer begins: signing, look-up, handshake.
+LONGEST_CONNECT = 10.0
 #: Events after which the person has decided.
 DECISIONS = frozenset({Event.APPROVED, Event.DENIED, Event.PROOF_REJECTED})
 
@@ -224,7 +226,7 @@ class Driver:
         try:
             if self.on_doubt is not None:
                 self.on_doubt(True)  # noqa: FBT003 - it has no other argument
-            answered = await self._context.backchannel.poll(self.auth_req_id)
+            answered = await self._context.backchannel.poll(self.auth_req_id, give_up_at=self._give_up_at())
             if self.state.is_final:
                 return  # abandoned meanwhile
             await self._take(answered)
@@ -239,6 +241,11 @@ class Driver:
             self._fail(explain.internal(error))
         finally:
             self._polling = False
+
+    def _give_up_at(self) -> float:
+        """When this poll counts as lost, whatever it waits for; it must cost neither the other polls nor the end."""
+        patience = self._context.backchannel.answer_timeout
+        return min(self._context.clock.monotonic() + LONGEST_CONNECT + patience, self._timing.latest_end + patience)
 
     async def _take(self, answered: Answered[TokenAnswer]) -> None:
         answer = answered.answer

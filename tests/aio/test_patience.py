@@ -1,0 +1,81 @@
+"""Tests of a timeout that lets a loop that was blocked read first."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from idura_ciba.aio.patience import GRACE, LATE, PatientTimeout
+from idura_ciba.testing import VirtualLoop
+
+
+def block(seconds: float) -> None:
+    """Keep the event loop busy for so long."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    loop._virtual.now += seconds
+
+
+async def test_it_runs_out_at_its_instant() -> None:
+    """As `asyncio.timeout_at` does; without an instant, never."""
+    loop = asyncio.get_running_loop()
+    with pytest.raises(TimeoutError):
+        async with PatientTimeout(loop.time() + 3):
+            await asyncio.sleep(10)
+    assert loop.time() == 3
+    async with PatientTimeout(None):
+        await asyncio.sleep(1000)
+    async with PatientTimeout(loop.time() + 3):
+        await asyncio.sleep(2)
+    await asyncio.sleep(10)
+
+
+@pytest.mark.parametrize(
+    ("late", "ends_at"), [(LATE / 2, 3 + LATE / 2), (LATE * 2, 3 + LATE * 2 + GRACE), (40, 43 + GRACE)]
+)
+async def test_a_blocked_loop_gets_a_moment_to_read(late: float, ends_at: float) -> None:
+    """A loop that was merely busy does not."""
+    loop = asyncio.get_running_loop()
+    loop.call_at(2.999, block, 0.001 + late)
+    with pytest.raises(TimeoutError):
+        async with PatientTimeout(3):
+            await asyncio.sleep(1000)
+    assert loop.time() == pytest.approx(ends_at)
+
+
+async def test_what_arrived_while_the_loop_was_blocked_is_taken() -> None:
+    """It needs some turns of the loop: the socket is read, a future is done, a task wakes up."""
+    loop = asyncio.get_running_loop()
+    arrived = loop.create_future()
+    loop.call_at(1, block, 40)
+    loop.call_at(20, lambda: loop.call_soon(loop.call_soon, arrived.set_result, 1))
+    async with PatientTimeout(10):
+        assert await arrived == 1
+
+
+async def test_another_instant_takes_the_place_of_the_first() -> None:
+    """Sooner, later, and never."""
+    loop = asyncio.get_running_loop()
+    async with PatientTimeout(1) as timeout:
+        timeout.reschedule(50)
+        await asyncio.sleep(20)
+        timeout.reschedule(None)
+        await asyncio.sleep(1000)
+    async with PatientTimeout(None) as timeout:
+        timeout.reschedule(loop.time() + 100)
+        await asyncio.sleep(20)
+
+
+async def test_a_cancellation_of_somebody_else_stays_one() -> None:
+    """And no timer is left behind."""
+
+    async def wait() -> None:
+        async with PatientTimeout(100):
+            await asyncio.sleep(50)
+
+    task = asyncio.create_task(wait())
+    await asyncio.sleep(1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
