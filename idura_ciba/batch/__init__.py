@@ -1,7 +1,7 @@
-"""Verifying many people, so that a crash loses no answer and rings no phone twice. Not loaded by `import idura_ciba`.
+"""Verify many people so that a crash loses no answer and rings no phone twice. `import idura_ciba` does not load it.
 
-`verify_many` is the library; `Journal` remembers across runs. `RowReader` and its kin read and write files, for the
-command `idura-ciba batch` and for programs of yours.
+`verify_many` asks the people, and a `Journal` lets the next run resume; `reading` and `writing` handle files, for the
+command `idura-ciba batch` and for your own programs.
 
 May import `client`, `transaction` and what lies below. Never imports the simulator, and never writes a national number
 into the journal.

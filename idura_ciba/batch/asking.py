@@ -1,4 +1,4 @@
-"""One person is asked: noted before the request can leave, and withdrawn where it certainly has not."""
+"""Ask one person: journal the intent before the request can leave, and withdraw it if the request certainly did not."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ from idura_ciba.transaction.transaction import Transaction
 
 __all__ = ["Asking", "Login", "until_free"]
 
-#: Seconds between two looks whether a person is free again, where nobody knows until when they are not.
+#: Seconds between two checks whether a person is free again, if the end of their prompt is unknown.
 LOOK = 5.0
-#: Usage errors that are about the client and not about one request.
+#: Usage errors that concern the client, not one request.
 _ABOUT_CLIENT = frozenset({"closed", "other_loop", "scheduler"})
 
 
 @define(eq=False)
 class Login:
-    """One person of this run, and how far the asking has come.
+    """One person's login in this run, and its progress.
 
     Attributes:
-        task: Works on it.
+        task: The task that handles it.
         is_sending: Its intent is in the journal, and its request may have left.
-        transaction: What was accepted.
+        transaction: The accepted transaction.
     """
 
     task: asyncio.Task[None] | None = None
@@ -49,10 +49,10 @@ class Login:
 
 
 class Asking:
-    """Asks people of one batch.
+    """Starts the logins of one batch.
 
     Attributes:
-        stopping: No request leaves any more.
+        stopping: No more requests may leave.
     """
 
     def __init__(self, client: CibaClient, journal: Journal, clock: Clock) -> None:
@@ -62,20 +62,20 @@ class Asking:
         self._clock = clock
 
     async def ask(self, entry: Entry, request: EidRequest, login: Login, *, is_new: bool) -> Transaction | Outcome:
-        """Ask once.
+        """Ask one person once.
 
         Args:
-            entry: For the journal.
-            request: Whom to ask, and how.
-            login: Is told when the request may leave.
-            is_new: There must be no entry with its key yet.
+            entry: The person's entry in the journal.
+            request: The request to send.
+            login: Its `is_sending` is set before the request can leave.
+            is_new: The journal must not have an entry with this key yet.
 
         Returns:
-            What the provider has accepted, or what came of asking instead.
+            The accepted transaction, or the outcome if there is none.
 
         Raises:
-            AlreadyPending: The person is held; nobody was asked.
-            CibaError: Nobody was asked, for a reason that is not this person's. The intent is withdrawn.
+            AlreadyPending: The person may still have a prompt; nobody was asked.
+            CibaError: Nobody was asked, for a reason that concerns all requests. The intent is withdrawn.
         """
         lifetime = max(request.prompt_lifetime, request.requested_expiry or 0)
 
@@ -104,11 +104,11 @@ class Asking:
 
 
 def _is_about_all(error: CibaError, *, sent: bool) -> bool:
-    """Whether nobody was asked, for a reason that is not this person's; `sent` when the request was about to leave."""
+    """Whether nobody was asked, for a reason that concerns all requests; `sent` if the request was about to leave."""
     if isinstance(error, UsageError):
         return error.code in _ABOUT_CLIENT
     if not sent or isinstance(error, JournalError | ClientRejected | LocalProtocolError):
-        # The provider's documents could not be had, or nothing can be noted, signed or accepted at all.
+        # The provider's documents are unavailable, or no request can be journaled, signed or accepted.
         return True
     if isinstance(error, TransportError):
         return not error.maybe_sent
@@ -117,7 +117,7 @@ def _is_about_all(error: CibaError, *, sent: bool) -> bool:
 
 
 async def until_free(error: AlreadyPending, clock: Clock) -> None:
-    """Wait until the client would ask this person."""
+    """Wait until the client can ask this person again."""
     transaction = error.transaction
     if isinstance(transaction, Transaction):
         await transaction.outcome()

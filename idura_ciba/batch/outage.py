@@ -1,4 +1,4 @@
-"""When the provider cannot be reached, nobody is asked until it can: the trouble is not any one person's."""
+"""Pause all logins while the provider cannot be reached: an outage is not one person's failure."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from idura_ciba.errors import CibaError
 
 __all__ = ["Outage"]
 
-#: Seconds until the first new try and between later ones at most.
+#: Seconds until the first retry, and at most between later ones.
 FIRST, LONGEST = 1.0, 60.0
 
 
 class Outage:
-    """Says when to try again.
+    """Decides when to try again.
 
     Args:
-        patience: Seconds for which nothing may have worked before it is given up.
+        patience: Seconds of outage after which to give up.
     """
 
     def __init__(self, patience: float) -> None:
@@ -26,22 +26,22 @@ class Outage:
         self._since: float | None = None
 
     async def over(self) -> None:
-        """Wait until it is time to try; by then somebody else may have met it anew."""
+        """Wait until it is time to try again, also if others have extended the pause meanwhile."""
         now = asyncio.get_running_loop().time()
         if now < self._until:
             await asyncio.sleep(self._until - now)
             await self.over()
 
     def ended(self) -> None:
-        """Something has worked."""
+        """Record a success."""
         self._pause, self._since = FIRST, None
 
     def met(self, error: CibaError) -> bool:
-        """Something has failed for all; whether it is worth trying again."""
+        """Record a failure that concerns all requests; return whether to try again."""
         now = asyncio.get_running_loop().time()
         self._since = now if self._since is None else self._since
         if now >= self._until:
-            # Many meet it at once, and that is one failure.
+            # Many requests fail at once, and that counts as one failure.
             wait = max(self._pause, getattr(error, "retry_after", None) or 0.0)
             self._until, self._pause = now + wait, min(LONGEST, 2 * self._pause)
         return now - self._since < self._patience

@@ -1,4 +1,4 @@
-"""What came of one person of a batch."""
+"""The result of one person of a batch."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ __all__ = ["Result", "write_down"]
 
 @frozen(kw_only=True)
 class Result:
-    """What came of one person of a batch; the same after a crash as without one. Instants are seconds since the epoch.
+    """The result of one person of a batch, the same with and without a crash. Instants are seconds since the epoch.
 
     Attributes:
-        key: The caller's.
-        state: How it ended.
-        code: The error's stable word; None for a login.
-        explanation: The error's sentences; None for a login.
+        key: The caller's key.
+        state: The final state.
+        code: The error's stable code; None for an approved login.
+        explanation: The error's sentences; None for an approved login.
         subject: The person's pseudonym at this client.
-        person_confirmed: Whether the token says that it was the person asked for; None without a login.
-        acr: The level reached.
-        trace_id: For the provider's support.
-        claims: Those that were asked for and are in the token.
-        asked_at: When the request was about to leave; None where nobody was asked.
-        ended_at: When it was over.
-        polls: How many polls it took, as far as this process knows.
-        slow_downs: How many of them the provider found too early.
+        person_confirmed: Whether the ID token confirms the person asked for; None without a login.
+        acr: The assurance level reached.
+        trace_id: The trace id for the provider's support.
+        claims: The requested claims that are in the ID token.
+        asked_at: When the request was about to leave; None if nobody was asked.
+        ended_at: When the login ended.
+        polls: Number of polls, as far as this process knows.
+        slow_downs: Number of polls that the provider answered with `slow_down`.
         waited: Another login of the same person had to end first.
-        replayed: It ended in an earlier run, which could not hand it over any more.
+        replayed: The login ended in an earlier run, which stopped before it could deliver the result.
     """
 
     key: str
@@ -55,7 +55,7 @@ class Result:
 
     @classmethod
     def of(cls, entry: Entry, answer: Mapping[str, Any], *, replayed: bool = False) -> Self:
-        """What an entry and its answer say together."""
+        """Combine an entry and its decrypted answer."""
         assert entry.state is not None  # noqa: S101 - for type checkers: it has ended
         return cls(
             key=entry.key,
@@ -72,19 +72,19 @@ class Result:
 
     @classmethod
     def of_nobody(cls, key: str, outcome: Outcome) -> Self:
-        """Somebody who was not asked and of whom the journal knows nothing."""
+        """Make the result of somebody who was not asked and has no entry in the journal."""
         assert outcome.error is not None  # noqa: S101 - for type checkers: nobody is logged in unasked
         return cls(key=key, state=outcome.state, code=outcome.error.code, explanation=str(outcome.error))
 
 
 def write_down(entry: Entry, outcome: Outcome, sealing: Sealing, claims: Collection[str] | None) -> Result:
-    """Put how it ended into an entry, and what it said, encrypted; returns both as a result.
+    """Write an outcome into an entry, with the answer encrypted, and return it as a result.
 
     Args:
-        entry: Of the person.
-        outcome: What came of it.
-        sealing: Encrypts.
-        claims: Those to keep; None for all.
+        entry: The person's entry.
+        outcome: The outcome of the login.
+        sealing: Encrypts the answer.
+        claims: Names of the claims to keep; None for all.
     """
     login, error = outcome.authentication, outcome.error
     answer: dict[str, Any]

@@ -1,7 +1,7 @@
-"""What makes a journal trustworthy: its entries are sealed under the client's credential.
+"""Seals and encryption of journal entries, with keys derived from the client's credential.
 
-A seal tells a bit that flipped, and an entry that somebody changed, from what this package wrote. What a person's login
-said is also encrypted: it waits in the journal until it has been handed over, and nobody is to read it there.
+A seal (a MAC) reveals a flipped bit and an entry that somebody changed. The answer of a login is also encrypted: it
+stays in the journal until it is delivered, and nobody may read it there.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from idura_ciba.eids.request import EidRequest
 
 __all__ = ["Sealing"]
 
-#: NIST SP 800-38D section 8.2: what AES-GCM is made for. Random ones are safe for 2**32 messages under one key.
+#: NIST SP 800-38D section 8.2: the usual length for AES-GCM. Random nonces are safe for 2**32 messages per key.
 _NONCE: Final = 12
-#: Bytes kept of each MAC: 128 bits are beyond guessing, and there may be millions of them.
+#: Bytes kept of each MAC: 128 bits cannot be guessed, and there may be millions of MACs.
 _LENGTH: Final = 16
 
 
 @frozen
 class Sealing:
-    """Seals and opens what belongs to one client at one provider."""
+    """Seals and encrypts for one client at one provider."""
 
     _seals: bytes = field(repr=False)
     _people: bytes = field(repr=False)
@@ -37,7 +37,7 @@ class Sealing:
 
     @classmethod
     def of(cls, client: CibaClient) -> Sealing:
-        """With keys of the client's credential."""
+        """Derive the keys from the client's credential."""
         return cls(
             client.derive_key(b"batch seals"),
             client.derive_key(b"batch people"),
@@ -45,25 +45,25 @@ class Sealing:
         )
 
     def seal(self, kind: str, values: Sequence[object]) -> bytes:
-        """A seal on some values. What is bytes in them counts as its hexadecimal digits."""
+        """Return a seal on values. Bytes among them are sealed as their hexadecimal digits."""
         return hmac.digest(self._seals, _encode([kind, *values]).encode(), "sha256")[:_LENGTH]
 
     def fits(self, kind: str, values: Sequence[object], seal: object) -> bool:
-        """Whether a seal was made for these values."""
+        """Return whether a seal was made for these values."""
         return isinstance(seal, bytes) and hmac.compare_digest(seal, self.seal(kind, values))
 
     def tag(self, request: EidRequest) -> bytes:
-        """What stands for a person: equal for equal hints, and nothing without the key."""
+        """Return a person's tag: equal for equal hints, and meaningless without the key."""
         return hmac.digest(self._people, request.person_key.encode(), "sha256")[:_LENGTH]
 
     def encrypt(self, key: str, members: Mapping[str, Any]) -> bytes:
-        """Encrypt what a login said, for the entry with this key."""
+        """Encrypt the answer of a login, for the entry with this key."""
         nonce = os.urandom(_NONCE)
         text = json.dumps(members, separators=(",", ":")).encode()
         return nonce + self._answers.encrypt(nonce, text, key.encode())
 
     def decrypt(self, key: str, blob: bytes) -> dict[str, Any] | None:
-        """Read it again; None where it is not what `encrypt` made for this entry."""
+        """Decrypt an answer; None if `encrypt` did not make it for this entry."""
         try:
             text = self._answers.decrypt(blob[:_NONCE], blob[_NONCE:], key.encode())
         except (InvalidTag, ValueError):
@@ -73,7 +73,7 @@ class Sealing:
 
 
 def _digits(value: object) -> str:
-    assert isinstance(value, bytes)  # noqa: S101 - all else that stands in entries is JSON
+    assert isinstance(value, bytes)  # noqa: S101 - everything else in an entry is JSON
     return value.hex()
 
 

@@ -1,4 +1,4 @@
-"""Counting what came of a batch: what is shown while it runs, at the end, and in the report. Nobody is told apart."""
+"""Count the results of a batch, for the progress, the summary and the report. The counts identify nobody."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Tally"]
 
 #: States in which the person has answered.
 _ANSWERED: Final = frozenset({State.APPROVED.value, State.DENIED.value})
-#: Seconds that a prompt lives at most, at any eID; answers are counted by whole seconds up to there.
+#: The longest lifetime of a prompt of any eID, in seconds; answers are counted by whole seconds up to it.
 LONGEST: Final = 900
 
 
@@ -44,7 +44,7 @@ class Tally:
     waited: int = 0
 
     def add(self, one: Result | Entry) -> None:
-        """Count one that has ended."""
+        """Count one result."""
         assert one.state is not None  # noqa: S101 - for type checkers: it has ended
         state = str(one.state)
         self.states[state] += 1
@@ -62,16 +62,16 @@ class Tally:
             self.seconds[min(LONGEST, int(took))] += 1
 
     def __len__(self) -> int:
-        """How many were counted."""
+        """Return the number of counted results."""
         return self.states.total()
 
     @property
     def requests_each(self) -> float | None:
-        """Requests for each login, on average; None where nobody was asked."""
+        """Mean requests per login; None if nobody was asked."""
         return self.requests / self.asked if self.asked else None
 
     def median(self) -> float | None:
-        """Seconds after which half of all have answered, those included who never do; None where fewer than half do."""
+        """Return the median seconds to an answer; expired logins count as longer. None if fewer than half answered."""
         answered = self.seconds.total()
         if not answered:
             return None

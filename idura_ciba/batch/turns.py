@@ -1,4 +1,4 @@
-"""One prompt at a time for each person, whatever the batch says: a second request cancels both."""
+"""One prompt at a time for each person, because a second request cancels both."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ __all__ = ["Turns"]
 
 
 class Turns:
-    """Lets one login of a person begin when the one before it is over.
+    """Serializes the logins of each person.
 
     Args:
-        clock: Tells the time.
-        held: Until when people may have a prompt of an earlier run, in seconds since the epoch.
+        clock: The clock.
+        held: Until when people may have a prompt of an earlier run, by their tags, in seconds since the epoch.
     """
 
     def __init__(self, clock: Clock, held: Mapping[bytes, float]) -> None:
         self._clock = clock
         self._held = dict(held)
-        # Only who is in the batch now: a lock, and how many have it or wait for it.
+        # A lock for each person being handled now, and how many logins hold it or wait for it.
         self._locks: dict[bytes, tuple[asyncio.Lock, int]] = {}
 
     @asynccontextmanager
     async def take(self, person: bytes) -> AsyncIterator[bool]:
-        """Wait for a turn and keep it; gives whether it had to wait."""
+        """Wait for this person's turn and keep it; yield whether it had to wait."""
         lock, users = self._locks.get(person, (asyncio.Lock(), 0))
         self._locks[person] = lock, users + 1
         try:
@@ -42,7 +42,7 @@ class Turns:
                 del self._locks[person]
 
     async def _until_gone(self, person: bytes) -> bool:
-        """Wait until a prompt of an earlier run has gone from the phone."""
+        """Wait until a prompt of an earlier run has expired; return whether it had to wait."""
         until = self._held.pop(person, 0.0)
         waited = False
         # The wall clock may be set meanwhile.

@@ -1,9 +1,9 @@
-"""Whether SQLite loses commits in its write-ahead log.
+"""Detect commits in SQLite's write-ahead log that SQLite would skip silently.
 
-SQLite reads a log up to the first frame whose checksum is wrong and forgets the rest without a word: right after a loss
-of power, when the rest was never promised, and wrong where a bit has flipped in what was. Then a person whose intent
-stood there would be asked again. What was promised ends with a commit, so commits behind the last frame that SQLite
-accepts give it away.
+SQLite reads a log up to the first frame with a wrong checksum and silently drops the rest. That is right after a power
+loss, when the rest was never reported as committed, and wrong if a bit has flipped in a committed frame: a person whose
+intent was there would be asked again. Committed data ends with a commit frame, so commit frames after the last frame
+that SQLite accepts reveal the loss.
 
 Spec: https://sqlite.org/fileformat2.html#walformat
 """
@@ -22,10 +22,10 @@ _MASK: Final = 0xFFFFFFFF
 
 
 def loses_commits(path: Path) -> bool:
-    """Whether commits in a log are lost to SQLite; reads the log and changes nothing. A missing one loses nothing.
+    """Return whether SQLite would skip commits in a log; False if there is no log. Changes nothing.
 
     Raises:
-        OSError: It cannot be read.
+        OSError: The log cannot be read.
     """
     if not path.exists() or not path.stat().st_size:
         return False
@@ -41,13 +41,13 @@ def loses_commits(path: Path) -> bool:
         is_good = True
         while len(frame := file.read(_FRAME_HEADER + page)) == _FRAME_HEADER + page:
             if frame[8:16] != header[16:24]:
-                # Left of an older log, or a bit has flipped here: then what follows tells.
+                # A remainder of an older log, or a flipped bit: the following frames tell which.
                 is_good = False
                 continue
             if is_good:
                 sums = _add(_add(sums, frame[:8], order), frame[_FRAME_HEADER:], order)
                 is_good = struct.unpack_from(">2I", frame, 16) == sums
-            # The size of the database stands in the frame that ends a commit.
+            # Only a frame that ends a commit holds the size of the database.
             if not is_good and frame[4:8] != bytes(4):
                 return True
     return False

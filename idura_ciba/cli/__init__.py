@@ -1,6 +1,6 @@
-"""The command `idura-ciba`; it needs the extra `cli`, and does nothing that a program of yours could not do.
+"""The command `idura-ciba`. It needs the extra `cli`, and does only what your own program can do too.
 
-May import everything, and typer and rich, which no other room imports. Never imported by another room.
+May import every other package, and is the only one that imports typer and rich. Never imported by another package.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ __all__ = ["main"]
 def main() -> None:
     """Run the command; without the extra, say in one line how to install it and exit with 2."""
     try:
-        from idura_ciba.cli.app import run  # noqa: PLC0415 - only here is it known whether the extra is installed
+        from idura_ciba.cli.app import run  # noqa: PLC0415 - the extra may not be installed
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in {"typer", "rich"}:
             raise

@@ -1,4 +1,4 @@
-"""The one place where an error becomes sentences and an exit code."""
+"""The only place where an error becomes a message and an exit code."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["ExitCode", "Guarded"]
 
 
 class ExitCode(IntEnum):
-    """What the shell is told."""
+    """The exit codes of the command."""
 
     OK = 0
     FAILED = 1
@@ -25,15 +25,15 @@ class ExitCode(IntEnum):
     EXPIRED = 4
     INDETERMINATE = 5
     GAVE_UP = 6
-    #: A batch is over, and of some of its rows no answer is known.
+    #: A batch has ended with invalid rows, failed logins or unknown answers.
     PARTLY = 7
     JOURNAL = 8
-    #: 128 and the number of SIGINT, as shells have it.
+    #: 128 plus the number of SIGINT, as in shells.
     INTERRUPTED = 130
 
     @classmethod
     def of(cls, state: State) -> ExitCode:
-        """Return the code for how a login ended."""
+        """Return the exit code for the final state of a login."""
         return {
             State.APPROVED: cls.OK,
             State.DENIED: cls.DENIED,
@@ -50,7 +50,7 @@ def _code_of(error: CibaError) -> ExitCode:
 
 
 class Guarded(TyperCommand):
-    """A command whose errors are sentences, and that ends on Ctrl-C without a word."""
+    """A command that prints errors as sentences and exits silently on Ctrl-C."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
@@ -62,7 +62,7 @@ class Guarded(TyperCommand):
             raise
         except CibaError as refusal:
             code, error = _code_of(refusal), refusal
-        except Exception as bug:  # noqa: BLE001 - its own words may hold anything, a person's number included
+        except Exception as bug:  # noqa: BLE001 - its message may hold anything, even a national number
             code, error = ExitCode.FAILED, explain.internal(bug)
         if error is not None:
             say(explained(error), style="red", prose=True)

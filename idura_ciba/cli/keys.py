@@ -1,4 +1,4 @@
-"""New private keys, in the form in which this package reads them."""
+"""New private keys, in the format that this package reads."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from idura_ciba.redaction import Redacted
 
 __all__ = ["KeyAlg", "generate_key"]
 
-#: What a new key is to sign with. Idura documents RS256; FAPI-CIBA 7.10 wants PS256 or ES256.
+#: Algorithms for a new key. Idura documents RS256; FAPI-CIBA 7.10 requires PS256 or ES256.
 KeyAlg = Literal["RS256", "PS256", "ES256", "ES384", "EdDSA"]
 
-#: Enough until 2030 by NIST SP 800-57; each poll is a signature, and 3072 bits make it three times as slow.
+#: Enough until 2030 by NIST SP 800-57. Each poll needs a signature, and 3072 bits make it three times as slow.
 RSA_BITS = 2048
 
 

@@ -1,4 +1,4 @@
-"""One login from the request to its end, and what remains of it when somebody ends it early."""
+"""One login from the request to its end, and the resume token of one that was stopped early."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from idura_ciba.redaction import Redacted
 
 __all__ = ["Begin", "Ending", "keep", "log_in"]
 
-#: Begins the login, anew or from a resume token.
+#: Starts the login, or resumes it from a token.
 Begin = Callable[[CibaClient], Awaitable[Transaction]]
 
 
 @frozen(kw_only=True)
 class Ending:
-    """How the asking ended.
+    """How the login ended.
 
     Attributes:
-        outcome: What came of the login.
-        began: The provider had accepted it.
-        interrupted: Somebody pressed Ctrl-C.
+        outcome: The outcome of the login.
+        began: The provider had accepted the request.
+        interrupted: Ctrl-C was pressed.
     """
 
     outcome: Outcome
@@ -40,14 +40,14 @@ class Ending:
 
     @property
     def code(self) -> ExitCode:
-        """What the shell is told. An answer that came in spite of Ctrl-C counts."""
+        """The exit code. An answer that arrived despite Ctrl-C counts."""
         if self.interrupted and self.outcome.state is State.ABANDONED:
             return ExitCode.INTERRUPTED
         return ExitCode.of(self.outcome.state)
 
     @property
     def token(self) -> Redacted | None:
-        """The resume token, where somebody may go on."""
+        """The resume token, if the login can be resumed."""
         return None if self.outcome.error is None else self.outcome.error.resume_token
 
 
@@ -59,14 +59,14 @@ async def log_in(
     console: Console,
     clock: Clock,
 ) -> Ending:
-    """Ask one person and show how it goes. Ctrl-C, which arrives as a cancellation, is one way in which it ends.
+    """Ask one person and show the progress. Ctrl-C arrives as a cancellation and ends the login too.
 
     Args:
         connection: Opens the client.
-        begin: Begins the login.
-        label: What to call the person.
-        console: Where to show it.
-        clock: Tells the time.
+        begin: Starts or resumes the login.
+        label: The name shown for the person.
+        console: Where to show the progress.
+        clock: The clock.
 
     Raises:
         UsageError: The request or the client cannot work; nothing was sent.
@@ -83,11 +83,11 @@ async def log_in(
                 outcome = await follow(transaction, row, show, clock=clock, verdict=_verdict)
             return Ending(outcome=outcome, began=True)
         except asyncio.CancelledError:
-            # A poll under way may bring the answer, which can be had only once: closing waits for it.
+            # A poll in flight may bring the answer, and it is given only once: closing waits for it.
             tokens = await client.close()
             if transaction is not None:
                 return Ending(outcome=await transaction.outcome(), began=True, interrupted=True)
-            # The request may have been accepted all the same, and its token handed back.
+            # The request may have been accepted nevertheless; then closing returned its token.
             error = explain.abandoned("closed")
             error.resume_token = next(iter(tokens), None)
             return Ending(outcome=Outcome(State.ABANDONED, error=error), began=False, interrupted=True)
@@ -98,21 +98,21 @@ async def log_in(
 
 
 def _verdict(outcome: Outcome) -> str:
-    """What the row says at the end; the result says the rest."""
+    """Leave the note empty: the report says how the login ended."""
     del outcome
     return ""
 
 
 def keep(ending: Ending, path: Path, *, resumed: bool) -> Path | None:
-    """Save what is needed to go on, or remove what no longer serves.
+    """Save the resume token, or delete a used one.
 
     Args:
-        ending: How the asking ended.
-        path: Where to save the resume token; where it came from when `resumed`.
-        resumed: The login came from a resume token in `path`.
+        ending: How the login ended.
+        path: Where to save the resume token; where it came from if `resumed`.
+        resumed: The login was resumed from the token in `path`.
 
     Returns:
-        Where the token was saved, if it was.
+        The path of the saved token, if one was saved.
     """
     if ending.token is None:
         if resumed and ending.began:
