@@ -1,4 +1,4 @@
-"""The journal of a batch, for asyncio: what is written together is committed together, in a thread of its own."""
+"""The journal of a batch, for asyncio: a thread of its own commits changes in groups."""
 
 from __future__ import annotations
 
@@ -21,35 +21,35 @@ __all__ = ["Journal", "Output"]
 
 T = TypeVar("T")
 
-#: Seconds that changes nobody waits for may wait for company. A commit costs more than all changes in it.
+#: Seconds that a change which nobody awaits may wait for others: a commit costs more than all changes in it.
 LINGER = 0.02
 
 
 class Output(Protocol):
-    """Where the results go, for a journal that has to know how much of it is safe."""
+    """A destination for results, for a journal that must know how much of it is on disk."""
 
     def position(self) -> int:
-        """How many bytes have been written."""
+        """Return the number of bytes written so far."""
         ...
 
     def sync(self) -> None:
-        """Return once they are on the disk. Called in the journal's thread."""
+        """Return once they are on disk. Called in the journal's thread."""
         ...
 
 
 class Journal:
-    """Remembers who was asked and what came of it, across crashes.
+    """A durable record of who was asked and how each login ended.
 
-    An async context manager, from opening to closing in the hands of one process. It holds the keys that the caller
-    gave, and no national id.
+    An async context manager. While it is open, no other process can use it. It holds the caller's keys, but no national
+    numbers.
 
     Args:
-        path: The file; made where there is none, readable by its owner only. None: in memory, which survives nothing.
-        client: Whose batch it is. Another provider, client or credential cannot read it.
-        output: Where the results go. With one, a result counts as handed over once it is on the disk there.
+        path: The file; created if missing, readable by its owner only. None: in memory, lost with the process.
+        client: The client of the batch. A journal cannot be read with another provider, client or credential.
+        output: Where the results go. If given, a result counts as delivered once it is on disk there.
 
     Raises:
-        JournalError: On entering: the file cannot be used, and why.
+        JournalError: On entering, if the file cannot be used; the error says why.
 
     Example:
         ::
@@ -69,15 +69,15 @@ class Journal:
         self._changes: list[tuple[Change, asyncio.Future[bool] | None]] = []
         self._committing: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        #: What made it unusable; nothing is written after that.
+        #: The error that made it unusable; nothing is written after it.
         self.failure: JournalError | None = None
 
     async def __aenter__(self) -> Self:
-        """Open it, or make it."""
+        """Open the journal, or create it."""
         loop = asyncio.get_running_loop()
         opening = loop.run_in_executor(self._thread, partial(Store, self._path, self.sealing))
         try:
-            # Shielded, because what a thread has begun cannot be stopped.
+            # Shielded, because a thread cannot be cancelled.
             self._store = await asyncio.shield(opening)
         except JournalError as error:
             self._thread.shutdown(wait=False)
@@ -92,7 +92,7 @@ class Journal:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Write what waits, and close it."""
+        """Write pending changes, and close the journal."""
         try:
             await self.flush()
         finally:
@@ -106,61 +106,61 @@ class Journal:
         return self._open_store().run
 
     async def fact(self, name: str) -> Any:
-        """What `note` noted; None where nothing is."""
+        """Return a value that `note` stored; None if there is none."""
         return await self._in_thread(partial(self._open_store().fact, name))
 
     async def note(self, name: str, value: str | float) -> None:
-        """Keep a value of the caller's, such as the settings of the batch. Not a secret one."""
+        """Store a value for the caller, such as the settings of the batch. It must not be secret."""
         await self._in_thread(partial(self._open_store().note, name, value))
 
     async def find(self, key: str) -> Entry | None:
-        """The entry with a key, if there is one."""
+        """Return the entry with a key; None if there is none."""
         return await self._in_thread(partial(self._open_store().find, key))
 
     async def unfinished(self) -> list[Entry]:
-        """Entries that an earlier run left before they were handed over."""
+        """Return entries of earlier runs that were not delivered."""
         return await self._in_thread(self._open_store().unfinished)
 
     async def held(self, now: float) -> dict[bytes, float]:
-        """Until when the people of earlier runs may still have a prompt."""
+        """Return until when people of earlier runs may still have a prompt, by their tags."""
         return await self._in_thread(partial(self._open_store().held, now))
 
     async def read(self, consumer: Callable[[Store], T]) -> T:
-        """Let a function read the store, in the journal's thread."""
+        """Call a function with the store in the journal's thread, and return its result."""
         return await self._in_thread(partial(consumer, self._open_store()))
 
     async def begin(self, entry: Entry) -> bool:
-        """Write a new entry; False where there is one with this key. On the disk when this returns."""
+        """Write a new entry, on disk when this returns; False if an entry with its key exists."""
         return await self._submit(Change(entry.values(), is_new=True), linger=0.0)
 
     async def write(self, entry: Entry, *, linger: float = 0.0) -> None:
-        """Write an entry as it is now. On the disk when this returns; `linger` is how many seconds that has time."""
+        """Write an entry as it is now, on disk when this returns; it may wait `linger` seconds to share a commit."""
         await self._submit(Change(entry.values()), linger=linger)
 
     def write_soon(self, entry: Entry) -> None:
-        """Write an entry as it is now, without waiting for the disk; `failure` says if it could not be."""
+        """Write an entry as it is now, without waiting; `failure` is set if that fails."""
         self._put(Change(entry.values()), None, linger=0.0)
 
     def deliver(self, entry: Entry) -> None:
-        """Write an entry that was handed over; soon, and with what was handed over on the disk before it."""
+        """Write a delivered entry soon, after its result is on disk."""
         position = None if self._output is None else self._output.position()
         self._put(Change(entry.values(), position=position), None, linger=LINGER)
 
     async def account(self, entries: Sequence[Entry], position: int) -> None:
-        """Write entries and how much of the output is accounted for with them, all of it or nothing."""
+        """Write entries and the output position that covers them, in one commit."""
         changes = [*(Change(entry.values()) for entry in entries), Change(position=position)]
         sync = None if self._output is None else self._output.sync
         await self._in_thread(partial(self._open_store().apply, changes, sync))
 
     async def forget(self, key: str) -> None:
-        """Forget an entry that was never asked."""
+        """Delete the entry of a person who was never asked."""
         await self._submit(Change(forget=key), linger=0.0)
 
     async def flush(self) -> None:
-        """Wait until everything is on the disk, or could not be written.
+        """Wait until all changes are on disk.
 
         Raises:
-            JournalError: It could not.
+            JournalError: They could not be written.
         """
         while self._changes or self._committing:
             self._commit()
@@ -169,9 +169,9 @@ class Journal:
         self._check()
 
     async def purge(self, before: float) -> int:
-        """Forget what ended before an instant and was handed over; returns how many that were.
+        """Delete delivered entries that ended before an instant (seconds since the epoch); return how many.
 
-        Whoever is forgotten is asked again where the same file is verified again.
+        Whoever is deleted is asked again if the same file is verified again.
         """
         return await self._in_thread(partial(self._open_store().purge, before))
 
@@ -179,17 +179,17 @@ class Journal:
 
     def _open_store(self) -> Store:
         if self._store is None:
-            raise JournalError("the journal is not open", code="journal_closed", advice="use it in `async with`")
+            raise JournalError("the journal is not open", code="journal_closed", advice="open it with `async with`")
         return self._store
 
     def _close_late(self, opening: asyncio.Future[Store]) -> None:
-        """Whoever opened it has gone before it was open."""
+        """Close a store whose opening was cancelled."""
         if not opening.cancelled() and opening.exception() is None:
             asyncio.get_running_loop().run_in_executor(self._thread, opening.result().close)
         self._thread.shutdown(wait=False)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
-        # Shielded: what a thread has begun cannot be stopped, and the store must not be used by two at once.
+        # Shielded: a thread cannot be cancelled, and two threads must not use the store at once.
         return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._thread, work))
 
     def _check(self) -> None:
@@ -212,7 +212,7 @@ class Journal:
             self._timer = asyncio.get_running_loop().call_later(linger, self._commit)
 
     def _commit(self) -> None:
-        """Commit what waits, unless a commit is under way: that one takes it along when it is over."""
+        """Commit pending changes, unless a commit is running, which then commits them next."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -239,7 +239,7 @@ class Journal:
             self._committing = None
 
     def _fail(self, error: JournalError, waiting: list[tuple[Change, asyncio.Future[bool] | None]]) -> None:
-        """Nothing can be written any more; everybody who waits hears of it, and who comes later."""
+        """Fail all waiting changes and all later ones: nothing can be written any more."""
         self.failure = error
         for _, done in (*waiting, *self._changes):
             if done is not None and not done.done():
@@ -249,8 +249,8 @@ class Journal:
 
 def _output_failed(error: OSError) -> JournalError:
     return JournalError(
-        f"the results cannot be made safe: {error.strerror or type(error).__name__}",
+        f"the results cannot be written to disk: {error.strerror or type(error).__name__}",
         code="journal_output",
-        phone="Nobody else is asked; a prompt that was sent stays on its phone",
-        advice="see to the disk of the output, then run again",
+        phone="No more people are asked; prompts already sent stay on the phones until they expire",
+        advice="check the disk that holds the results, then run again",
     )

@@ -1,10 +1,10 @@
-"""Reading people from files: CSV and JSON Lines, from whatever program they come.
+"""Read people from CSV and JSON Lines files, as many different programs write them.
 
 Rules:
-1. A row that cannot be read is reported, with its line, and stops nothing. What is wrong with the file as a whole, its
+1. An invalid row is reported with its line, and the other rows are read. A problem of the whole file, such as its
    encoding or a missing column, is an error before the first row.
-2. No report quotes a cell: it may hold somebody's number.
-3. One row at a time is held, and no line may be longer than `MAX_LINE`.
+2. No message quotes a cell: it may hold a national number.
+3. Only one row is in memory at a time, and no line may be longer than `MAX_LINE`.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ __all__ = ["FIELDS", "BadRow", "Format", "Row", "RowReader"]
 
 Format = Literal["csv", "jsonl"]
 
-#: What a row can say of a person. Columns of these names are found by themselves.
+#: The fields of a row. Columns with these names need no `--column`.
 FIELDS: Final = ("key", "ssn", "eid", "call_initiator", "message", "country")
-#: Bytes; more than any row of people needs.
+#: In bytes; more than any row needs.
 MAX_LINE: Final = 65536
 
 _BOMS: Final = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 _DELIMITERS: Final = ",;\t|"
-#: Excel's own way to say so, in a line before the header.
+#: Excel's way to name the delimiter, in a line before the header.
 _SEPARATOR: Final = re.compile(r'sep=([^"\r\n])')
-#: Numbers are also written with something between their digits.
+#: At least five digits, with anything between them.
 _DIGITS: Final = re.compile(r"(?:\d\D*){5}")
 
 
@@ -44,8 +44,8 @@ class Row:
     """One person of a file.
 
     Attributes:
-        line: Where the row begins, from 1.
-        values: What it says, by field; what is empty is not here.
+        line: The line on which the row begins, from 1.
+        values: The values by field, without empty ones.
     """
 
     line: int
@@ -54,14 +54,14 @@ class Row:
 
 @frozen
 class BadRow:
-    """A row that nobody can be asked by.
+    """An invalid row.
 
     Attributes:
-        line: Where it begins, from 1.
-        code: A stable word for what is wrong.
-        why: A sentence without its full stop.
-        column: The name of the column at fault, where it is one.
-        key: The caller's key of the row, where it could be read.
+        line: The line on which the row begins, from 1.
+        code: A stable code for the problem.
+        why: The problem, as the rest of a sentence that begins with the line and the column; no full stop.
+        column: The name of the invalid column, if it is a single one.
+        key: The caller's key of the row, if it could be read.
     """
 
     line: int
@@ -75,13 +75,13 @@ class RowReader:
     """Reads rows, one at a time.
 
     Args:
-        file: What to read, in binary; need not be seekable.
-        columns: Names of columns by field, where they are not the field's own.
-        format: None: JSON Lines where the first character is a brace, else CSV.
-        encoding: None: UTF-8, or what a byte order mark says.
+        file: The binary file to read; need not be seekable.
+        columns: Column names by field, where they differ from the field names.
+        format: None: JSON Lines if the first character is a brace, else CSV.
+        encoding: None: UTF-8, or as the byte order mark says.
 
     Raises:
-        UsageError: The encoding is unknown, a column is missing or there twice, or the first line cannot be read.
+        UsageError: The encoding is unknown, a column is missing or duplicated, or the first line cannot be read.
     """
 
     def __init__(
@@ -102,20 +102,20 @@ class RowReader:
         bom, found = next(((bom, name) for bom, name in _BOMS if head.startswith(bom)), (b"", "utf-8"))
         self._file.read(len(bom))
         self.encoding: str = _known(encoding) if encoding and not bom else found
-        # In these a line feed is one byte, and no part of another character.
+        # A line feed: one byte, or two in UTF-16.
         self._end = "\n".encode(self.encoding)
         self._lines = self._read_lines()
         self._first = self._read_first()
         self.format: Format = format or ("jsonl" if self._first.lstrip().startswith("{") else "csv")
         self._header: Sequence[str] = ()
-        # Which cell says what.
+        # The position of each field among the cells.
         self._places: Sequence[tuple[str, int]] = ()
         self._csv: Iterator[list[str]] = iter(())
         if self.format == "csv":
             self._begin_csv()
 
     def __iter__(self) -> Iterator[Row | BadRow]:
-        """All rows and all that are none, in order."""
+        """Yield valid and invalid rows, in order."""
         read: Callable[[], Row | BadRow | None] = self._next_csv if self.format == "csv" else self._next_jsonl
         while True:
             try:
@@ -131,7 +131,7 @@ class RowReader:
     # --- lines ------------------------------------------------------------------------------------------------------
 
     def _read_first(self) -> str:
-        """The first line that is not empty; nothing where there is none."""
+        """Return the first line that is not empty; an empty string if there is none."""
         first = next((line for line in self._lines if line.strip()), "")
         self._refuse_bad()
         return first
@@ -141,13 +141,13 @@ class RowReader:
             raise _unreadable(self._bad[0])
 
     def _read_lines(self) -> Iterator[str]:
-        """Decode line by line; what cannot be decoded is a bad row."""
+        """Decode line by line; a line that cannot be decoded is an invalid row."""
         while raw := self._read_raw():
             self._line += 1
             if len(raw) > MAX_LINE:
                 while raw and not raw.endswith(self._end):
                     raw = self._read_raw()
-                self._bad.append(BadRow(self._line, "too_long", f"is longer than {MAX_LINE} bytes"))
+                self._bad.append(BadRow(self._line, "too_long", f"is longer than {MAX_LINE:,} bytes"))
                 continue
             try:
                 yield raw.decode(self.encoding)
@@ -158,7 +158,7 @@ class RowReader:
         raw = self._file.readline(MAX_LINE + 1)
         if self._end == b"\n":
             return raw
-        # UTF-16: a byte 0x0a may be half of a character, and no character is to be read by halves.
+        # UTF-16: a byte 0x0a may be half of a character, and a character must be read whole.
         while raw and (len(raw) % 2 or (not raw.endswith(self._end) and len(raw) <= MAX_LINE)):
             more = self._file.read(1) if len(raw) % 2 else self._file.readline(MAX_LINE + 1)
             if not more:
@@ -185,13 +185,15 @@ class RowReader:
             header = [name.strip() for name in next(self._csv, [])]
         except csv.Error as error:
             self._refuse_bad()
-            raise UsageError(f"The header line cannot be read: {error}", code="header") from None
+            raise UsageError(
+                f"The header line is not valid CSV: {error}", code="header", advice="Correct the first line"
+            ) from None
         self._refuse_bad()
         folded = [name.casefold() for name in header]
         for name in self._columns:
             wanted = self._columns[name].casefold()
             if folded.count(wanted) > 1:
-                raise UsageError(f"There are two columns {self._columns[name]}", code="column", advice="Rename one")
+                raise UsageError(f"Two columns are named {self._columns[name]}", code="column", advice="Rename one")
             if wanted in folded:
                 self._columns[name] = header[folded.index(wanted)]
             elif name == "ssn" or name in self._explicit:
@@ -204,15 +206,16 @@ class RowReader:
         try:
             cells = next(self._csv)
         except csv.Error as error:
-            to = f", to line {self._line}" if self._line > self._begins else ""
-            return BadRow(self._begins, "csv", f"cannot be read as CSV{to}: {error}")
+            to = f" up to line {self._line}" if self._line > self._begins else ""
+            return BadRow(self._begins, "csv", f"is not valid CSV{to}: {error}")
         cells = list(map(str.strip, cells))
-        # Where a line of it could not be read, that line stands for the row.
+        # If one of its lines could not be decoded, the report of that line stands for the row.
         if not any(cells) or (self._bad and any(bad.line > self._begins for bad in self._bad)):
             return None
         due = len(self._header)
         if len(cells) < due or any(cells[due:]):
-            return BadRow(self._begins, "cells", f"has {len(cells)} cells, and the header has {due}")
+            count = f"{len(cells)} cell" if len(cells) == 1 else f"{len(cells)} cells"
+            return BadRow(self._begins, "cells", f"has {count}, but the header has {due}")
         return Row(self._begins, {name: cells[place] for name, place in self._places if cells[place]})
 
     # --- JSON Lines -------------------------------------------------------------------------------------------------
@@ -225,14 +228,14 @@ class RowReader:
         try:
             members = load_object(text.encode())
         except ValueError:
-            return BadRow(self._line, "json", "is not one JSON object")
+            return BadRow(self._line, "json", "is not a JSON object")
         values: dict[str, str] = {}
         for name, column in self._columns.items():
             value = members.get(column)
             if value is None:
                 continue
             if not isinstance(value, str):
-                return BadRow(self._line, "text", "is not text; a number loses its zeros", column)
+                return BadRow(self._line, "text", "is not a string; as a number, it would lose leading zeros", column)
             if value.strip():
                 values[name] = value.strip()
         return Row(self._line, values)
@@ -240,13 +243,13 @@ class RowReader:
 
 def _known(encoding: str) -> str:
     end = b""
-    with suppress(LookupError, ValueError):  # also of codecs that are none for text
+    with suppress(LookupError, ValueError):  # also from codecs that are not for text
         end = "\n".encode(encoding)
     if end not in {b"\n", b"\n\0", b"\0\n"}:
         raise UsageError(
-            "There is no such encoding, or it is none for files with lines",
+            "The encoding is unknown, or unsuitable for text with lines",
             code="encoding",
-            advice="Name another one, for example cp1252, latin-1 or utf-8",
+            advice="Pass another, such as utf-8, cp1252 or latin-1",
         )
     return codecs.lookup(encoding).name
 
@@ -257,19 +260,19 @@ def _outside_quotes(line: str) -> str:
 
 def _undecodable(line: int, raw: bytes, error: UnicodeDecodeError, encoding: str) -> BadRow:
     column = len(raw[: error.start].decode(encoding, "replace")) + 1
-    return BadRow(line, "encoding", f"is not {encoding}: byte 0x{raw[error.start]:02X} at column {column}")
+    return BadRow(line, "encoding", f"is not valid {encoding}: byte 0x{raw[error.start]:02X} at column {column}")
 
 
 def _unreadable(bad: BadRow) -> UsageError:
-    advice = "Save the file as UTF-8, or name its encoding: --encoding cp1252 for files of Windows programs"
+    advice = "Save the file as UTF-8, or pass its encoding, on Windows often --encoding cp1252"
     return UsageError(f"Line {bad.line} {bad.why}", code=bad.code, advice=advice)
 
 
 def _no_column(column: str, name: str, header: Sequence[str]) -> UsageError:
-    # Without a header line the names are somebody's data.
+    # If the header line is missing, these are cells of a person's row.
     shown = ", ".join("(digits)" if _DIGITS.search(cell) else cell[:40] for cell in header)
     return UsageError(
-        f"There is no column {column} in the first line, which has: {shown}",
+        f"The header line has no column {column}; its columns are: {shown}",
         code="column",
-        advice=f"Say which column it is with --column {name}=NAME; a file without a header line needs one",
+        advice=f"Pass --column {name}=NAME, or add a header line if the file has none",
     )

@@ -1,13 +1,13 @@
-"""Verifying many people, some at a time, so that a crash loses nothing and rings no phone twice.
+"""Verify many people, some at a time, so that a crash loses nothing and rings no phone twice.
 
-For each person, in this order:
-1. The intent is in the journal, on the disk, before the request can leave, and not much earlier.
-2. What is needed to go on is in the journal once the provider has accepted.
-3. The outcome is in the journal before the caller hears of it.
-4. That the caller has it is in the journal when the caller asks for the next one.
+For each person, in this order, the journal has on disk:
+1. The intent, shortly before the request can leave.
+2. The resume token, once the provider has accepted.
+3. The outcome, before the caller gets the result.
+4. The delivery, once the caller asks for the next result.
 
-What a run left is settled by the next: 1 without 2 is indeterminate, because the phone may have rung; 2 without 3 goes
-on; 3 without 4 is handed over again.
+The next run settles what a run left: 1 without 2 is indeterminate, because the phone may have rung; 2 without 3 is
+resumed; 3 without 4 is delivered again.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ from idura_ciba.transaction.transaction import Transaction
 
 __all__ = ["People", "verify_many"]
 
-#: Whom to ask: the caller's key, which no two share and which says nothing of the person, and the request.
+#: The people to ask: a unique key of the caller's that does not identify the person, and the request.
 People = Iterable[tuple[str, EidRequest]] | AsyncIterable[tuple[str, EidRequest]]
 
-#: Seconds for which stopping waits for requests and polls under way; a poll may take as long as its answer.
+#: Seconds for which stopping waits for requests and polls in flight; a long poll may take longer.
 PATIENCE = 5.0
-#: Seconds of an outage after which a run gives up. What it has not asked it asks the next time.
+#: Seconds of an outage after which a run gives up. The next run asks whom it has not asked.
 OUTAGE = 300.0
-#: After these the prompt is gone from the phone.
+#: States in which the prompt is gone from the phone.
 _PROMPT_GONE = frozenset({State.APPROVED, State.DENIED, State.EXPIRED, State.REJECTED})
 
 
@@ -68,41 +68,41 @@ async def verify_many(
     accepted: Callable[[str, Transaction], None] | None = None,
     clock: Clock | None = None,
 ) -> AsyncGenerator[Result, None]:
-    """Verify people, and give each result as soon as it is known.
+    """Verify people, and yield each result as soon as it is known.
 
-    `people` is read as places become free and never to its end in advance. A place is free when its result has been
-    taken, so whoever is slow to take results lets fewer phones ring. A person who cannot be asked or does not answer is
-    a result like any other. While the provider cannot be reached nobody is asked; after five minutes of that the run
-    ends with the error, and what it has not asked is not in the journal.
+    `people` is read only as slots become free, never to its end in advance. A slot becomes free when its result is
+    taken, so a slow consumer lets fewer phones ring. A person who cannot be asked or does not answer is a result too.
+    While the provider cannot be reached, nobody is asked. After five minutes of that, the run ends with the error, and
+    people not asked yet are not in the journal.
 
-    Cancelling, or leaving the loop and closing the generator (`contextlib.aclosing`), stops asking: polls under way may
-    bring their answers, everything else is in the journal, and the next run goes on. A result counts as handed over
-    when the next one is asked for; what was handed over is not given again.
+    To stop, cancel the task, or leave the loop and close the generator (`contextlib.aclosing`). Polls in flight may
+    still bring their answers; everything else is in the journal, and the next run resumes it. A result counts as
+    delivered when the next one is requested; a delivered result is not yielded again.
 
     Args:
-        client: Asks; lent, and so is its scheduler, which has the limits of the provider.
-        people: Pairs of a key and a request. A key stands for one person of this journal for ever; give none that says
-            who it is, because it stands in the journal and in the results.
-        journal: Remembers across runs; open. None: one in memory.
-        max_in_flight: People at most that are being asked, wait for their turn, or whose results were not taken yet.
-            Right under a limit of requests is `1.8 * rate * interval`.
-        duplicates: What becomes of a person who is named again, under another key: `wait` asks again once the former
-            login is over, and says so in the result; `skip` does not ask, and says so.
+        client: The client to use; it stays open, and its scheduler holds the provider's limits.
+        people: Pairs of a key and a request. A key always means the same person within a journal. It must not identify
+            the person, because the journal and the results hold it.
+        journal: An open journal, so that the next run can resume. None: a journal in memory.
+        max_in_flight: Maximum number of people who are being asked, wait for their turn, or whose results were not
+            taken yet. With a request rate limit, `1.8 * rate * interval` is right.
+        duplicates: What to do with a person who appears again under another key: `wait` asks again after the earlier
+            login has ended, and the result says so; `skip` does not ask, and the result says so.
         claims: Names of claims to put into the results; None for all.
-        retry_indeterminate: Ask those again of whom no answer is known, once no prompt of theirs can be left. Agree
-            that with them first.
-        accepted: Told the key and the transaction of each person who is being asked now, also of those whom a former
-            run had asked: for the `spoken_words` of Norwegian BankID, which somebody has to read to them.
-        clock: Tells the time; replaced in tests.
+        retry_indeterminate: Ask people again whose answer is unknown, once none of their prompts can be left. Get
+            their agreement first.
+        accepted: Called with the key and the transaction of each accepted login, resumed ones included. Use it for the
+            `spoken_words` of Norwegian BankID, which must be read to the person.
+        clock: The clock; replaced in tests.
 
     Raises:
-        JournalError: The journal cannot be written any more. Those who were being asked come to their ends first.
+        JournalError: The journal cannot be written any more. Pending logins end first.
         ClientRejected: The provider does not accept this client's credentials.
         TransportError: The provider could not be reached for five minutes.
-        UsageError: An argument cannot work; a key stands for another person; the client was closed.
+        UsageError: An argument is invalid, a key belongs to another person, or the client was closed.
     """
     if duplicates not in ("wait", "skip"):
-        raise UsageError("duplicates is neither wait nor skip", code="duplicates")
+        raise UsageError("duplicates must be wait or skip", code="duplicates")
     async with AsyncExitStack() as stack:
         if journal is None:
             journal = await stack.enter_async_context(Journal(None, client))
@@ -136,10 +136,10 @@ class _Run:
         self._retry = retry
         self._outage = Outage(OUTAGE)
         self._asking = Asking(client, journal, clock)
-        self._harmless = Harmless("what is told of accepted logins")
+        self._harmless = Harmless("the callback for accepted logins")
         self._turns = Turns(clock, {})
         self._logins: set[Login] = set()
-        # Those that were not taken yet, then None; with an entry where the journal has to hear that they were.
+        # Results not taken yet, then None; each with its entry if the journal must record the delivery.
         self._ready: asyncio.Queue[tuple[Result, Entry | None] | None] = asyncio.Queue()
         self._taken = 0
         self._place_free = asyncio.Event()
@@ -148,7 +148,7 @@ class _Run:
         self._stopping = False
 
     async def results(self, people: People) -> AsyncGenerator[Result, None]:
-        """All of them; stops cleanly however the reader leaves."""
+        """Yield all results; stops cleanly however the consumer leaves."""
         try:
             await self._recover()
             self._feeding = asyncio.get_running_loop().create_task(self._feed(people))
@@ -163,7 +163,7 @@ class _Run:
             await self._stop()
 
     def _deliver(self, entry: Entry | None) -> None:
-        """The reader has one and comes for the next."""
+        """Record that the consumer has taken a result."""
         self._free_place()
         if entry is not None:
             entry.phase, entry.answer = Phase.DELIVERED, None
@@ -185,7 +185,7 @@ class _Run:
         self._ready.put_nowait((result, entry))
 
     def _begin(self, work: Coroutine[Any, Any, None], login: Login) -> None:
-        """Work on one login; its place is taken already."""
+        """Start the task of a login, whose slot is already taken."""
         self._logins.add(login)
         login.task = asyncio.get_running_loop().create_task(work)
         login.task.add_done_callback(partial(self._ended, login))
@@ -201,7 +201,7 @@ class _Run:
             self._ready.put_nowait(None)
 
     def _fail(self, error: BaseException) -> None:
-        """This run cannot go on. Those who are being asked come to their ends first."""
+        """End this run with an error, after the pending logins have ended."""
         if self._error is None:
             self._error = error
         if self._feeding is not None:
@@ -210,11 +210,11 @@ class _Run:
     # --- recovery ---------------------------------------------------------------------------------------------------
 
     async def _recover(self) -> None:
-        """Deal with what earlier runs left unfinished."""
+        """Settle the entries that earlier runs have left."""
         self._turns = Turns(self._clock, await self._journal.held(self._clock.wall()))
         for entry in await self._journal.unfinished():
             if entry.phase is Phase.INTENDED and self._retry:
-                continue  # asked again when its turn in the file comes
+                continue  # asked again when its row comes
             self._taken += 1
             if entry.phase is Phase.ENDED:
                 answer = self._journal.sealing.decrypt(entry.key, entry.answer or b"")
@@ -228,7 +228,7 @@ class _Run:
                 self._begin(self._resume(entry, login, doubt=False if certain else None), login)
 
     async def _resume(self, entry: Entry, login: Login, *, doubt: bool | None) -> None:
-        """Resume a login that an earlier run began."""
+        """Resume a login of an earlier run."""
         token = entry.token
         assert token is not None  # noqa: S101 - for type checkers: it was accepted
         async with self._turns.take(entry.person):
@@ -250,7 +250,7 @@ class _Run:
     # --- the batch --------------------------------------------------------------------------------------------------
 
     async def _feed(self, people: People) -> None:
-        """Begin with one after the other, as places become free."""
+        """Start one login after another, as slots become free."""
         try:
             await self._take_place()
             async for key, request in _each(people):
@@ -260,21 +260,21 @@ class _Run:
             self._free_place()
         except asyncio.CancelledError:
             raise
-        except BaseException as error:  # noqa: BLE001 - the caller's own; it is raised once what was begun is over
+        except BaseException as error:  # noqa: BLE001 - from the caller's iterable; raised once the pending logins have ended
             self._error = self._error or error
 
     async def _verify(self, key: str, request: EidRequest, login: Login) -> None:
-        """Ask one person, unless the journal knows better."""
+        """Ask one person, unless the journal has an entry for the key."""
         if not isinstance(key, str) or not key or not isinstance(request, EidRequest):
-            raise UsageError("people are pairs of a key and a request", code="people")
+            raise UsageError("people must be pairs of a key and a request", code="people")
         person = self._journal.sealing.tag(request)
         known = await self._journal.find(key) if self._journal.run > 1 else None
         if known is not None and known.person != person:
             raise UsageError(
-                "a key stands for another person in this journal: the journal is another batch's, or the keys changed",
+                "a key belongs to another person in this journal: the journal is of another batch, or keys changed",
                 code="key_reused",
-                phone="The phone has not rung for this",
-                advice="name the journal of this batch, or a new one, and keys that stay with their people",
+                phone="The phone has not rung for this row",
+                advice="pass the journal of this batch, or a new one, and keys that always mean the same person",
             )
         if known is not None and known.run == self._journal.run:
             self._refuse(key, explain.named_before("key"))
@@ -296,7 +296,7 @@ class _Run:
         self._give(Result.of_nobody(key, Outcome(State.ABANDONED, error=error)), None)
 
     async def _ask(self, entry: Entry, request: EidRequest, login: Login, *, is_new: bool) -> None:
-        """Ask, as soon as it is possible, and write down what came of it."""
+        """Ask as soon as possible, and record what came of it."""
         while True:
             await self._outage.over()
             try:
@@ -310,7 +310,7 @@ class _Run:
             if self._gave_up():
                 self._free_place()
                 return
-            # What was withdrawn is new again.
+            # A withdrawn entry is new again.
             is_new = is_new or login.is_sending
         if isinstance(asked, Transaction):
             self._outage.ended()
@@ -322,7 +322,7 @@ class _Run:
             await self._end(entry, asked)
 
     def _back_off_or_fail(self, error: CibaError) -> None:
-        """Something has failed for everybody: try again later, or end the run."""
+        """Handle a failure that concerns all requests: wait for it to pass, or end the run."""
         for_good = isinstance(error, JournalError | UsageError | ClientRejected | LocalProtocolError)
         if not self._stopping and (for_good or not self._outage.met(error)):
             self._fail(error.without_frames())
@@ -331,7 +331,7 @@ class _Run:
         return self._stopping or self._error is not None
 
     async def _follow(self, entry: Entry, transaction: Transaction, login: Login) -> None:
-        """The provider has accepted: keep what is needed to go on, and wait for the end."""
+        """Journal the resume token of an accepted login, and wait for its end."""
         entry.mark = self._journal.marks.follow(transaction, entry.mark)
         entry.token = transaction.resume_token
         self._journal.write_soon(entry)
@@ -345,7 +345,7 @@ class _Run:
         if outcome.state is State.ABANDONED and error is not None and error.resume_token is not None:
             is_closed = error.code == "closed"
             if self._stopping or is_closed:
-                # This one knows whether an answer may be lost.
+                # This token knows whether an answer may be lost.
                 entry.token, entry.mark = error.resume_token, None
                 self._journal.write_soon(entry)
                 if is_closed:
@@ -354,17 +354,17 @@ class _Run:
         await self._end(entry, outcome)
 
     async def _end(self, entry: Entry, outcome: Outcome) -> None:
-        """Write down how it ended, and only then give it to the reader."""
+        """Journal the outcome, and only then give the result to the consumer."""
         mark, entry.mark = entry.mark, None
         entry.phase, entry.ended_at = Phase.ENDED, self._clock.wall()
         if outcome.state in _PROMPT_GONE:
             entry.until = entry.ended_at
         result = write_down(entry, outcome, self._journal.sealing, self._claims)
         try:
-            # In company: it is no request that waits for this.
+            # It may share a commit, because no request waits for it.
             await self._journal.write(entry, linger=LINGER)
         except JournalError as error:
-            # It is told all the same: an answer can be had once only.
+            # The result is given nevertheless: the provider gives an answer only once.
             self._fail(error.without_frames())
             self._give(result, None)
         else:
@@ -374,7 +374,7 @@ class _Run:
     # --- stopping ---------------------------------------------------------------------------------------------------
 
     async def _stop(self) -> None:
-        """Stop asking. What has left may arrive; everything else can be resumed from the journal."""
+        """Stop asking. Requests in flight may complete; everything else can be resumed from the journal."""
         self._stopping = self._asking.stopping = True
         logins = tuple(self._logins)
         tasks = [login.task for login in logins if login.task is not None]
@@ -391,7 +391,7 @@ class _Run:
             if tasks:
                 await asyncio.wait(tasks, timeout=PATIENCE)
         finally:
-            # Also when the stopping itself is cancelled.
+            # Also if stopping is itself cancelled.
             for login in logins:
                 if login.transaction is not None:
                     login.transaction.abandon()
@@ -403,22 +403,22 @@ class _Run:
 
 
 def _is_unknown(entry: Entry) -> bool:
-    """Whether it is not known what came of asking."""
+    """Return whether the answer of this person is unknown."""
     return entry.phase is Phase.INTENDED or entry.state == State.INDETERMINATE
 
 
 def _too_late(error: ResumeError, *, doubt: bool | None) -> Outcome:
-    """What came of a login that cannot be gone on with."""
+    """Return the outcome of a login that cannot be resumed."""
     if error.code != "resume_expired":
         return Outcome.not_begun(error)
     if doubt is False:
-        # Nobody has fetched an answer, and none can be fetched any more.
+        # No answer was fetched, and none can be fetched any more.
         return Outcome(State.EXPIRED, error=explain.expired("deadline", heard=False))
     return Outcome(State.INDETERMINATE, error=explain.interrupted("answering"))
 
 
 async def _abandon_between_polls(transaction: Transaction) -> None:
-    """Abandon a transaction as soon as none of its polls is under way, whose answer would be lost."""
+    """Abandon a transaction once no poll is in flight, because the answer of that poll would be lost."""
     async for update in transaction.updates():
         if update.state.is_final or update.next_poll_at is not None:
             break

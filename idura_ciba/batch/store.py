@@ -1,12 +1,12 @@
 """The journal's file: one SQLite database, used by one process and from one thread at a time.
 
 Rules:
-1. What was committed is on the disk (`synchronous=FULL`), several entries with one commit.
-2. Whoever has it open has it alone, and loses it only by ending.
-3. Every entry bears a seal over all of it; one that does not fit makes the whole journal unusable, because what else is
-   wrong with it nobody can know.
-4. It holds no national id: a person is a tag under a secret key, and what a login said is encrypted until it has been
-   handed over, then overwritten (`secure_delete`).
+1. A commit is on disk when it returns (`synchronous=FULL`), and covers several entries.
+2. The process that has it open holds an exclusive lock until it closes it or ends.
+3. Every entry has a seal over all its values. One wrong seal makes the whole journal unusable, because nobody can know
+   what else is wrong with it.
+4. It holds no national number: a person is a keyed hash, and the answer of a login is encrypted until it is delivered,
+   then overwritten (`secure_delete`).
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from idura_ciba.redaction import Redacted
 
 __all__ = ["Change", "Entry", "Phase", "Store"]
 
-#: Tells a journal from any other SQLite database: "ciba" in ASCII.
+#: The SQLite application id that marks a journal: "ciba" in ASCII.
 APPLICATION: Final = 0x63696261
-#: The steps from each version of the schema to the next; a new file makes all of them.
+#: The steps from each schema version to the next; a new file takes all of them.
 MIGRATIONS: Final[list[str]] = [
     """
     CREATE TABLE fact (name TEXT PRIMARY KEY, value NOT NULL, seal BLOB NOT NULL) WITHOUT ROWID;
@@ -48,7 +48,7 @@ MIGRATIONS: Final[list[str]] = [
 
 
 class Phase(IntEnum):
-    """How far an entry has come. The numbers stand in files."""
+    """The progress of an entry. Journals hold these numbers, so they never change."""
 
     INTENDED = 1
     ACCEPTED = 2
@@ -58,24 +58,24 @@ class Phase(IntEnum):
 
 @define(eq=False)
 class Entry:
-    """One person of a batch, without anything that says who. Instants are seconds since the epoch.
+    """One person of a batch, without personal data. Instants are seconds since the epoch.
 
     Attributes:
-        key: The caller's.
-        person: The tag of whom it is about.
-        phase: How far it has come.
-        run: In which run this was last.
+        key: The caller's key.
+        person: The person's tag, a keyed hash.
+        phase: The progress of the login.
+        run: The last run that handled it.
         asked_at: When the request was about to leave.
-        until: From then on there is no prompt of it.
-        token: Goes on with it, while it is accepted and has not ended.
-        state: How it ended.
-        code: The error's stable word.
+        until: When its prompt is gone from the phone at the latest.
+        token: Its resume token, between acceptance and end.
+        state: The final state.
+        code: The error's stable code.
         ended_at: When it ended.
-        polls: How many it took.
-        slow_downs: How many of them came too early.
+        polls: Number of polls.
+        slow_downs: Number of polls that came too early.
         waited: Whether it had to wait for another login of the same person.
-        answer: What it said, encrypted, until it is delivered.
-        mark: Whether an answer may be out; see `Marks`.
+        answer: The encrypted answer, until it is delivered.
+        mark: Tells whether a poll may be in flight; see `Marks`.
     """
 
     key: str
@@ -95,7 +95,7 @@ class Entry:
     mark: int | None = None
 
     def values(self) -> tuple[object, ...]:
-        """As SQLite returns them."""
+        """Return the values as SQLite returns them."""
         return (
             self.key, self.person, int(self.phase), self.run, self.asked_at, self.until, self.token, self.state,
             self.code, self.ended_at, self.polls, self.slow_downs, int(self.waited), self.answer, self.mark,
@@ -103,10 +103,10 @@ class Entry:
 
 
 _COLUMNS: Final = tuple(fields_dict(Entry))
-_SELECT: Final = f"SELECT {', '.join(_COLUMNS)}, seal FROM entry"  # noqa: S608 - no input of anybody's
+_SELECT: Final = f"SELECT {', '.join(_COLUMNS)}, seal FROM entry"  # noqa: S608 - contains no input
 _INTO: Final = f"INTO entry VALUES ({', '.join('?' * (len(_COLUMNS) + 1))})"
 _INSERT: Final = f"INSERT OR IGNORE {_INTO}"
-#: What is written again keeps its place: `OR REPLACE` would move it, and that costs twice.
+#: An upsert keeps the row in its place; `OR REPLACE` would move it, at twice the cost.
 _WRITE: Final = f"INSERT {_INTO} ON CONFLICT (key) DO UPDATE SET " + ", ".join(
     f"{name} = excluded.{name}" for name in (*_COLUMNS[1:], "seal")
 )
@@ -120,7 +120,7 @@ class Change:
         entry: The values of an entry to write, or None.
         forget: The key of an entry to forget, or None.
         is_new: The entry must not be there yet.
-        position: How much of the output is accounted for with this change, in bytes, or None.
+        position: The output position that is covered with this change, in bytes, or None.
     """
 
     entry: tuple[object, ...] | None = None
@@ -133,13 +133,13 @@ class Store:
     """An open journal. Every method may block on the disk.
 
     Args:
-        path: The file, made where there is none; None for one in memory.
-        sealing: Keys of whom it belongs to.
-        max_pages: Pages that it may have at most; for tests of a full disk.
+        path: The file, created if missing; None for a journal in memory.
+        sealing: The keys of its owner.
+        max_pages: The maximum number of pages, to test a full disk.
 
     Raises:
-        JournalError: It cannot be used, and why; `code` is `journal_` and then `locked`, `readonly`, `full`, `damaged`,
-            `foreign`, `version`, `owner` or `unusable`.
+        JournalError: It cannot be used; the error says why, and its `code` is `journal_` and then `locked`,
+            `readonly`, `full`, `damaged`, `foreign`, `version`, `owner` or `unusable`.
     """
 
     def __init__(self, path: Path | None, sealing: Sealing, *, max_pages: int | None = None) -> None:
@@ -172,7 +172,7 @@ class Store:
             raise
 
     def _create(self, path: Path) -> None:
-        """Make the file, whole: an empty one where a journal was is not to be taken for a new one."""
+        """Create the file complete, so that an empty file is never a new journal but a damaged one."""
         beside = path.with_name(f"{path.name}-new-{secrets.token_hex(4)}")
         os.close(os.open(beside, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         try:
@@ -181,7 +181,7 @@ class Store:
                 self._migrate(0)
             finally:
                 self._database.close()
-            # Not renamed: another run may have made one in the meantime.
+            # A link, not a rename: another run may have created one meanwhile.
             with suppress(FileExistsError):
                 os.link(beside, path)
         finally:
@@ -191,20 +191,22 @@ class Store:
         # Not by opening it: closing a second descriptor would release SQLite's lock.
         own = os.access in os.supports_effective_ids
         if path is not None and not os.access(path, os.R_OK | os.W_OK, effective_ids=own):
-            raise _refused(f"the journal {self._name} cannot be written", "readonly", "see to its permissions")
+            raise _refused(f"the journal {self._name} cannot be written", "readonly", "check its permissions")
 
     def _open(self, *, wal_was_there: bool) -> None:
         execute = self._database.execute
-        # Before the first look at the log: then it needs no file for shared memory, and the lock is kept.
+        # Before the log is first read: then it needs no shared-memory file, and the lock is kept.
         execute("PRAGMA locking_mode = EXCLUSIVE")
         (application,), (version,) = execute("PRAGMA application_id").fetchone(), self._version()
         if not self._in_memory and application != APPLICATION:
             if not execute("SELECT 1 FROM sqlite_master").fetchone():
                 raise self._damaged("it is empty")
-            raise _refused(f"{self._name} is a database, and no journal of idura-ciba", "foreign", "name another file")
+            raise _refused(f"{self._name} is a database, but no journal of idura-ciba", "foreign", "pass another file")
         if version > len(MIGRATIONS):
-            what = f"the journal {self._name} is of version {version}, and this program knows {len(MIGRATIONS)}"
-            raise _refused(what, "version", "go on with the newer idura_ciba that wrote it")
+            what = (
+                f"the journal {self._name} has version {version}, but this program reads only up to {len(MIGRATIONS)}"
+            )
+            raise _refused(what, "version", "install the newer idura_ciba that wrote it")
         execute("PRAGMA journal_mode = WAL")
         execute("PRAGMA synchronous = FULL")
         execute("PRAGMA secure_delete = ON")
@@ -212,17 +214,17 @@ class Store:
         execute("COMMIT")
         (verdict,) = execute("PRAGMA integrity_check(1)").fetchone()
         if verdict != "ok":
-            raise self._damaged("its pages do not fit together")
+            raise self._damaged("its pages are inconsistent")
         self._migrate(version)
         self._check(wal_was_there=wal_was_there)
         self.run: int = (self.fact("run") or 0) + 1
-        #: Whether it was last open since this machine has started.
+        #: Whether it was last open since this machine booted.
         self.is_of_this_boot: bool = bool(boot()) and self.fact("boot") == boot()
         self._begin()
         for name, value in (("run", self.run), ("open", 1), ("boot", boot())):
             self._note(name, value)
         self._commit()
-        # Should the log get lost, the file itself tells that there was one.
+        # If the log gets lost, the file itself shows that there was one.
         execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _version(self) -> tuple[int]:
@@ -230,7 +232,7 @@ class Store:
         return version
 
     def _migrate(self, version: int) -> None:
-        """Bring the schema up to date, all of it or nothing."""
+        """Bring the schema up to date in one transaction."""
         if version == len(MIGRATIONS):
             return
         self._begin()
@@ -244,41 +246,41 @@ class Store:
         self._commit()
 
     def _check(self, *, wal_was_there: bool) -> None:
-        """See that all of it was written under this credential and nothing is missing or changed."""
+        """Check that this credential wrote all of it and that nothing is missing or changed."""
         rows = self._database.execute("SELECT name, value, seal FROM fact").fetchall()
         sealed = {name: self._sealing.fits("fact", (name, value), seal) for name, value, seal in rows}
         if not any(sealed.values()):
             what = f"the journal {self._name} belongs to another provider, client or credential"
-            raise _refused(what, "owner", "go on with the settings that began it, or name another file")
+            raise _refused(what, "owner", "use the settings of its first run, or pass another file")
         entries = self._database.execute(_SELECT)
         if not all(sealed.values()) or not all(self._sealing.fits("entry", row[:-1], row[-1]) for row in entries):
             raise self._damaged("an entry was changed")
         if self.fact("open") and not wal_was_there:
-            raise self._damaged(f"its newest entries stood in {self._name}-wal, and that file is gone")
+            raise self._damaged(f"its newest entries were in {self._name}-wal, and that file is missing")
 
     # --- reading ----------------------------------------------------------------------------------------------------
 
     def fact(self, name: str) -> Any:
-        """What is noted under a name; None where nothing is."""
+        """Return the value stored under a name; None if there is none."""
         row = self._database.execute("SELECT value FROM fact WHERE name = ?", (name,)).fetchone()
         return None if row is None else row[0]
 
     def find(self, key: str) -> Entry | None:
-        """The entry with a key."""
+        """Return the entry with a key; None if there is none."""
         return next(self._entries(f"{_SELECT} WHERE key = ?", key), None)
 
     def unfinished(self) -> list[Entry]:
-        """What an earlier run left: asked, being asked, or not handed over."""
+        """Return the entries of earlier runs that were not delivered, in the order of their requests."""
         return list(self._entries(f"{_SELECT} WHERE phase < ? ORDER BY asked_at", Phase.DELIVERED))
 
     def held(self, now: float) -> dict[bytes, float]:
-        """Until when people may still have a prompt of an earlier run with which nobody can go on."""
+        """Return until when people may still have a prompt of an earlier run that cannot be resumed, by their tags."""
         query = "SELECT person, max(until) FROM entry WHERE until > ? AND phase != ? GROUP BY person"
         return dict(self._database.execute(query, (now, Phase.ACCEPTED)))
 
     def was_asked(self, person: bytes, key: str) -> bool:
-        """Whether a person was asked under another key."""
-        # Made by the first who asks: everybody else would pay for it with each entry.
+        """Return whether a person was asked under another key."""
+        # Created on first use: without `--skip-duplicates` it would only slow down each write.
         self._database.execute("CREATE INDEX IF NOT EXISTS entry_person ON entry (person)")
         found = self._database.execute("SELECT 1 FROM entry WHERE person = ? AND key != ?", (person, key))
         return found.fetchone() is not None
@@ -301,17 +303,17 @@ class Store:
     # --- writing ----------------------------------------------------------------------------------------------------
 
     def apply(self, changes: Sequence[Change], before: Callable[[], None] | None = None) -> list[bool]:
-        """Make changes with one commit; when this returns they are on the disk.
+        """Apply changes in one commit; they are on disk when this returns.
 
         Args:
-            changes: What to do, in this order.
-            before: Called first, where output is accounted for: makes that output durable.
+            changes: The changes, in order.
+            before: Called first if a change covers output: brings that output to disk.
 
         Returns:
-            For each change whether it was made; one that is not new is not.
+            For each change, whether it was made; a new entry is not made if its key exists.
 
         Raises:
-            JournalError: Nothing of it was.
+            JournalError: No change was made.
         """
         position = max((change.position for change in changes if change.position is not None), default=None)
         if before is not None and any(change.position is not None for change in changes):
@@ -337,7 +339,7 @@ class Store:
         return True
 
     def note(self, name: str, value: str | float) -> None:
-        """Note a fact."""
+        """Store a value under a name."""
         try:
             self._begin()
             self._note(name, value)
@@ -350,10 +352,10 @@ class Store:
         self._database.execute("INSERT OR REPLACE INTO fact VALUES (?, ?, ?)", (name, value, seal))
 
     def purge(self, before: float = math.inf) -> int:
-        """Forget what was handed over and ended before an instant; returns how many entries that were.
+        """Delete delivered entries that ended before an instant; return how many.
 
         Raises:
-            JournalError: It cannot be written.
+            JournalError: The journal cannot be written.
         """
         try:
             found = self._database.execute(
@@ -366,7 +368,7 @@ class Store:
         return found.rowcount
 
     def close(self) -> None:
-        """Release it. May be called again.
+        """Close the journal. May be called again.
 
         Raises:
             JournalError: The last changes could not be written.
@@ -374,7 +376,7 @@ class Store:
         try:
             self.note("open", 0)
         except (JournalError, sqlite3.ProgrammingError):
-            pass  # full, or closed already: the log stays beside it, and tells what this would
+            pass  # disk full, or closed already: the log that stays beside the file tells the same
         finally:
             self._database.close()
 
@@ -390,7 +392,7 @@ class Store:
         return _refused(
             f"the journal {self._name} is damaged: {why}",
             "damaged",
-            "put back a copy, or begin a new journal with only those people in the file of whom no answer is known",
+            "restore a copy, or start a new journal with a file of only the people whose answer is unknown",
         )
 
     def _refuse(self, error: OSError | sqlite3.Error) -> NoReturn:
@@ -401,14 +403,14 @@ class Store:
                 what, advice = "is in use by another run", "wait for that run to end, or stop it"
                 failure = _refused(f"the journal {self._name} {what}", "locked", advice)
             case sqlite3.SQLITE_READONLY:
-                failure = _refused(f"the journal {self._name} cannot be written", "readonly", "see to its permissions")
+                failure = _refused(f"the journal {self._name} cannot be written", "readonly", "check its permissions")
             case sqlite3.SQLITE_FULL:
-                failure = _refused(f"there is no room for the journal {self._name}", "full", "make room on its disk")
+                failure = _refused(f"the disk of the journal {self._name} is full", "full", "free space on it")
             case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_FORMAT:
                 failure = self._damaged("SQLite cannot read it")
             case _:
                 reason = getattr(error, "sqlite_errorname", None) or getattr(error, "strerror", None) or "unknown"
-                failure = _refused(f"the journal {self._name} cannot be used: {reason}", "unusable", "see to the path")
+                failure = _refused(f"the journal {self._name} cannot be used: {reason}", "unusable", "check the path")
         raise failure from None
 
 
@@ -420,6 +422,6 @@ def _refused(what: str, code: str, advice: str) -> JournalError:
     return JournalError(
         what,
         code=f"journal_{code}",
-        phone="Nobody is asked without it; a prompt that was sent before stays on its phone",
+        phone="Nobody is asked without the journal; prompts already sent stay on the phones until they expire",
         advice=f"{advice}, then run again",
     )

@@ -1,4 +1,4 @@
-"""Writing results to files, so that after a crash each of them stands there once."""
+"""Write results to files so that, even after a crash, each result is there once."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ _COLUMNS: Final = (
     "key", "state", "code", "explanation", "subject", "person_confirmed", "acr", "trace_id", "asked_at", "ended_at",
     "polls", "waited",
 )  # fmt: skip
-#: States in which a result is written.
+#: The states of results in the file.
 _FINAL: Final = frozenset(state.value for state in State if state.is_final)
-#: What a spreadsheet would take for a formula. Numbers with a sign are none.
+#: Text that a spreadsheet would read as a formula. Signed numbers are none.
 _FORMULA: Final = re.compile(r"[=+\-@\t\r](?![\d .]*$)")
 
 
 def render(result: Result, output_format: Format, claims: Sequence[str]) -> bytes:
-    """One result as one line.
+    """Return a result as one line.
 
     Args:
         result: The result.
-        output_format: How.
-        claims: The claims that have columns of their own in CSV; JSON Lines has all that there are.
+        output_format: The format of the line.
+        claims: Names of the claims that are columns in CSV; JSON Lines has all claims of the result.
     """
     members: dict[str, Any] = {name: getattr(result, name) for name in _COLUMNS}
     for name in ("asked_at", "ended_at"):
         members[name] = _instant(members[name])
     members["state"] = result.state.value
     if output_format == "jsonl":
-        # In ASCII: no terminal can be led astray by it.
+        # In ASCII, so that no terminal interprets anything in it.
         return json.dumps({**members, "claims": dict(result.claims)}).encode() + b"\n"
     return _csv([*members.values(), *(result.claims.get(name) for name in claims)])
 
@@ -61,7 +61,7 @@ def _csv(cells: Sequence[object]) -> bytes:
 
 def _cell(value: object) -> str:
     text = "" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    # One row is one line, whatever a claim holds; and no claim is to calculate in somebody's spreadsheet.
+    # One row is one line, whatever a claim holds, and no spreadsheet may run a claim as a formula.
     text = " ".join(text.splitlines())
     return f"'{text}" if _FORMULA.match(text) else text
 
@@ -70,9 +70,9 @@ class ResultFile:
     """A file of results that a journal accounts for; see `idura_ciba.batch.Output`.
 
     Args:
-        path: The file; made for its owner only.
-        output_format: How.
-        claims: Names of claims that have columns in CSV.
+        path: The file, created for its owner only.
+        output_format: The format of the file.
+        claims: Names of the claims that are columns in CSV.
     """
 
     def __init__(self, path: Path, output_format: Format, claims: Sequence[str] = ()) -> None:
@@ -83,21 +83,21 @@ class ResultFile:
         self._position = 0
 
     async def open(self, journal: Journal) -> None:
-        """Open it, and go on after the last result that is safely there.
+        """Open the file, and continue after the last complete result.
 
-        A line that was cut off is removed. Whole lines that the journal does not know of yet are added to it.
+        An incomplete line is removed. Complete lines that the journal does not have yet are added to it.
 
         Raises:
-            UsageError: The file is not the one that the journal accounts for.
+            UsageError: The file does not match the journal.
             JournalError: The journal cannot be used.
         """
         settings = json.dumps({"format": self._format, "claims": self._claims})
         former, position = await journal.fact("output"), await journal.fact("position") or 0
         if former not in {None, settings}:
             raise UsageError(
-                f"The results in {self._path} were begun in another format or with other claims",
+                f"The results in {self._path} have another format or other claims",
                 code="output_settings",
-                advice="Pass the same --claim and --out as before, or begin a new journal and a new file",
+                advice="Pass the same --claim and --out as before, or use a new journal and a new file",
             )
         self._open(is_new=former is None, position=position)
         await journal.note("output", settings)
@@ -113,24 +113,26 @@ class ResultFile:
         except OSError as error:
             reason = error.strerror or type(error).__name__
         if reason:
-            raise UsageError(f"The file {self._path} cannot be written: {reason}", code="file", advice="Name another")
+            raise UsageError(
+                f"The file {self._path} cannot be written: {reason}", code="file", advice="Choose another path"
+            )
         if is_new and size:
             self.close()
             raise UsageError(
-                f"There is a file {self._path} already, and the journal is new",
+                f"The file {self._path} already exists, but the journal is new",
                 code="file_exists",
-                advice="Name another one, move it away, or name the journal that belongs to it",
+                advice="Choose another path, move the file away, or pass the journal that belongs to it",
             )
         if size < position:
             self.close()
             raise UsageError(
-                f"The file {self._path} is shorter than what was written to it",
+                f"The file {self._path} has lost results: it is shorter than the journal says",
                 code="output_changed",
-                advice="Put it back as it was: the journal says that its results were handed over",
+                advice="Restore the file; the journal does not keep results that were written to it",
             )
 
     async def _take_over(self, journal: Journal, position: int) -> None:
-        """See what a crash has left behind the last position."""
+        """Read the lines that a crash has left after the last journaled position."""
         with os.fdopen(os.dup(self._descriptor()), "rb") as file:
             file.seek(position)
             tail = file.read()
@@ -147,9 +149,9 @@ class ResultFile:
             if entry is None or state not in _FINAL or entry.state not in {None, state}:
                 self.close()
                 raise UsageError(
-                    f"Something that is not of this batch stands at the end of {self._path}",
+                    f"The file {self._path} ends with lines that do not belong to this batch",
                     code="output_changed",
-                    advice="Put the file back as it was, and write to another one",
+                    advice="Restore the file, and write other data elsewhere",
                 )
             entry.state, entry.code = state, members.get("code") or None
             entry.ended_at = entry.ended_at or entry.asked_at
@@ -161,7 +163,7 @@ class ResultFile:
         await journal.account(found, self._position)
 
     def _written(self, key: str) -> str:
-        """A key as it stands in the file."""
+        """Return a key as it is written in the file."""
         return _cell(key) if self._format == "csv" else key
 
     def _parse(self, line: bytes) -> Mapping[str, Any]:
@@ -184,7 +186,7 @@ class ResultFile:
         """Write one result.
 
         Raises:
-            UsageError: It cannot be written; the journal has it.
+            UsageError: It cannot be written; the journal keeps it.
         """
         self._write(render(result, self._format, self._claims))
 
@@ -199,21 +201,21 @@ class ResultFile:
             raise UsageError(
                 f"The results cannot be written to {self._path}: {reason}",
                 code="output",
-                advice="Make room, then run the same command again: the journal has them",
+                advice="Free space on the disk, then run the same command again: the journal keeps the results",
             )
-        # Not before: half a line is not to be accounted for.
+        # Only now, so that the position never covers half a line.
         self._position += len(line)
 
     def position(self) -> int:
-        """How many bytes have been written."""
+        """Return the number of bytes written so far."""
         return self._position
 
     def sync(self) -> None:
-        """Return once they are on the disk."""
+        """Return once they are on disk."""
         os.fsync(self._descriptor())
 
     def close(self) -> None:
-        """Release it."""
+        """Close the file."""
         if self._file is not None:
             os.close(self._file)
             self._file = None

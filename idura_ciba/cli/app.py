@@ -1,4 +1,4 @@
-"""The command and its sub-commands put together."""
+"""The command `idura-ciba` with its subcommands, and the options that stand before them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ app: typer.Typer = typer.Typer(
     name="idura-ciba",
     no_args_is_help=True,
     rich_markup_mode="markdown",
-    # Tracebacks with local variables are no way to treat secrets.
+    # A traceback with local variables could show secrets.
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -38,7 +38,7 @@ def run() -> None:
     """Run the command line."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            # A terminal that cannot show `å` shows an escape and not a traceback.
+            # A terminal that cannot show `å` shows an escape instead of a traceback.
             stream.reconfigure(errors="backslashreplace")
     app(prog_name="idura-ciba")
 
@@ -54,15 +54,15 @@ def _show_version(wanted: bool) -> None:
 def _options(
     context: typer.Context,
     version: Annotated[
-        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version.")
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version and exit.")
     ] = False,
     verbose: Annotated[
-        int, typer.Option("--verbose", "-v", count=True, help="Log states, -vv also polls; no secrets.")
+        int, typer.Option("--verbose", "-v", count=True, help="Log states; -vv also logs polls. No secrets.")
     ] = 0,
 ) -> None:
     """Ask people to prove who they are through their eID app, with OpenID Connect CIBA at Idura Verify.
 
-    Start with: idura-ciba demo
+    To see it work, run: idura-ciba demo
     """
     del version
     if verbose:
@@ -79,7 +79,7 @@ def _options(
 
 
 class _ConsoleHandler(logging.Handler):
-    """Prints through the console that also draws the live table, so that neither tears the other apart."""
+    """Logs through the console that draws the live table, so that a log line does not break the table."""
 
     def __init__(self, console: Console) -> None:
         super().__init__()

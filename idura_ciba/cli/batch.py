@@ -49,7 +49,7 @@ from idura_ciba.cli.person import (
 )
 from idura_ciba.cli.progress import duration
 from idura_ciba.cli.simulated import simulated_client
-from idura_ciba.cli.text import say
+from idura_ciba.cli.text import counted, say
 from idura_ciba.simulator import SimulatedIdura
 
 __all__ = ["batch"]
@@ -73,61 +73,63 @@ _FILES, _LIMITS, _TRIAL = "Files", "Limits", "Trial without a tenant"
 
 
 def batch(
-    source: Annotated[str, typer.Argument(metavar="IN", help="CSV or JSON Lines; - for the standard input.")],
+    source: Annotated[str, typer.Argument(metavar="IN", help="CSV or JSON Lines file; - for standard input.")],
     *,
     out: Annotated[
-        str | None, typer.Option(rich_help_panel=_FILES, help="Results: .csv or .jsonl; - for the standard output.")
+        str | None, typer.Option(rich_help_panel=_FILES, help="Results, a .csv or .jsonl file; - for standard output.")
     ] = None,
     journal: Annotated[
-        Path | None, typer.Option(rich_help_panel=_FILES, help="Remembers across runs; by default OUT.journal.")
+        Path | None, typer.Option(rich_help_panel=_FILES, help="Journal for resuming a run; default OUT.journal.")
     ] = None,
     bad_rows: Annotated[
         Path | None,
-        typer.Option(rich_help_panel=_FILES, help="Where rows are reported that cannot be used; default OUT.bad.csv."),
+        typer.Option(rich_help_panel=_FILES, help="Invalid rows with the reasons; default OUT.bad.csv."),
     ] = None,
-    report: Annotated[Path | None, typer.Option(rich_help_panel=_FILES, help="A page with plots, as HTML.")] = None,
+    report: Annotated[Path | None, typer.Option(rich_help_panel=_FILES, help="HTML report with plots.")] = None,
     column: Annotated[
         list[str] | None,
         typer.Option(
             rich_help_panel=_FILES,
-            help=f"FIELD=NAME of a column that is named differently; fields are {', '.join(FIELDS)}. Repeatable.",
+            help=f"FIELD=NAME for a column with another name; fields: {', '.join(FIELDS)}. Repeatable.",
         ),
     ] = None,
     input_format: Annotated[
-        Format | None, typer.Option("--format", rich_help_panel=_FILES, help="Of IN; else found out.")
+        Format | None, typer.Option("--format", rich_help_panel=_FILES, help="Format of IN; detected by default.")
     ] = None,
     encoding: Annotated[
-        str | None, typer.Option(rich_help_panel=_FILES, help="Of IN; else UTF-8, or by its byte order mark.")
+        str | None, typer.Option(rich_help_panel=_FILES, help="Encoding of IN; default UTF-8, or by byte order mark.")
     ] = None,
     claim: Annotated[
-        list[str] | None, typer.Option(rich_help_panel=_FILES, help="Tell this claim too, such as name; repeatable.")
+        list[str] | None, typer.Option(rich_help_panel=_FILES, help="Also write this claim, such as name. Repeatable.")
     ] = None,
     words: Annotated[
         Path | None,
         typer.Option(
-            rich_help_panel=_FILES, help="Norwegian BankID: a file to which the words to be read to each are added."
+            rich_help_panel=_FILES, help="Norwegian BankID: append the words to read to each person to this file."
         ),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check every row; ask nobody.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check all rows; ask nobody.")] = False,
     retry_indeterminate: Annotated[
         bool,
-        typer.Option("--retry-indeterminate", help="Ask those again of whom no answer is known; agree it with them."),
+        typer.Option(
+            "--retry-indeterminate", help="Ask people again if their answer is unknown. Get their agreement first."
+        ),
     ] = False,
     skip_duplicates: Annotated[
-        bool, typer.Option("--skip-duplicates", help="Ask nobody twice, instead of one after the other.")
+        bool, typer.Option("--skip-duplicates", help="Ask each person once; by default, a duplicate is asked later.")
     ] = False,
     budget: Annotated[
-        float | None, typer.Option(min=0.1, rich_help_panel=_LIMITS, help="Requests a second at most.")
+        float | None, typer.Option(min=0.1, rich_help_panel=_LIMITS, help="Maximum requests per second.")
     ] = None,
     max_in_flight: Annotated[
         int | None,
         typer.Option(
             min=1,
             rich_help_panel=_LIMITS,
-            help=f"People asked at once; by default what the budget carries, without one {_IN_FLIGHT}.",
+            help=f"Maximum people asked at once; by default as many as --budget allows, else {_IN_FLIGHT}.",
         ),
     ] = None,
-    strategy: Annotated[StrategyName, typer.Option(rich_help_panel=_LIMITS, help="When to poll.")] = "hazard",
+    strategy: Annotated[StrategyName, typer.Option(rich_help_panel=_LIMITS, help="Polling strategy.")] = "hazard",
     eid: EidOption = None,
     call_initiator: CallInitiatorOption = None,
     message: MessageOption = None,
@@ -141,19 +143,19 @@ def batch(
     client_auth: MethodOption = None,
     alg: AlgOption = None,
     simulate: Annotated[
-        bool, typer.Option("--simulate", rich_help_panel=_TRIAL, help="Ask people made up, on this machine.")
+        bool, typer.Option("--simulate", rich_help_panel=_TRIAL, help="Ask made-up people on this machine.")
     ] = False,
 ) -> None:
-    r"""Ask everybody in a file to prove who they are, and write what came of it.
+    r"""Ask everyone in a file to prove who they are, and write the results.
 
-    IN has a column `ssn`, and may have `key`, `eid`, `message`, `call_initiator` and `country`, which go before the
-    options. A key stands for a person in the results; without one it is the number of the line.
+    IN needs a column `ssn`. The columns `key`, `eid`, `message`, `call_initiator` and `country` are optional and
+    override the options. The key identifies a row in the results; the default is its line number.
 
-    Killed at any moment, the same command goes on where it was, and rings no phone twice. Ctrl-C finishes those who are
-    being asked; a second one stops at once.
+    If the run is killed, run the same command again: it resumes, and rings no phone twice. Ctrl-C stops new logins and
+    waits for pending ones; a second Ctrl-C stops at once.
 
-    Exits with 0 when everybody has answered or let it expire, 7 when some rows were bad or of some people no answer is
-    known, 8 where the journal cannot be used, 1 any other failure, 2 wrong use, 130 Ctrl-C.
+    Exit codes: 0 everyone answered or let the prompt expire, 7 some rows are invalid, or some logins failed or have an
+    unknown answer, 8 the journal cannot be used, 1 any other failure, 2 wrong usage, 130 Ctrl-C.
 
     Try it: idura-ciba batch people.csv --simulate --out results.csv --eid no
     """
@@ -175,15 +177,15 @@ def batch(
         if dry_run:
             for bad in people.check(iter(reader)):
                 rejected.add(bad)
-            say(f"{people.good} rows can be asked, {people.bad} cannot, {people.again} name somebody again.")
+            say(f"{counted(people.good, 'valid row')}, {people.bad:,} invalid, {counted(people.again, 'duplicate')}.")
             raise typer.Exit(ExitCode.PARTLY if people.bad else ExitCode.OK)
         if out is None:
-            raise UsageError("There is no place for the results", code="missing", advice="Pass --out, or --dry-run")
+            raise UsageError("No output file given", code="missing", advice="Pass --out FILE, or --dry-run")
         if eid == "no" and words is None and not simulate:
             raise UsageError(
-                "Norwegian BankID shows words that somebody has to read to each person, and nobody would have them",
+                "Norwegian BankID requires that each person hears a pair of words, but no file for them is given",
                 code="words",
-                advice="Pass --words FILE, and have them read to the people as they appear in it",
+                advice="Pass --words FILE, and read each person their words as soon as they appear there",
             )
         places = max_in_flight or (_IN_FLIGHT if budget is None else max(1, round(_FILLING * budget * _INTERVAL)))
         scheduler = IndexScheduler(rate=budget)
@@ -223,11 +225,11 @@ def batch(
         say(line, prose=True)
     if report is not None:
         facts = {
-            "asked through": LABELS[eid] if eid else "several eIDs",
+            "eID": LABELS[eid] if eid else "as each row says",
             "strategy": strategy,
-            "at most": f"{places} people at once" + (f", {budget:g} requests/s" if budget else ""),
-            "bad rows": str(people.bad),
-            "this run took": duration(ending.seconds),
+            "limits": f"{places:,} people at once" + (f", {budget:g} requests/s" if budget else ""),
+            "invalid rows": f"{people.bad:,}",
+            "duration of this run": duration(ending.seconds),
         }
         replace_file(report, page(f"Batch {Path(source).name}", facts, ending.whole), mode=PUBLIC)
         say(f"Report: {report}")

@@ -1,4 +1,4 @@
-"""The files of a batch: what is read, what is set aside, and where everything goes."""
+"""The files of a batch: input, results, journal, spoken words and invalid rows."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from attrs import frozen
 from idura_ciba import UsageError
 from idura_ciba.batch.reading import FIELDS, BadRow, Format, RowReader
 from idura_ciba.cli.files import PRIVATE
-from idura_ciba.cli.text import say
+from idura_ciba.cli.text import counted, say
 
 __all__ = ["BadRows", "Files", "column_names", "count_lines", "opened"]
 
-#: Bad rows that are told on the terminal; there may be a million.
-_TOLD: Final = 5
+#: Invalid rows shown on the terminal; there may be a million.
+_SHOWN: Final = 5
 _CHUNK: Final = 1 << 20
 
 
 @frozen(kw_only=True)
 class Files:
-    """Where things go.
+    """Where the output goes.
 
     Attributes:
-        out: The results; None for the standard output.
-        output_format: Of the results.
-        journal: Remembers across runs; None for a run that leaves nothing.
-        words: Where spoken words go, or None.
+        out: The results; None for standard output.
+        output_format: The format of the results.
+        journal: The journal; None for a run that keeps none.
+        words: The file for spoken words, or None.
     """
 
     out: Path | None
@@ -43,15 +43,15 @@ class Files:
 
     @classmethod
     def of(cls, out: str, *, journal: Path | None, words: Path | None, keeps_journal: bool) -> Self:
-        """Fill in what was not said.
+        """Derive the paths and the format that were not given.
 
         Raises:
-            UsageError: It is not clear where, or in which format.
+            UsageError: The journal has no path, or the format is unknown.
         """
         if out == "-":
             if journal is None and keeps_journal:
                 raise UsageError(
-                    "There is no place for the journal, without which a crash would lose answers",
+                    "No journal file given; without a journal, a crash would lose answers",
                     code="journal",
                     advice="Pass --journal FILE",
                 )
@@ -60,7 +60,7 @@ class Files:
         output_format = endings.get(Path(out).suffix.lower())
         if output_format is None:
             raise UsageError(
-                f"It is not clear in which format to write {out}", code="out", advice="Name it .csv or .jsonl"
+                f"The name {out} does not tell the output format", code="out", advice="End it in .csv or .jsonl"
             )
         beside = Path(f"{out}.journal") if keeps_journal else None
         return cls(out=Path(out), output_format=output_format, journal=journal or beside, words=words)
@@ -70,10 +70,10 @@ class Files:
 def opened(
     source: str, *, columns: Mapping[str, str], input_format: Format | None, encoding: str | None
 ) -> Iterator[RowReader]:
-    """Open what is read. A file is looked through first, so that its encoding is no surprise in the middle.
+    """Open the input. A file is decoded once beforehand, so that a wrong encoding is found before anybody is asked.
 
     Raises:
-        UsageError: It cannot be read; see also `RowReader`.
+        UsageError: The input cannot be read; see also `RowReader`.
     """
     reason, file = "", None
     try:
@@ -85,12 +85,12 @@ def opened(
         raise UsageError(f"The file {source} cannot be read: {reason}", code="file", advice="Check the path")
     try:
         reader = RowReader(file, columns=columns, format=input_format, encoding=encoding)
-        # What is read from a pipe with a name is gone.
+        # A named pipe can be read only once.
         if source != "-" and file.seekable():
             _check_encoding(Path(source), reader.encoding)
         yield reader
     finally:
-        # A thread may be waiting for the standard input, and closing would wait for the thread.
+        # A thread may still be reading standard input, and closing would wait for it.
         if source != "-":
             file.close()
 
@@ -107,11 +107,11 @@ def _check_encoding(path: Path, encoding: str) -> None:
             good = False
     if not good:
         with path.open("rb") as file:
-            _name_the_place(file, encoding)
+            _raise_at_invalid_byte(file, encoding)
 
 
-def _name_the_place(file: BinaryIO, encoding: str) -> None:
-    """Raise an error that says where the first byte is that cannot be read."""
+def _raise_at_invalid_byte(file: BinaryIO, encoding: str) -> None:
+    """Raise an error with the position of the first byte that cannot be decoded."""
     decoder, line, column, is_over = codecs.getincrementaldecoder(encoding)(), 1, 1, False
     while not is_over:
         byte = file.read(1)
@@ -119,18 +119,18 @@ def _name_the_place(file: BinaryIO, encoding: str) -> None:
         try:
             text = decoder.decode(byte, final=is_over)
         except UnicodeDecodeError as error:
-            # Not the byte just read: that one may only show that the character before it is cut off.
+            # Not the byte just read: it may only reveal that the character before it is incomplete.
             bad = error.object[error.start]
             raise UsageError(
-                f"Line {line} is not {encoding}: byte 0x{bad:02X} at column {column} is none of its characters",
+                f"Line {line} is not valid {encoding}: byte 0x{bad:02X} at column {column}",
                 code="encoding",
-                advice="Save the file as UTF-8, or name its encoding: --encoding cp1252 for files of Windows programs",
+                advice="Save the file as UTF-8, or pass its encoding, on Windows often --encoding cp1252",
             ) from None
         line, column = (line + 1, 1) if text == "\n" else (line, column + len(text))
 
 
 def count_lines(path: Path) -> int:
-    """How many lines a file has."""
+    """Return the number of lines of a file."""
     lines, last = 0, b"\n"
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):
@@ -143,35 +143,35 @@ def column_names(options: Sequence[str]) -> dict[str, str]:
     """Read `FIELD=NAME` options.
 
     Raises:
-        UsageError: One is not of that form, or names a field that there is not.
+        UsageError: One does not have that form, or names an unknown field.
     """
     names = {}
     for option in options:
         name, equals, column = option.partition("=")
         if name not in FIELDS or not equals or not column:
             raise UsageError(
-                f"A --column is not FIELD=NAME with a FIELD of {', '.join(FIELDS)}",
+                f"--column must be FIELD=NAME, where FIELD is one of {', '.join(FIELDS)}",
                 code="column",
-                advice="Write for example --column ssn=Personnummer",
+                advice="For example: --column ssn=Personnummer",
             )
         names[name] = column
     return names
 
 
 class BadRows:
-    """Reports rows that cannot be used: in a file, which is made when the first one comes, and the first few in words.
+    """Reports invalid rows: the first few on the terminal, all of them in a file that is created for the first one.
 
     Args:
-        path: The file; None for words alone.
+        path: The file; None for the terminal alone.
     """
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
-        self._told = 0
+        self._count = 0
         self._file: TextIO | None = None
 
     def __enter__(self) -> Self:
-        """Nothing happens before the first."""
+        """Create nothing yet."""
         return self
 
     def __exit__(
@@ -180,22 +180,23 @@ class BadRows:
         """Close the file.
 
         Raises:
-            UsageError: Not all of it could be written.
+            UsageError: The file could not be written completely.
         """
-        if self._told > _TOLD:
-            say(f"{self._told - _TOLD} more rows cannot be used.")
+        if self._count > _SHOWN:
+            where = "--bad-rows FILE lists them all" if self._path is None else f"all are in {self._path}"
+            say(f"{counted(self._count - _SHOWN, 'more invalid row')}; {where}.")
         if self._file is not None:
             with self._writing():
                 self._file.close()
 
     def add(self, row: BadRow) -> None:
-        """Report one.
+        """Report one row.
 
         Raises:
             UsageError: The file cannot be written.
         """
-        self._told += 1
-        if self._told <= _TOLD:
+        self._count += 1
+        if self._count <= _SHOWN:
             column = f", column {row.column}" if row.column else ""
             say(f"Line {row.line}{column} {row.why}. [{row.code}]", style="yellow")
         if self._path is None:
@@ -215,4 +216,6 @@ class BadRows:
         except OSError as error:
             reason = error.strerror or type(error).__name__
         if reason:
-            raise UsageError(f"The file {self._path} cannot be written: {reason}", code="file", advice="Name another")
+            raise UsageError(
+                f"The file {self._path} cannot be written: {reason}", code="file", advice="Choose another path"
+            )

@@ -1,4 +1,4 @@
-"""What is shown while people are being asked: a live table on a terminal, a line for each change anywhere else."""
+"""The progress of logins: a live table on a terminal, a line for each change elsewhere."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from idura_ciba.cli.text import clean, say
 
 __all__ = ["Row", "Show", "drawing", "follow", "showing", "table"]
 
-#: Seconds between two pictures: often enough that no step is missed, seldom enough that nothing flickers.
+#: Seconds between two frames: short enough to show every step, long enough not to flicker.
 TICK = 0.25
 
 _STYLES = {
@@ -34,17 +34,17 @@ _STYLES = {
 
 @define(eq=False)
 class Row:
-    """One person being asked, without anything that says who. Instants are seconds since the epoch.
+    """One login in the table, without personal data. Instants are seconds since the epoch.
 
     Attributes:
-        label: Stands for the person.
-        words: To be read to the person.
-        state: Where the login stands.
-        note: The provider's latest word on progress, and at the end what came of it.
-        polls: Answers so far.
-        began_at: When the request was made.
-        expires_at: When the prompt goes from the phone.
-        ended_at: When it was over.
+        label: The name shown for the person.
+        words: The spoken words, to be read to the person.
+        state: The state of the login.
+        note: The provider's latest hint, and at the end the result.
+        polls: Polls answered so far.
+        began_at: When the request was sent.
+        expires_at: When the prompt expires.
+        ended_at: When the login ended.
     """
 
     label: str
@@ -57,27 +57,27 @@ class Row:
     ended_at: float | None = None
 
     def time(self, now: float) -> str:
-        """Return how long the prompt still lives, or how long it took."""
+        """Return the time that is left, or the time that the login took."""
         if self.ended_at is not None and self.began_at is not None:
             return f"after {self.ended_at - self.began_at:.1f} s"
         return "" if self.expires_at is None else f"{max(0.0, self.expires_at - now):.0f} s left"
 
 
-#: Told of each row that has changed.
+#: Called with each row that has changed.
 Show = Callable[[Row], None]
 
 
 async def follow(
     transaction: Transaction, row: Row, show: Show, *, clock: Clock, verdict: Callable[[Outcome], str]
 ) -> Outcome:
-    """Keep a row up to date until its login is over.
+    """Keep a row up to date until its login ends, and return the outcome.
 
     Args:
         transaction: The login.
         row: Its row.
-        show: What to call after each change.
-        clock: Tells when it was over.
-        verdict: What the row says of how it ended.
+        show: Called after each change.
+        clock: Gives the time of the end.
+        verdict: Makes the row's last note from the outcome.
     """
     row.words = clean(transaction.spoken_words or "")
     async for update in transaction.updates():
@@ -92,7 +92,7 @@ async def follow(
 
 
 def table(rows: Sequence[Row], now: float) -> Table:
-    """Return one picture of all rows. Every cell is text, so that nothing in it is read as markup."""
+    """Return the table of all rows. Every cell is `Text`, so that no markup in it is interpreted."""
     picture = Table(box=None, pad_edge=False, expand=False)
     worded = any(row.words for row in rows)
     for heading in ("eID", "state", *(["words"] if worded else []), "polls", "time"):
@@ -109,7 +109,7 @@ def table(rows: Sequence[Row], now: float) -> Table:
 
 @asynccontextmanager
 async def showing(rows: Sequence[Row], console: Console, clock: Clock) -> AsyncIterator[Show]:
-    """Show rows as long as the context lasts; what it gives is to be called with each row that has changed."""
+    """Show rows while the context is open; call what it yields with each row that has changed."""
     if not console.is_terminal or console.is_dumb_terminal:
         yield _Lines(rows, console, clock)
         return
@@ -121,18 +121,18 @@ async def showing(rows: Sequence[Row], console: Console, clock: Clock) -> AsyncI
 async def drawing(
     picture: Callable[[], RenderableType], console: Console, *, tick: float = TICK
 ) -> AsyncIterator[Callable[[], None]]:
-    """Draw a picture on a terminal again and again, as long as the context lasts; what it gives draws it at once.
+    """Redraw a picture on a terminal while the context is open; call what it yields to redraw at once.
 
     Args:
-        picture: Makes it.
+        picture: Makes the picture.
         console: The terminal.
-        tick: Seconds between two of them.
+        tick: Seconds between two frames.
     """
-    # No refreshing thread: the loop draws, so the picture is of one moment.
+    # No refresh thread: the event loop draws, so that each frame shows one moment.
     with Live(console=console, auto_refresh=False) as live:
 
         def draw() -> None:
-            # Room at the right for the ^C that terminals echo: on a line of its own it would leave half a picture.
+            # Room on the right for the ^C that terminals echo: on a new line it would leave half a frame behind.
             live.update(Constrain(picture(), console.width - 3), refresh=True)
 
         async def redraw() -> None:
@@ -150,21 +150,21 @@ async def drawing(
 
 
 class _Lines:
-    """Prints a row when there is something new to say of it; the seconds that pass are nothing new."""
+    """Prints a row when its state or note has changed; passing time alone prints nothing."""
 
     def __init__(self, rows: Sequence[Row], console: Console, clock: Clock) -> None:
         self._width = max(len(row.label) for row in rows)
         self._console = console
         self._clock = clock
         self._began_at = clock.wall()
-        self._said: dict[str, tuple[State, str]] = {}
+        self._printed: dict[str, tuple[State, str]] = {}
 
     def __call__(self, row: Row) -> None:
-        if self._said.get(row.label) == (row.state, row.note):
+        if self._printed.get(row.label) == (row.state, row.note):
             return
-        self._said[row.label] = (row.state, row.note)
+        self._printed[row.label] = (row.state, row.note)
         now = self._clock.wall()
         parts = (row.note, f"words: {row.words}" if row.words and not row.polls else "", row.time(now))
-        told = "; ".join(part for part in parts if part)
+        details = "; ".join(part for part in parts if part)
         state = f"{row.label:<{self._width}}  {row.state.value}"
-        say(f"{now - self._began_at:5.1f} s  {state}: {told}", to=self._console)
+        say(f"{now - self._began_at:5.1f} s  {state}: {details}", to=self._console)

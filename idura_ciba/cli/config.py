@@ -1,4 +1,4 @@
-"""Which tenant, and as which client: flags, and environment variables behind them."""
+"""The tenant and the client: options, with environment variables as their defaults."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ __all__ = [
     "Settings",
 ]
 
-#: How the client proves itself, as `--client-auth` spells it.
+#: The client authentication method, as `--client-auth` spells it.
 Method = Literal["private-key", "basic", "post", "secret-jwt"]
 
-#: The secret has no flag: arguments are seen by everybody on the machine and stay in the shell's history.
+#: The secret has no option: other users can see arguments, and the shell's history keeps them.
 SECRET_VARIABLE: Final = "IDURA_CIBA_CLIENT_SECRET"  # noqa: S105 - its name, not its value
 
 _PANEL = "Tenant and client"
@@ -45,17 +45,25 @@ _PANEL = "Tenant and client"
 IssuerOption = Annotated[
     str | None,
     typer.Option(
-        "--issuer", envvar="IDURA_CIBA_ISSUER", rich_help_panel=_PANEL, help="For Idura https://NAME.idura.broker"
+        "--issuer",
+        envvar="IDURA_CIBA_ISSUER",
+        rich_help_panel=_PANEL,
+        help="Issuer URL; at Idura, https://NAME.idura.broker",
     ),
 ]
 ClientIdOption = Annotated[
     str | None,
-    typer.Option("--client-id", envvar="IDURA_CIBA_CLIENT_ID", rich_help_panel=_PANEL, help="As registered."),
+    typer.Option(
+        "--client-id", envvar="IDURA_CIBA_CLIENT_ID", rich_help_panel=_PANEL, help="Client id, as registered."
+    ),
 ]
 KeyFileOption = Annotated[
     Path | None,
     typer.Option(
-        "--key-file", envvar="IDURA_CIBA_KEY_FILE", rich_help_panel=_PANEL, help="The private key, as PEM or as a JWK."
+        "--key-file",
+        envvar="IDURA_CIBA_KEY_FILE",
+        rich_help_panel=_PANEL,
+        help="File with the private key, PEM or JWK.",
     ),
 ]
 SecretFileOption = Annotated[
@@ -63,7 +71,7 @@ SecretFileOption = Annotated[
     typer.Option(
         "--secret-file",
         rich_help_panel=_PANEL,
-        help=f"The client secret, in a file; without it, the variable {SECRET_VARIABLE}.",
+        help=f"File with the client secret; by default it is read from the variable {SECRET_VARIABLE}.",
     ),
 ]
 MethodOption = Annotated[
@@ -72,7 +80,7 @@ MethodOption = Annotated[
         "--client-auth",
         envvar="IDURA_CIBA_CLIENT_AUTH",
         rich_help_panel=_PANEL,
-        help="How the client proves itself; by default private-key where there is a key, else basic.",
+        help="Client authentication method; by default private-key if there is a key file, else basic.",
     ),
 ]
 AlgOption = Annotated[
@@ -81,14 +89,14 @@ AlgOption = Annotated[
         "--alg",
         envvar="IDURA_CIBA_ALG",
         rich_help_panel=_PANEL,
-        help="What the key signs with; by default what a JWK names, or else the usual one for its kind.",
+        help="Signing algorithm; by default the one that the JWK names, else the usual one for the key type.",
     ),
 ]
 
 
 @frozen(kw_only=True)
 class Settings:
-    """One client of one tenant, as configured."""
+    """The configuration of one client of one tenant."""
 
     issuer: str | None = None
     client_id: str | None = None
@@ -101,21 +109,21 @@ class Settings:
         """Return the issuer.
 
         Raises:
-            UsageError: There is none.
+            UsageError: No issuer was given.
         """
         return self.issuer or _missing(
-            "issuer", "--issuer or IDURA_CIBA_ISSUER, or try without a tenant: verify --simulate"
+            "issuer", "--issuer or set IDURA_CIBA_ISSUER; to try without a tenant, pass --simulate to verify or batch"
         )
 
     def client(self, *, strategy: StrategyLike | None = None, scheduler: FairScheduler | None = None) -> CibaClient:
-        """Make a client; nothing is sent yet.
+        """Create the client; nothing is sent yet.
 
         Args:
             strategy: As for `CibaClient`.
             scheduler: As for `CibaClient`.
 
         Raises:
-            UsageError: Something is missing or unusable.
+            UsageError: A setting is missing or unusable.
         """
         return CibaClient(self.require_issuer(), self.client_auth(), strategy=strategy, scheduler=scheduler)
 
@@ -123,15 +131,15 @@ class Settings:
         """Load the key or the secret.
 
         Raises:
-            UsageError: It is missing or unusable, or several could be meant.
+            UsageError: It is missing or unusable, or `--alg` is given for a secret.
         """
-        client_id = self.client_id or _missing("client id", "--client-id or IDURA_CIBA_CLIENT_ID")
+        client_id = self.client_id or _missing("client id", "--client-id or set IDURA_CIBA_CLIENT_ID")
         method = self.method or ("private-key" if self.key_file else "basic")
         if method == "private-key":
-            key_file = self.key_file or _missing("private key", "--key-file or IDURA_CIBA_KEY_FILE")
+            key_file = self.key_file or _missing("private key", "--key-file or set IDURA_CIBA_KEY_FILE")
             return PrivateKeyJwt.from_file(client_id, key_file, alg=self.alg)
         if self.alg:
-            raise UsageError("--alg is for private keys", code="alg", advice="Leave it out")
+            raise UsageError("--alg applies only to private keys", code="alg", advice="Omit it")
         secret = self._secret()
         if method == "secret-jwt":
             return ClientSecretJwt(client_id, secret)
@@ -141,9 +149,9 @@ class Settings:
         if self.secret_file:
             return read_secret(self.secret_file, what="client secret")
         return Redacted(os.environ.get(SECRET_VARIABLE, "")) or _missing(
-            "credential", f"--key-file, --secret-file, IDURA_CIBA_KEY_FILE or {SECRET_VARIABLE}"
+            "credential", f"--key-file or --secret-file, or set IDURA_CIBA_KEY_FILE or {SECRET_VARIABLE}"
         )
 
 
 def _missing(what: str, where: str) -> NoReturn:
-    raise UsageError(f"There is no {what}", code="missing", advice=f"Pass {where}")
+    raise UsageError(f"No {what} given", code="missing", advice=f"Pass {where}")

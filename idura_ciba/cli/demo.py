@@ -82,10 +82,10 @@ def simulated(cast: Sequence[Scene]) -> SimulatedIdura:
 
 
 def demo() -> None:
-    """Watch the library work: three eIDs at once, at a simulated Idura on this machine.
+    """Watch five logins through three eIDs, at a simulated Idura on this machine.
 
-    Five people are asked. Three approve, one picks the wrong words, one never answers. Takes about 13 seconds and
-    needs neither credentials nor a network. Exits with 0 when all ended as it should.
+    Three people approve, one picks the wrong words, and one never answers. The demo takes about 13 seconds and needs
+    neither credentials nor a network. Exit codes: 0 if all logins ended as planned, else 1.
     """
     raise typer.Exit(asyncio.run(play(scenes(), OUT)))
 
@@ -94,7 +94,7 @@ async def play(cast: Sequence[Scene], console: Console) -> ExitCode:
     """Run the demonstration from the server to the summary."""
     idura, clock = simulated(cast), Clock()
     async with simulated_client(idura) as client:
-        say(f"Asking {len(cast)} people at once, at a simulated Idura on this machine: {idura.issuer}", to=console)
+        say(f"Asking {len(cast)} people at once at a simulated Idura on this machine: {idura.issuer}", to=console)
         began_at = clock.wall()
         outcomes = await perform(client, cast, console, clock)
         took = clock.wall() - began_at
@@ -134,6 +134,6 @@ def verdict_on(outcome: Outcome) -> str:
     """What the last column says of how a login ended; only the names of made-up people are told like this."""
     login, error = outcome.authentication, outcome.error
     if login is not None:
-        return f"{login.claims.get('name')}, {'confirmed' if login.person_confirmed else 'number not shared'}"
-    said = {State.DENIED: "said no, or picked the wrong words", State.EXPIRED: "never answered"}
+        return f"{login.claims.get('name')}, {'confirmed' if login.person_confirmed else 'not confirmed'}"
+    said = {State.DENIED: "declined, or picked the wrong words", State.EXPIRED: "never answered"}
     return said.get(outcome.state) or (error.what if error else "")

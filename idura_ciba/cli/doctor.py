@@ -1,4 +1,4 @@
-"""`idura-ciba doctor`: what works and what does not, before anybody's phone rings."""
+"""`idura-ciba doctor`: check the configuration and the provider before any phone rings."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ def doctor(
     alg: AlgOption = None,
     probe: Annotated[
         bool,
-        typer.Option("--probe", help="Send the credentials once, asking for a login that does not exist."),
+        typer.Option("--probe", help="Send the credentials once, in a poll for a login that does not exist."),
     ] = False,
 ) -> None:
-    """Check the configuration and the provider, without asking anybody.
+    """Check the configuration and the provider; no phone rings.
 
-    It looks at the key or secret, at the provider's discovery document and keys, and at the two clocks. Nobody's phone
-    rings. Credentials are sent with --probe only.
+    It checks the key or secret, the provider's discovery document and keys, and the difference between the clocks.
+    Credentials are sent only with --probe.
 
-    Exits with 0 when there is no problem, 1 otherwise; warnings are no problems.
+    Exit codes: 0 no problem, 1 at least one problem. Warnings do not count.
     """
     settings = Settings(
         issuer=issuer, client_id=client_id, key_file=key_file, secret_file=secret_file, method=client_auth, alg=alg
@@ -62,7 +62,7 @@ async def _examine_over_http(settings: Settings, *, probe: bool) -> ExitCode:
 
 
 async def examine(settings: Settings, transport: Transport, clock: Clock, *, probe: bool, console: Console) -> ExitCode:
-    """Print a line for each finding, and say whether there was a problem."""
+    """Print a line for each finding, and return the exit code."""
     findings: list[Finding] = []
 
     def tell(finding: Finding) -> None:
@@ -73,7 +73,7 @@ async def examine(settings: Settings, transport: Transport, clock: Clock, *, pro
 
     for finding in check_client(settings):
         tell(finding)
-    # Without a usable credential there is nothing to send, and one problem has been told already.
+    # Without a usable credential there is nothing to send, and the problem has been reported already.
     sending = probe and all(finding.level != "problem" for finding in findings)
     async for finding in check_provider(settings, transport, clock, probe=sending):
         tell(finding)

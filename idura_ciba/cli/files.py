@@ -1,4 +1,4 @@
-"""Files that this command writes and reads: secrets are never readable by others, and nothing is overwritten."""
+"""Files that the command reads and writes: secrets are readable only by their owner, and new files replace none."""
 
 from __future__ import annotations
 
@@ -12,40 +12,40 @@ from idura_ciba.redaction import Redacted
 
 __all__ = ["PRIVATE", "PUBLIC", "read_secret", "refuse_existing", "replace_file", "write_new"]
 
-#: Modes: for the owner only, and for everybody to read.
+#: Modes: owner only, and readable by everybody.
 PRIVATE, PUBLIC = 0o600, 0o644
 
 
 def refuse_existing(path: Path) -> None:
-    """Make sure that nothing stands where a file is to be written.
+    """Make sure that a file does not exist yet.
 
     Raises:
-        UsageError: Something does.
+        UsageError: It exists.
     """
     if path.exists():
-        raise _refused(f"There is a file {path} already", "file_exists", "Name another one, or move it away")
+        raise _refused(f"The file {path} already exists", "file_exists", "Choose another path, or move the file away")
 
 
 def write_new(path: Path, text: str, *, mode: int) -> None:
     """Write a file that does not exist yet.
 
     Raises:
-        UsageError: It does exist, or cannot be written.
+        UsageError: It exists, or cannot be written.
     """
     refuse_existing(path)
     reason = ""
     try:
-        # O_EXCL: whoever puts a file or a link here at the last moment gets nothing.
+        # O_EXCL: a file or link that somebody creates here at the last moment is not written to.
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as file:
             file.write(text)
     except OSError as error:
         reason = error.strerror or type(error).__name__
     if reason:
-        raise _refused(f"The file {path} cannot be written: {reason}", "file", "Name another one")
+        raise _refused(f"The file {path} cannot be written: {reason}", "file", "Choose another path")
 
 
 def replace_file(path: Path, text: str, *, mode: int) -> None:
-    """Put a text in the place of a file's content, at once or not at all.
+    """Replace the content of a file atomically.
 
     Raises:
         UsageError: It cannot be written.
@@ -59,26 +59,26 @@ def replace_file(path: Path, text: str, *, mode: int) -> None:
         beside.unlink()
         reason = error.strerror or type(error).__name__
     if reason:
-        raise _refused(f"The file {path} cannot be written: {reason}", "file", "Name another one")
+        raise _refused(f"The file {path} cannot be written: {reason}", "file", "Choose another path")
 
 
 def read_secret(path: str, *, what: str) -> Redacted:
-    """Return the text of a file, or of the standard input for `-`, without the line break at its end.
+    """Return the text of a file, or of standard input for `-`, without surrounding whitespace.
 
     Args:
         path: The file.
-        what: Its name in the error.
+        what: What the file holds, for the error message.
 
     Raises:
         UsageError: It cannot be read, is not UTF-8, or is empty. Its content is not in the error.
     """
-    reason, text = "It is empty", Redacted()
+    reason, text = "it is empty", Redacted()
     try:
         text = Redacted((sys.stdin.read() if path == "-" else Path(path).read_text("utf-8-sig")).strip())
     except OSError as error:
         reason = error.strerror or type(error).__name__
-    except ValueError:  # not UTF-8, or a path that no file system can have
-        reason = "It is not text in UTF-8"
+    except ValueError:  # not UTF-8, or an impossible path
+        reason = "it is not UTF-8 text"
     if not text:
         raise _refused(f"The {what} cannot be read: {reason}", "file", "Check the path")
     return text

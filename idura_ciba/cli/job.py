@@ -1,4 +1,4 @@
-"""One run of `idura-ciba batch`: from rows to results, until the end or until somebody stops it."""
+"""One run of `idura-ciba batch`: from rows to results, until the end or until it is stopped."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from idura_ciba.cli.files import PRIVATE
 from idura_ciba.cli.guard import ExitCode
 from idura_ciba.cli.people import People
 from idura_ciba.cli.progress import Progress, duration, reporting
-from idura_ciba.cli.text import ERR, say
+from idura_ciba.cli.text import ERR, counted, say
 
 __all__ = ["Ending", "Job"]
 
-#: After these, somebody has to look at it.
-_OPEN = (State.INDETERMINATE, State.FAILED, State.REJECTED, State.ABANDONED)
+#: States that need a person's attention.
+_NEED_ATTENTION = (State.INDETERMINATE, State.FAILED, State.REJECTED, State.ABANDONED)
 
 
 @frozen(kw_only=True)
@@ -40,14 +40,14 @@ class Ending:
     """How a run ended.
 
     Attributes:
-        whole: What came of the whole batch so far, former runs included.
-        this: What came of this run.
-        bad: Rows that could not be used.
-        begun: People who are being asked and whom the next run goes on with.
-        seconds: How long it took.
-        stopped: Somebody stopped it before the end.
-        goes_on: There is a journal from which the next run can go on.
-        error: What ended it, or None.
+        whole: The results of the whole batch so far, earlier runs included.
+        this: The results of this run.
+        bad: Invalid rows.
+        begun: Logins still pending, which the next run resumes.
+        seconds: The duration of this run.
+        stopped: The run was stopped before its end.
+        goes_on: There is a journal from which the next run can resume.
+        error: The error that ended the run, or None.
     """
 
     whole: Tally
@@ -61,35 +61,35 @@ class Ending:
 
     @property
     def code(self) -> ExitCode:
-        """What the shell is told."""
+        """The exit code."""
         if self.stopped:
             return ExitCode.INTERRUPTED
-        left = self.bad or any(self.whole.states[state.value] for state in _OPEN)
+        left = self.bad or any(self.whole.states[state.value] for state in _NEED_ATTENTION)
         return ExitCode.PARTLY if left else ExitCode.OK
 
     def lines(self) -> Iterator[str]:
-        """What a person reads."""
+        """Yield the lines that a person reads."""
         counts = [
-            f"{self.whole.states[state.value]} {state.value}" for state in State if self.whole.states[state.value]
+            f"{self.whole.states[state.value]:,} {state.value}" for state in State if self.whole.states[state.value]
         ]
         if self.bad:
-            counts.append(f"{self.bad} bad rows")
-        yield f"In all: {', '.join(counts) or 'nobody'}."
-        each, median = self.whole.requests_each, self.whole.median()
-        facts = [f"{len(self.this)} results in {duration(self.seconds)}"]
+            counts.append(counted(self.bad, "invalid row"))
+        total, median, each = ", ".join(counts) or "no results", self.whole.median(), self.whole.requests_each
         if each is not None:
-            facts.append(f"{each:.1f} requests for each")
-        if median is not None:
-            facts.append(f"half have answered within {median:.1f} s")
-        yield f"This run: {', '.join(facts)}."
+            total += f"; {'' if median is None else f'median answer {median:.1f} s, '}{each:.1f} requests per login"
+        yield f"Total: {total}."
+        yield f"This run: {counted(len(self.this), 'result')} in {duration(self.seconds)}."
         for code, count in self.whole.codes.most_common():
-            yield f"  {count} x {code}"
-        if self.whole.states[State.INDETERMINATE]:
-            yield "Of those who are indeterminate no answer is known: ask them, then run it with --retry-indeterminate."
-        if self.stopped or self.error is not None:
-            also = f", also with the {self.begun} who are being asked" if self.begun else ""
+            yield f"  {count:,} x {code}"
+        if indeterminate := self.whole.states[State.INDETERMINATE]:
             yield (
-                f"Stopped before the end; the same command goes on{also}."
+                f"The answer to {counted(indeterminate, 'login')} is unknown. To ask these people again, get their "
+                "agreement first, then pass --retry-indeterminate."
+            )
+        if self.stopped or self.error is not None:
+            pending = f" with {counted(self.begun, 'login')} pending" if self.begun else ""
+            yield (
+                f"Stopped before the end{pending}. Run the same command to resume."
                 if self.goes_on
                 else "Stopped before the end."
             )
@@ -100,18 +100,18 @@ class Job:
     """One run.
 
     Attributes:
-        name: Of what is read.
-        files: Where things go.
-        reader: What is read.
-        people: Makes requests of rows.
-        rejected: Where bad rows are reported.
-        claims: Those to tell.
-        places: People at once.
-        scheduler: The client's.
-        total: Rows that there are, where somebody knows.
-        skip_duplicates: Ask nobody twice.
-        retry: Ask those again of whom no answer is known.
-        clock: Tells the time.
+        name: The name of the input.
+        files: Where the output goes.
+        reader: Reads the rows.
+        people: Makes requests from rows.
+        rejected: Reports invalid rows.
+        claims: Names of the claims to write.
+        places: Logins in flight at most.
+        scheduler: The client's scheduler.
+        total: Rows of the input, if known.
+        skip_duplicates: Ask each person only once.
+        retry: Ask people again whose answer is unknown.
+        clock: The clock.
     """
 
     name: str
@@ -132,13 +132,13 @@ class Job:
     _accepted: Callable[[str, Transaction], None] | None = field(init=False, default=None)
 
     async def run(self, connection: AbstractAsyncContextManager[CibaClient]) -> Ending:
-        """Ask everybody.
+        """Ask everyone in the input.
 
         Args:
             connection: Opens the client.
 
         Raises:
-            CibaError: It could not begin.
+            CibaError: The run could not begin.
         """
         loop = asyncio.get_running_loop()
         began_at = loop.time()
@@ -148,7 +148,7 @@ class Job:
         with ExitStack() as stack:
             results = None
             if self.files.words is not None:
-                self._accepted = _telling(stack.enter_context(_appended(self.files.words)))
+                self._accepted = _words_writer(stack.enter_context(_appended(self.files.words)))
             if self.files.out is not None:
                 results = ResultFile(self.files.out, self.files.output_format, self.claims)
                 stack.callback(results.close)
@@ -213,7 +213,7 @@ class Job:
             return results.write
 
         def write(result: Result) -> None:
-            # Unbuffered: what is handed over is out of this process.
+            # Unbuffered: a result counts as delivered once it has left this process.
             line = render(result, "jsonl", ())
             while line:
                 line = line[os.write(1, line) :]
@@ -221,7 +221,7 @@ class Job:
         return write
 
     async def _requests(self) -> AsyncIterator[tuple[str, EidRequest]]:
-        """The good rows, until there are no more or somebody has had enough."""
+        """Yield requests from the valid rows, until the input ends or the run is stopped."""
         async for row in self._rows():
             made = self.people.request(row)
             if isinstance(made, BadRow):
@@ -238,8 +238,8 @@ class Job:
             for row in self.reader:
                 yield row
             return
-        # Whoever writes into a pipe may take their time, and nobody else is to wait for it.
-        ahead = _Ahead(iter(self.reader))
+        # A slow writer at the other end of a pipe must not block the event loop.
+        ahead = _RowThread(iter(self.reader))
         enough = asyncio.ensure_future(self._enough.wait())
         try:
             while True:
@@ -257,7 +257,7 @@ class Job:
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:
-        """Ctrl-C, or a polite kill: the first time nobody else is asked, the second time it stops at once."""
+        """Handle SIGINT and SIGTERM: the first stops new logins, the second stops the run at once."""
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         assert task is not None  # noqa: S101 - for type checkers: a coroutine runs in a task
 
@@ -266,8 +266,8 @@ class Job:
                 task.cancel()
                 return
             self._enough.set()
-            self._progress.note = "stopping: nobody else is asked; again to stop at once"
-            say("Nobody else is asked; those who are being asked may answer. Ctrl-C again stops at once.")
+            self._progress.note = "stopping: no new logins; Ctrl-C again stops at once"
+            say("Stopping: no new logins. People being asked can still answer; press Ctrl-C again to stop at once.")
 
         signals = (signal.SIGINT, signal.SIGTERM)
         former = [signal.getsignal(number) for number in signals]
@@ -283,33 +283,33 @@ class Job:
 
 @contextmanager
 def _appended(path: Path) -> Iterator[int]:
-    """A file that is added to, for its owner only."""
+    """Open a file for appending, readable by its owner only."""
     reason, descriptor = "", -1
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, PRIVATE)
     except OSError as error:
         reason = error.strerror or type(error).__name__
     if reason:
-        raise UsageError(f"The file {path} cannot be written: {reason}", code="file", advice="Name another one")
+        raise UsageError(f"The file {path} cannot be written: {reason}", code="file", advice="Choose another path")
     try:
         yield descriptor
     finally:
         os.close(descriptor)
 
 
-def _telling(descriptor: int) -> Callable[[str, Transaction], None]:
-    """Writes the words that are to be read to each person."""
+def _words_writer(descriptor: int) -> Callable[[str, Transaction], None]:
+    """Return a callback that appends the spoken words of each accepted login."""
 
-    def tell(key: str, transaction: Transaction) -> None:
+    def write(key: str, transaction: Transaction) -> None:
         if transaction.spoken_words is not None:
             line = json.dumps({"key": key, "words": transaction.spoken_words}, ensure_ascii=False)
             os.write(descriptor, f"{line}\n".encode())
 
-    return tell
+    return write
 
 
-class _Ahead:
-    """Reads in a thread that nobody waits for at the end."""
+class _RowThread:
+    """Reads rows in a daemon thread, so that a read which never ends does not keep the program alive."""
 
     def __init__(self, rows: Iterator[Row | BadRow]) -> None:
         self._rows = rows
@@ -318,7 +318,7 @@ class _Ahead:
         threading.Thread(target=self._read, name="idura-ciba-rows", daemon=True).start()
 
     def next(self) -> asyncio.Future[Row | BadRow | None]:
-        """The next row, or None at the end."""
+        """Return a future for the next row, or for None at the end."""
         coming = self._loop.create_future()
         self._wanted.put(coming)
         return coming
@@ -338,7 +338,7 @@ def _settle(coming: asyncio.Future[Row | BadRow | None], row: Row | BadRow | Non
 
 
 def _count_all(store: Store) -> tuple[Tally, int]:
-    """What came of everybody, and how many are being asked."""
+    """Return the results of the whole batch, and the number of logins still pending."""
     tally, begun = Tally(), 0
     for entry in store:
         if entry.state is not None:

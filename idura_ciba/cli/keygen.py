@@ -1,4 +1,4 @@
-"""`idura-ciba keygen`: a private key for this machine, and its public half for the provider."""
+"""`idura-ciba keygen`: a private key for this machine, and the public key set for the provider."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from idura_ciba.cli.text import OUT, say
 
 __all__ = ["keygen"]
 
-#: What `verify` signs with unless told otherwise, so no flag need be remembered.
+#: The algorithms that `verify` derives from the key itself, so that `--alg` is not needed.
 _BY_DEFAULT = {"RS256", "ES256", "ES384", "EdDSA"}
 
 
 def keygen(
     *,
-    out: Annotated[Path, typer.Option(help="The file for the private key; it must not exist.")],
-    alg: Annotated[KeyAlg, typer.Option(help="What the key signs with; Idura documents RS256.")] = "RS256",
-    jwks: Annotated[Path | None, typer.Option(help="The file for the public key set; without it, printed.")] = None,
+    out: Annotated[Path, typer.Option(help="File for the private key; it must not exist.")],
+    alg: Annotated[KeyAlg, typer.Option(help="Signing algorithm; Idura documents RS256.")] = "RS256",
+    jwks: Annotated[Path | None, typer.Option(help="File for the public key set; printed by default.")] = None,
 ) -> None:
-    """Make a private key, and the public key set (JWKS) to register at Idura.
+    """Create a private key, and the public key set (JWKS) to register at Idura.
 
-    The private key is PEM (PKCS #8) that only you can read. It is not encrypted: keep it where secrets are kept, and
-    make one for each environment. No file is ever overwritten.
+    The private key is an unencrypted PEM file (PKCS #8) that only you can read. Keep it where you keep secrets, and
+    create one for each environment. Existing files are never overwritten.
     """
     if jwks is not None:
         refuse_existing(jwks)
     pem = generate_key(alg)
-    # The key set says nothing of a client, so the id is anybody's.
+    # The key set does not name the client, so any client id will do.
     auth = PrivateKeyJwt("keygen", pem, alg=alg)
     public = json.dumps(auth.public_jwks(), indent=2)
     write_new(out, pem, mode=PRIVATE)
     say(f"private key: {out}, for {alg}, kid {auth.kid}")
     if jwks is None:
-        say("public key set, to be registered at the provider:")
+        say("public key set; register it at the provider:")
         OUT.out(public, highlight=False)
     else:
         write_new(jwks, f"{public}\n", mode=PUBLIC)
         say(f"public key set: {jwks}; register it at the provider")
     if alg not in _BY_DEFAULT:
-        say(f"Use the key with --alg {alg}: PEM does not say what it signs with.")
+        say(f"Pass --alg {alg} whenever you use this key: a PEM file does not name its algorithm.")

@@ -1,4 +1,4 @@
-"""The report of a batch: one page that needs nothing else, and that says nothing of anybody."""
+"""The report of a batch: one self-contained HTML page without personal data."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ p.small { color: #555; font-size: .9rem; }
   body { background: #161616; color: #eee; } tr { border-color: #444; } text { fill: #bbb; } p.small { color: #aaa; }
 }
 """
-#: The drawing's size, its margins, and how many bars are told apart at most.
+#: The size of a plot, its margins, and the maximum number of bars.
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _MOST_BARS = 800, 240, 44, 36, 60
 
 
@@ -34,26 +34,26 @@ def page(title: str, facts: Mapping[str, str], tally: Tally) -> str:
     """The report as HTML.
 
     Args:
-        title: What it is of.
-        facts: What else is to be said, by name.
-        tally: What came of it.
+        title: The title of the page.
+        facts: Further facts for the table at the top, by name.
+        tally: The counted results.
     """
     parts = [
         f"<h1>{html.escape(title)}</h1>",
         _table(facts.items()),
         "<h2>Outcomes</h2>",
         _outcomes(tally),
-        "<h2>When answers were heard</h2>",
-        _histogram(tally.seconds, "seconds from the request", "approvals and denials"),
+        "<h2>Time to answer</h2>",
+        _histogram(tally.seconds, "seconds since the request", "approvals and denials"),
         _note(tally),
-        "<h2>Requests for each login</h2>",
+        "<h2>Requests per login</h2>",
         _histogram(Counter({polls + 1: count for polls, count in tally.polls.items()}), "requests", "logins"),
         _table(_requests(tally)),
         "<h2>Errors</h2>",
         _table(tally.codes.most_common()) if tally.codes else "<p>None.</p>",
-        '<p class="small">Nobody is named here: there are counts of logins, and no keys, numbers or names.</p>',
+        '<p class="small">This report has counts of logins, but no keys, national numbers or names.</p>',
     ]
-    # Nothing is loaded and nothing can be: the page may be mailed and opened anywhere.
+    # The page loads nothing, and the policy lets it load nothing: it is safe to mail and to open anywhere.
     policy = "default-src 'none'; style-src 'unsafe-inline'"
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
@@ -68,12 +68,13 @@ def _table(rows: Iterable[tuple[str, object]]) -> str:
     cells = []
     for name, value in rows:
         kind = ' class="number"' if isinstance(value, int) else ""
-        cells.append(f"<tr><th>{html.escape(name)}</th><td{kind}>{html.escape(str(value))}</td></tr>")
+        text = f"{value:,}" if isinstance(value, int) else str(value)
+        cells.append(f"<tr><th>{html.escape(name)}</th><td{kind}>{html.escape(text)}</td></tr>")
     return f"<table>{''.join(cells)}</table>"
 
 
 def _outcomes(tally: Tally) -> str:
-    """A table, with a bar for each share."""
+    """A table with a bar for each share."""
     total, rows = len(tally), []
     for state in State:
         count = tally.states[state.value]
@@ -84,7 +85,7 @@ def _outcomes(tally: Tally) -> str:
                 f'<rect width="{200 * share:.1f}" height="12" fill="{_COLOURS.get(state, _OTHERS)}"/></svg>'
             )
             rows.append(
-                f'<tr><th>{state.value}</th><td class="number">{count}</td>'
+                f'<tr><th>{state.value}</th><td class="number">{count:,}</td>'
                 f'<td class="number">{share:.1%}</td><td>{bar}</td></tr>'
             )
     return f"<table>{''.join(rows)}</table>" if rows else "<p>Nobody was asked.</p>"
@@ -93,19 +94,19 @@ def _outcomes(tally: Tally) -> str:
 def _note(tally: Tally) -> str:
     median = tally.median()
     if median is None:
-        return '<p class="small">Fewer than half have answered.</p>'
-    return f'<p class="small">Half of those who were asked had answered after {median:.1f} seconds.</p>'
+        return '<p class="small">No median: fewer than half of the people have answered.</p>'
+    return f'<p class="small">Median time to answer: {median:.1f} s; expired logins count as longer.</p>'
 
 
 def _requests(tally: Tally) -> Iterator[tuple[str, object]]:
     if tally.requests_each is not None:
-        yield "on average", f"{tally.requests_each:.2f}"
-    yield "in all", tally.requests
+        yield "mean", f"{tally.requests_each:.2f}"
+    yield "total", tally.requests
     yield "slow_down answers", tally.slow_downs
 
 
 def _histogram(counts: Mapping[int, int], along: str, up: str) -> str:
-    """Bars over whole numbers, several of them in one bar where there are too many."""
+    """Bars over whole numbers; a bar covers several numbers if there are too many."""
     if not counts:
         return "<p>None.</p>"
     width = math.ceil((max(counts) + 1) / _MOST_BARS)
@@ -117,10 +118,10 @@ def _histogram(counts: Mapping[int, int], along: str, up: str) -> str:
     drawn = []
     for place, count in sorted(bars.items()):
         height = room * count / highest
-        said = f"{place * width}" if width == 1 else f"{place * width} to {place * width + width - 1}"
+        span = f"{place * width}" if width == 1 else f"{place * width} to {place * width + width - 1}"
         drawn.append(
             f'<rect x="{_LEFT + place * step:.1f}" y="{10 + room - height:.1f}" width="{max(1.0, step - 1):.1f}" '
-            f'height="{height:.1f}" fill="#1565c0"><title>{said}: {count}</title></rect>'
+            f'height="{height:.1f}" fill="#1565c0"><title>{span}: {count:,}</title></rect>'
         )
     every = math.ceil(many / 10)
     marks = [
@@ -128,7 +129,7 @@ def _histogram(counts: Mapping[int, int], along: str, up: str) -> str:
         for place in range(0, many, every)
     ]
     axes = (
-        f'<text x="{_LEFT - 6}" y="16" text-anchor="end">{highest}</text>'
+        f'<text x="{_LEFT - 6}" y="16" text-anchor="end">{highest:,}</text>'
         f'<text x="{_LEFT - 6}" y="{10 + room}" text-anchor="end">0</text>'
         f'<text x="{_WIDTH / 2}" y="{_HEIGHT - 4}" text-anchor="middle">{along}</text>'
     )

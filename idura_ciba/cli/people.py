@@ -146,7 +146,7 @@ class People:
         good = [(place, each) for place, each in enumerate(made) if isinstance(each, tuple)]
         for nth in self._keys.add([key for _, (key, _, _) in good]):
             place, (key, _, _) = good[nth]
-            made[place] = BadRow(rows[place].line, "key_twice", "has the key of a row before it", "key", key)
+            made[place] = BadRow(rows[place].line, "key_twice", "repeats the key of an earlier row", "key", key)
         numbers = [each[1] for each in made if isinstance(each, tuple)]
         self.again += len(self._people.add(numbers))
         self.good += len(numbers)
@@ -158,9 +158,9 @@ class People:
         key = values.get("key", str(row.line))
         number = values.get("ssn")
         if number is None:
-            return BadRow(row.line, "missing", "says of nobody who it is", "ssn", key)
+            return BadRow(row.line, "missing", "is empty", "ssn", key)
         if _tells(key, number):
-            why = "has the number in its key, which is to say nothing of the person"
+            why = "holds the national number, and a key must not identify the person"
             return BadRow(row.line, "key", why, "key")
         try:
             own = self._own_choices(row, key)
@@ -168,7 +168,7 @@ class People:
             return own if isinstance(own, BadRow) else (key, number, make(own, number))
         except UsageError as error:
             column = "ssn" if error.code.startswith("national_number_") else None
-            why = f"cannot be used: {error.what[0].lower()}{error.what[1:]}"
+            why = f"is invalid: {error.what}"
             return BadRow(row.line, error.code, why, column, key)
 
     def _own_choices(self, row: Row, key: str) -> Choices | BadRow:
@@ -180,10 +180,10 @@ class People:
         own: dict[str, Any] = {name: word for name, word in zip(_OWN, words, strict=True) if word is not None}
         for name, kind in (("eid", EidName), ("call_initiator", CallInitiator), ("country", Country)):
             if name in own and own[name] not in get_args(kind):
-                return BadRow(row.line, name, f"has a word that is none of {', '.join(get_args(kind))}", name, key)
+                return BadRow(row.line, name, f"must be one of {', '.join(get_args(kind))}", name, key)
         choices = evolve(self.choices, **own) if own else self.choices
         if choices.eid is None:
-            return BadRow(row.line, "eid", "does not say through which eID, and no --eid does", "eid", key)
+            return BadRow(row.line, "eid", "names no eID, and --eid is not given", "eid", key)
         # Swedish BankID alone takes it; a file may be of several eIDs.
         if choices.eid != "se" and "call_initiator" not in own and choices.call_initiator is not None:
             choices = evolve(choices, call_initiator=None)

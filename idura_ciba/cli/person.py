@@ -40,29 +40,29 @@ LABELS: Final[Mapping[str, str]] = {"se": "Swedish BankID", "no": "Norwegian Ban
 PERSON_VARIABLE: Final = "IDURA_CIBA_SSN"
 PANEL: Final = "Person"
 
-EidOption = Annotated[EidName | None, typer.Option("--eid", rich_help_panel=PANEL, help="Which eID asks.")]
+EidOption = Annotated[EidName | None, typer.Option("--eid", rich_help_panel=PANEL, help="The eID to use.")]
 CallInitiatorOption = Annotated[
     CallInitiator | None,
     typer.Option(
         "--call-initiator",
         rich_help_panel=PANEL,
-        help="Swedish BankID: RP when you called the person, user when they called you.",
+        help="Swedish BankID: RP if you called the person, user if they called you.",
     ),
 ]
 MessageOption = Annotated[
     str | None,
-    typer.Option("--message", rich_help_panel=PANEL, help="Shown in the app; not with Norwegian BankID."),
+    typer.Option("--message", rich_help_panel=PANEL, help="Text to show in the app; not for Norwegian BankID."),
 ]
 CountryOption = Annotated[
-    Country, typer.Option("--country", rich_help_panel=PANEL, help="FrejaID: whose number it is.")
+    Country, typer.Option("--country", rich_help_panel=PANEL, help="FrejaID: country of the national number.")
 ]
 ScopeOption = Annotated[
     str,
-    typer.Option("--scope", rich_help_panel=PANEL, help="For example 'openid ssn', where the tenant has it enabled."),
+    typer.Option("--scope", rich_help_panel=PANEL, help="OAuth scopes, such as 'openid ssn' if the tenant allows it."),
 ]
 RequirePersonOption = Annotated[
     bool,
-    typer.Option("--require-person", rich_help_panel=PANEL, help="Refuse a login that does not say who it was."),
+    typer.Option("--require-person", rich_help_panel=PANEL, help="Fail unless the ID token confirms the person."),
 ]
 
 
@@ -84,17 +84,17 @@ def read_person(ssn: str | None, ssn_file: str | None) -> Redacted:
         UsageError: It is given twice, cannot be read, or there is nobody to prompt.
     """
     if ssn and ssn_file:
-        raise UsageError("Both --ssn and --ssn-file are given", code="one_person", advice="Pass one of them")
+        raise UsageError("Both --ssn and --ssn-file are given", code="one_person", advice="Pass only one of them")
     if ssn_file:
-        return joined(read_secret(ssn_file, what="number of the person"))
+        return joined(read_secret(ssn_file, what="national number"))
     given = Redacted(ssn or os.environ.get(PERSON_VARIABLE, ""))
     if given:
         return joined(given.strip())
     if not sys.stdin.isatty():
         raise UsageError(
-            "Nobody is named, and there is no terminal to ask on",
+            "No national number given, and there is no terminal to prompt on",
             code="missing",
-            advice=f"Pass --ssn-file FILE, --ssn-file - for the standard input, or the variable {PERSON_VARIABLE}",
+            advice=f"Pass --ssn-file FILE (- for standard input), or set {PERSON_VARIABLE}",
         )
     return joined(typer.prompt("National number (not shown)", hide_input=True, err=True).strip())
 
@@ -126,9 +126,9 @@ def build_request(
     options: EidOptions = {"scope": scope, "require_person": require_person}
     if (eid == "se") != (call_initiator is not None):
         raise UsageError(
-            "Swedish BankID needs --call-initiator, and no other eID takes it",
+            "Swedish BankID needs --call-initiator, and no other eID accepts it",
             code="call_initiator",
-            advice="Pass --call-initiator RP when you called the person, user when the person called you",
+            advice="For Swedish BankID, pass RP if you called the person, or user if the person called you",
         )
     if call_initiator is not None:
         return SwedishBankID(person, call_initiator=call_initiator, message=message or "", **options)

@@ -1,4 +1,4 @@
-"""What came of one login, for people and for programs. It tells no more of a person than was asked for."""
+"""The result of one login, for people and for programs, with no more personal data than was asked for."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ __all__ = ["Report"]
 
 @frozen(kw_only=True)
 class Report:
-    """The outcome of one login as it is told.
+    """The outcome of one login as it is shown.
 
     Attributes:
-        state: How it ended.
-        code: The error's stable word; None for a login.
+        state: The final state.
+        code: The error's stable code; None for an approved login.
         explanation: The error's sentences.
         description: The provider's own words on the error.
         subject: The person's pseudonym at this client.
-        person_confirmed: Whether the token says that it was the person asked for; None without a login.
-        acr: The level reached.
-        trace_id: For the provider's support.
-        claims: Those that were asked for and are in the token.
+        person_confirmed: Whether the ID token confirms the person asked for; None without a login.
+        acr: The assurance level reached.
+        trace_id: The trace id for the provider's support.
+        claims: The requested claims that are in the ID token.
         resume_file: Where the resume token was saved.
     """
 
@@ -48,8 +48,8 @@ class Report:
         """Make the report of an outcome.
 
         Args:
-            outcome: What came of the login.
-            claims: Which claims to tell; None for all.
+            outcome: The outcome of the login.
+            claims: Names of the claims to show; None for all.
             resume_file: Where the resume token was saved, if it was.
         """
         login, error = outcome.authentication, outcome.error
@@ -74,7 +74,7 @@ class Report:
         )
 
     def json(self) -> str:
-        """Return one JSON object on one line, in ASCII: no terminal can be led astray by it."""
+        """Return one JSON object on one line, in ASCII, so that no terminal interprets anything in it."""
         members = {
             "state": self.state.value,
             "code": self.code,
@@ -90,15 +90,15 @@ class Report:
         return json.dumps(members)
 
     def lines(self) -> Iterator[str]:
-        """Return what a person reads."""
+        """Yield the lines that a person reads."""
         if self.explanation is not None:
             yield f"{self.state.value}: {self.explanation}"
         elif self.person_confirmed:
-            yield f"{self.state.value}: it is the person who was asked for"
+            yield f"{self.state.value}: the ID token confirms the person you asked for"
         else:
-            yield f"{self.state.value}: somebody approved, and the token does not say that it was the person asked for"
-        told = {"subject": self.subject, "acr": self.acr, "trace": self.trace_id if self.explanation is None else None}
-        for name, value in {**told, **self.claims}.items():
+            yield f"{self.state.value}: the ID token does not confirm that it was the person you asked for"
+        shown = {"subject": self.subject, "acr": self.acr, "trace": self.trace_id if self.explanation is None else None}
+        for name, value in {**shown, **self.claims}.items():
             if value is not None:
                 text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
                 yield f"  {clean(name)}: {clean(text)}"

@@ -17,7 +17,7 @@ from idura_ciba import UsageError
 from idura_ciba.cli.files import read_secret
 from idura_ciba.cli.person import LABELS
 from idura_ciba.cli.simulated import CLIENT_ID
-from idura_ciba.cli.text import OUT, say
+from idura_ciba.cli.text import OUT, counted, say
 from idura_ciba.simulator import Crowd, Ledger, OrderRecord, Script, SimulatedIdura, SimulatorServer
 
 __all__ = ["Chronicle", "serve", "simulate"]
@@ -30,26 +30,26 @@ LOOK = 0.2
 
 def simulate(
     *,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 for any that is free.")] = PORT,
-    seed: Annotated[int, typer.Option(help="Names, words and behaviour follow from it.")] = 0,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="TCP port; 0 for any free one.")] = PORT,
+    seed: Annotated[int, typer.Option(help="Seed of the made-up names, words and behaviour.")] = 0,
     approve_after: Annotated[
         float | None,
-        typer.Option(min=0.0, help="Everybody approves after so many seconds; without it they are like a crowd."),
+        typer.Option(min=0.0, help="Everyone approves after this many seconds; by default people differ."),
     ] = None,
-    expires_in: Annotated[int | None, typer.Option(min=1, help="Seconds that a prompt lives.")] = None,
-    interval: Annotated[int | None, typer.Option(min=1, help="Seconds between polls.")] = None,
-    client_id: Annotated[str, typer.Option(help="The one client of this provider.")] = CLIENT_ID,
-    client_secret: Annotated[str | None, typer.Option(help="Its secret; by default a new one.")] = None,
+    expires_in: Annotated[int | None, typer.Option(min=1, help="Lifetime of a prompt in seconds.")] = None,
+    interval: Annotated[int | None, typer.Option(min=1, help="Minimum seconds between polls.")] = None,
+    client_id: Annotated[str, typer.Option(help="Client id of the only client.")] = CLIENT_ID,
+    client_secret: Annotated[str | None, typer.Option(help="Its secret; by default a new random one.")] = None,
     jwks: Annotated[
-        Path | None, typer.Option(help="Its public keys instead, as `idura-ciba keygen` writes them.")
+        Path | None, typer.Option(help="Its public key set instead, as `idura-ciba keygen` writes it.")
     ] = None,
 ) -> None:
     """Serve a simulated Idura on 127.0.0.1, until Ctrl-C.
 
-    It prints what a client has to know, and then a line for each order. Nobody is really asked. In a crowd most people
-    approve within half a minute, some decline, and some never answer.
+    It prints the settings for a client, then a line for each order. Nobody is really asked. By default most made-up
+    people approve within half a minute, some decline, and some never answer.
 
-    Point verify at it in another terminal: set the variables that it prints, then: idura-ciba verify --eid no
+    Try it from another terminal: set the variables that it prints, then run: idura-ciba verify --eid no
     """
     idura = SimulatedIdura(
         seed=seed,
@@ -77,7 +77,7 @@ def _register_keys(idura: SimulatedIdura, client_id: str, path: Path) -> None:
     except Exception:  # noqa: BLE001 - JSON, or one of a dozen kinds that key libraries raise: all mean the same
         failed = True
     if failed:
-        raise UsageError(f"There is no usable key set in {path}", code="jwks", advice="Pass what keygen writes")
+        raise UsageError(f"The file {path} is not a usable key set", code="jwks", advice="Pass one from keygen")
 
 
 async def serve(idura: SimulatedIdura, *, port: int, client_id: str, secret: str | None, console: Console) -> None:
@@ -101,9 +101,7 @@ async def serve(idura: SimulatedIdura, *, port: int, client_id: str, secret: str
         except OSError as error:
             reason = error.strerror or type(error).__name__
         if reason:
-            raise UsageError(
-                f"Port {port} of 127.0.0.1 cannot be served: {reason}", code="port", advice="Pass another --port"
-            )
+            raise UsageError(f"Cannot listen on port {port}: {reason}", code="port", advice="Pass another --port")
         for line in _introduction(server.issuer, client_id, secret):
             say(line, to=console)
         chronicle = Chronicle(idura.ledger)
@@ -117,7 +115,7 @@ async def serve(idura: SimulatedIdura, *, port: int, client_id: str, secret: str
 
 def _introduction(issuer: str, client_id: str, secret: str | None) -> Iterator[str]:
     yield f"A simulated Idura listens at {issuer}. Nobody is really asked. Ctrl-C stops it."
-    yield "For verify in another terminal:"
+    yield "To try it, run in another terminal:"
     yield f"  export IDURA_CIBA_ISSUER={issuer}"
     yield f"  export IDURA_CIBA_CLIENT_ID={client_id}"
     yield "  export IDURA_CIBA_KEY_FILE=KEY.pem" if secret is None else f"  export IDURA_CIBA_CLIENT_SECRET={secret}"
@@ -138,12 +136,12 @@ class Chronicle:
         self._ledger.settle(now)
         rejected = self._ledger.totals.rejected_clients
         if rejected > self._rejected:
-            yield f"refused, because the client did not prove who it is: {rejected - self._rejected}"
+            yield f"client authentication failed: {counted(rejected - self._rejected, 'request')} refused"
             self._rejected = rejected
         for record in self._ledger.orders[self._seen :]:
             self._seen += 1
             self._open.append(record)
-            yield f"{_name(record)}: started, lives {record.expires_at - record.started_at:.0f} s"
+            yield f"{_name(record)}: started, expires in {record.expires_at - record.started_at:.0f} s"
         ended, self._open = (
             [record for record in self._open if (record.outcome != "open") is over] for over in (True, False)
         )
@@ -158,7 +156,7 @@ def _ending(record: OrderRecord) -> str:
     told = f"{_name(record)}: {record.outcome}"
     if record.ended_at is not None:
         told += f" after {record.ended_at - record.started_at:.1f} s"
-    told += f", {record.polls} polls"
+    told += f", {counted(record.polls, 'poll')}"
     if record.slow_downs:
         told += f", {record.slow_downs} of them too early"
-    return f"{told}, because there were two for one person" if record.collided else told
+    return f"{told}, because a second order came for the same person" if record.collided else told

@@ -1,4 +1,4 @@
-"""Text for the terminal. What others wrote cannot move the cursor, change colours or read in another direction."""
+"""Text for the terminal. Foreign text cannot move the cursor, change colours or reverse the writing direction."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from rich.text import Text
 
 from idura_ciba.errors import CibaError
 
-__all__ = ["ERR", "OUT", "clean", "explained", "say"]
+__all__ = ["ERR", "OUT", "clean", "counted", "explained", "say"]
 
-#: Characters of foreign text; whoever sends more has something else in mind than telling.
+#: Characters of foreign text that are shown; a longer text is no message for a person.
 LIMIT = 300
 
-#: Results. Neither console reads its own markup, or emoji codes, in what it is given.
+#: Results. Neither console interprets markup or emoji codes in what it prints.
 OUT: Console = Console(markup=False, highlight=False, emoji=False)
 #: Everything else: progress, instructions, errors.
 ERR: Console = Console(stderr=True, markup=False, highlight=False, emoji=False)
@@ -26,19 +26,24 @@ def clean(text: str, *, limit: int = LIMIT) -> str:
     return shown + "…" if len(text) > limit else shown
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a count with its digits grouped and the noun in its number: `1 row`, `2,000 rows`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def explained(error: CibaError) -> str:
-    """Return an error's sentences, and after them the provider's own words where it gave any."""
+    """Return an error's sentences, followed by the provider's own words if it gave any."""
     description = getattr(error, "error_description", None)
     return f'{error} The provider says: "{clean(description)}"' if description else str(error)
 
 
 def say(text: str, *, to: Console = ERR, style: str = "", prose: bool = False) -> None:
-    """Print one line, whatever is in it.
+    """Print one line, whatever it contains.
 
     Args:
         text: The line.
-        to: Where.
-        style: How, on a terminal.
-        prose: May be broken between words, where a terminal is narrower. Commands and paths are better copied whole.
+        to: The console.
+        style: Its style on a terminal.
+        prose: Wrap between words on a narrow terminal. Commands and paths stay whole, so that they can be copied.
     """
     to.print(Text(clean(text, limit=len(text)), style), soft_wrap=not (prose and to.is_terminal))

@@ -57,13 +57,13 @@ def verify(
         str | None,
         typer.Option(
             rich_help_panel=PANEL,
-            help="The national number; FrejaID also takes an e-mail address or +46.... An argument can be read in the "
-            "shell's history and in the list of processes: better leave it out and be asked.",
+            help="National number; for FrejaID also an e-mail address or a phone number (+46...). The shell's history "
+            "and the process list show it: better omit it, and type it at the prompt.",
         ),
     ] = None,
     ssn_file: Annotated[
         str | None,
-        typer.Option(rich_help_panel=PANEL, help="A file that holds it, - for the standard input."),
+        typer.Option(rich_help_panel=PANEL, help="File with the national number; - for standard input."),
     ] = None,
     call_initiator: CallInitiatorOption = None,
     message: MessageOption = None,
@@ -71,24 +71,24 @@ def verify(
     scope: ScopeOption = "openid",
     require_person: RequirePersonOption = False,
     as_json: Annotated[
-        bool, typer.Option("--json", rich_help_panel=_RESULT, help="Print one JSON object, also for a no.")
+        bool, typer.Option("--json", rich_help_panel=_RESULT, help="Print the result as one JSON object.")
     ] = False,
     claim: Annotated[
-        list[str] | None, typer.Option(rich_help_panel=_RESULT, help="Tell this claim too, such as name; repeatable.")
+        list[str] | None, typer.Option(rich_help_panel=_RESULT, help="Also show this claim, such as name. Repeatable.")
     ] = None,
     all_claims: Annotated[
-        bool, typer.Option("--all-claims", rich_help_panel=_RESULT, help="Tell all claims of the ID token.")
+        bool, typer.Option("--all-claims", rich_help_panel=_RESULT, help="Show all claims of the ID token.")
     ] = False,
     timeout: Annotated[
-        float | None, typer.Option(min=0.1, rich_help_panel=_RESULT, help="Seconds after which to stop waiting.")
+        float | None, typer.Option(min=0.1, rich_help_panel=_RESULT, help="Stop waiting after this many seconds.")
     ] = None,
     resume: Annotated[
-        Path | None, typer.Option(rich_help_panel=_RESULT, help="Go on with a login that Ctrl-C or --timeout ended.")
+        Path | None, typer.Option(rich_help_panel=_RESULT, help="Resume a login that Ctrl-C or --timeout stopped.")
     ] = None,
     resume_file: Annotated[
         Path | None,
         typer.Option(
-            rich_help_panel=_RESULT, help="Where such a login is saved; by default idura-ciba-resume-ID.json here."
+            rich_help_panel=_RESULT, help="Where such a login is saved; default idura-ciba-resume-ID.json here."
         ),
     ] = None,
     issuer: IssuerOption = None,
@@ -98,21 +98,21 @@ def verify(
     client_auth: MethodOption = None,
     alg: AlgOption = None,
     simulate: Annotated[
-        bool, typer.Option("--simulate", rich_help_panel=_TRIAL, help="Ask somebody made up, on this machine.")
+        bool, typer.Option("--simulate", rich_help_panel=_TRIAL, help="Ask a made-up person on this machine.")
     ] = False,
     simulate_answer: Annotated[SimulatedAnswer, typer.Option(rich_help_panel=_TRIAL, help="What they do.")] = "approve",
 ) -> None:
     r"""Ask one person to prove who they are, and wait for the answer.
 
-    The number is read from --ssn-file, from IDURA_CIBA_SSN, or from a prompt that shows nothing. Progress goes to the
-    standard error, the result to the standard output. Told are a pseudonym, whether it is the person asked for, and
-    the level; everything else only with --claim or --all-claims.
+    The national number comes from --ssn-file, from IDURA_CIBA_SSN, or from a prompt that does not show it. Progress
+    goes to standard error, the result to standard output. The result shows a pseudonym, whether the ID token confirms
+    the person, and the assurance level; --claim and --all-claims show more.
 
-    Ctrl-C stops asking, and leaves a file with which --resume goes on. The prompt stays on the phone: nothing can
-    take it back.
+    Ctrl-C stops polling and saves a file for --resume. The prompt stays on the phone until it expires: CIBA has no way
+    to cancel it.
 
-    Exits with 0 approved, 3 denied, 4 expired, 5 nobody can know, 6 --timeout passed, 1 any other failure, 2 wrong
-    use, 130 Ctrl-C.
+    Exit codes: 0 approved, 3 denied, 4 expired, 5 answer unknown, 6 --timeout passed, 1 any other failure, 2 wrong
+    usage, 130 Ctrl-C.
 
     Try it: idura-ciba verify --simulate --eid no
     """
@@ -141,9 +141,9 @@ def verify(
         begin = _starting(request, timeout)
     else:
         raise UsageError(
-            "It is not clear who is to be asked",
+            "Exactly one of --eid and --resume is needed",
             code="one_login",
-            advice="Pass either --eid, with or without --simulate, or --resume",
+            advice="Pass --eid for a new login, with or without --simulate, or --resume for a saved one",
         )
 
     ending = asyncio.run(log_in(connection, begin, label=label, console=ERR, clock=Clock()))
@@ -156,10 +156,10 @@ def verify(
         for line in report.lines():
             say(line, to=OUT, prose=True)
     if saved:
-        say(f"Saved, for you alone to read: {saved}")
-        say(f"Go on with: idura-ciba verify --resume {shlex.quote(str(saved))}")
+        say(f"Saved, readable only by you: {saved}")
+        say(f"Resume with: idura-ciba verify --resume {shlex.quote(str(saved))}")
     elif simulate and ending.token:
-        say("The simulated provider is gone too, so nothing was saved.")
+        say("Nothing was saved, because the simulated provider has stopped too.")
     raise typer.Exit(ending.code)
 
 

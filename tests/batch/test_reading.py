@@ -209,7 +209,7 @@ def test_a_missing_column_names_those_that_are_there() -> None:
     """So that one sees which to name."""
     error = refused(b"Key,Personnummer,%s\n" % (b"n" * 99))
     assert error.code == "column"
-    assert f"no column ssn in the first line, which has: Key, Personnummer, {'n' * 40}." in str(error)
+    assert f"The header line has no column ssn; its columns are: Key, Personnummer, {'n' * 40}." in str(error)
     assert "--column ssn=NAME" in str(error)
 
 
@@ -217,7 +217,7 @@ def test_a_missing_column_names_those_that_are_there() -> None:
 def test_a_file_without_a_header_gives_no_number_away(number: str) -> None:
     """Its first line is somebody's data, however they write it."""
     said = str(refused(f"row 1;{number};Hej\n".encode()))
-    assert "which has: row 1, (digits), Hej" in said
+    assert "its columns are: row 1, (digits), Hej" in said
     assert ONE[-4:] not in said
 
 
@@ -253,13 +253,13 @@ def test_a_header_that_is_no_csv_is_refused(data: bytes) -> None:
 @pytest.mark.parametrize(
     ("data", "place"),
     [
-        (b"n\xe4me,ssn\n", "Line 1 is not utf-8: byte 0xE4 at column 2"),
-        (b"\xef\xbb\xbf\n\xc3\xa5\xe4,ssn\n", "Line 2 is not utf-8: byte 0xE4 at column 2"),
-        (b"sep=,\nn\xe4me,ssn\n1,2\n", "Line 2 is not utf-8: byte 0xE4 at column 2"),
-        (b'"n\n\xe4me",ssn\n1,2\n', "Line 2 is not utf-8: byte 0xE4 at column 1"),
-        (b'"n\n\xe4\nme",ssn\n1,2\n', "Line 2 is not utf-8: byte 0xE4 at column 1"),
-        (b'{"ssn": "\xe4"}\n{"ssn": "x"}', "Line 1 is not utf-8: byte 0xE4 at column 10"),
-        (b"\xff\xfes\0\0\xd8s\0\n\0", "Line 1 is not utf-16-le: byte 0x00 at column 2"),
+        (b"n\xe4me,ssn\n", "Line 1 is not valid utf-8: byte 0xE4 at column 2"),
+        (b"\xef\xbb\xbf\n\xc3\xa5\xe4,ssn\n", "Line 2 is not valid utf-8: byte 0xE4 at column 2"),
+        (b"sep=,\nn\xe4me,ssn\n1,2\n", "Line 2 is not valid utf-8: byte 0xE4 at column 2"),
+        (b'"n\n\xe4me",ssn\n1,2\n', "Line 2 is not valid utf-8: byte 0xE4 at column 1"),
+        (b'"n\n\xe4\nme",ssn\n1,2\n', "Line 2 is not valid utf-8: byte 0xE4 at column 1"),
+        (b'{"ssn": "\xe4"}\n{"ssn": "x"}', "Line 1 is not valid utf-8: byte 0xE4 at column 10"),
+        (b"\xff\xfes\0\0\xd8s\0\n\0", "Line 1 is not valid utf-16-le: byte 0x00 at column 2"),
     ],
     ids=["in it", "after a mark", "after Excel's line", "at its end", "within it", "JSON", "UTF-16"],
 )
@@ -279,12 +279,12 @@ def test_a_header_without_an_end_is_refused() -> None:
 # --- rows that are set aside ------------------------------------------------------------------------------------------
 
 CSV_ROWS: dict[str, tuple[bytes, str]] = {
-    "too few cells": (b"x", "has 1 cells, and the header has 2"),
-    "too many cells": (b"x,1,2,3", "has 4 cells, and the header has 2"),
-    "something after a quote": (b'"x"y,1', "cannot be read as CSV: ',' expected after '\"'"),
-    "half of a line break": (b"x\ry,1", "cannot be read as CSV: new-line"),
-    "a byte that is no letter": (b"\xc3\xa5,\xe4\xe5", "is not utf-8: byte 0xE4 at column 3"),
-    "too long": (b"x" * 2 * MAX_LINE, "is longer than 65536 bytes"),
+    "too few cells": (b"x", "has 1 cell, but the header has 2"),
+    "too many cells": (b"x,1,2,3", "has 4 cells, but the header has 2"),
+    "something after a quote": (b'"x"y,1', "is not valid CSV: ',' expected after '\"'"),
+    "half of a line break": (b"x\ry,1", "is not valid CSV: new-line"),
+    "a byte that is no letter": (b"\xc3\xa5,\xe4\xe5", "is not valid utf-8: byte 0xE4 at column 3"),
+    "too long": (b"x" * 2 * MAX_LINE, "is longer than 65,536 bytes"),
 }
 
 
@@ -302,7 +302,7 @@ def test_a_bad_row_stops_nothing(row: bytes, why: str) -> None:
 def test_a_quote_that_is_never_closed_takes_no_more_than_it_must() -> None:
     """To the end of a small file; in a large one reading goes on behind it."""
     (found,) = read(f'key,ssn\n"a,{ONE}\nb,{TWO}\n'.encode())
-    assert found == BadRow(2, "csv", "cannot be read as CSV, to line 3: unexpected end of data")
+    assert found == BadRow(2, "csv", "is not valid CSV up to line 3: unexpected end of data")
     *_, last = rows = read(b'key,ssn\n"a,%s\n%sb,%s\n' % (ONE.encode(), b"x,1 \n" * 40000, TWO.encode()))
     assert rows[0].line == 2
     assert isinstance(rows[0], BadRow)

@@ -345,7 +345,7 @@ def test_a_newer_version_is_refused(path: Path, sealing: Sealing, monkeypatch: p
     monkeypatch.undo()
     error = refused(path, sealing)
     assert error.code == "journal_version"
-    assert "version 2, and this program knows 1" in str(error)
+    assert "has version 2, but this program reads only up to 1" in str(error)
 
 
 def test_an_older_version_is_brought_up_to_date(path: Path, sealing: Sealing, monkeypatch: pytest.MonkeyPatch) -> None:

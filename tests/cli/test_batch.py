@@ -94,7 +94,7 @@ def test_a_file_becomes_a_file(folder: Path, idura: SimulatedIdura, invoke: Call
     states = {key: result["state"] for key, result in results(folder).items()}
     assert states == {"k0": "approved", "k1": "denied", "k2": "expired", "k3": "approved"}
     assert set(results(folder)["k0"]["claims"]) == {"name"}
-    assert "In all: 2 approved, 1 denied, 1 expired." in ran.stderr
+    assert "Total: 2 approved, 1 denied, 1 expired; median answer 7.5 s, " in ran.stderr
     assert {path.name for path in folder.iterdir()} == {
         "people.csv", "r.jsonl", "r.jsonl.journal", "r.jsonl.journal-marks",
     }  # fmt: skip
@@ -137,11 +137,11 @@ def test_a_dry_run_rings_nobody(folder: Path, idura: SimulatedIdura, invoke: Cal
     people(folder, 3)
     ran = invoke("batch", "people.csv", "--dry-run", *SE)
     assert ran.exit_code == 0
-    assert "3 rows can be asked, 0 cannot, 0 name somebody again." in ran.stderr
+    assert "3 valid rows, 0 invalid, 0 duplicates." in ran.stderr
     write(folder, "key,ssn", f"a,{swedish_number(0)}", f"b,{swedish_number(0)}", "c,1")
     ran = invoke("batch", "people.csv", "--dry-run", *SE, "--bad-rows", "bad.csv")
     assert ran.exit_code == 7
-    assert "2 rows can be asked, 1 cannot, 1 name somebody again." in ran.stderr
+    assert "2 valid rows, 1 invalid, 1 duplicate." in ran.stderr
     assert {path.name for path in folder.iterdir()} == {"people.csv", "bad.csv"}
     assert idura.ledger.orders == []
 
@@ -149,11 +149,11 @@ def test_a_dry_run_rings_nobody(folder: Path, idura: SimulatedIdura, invoke: Cal
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--out", "r.jsonl", "--eid", "no"), "words that somebody has to read"),
-        (("--eid", "se"), "no place for the results"),
-        (("--out", "r.txt", *SE), "in which format"),
-        (("--out", "-", *SE), "no place for the journal"),
-        (("--out", "r.jsonl", *SE, "--column", "nothing=x"), "not FIELD=NAME"),
+        (("--out", "r.jsonl", "--eid", "no"), "each person hears a pair of words"),
+        (("--eid", "se"), "No output file given"),
+        (("--out", "r.txt", *SE), "does not tell the output format"),
+        (("--out", "-", *SE), "No journal file given"),
+        (("--out", "r.jsonl", *SE, "--column", "nothing=x"), "--column must be FIELD=NAME"),
         (("--out", "r.jsonl", *SE, "--column", "ssn=Personnummer"), "no column Personnummer"),
         (("--out", "missing/r.jsonl", *SE), "missing"),
         (("--out", "r.jsonl", "--eid", "no", "--words", "missing/w"), "missing/w cannot be written"),
@@ -232,7 +232,7 @@ def test_people_who_cannot_be_asked_end_the_run_with_1(
     ran = invoke("batch", "people.csv", "--out", "r.jsonl", *SE, **TENANT)
     assert ran.exit_code == 1
     assert "[invalid_client" in ran.stderr
-    assert "Stopped before the end; the same command goes on" in ran.stderr
+    assert "Stopped before the end. Run the same command to resume." in ran.stderr
     assert (folder / "r.jsonl").read_bytes() == b""
 
 
@@ -302,7 +302,7 @@ async def test_one_signal_lets_those_answer_who_are_being_asked(
     told = await process.stderr.read()
     assert await process.wait() == 130
     assert set(results(folder)) == {"k0", "k1", "k2"}
-    assert b"Nobody else is asked" in told
+    assert b"Stopping: no new logins." in told
     assert b"Traceback" not in told
 
 
@@ -319,12 +319,12 @@ async def test_two_signals_stop_at_once_and_it_goes_on_later(
     await until_asked(idura, 5)
     process.send_signal(signal.SIGINT)
     assert process.stderr
-    while b"Nobody else" not in (line := await process.stderr.readline()):
+    while b"no new logins" not in (line := await process.stderr.readline()):
         assert line
     process.send_signal(signal.SIGINT)
     told = await process.stderr.read()
     assert await process.wait() == 130
-    assert b"the same command goes on, also with the 5 who are being asked" in b" ".join(told.split())
+    assert b"Stopped before the end with 5 logins pending. Run the same command to resume." in b" ".join(told.split())
     process = await started(folder, environment, "people.csv", "--out", "r.jsonl")
     _, told = await process.communicate()
     assert process.returncode == 0, told

@@ -113,18 +113,18 @@ def test_a_file_that_cannot_be_read_says_why(tmp_path: Path, name: str, reason: 
 
 
 PLACES: dict[str, tuple[bytes, str | None, str]] = {
-    "a letter of another encoding": (b"ssn\n\xc3\xa5 \xe4a\n", None, "Line 2 is not utf-8: byte 0xE4 at column 3"),
-    "one at the end": (b"ssn\r\n\r\nab\xc3", None, "Line 3 is not utf-8: byte 0xC3 at column 3"),
-    "one after a mark": (b"\xef\xbb\xbfssn\n\xff", None, "Line 2 is not utf-8: byte 0xFF at column 1"),
-    "half of a character": (b"\xff\xfes\0s\0n\0\n\0x\0y", None, "Line 2 is not utf-16-le: byte 0x79 at column 2"),
+    "another encoding": (b"ssn\n\xc3\xa5 \xe4a\n", None, "Line 2 is not valid utf-8: byte 0xE4 at column 3"),
+    "one at the end": (b"ssn\r\n\r\nab\xc3", None, "Line 3 is not valid utf-8: byte 0xC3 at column 3"),
+    "one after a mark": (b"\xef\xbb\xbfssn\n\xff", None, "Line 2 is not valid utf-8: byte 0xFF at column 1"),
+    "half of a character": (b"\xff\xfes\0s\0n\0\n\0x\0y", None, "Line 2 is not valid utf-16-le: byte 0x79 at column 2"),
     "half of a pair": (
         b"\xfe\xff\0s\0s\0n\0\n\xd8\x3d\xde\0\xd8\x01\0x\0\n",
         None,
-        "Line 2 is not utf-16-be: byte 0xD8 at column 2",
+        "Line 2 is not valid utf-16-be: byte 0xD8 at column 2",
     ),
-    "none of a code page": (b"ssn\n\x80\x81\n", "cp1252", "Line 2 is not cp1252: byte 0x81 at column 2"),
-    "none of a large one": (b"ssn\n\x82\xa0\x81\n", "shift_jis", "Line 2 is not shift_jis: byte 0x81 at column 2"),
-    "in the header": (b"\xe4,ssn\n", None, "Line 1 is not utf-8: byte 0xE4 at column 1"),
+    "none of a code page": (b"ssn\n\x80\x81\n", "cp1252", "Line 2 is not valid cp1252: byte 0x81 at column 2"),
+    "none of a big one": (b"ssn\n\x82\xa0\x81\n", "shift_jis", "Line 2 is not valid shift_jis: byte 0x81 at column 2"),
+    "in the header": (b"\xe4,ssn\n", None, "Line 1 is not valid utf-8: byte 0xE4 at column 1"),
 }
 
 
@@ -150,7 +150,7 @@ def test_a_file_is_looked_through_piece_by_piece(
     path.write_bytes(f"ssn,message\n{ONE},å\u4100\U0001f600\n".encode(encoding))
     assert rows_of(str(path)) == [Row(2, {"ssn": ONE, "message": "å\u4100\U0001f600"})]
     path.write_bytes(path.read_bytes() + b"\xff\xd8\xff")
-    with pytest.raises(UsageError, match="Line 3 is not utf-"):
+    with pytest.raises(UsageError, match="Line 3 is not valid utf-"):
         rows_of(str(path))
 
 
@@ -187,7 +187,7 @@ def test_the_standard_input_is_read(tmp_path: Path, kind: str) -> None:
             os.close(former)
     assert rows == [
         Row(2, {"ssn": ONE, "key": "a"}),
-        BadRow(3, "encoding", f"is not utf-8: byte 0xFF at column {len(ONE) + 2}"),
+        BadRow(3, "encoding", f"is not valid utf-8: byte 0xFF at column {len(ONE) + 2}"),
     ]
 
 
@@ -196,7 +196,7 @@ def test_a_pipe_with_a_name_is_read_once() -> None:
     with piped(b"ssn\n%s\xff\n" % (b"%s\n" % ONE.encode() * 2000)) as pipe:
         *rows, last = rows_of(f"/dev/fd/{pipe}")
     assert rows == [Row(line, {"ssn": ONE}) for line in range(2, 2002)]
-    assert last == BadRow(2002, "encoding", "is not utf-8: byte 0xFF at column 1")
+    assert last == BadRow(2002, "encoding", "is not valid utf-8: byte 0xFF at column 1")
 
 
 def test_an_error_of_the_caller_closes_the_file(tmp_path: Path) -> None:
@@ -233,7 +233,7 @@ def test_lines_are_counted(
 
 def bad(line: int) -> BadRow:
     """A row."""
-    return BadRow(line, "eid", "does not say through which eID", "eid", f"key, {line}")
+    return BadRow(line, "eid", "names no eID", "eid", f"key, {line}")
 
 
 def test_bad_rows_are_in_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -247,13 +247,13 @@ def test_bad_rows_are_in_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[st
     with path.open(encoding="utf-8", newline="") as file:
         assert list(csv.reader(file)) == [
             ["line", "key", "column", "code", "why"],
-            *([str(line), f"key, {line}", "eid", "eid", "does not say through which eID"] for line in range(2, 9)),
+            *([str(line), f"key, {line}", "eid", "eid", "names no eID"] for line in range(2, 9)),
             ["9", "", "", "csv", "cannot be read"],
         ]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     *told, last = capsys.readouterr().err.splitlines()
-    assert told == [f"Line {line}, column eid does not say through which eID. [eid]" for line in range(2, 7)]
-    assert last == "3 more rows cannot be used."
+    assert told == [f"Line {line}, column eid names no eID. [eid]" for line in range(2, 7)]
+    assert last == f"3 more invalid rows; all are in {path}."
 
 
 def test_bad_rows_of_a_former_run_are_gone(tmp_path: Path) -> None:

@@ -35,10 +35,10 @@ def _secret(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("alg", "said"),
     [
-        ("RS256", "RSA of 2048 bits, signs with RS256"),
-        ("ES256", "P-256, signs with ES256"),
-        ("ES384", "P-384, signs with ES384"),
-        ("EdDSA", "Ed25519, signs with EdDSA"),
+        ("RS256", "2048-bit RSA, RS256"),
+        ("ES256", "P-256, ES256"),
+        ("ES384", "P-384, ES384"),
+        ("EdDSA", "Ed25519, EdDSA"),
     ],
 )
 def test_a_key_is_described(alg: KeyAlg, said: str, tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_a_key_is_described(alg: KeyAlg, said: str, tmp_path: Path) -> None:
     path.chmod(0o600)
     described, mode = check_client(Settings(client_id="me", key_file=path))
     assert described.level == mode.level == "ok"
-    assert described.text.startswith(f"client: me proves itself with a private key: {said}, kid ")
+    assert described.text.startswith(f"client: me authenticates with a private key: {said}, kid ")
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o602])
@@ -76,7 +76,7 @@ def test_a_key_that_cannot_be_used_is_a_problem(tmp_path: Path) -> None:
 def test_a_secret_is_accepted_and_not_shown() -> None:
     """It works at Idura, which recommends a key."""
     (found,) = check_client(Settings(client_id="me"))
-    assert found == Finding("ok", "client: me proves itself with a client secret; Idura recommends a private key")
+    assert found == Finding("ok", "client: me authenticates with a client secret; Idura recommends a private key")
 
 
 # --- at the provider --------------------------------------------------------------------------------------------------
@@ -115,23 +115,23 @@ async def test_what_the_document_does_not_say_is_told(clock: Clock) -> None:
     """The usual path of Idura is used, and the reader learns that it is a guess."""
     idura = SimulatedIdura(rules=Rules(announces_backchannel=False))
     found = await findings(idura, clock)
-    assert "where Idura has it" in found["backchannel_authentication_endpoint"].text
-    assert "where Idura has it" not in found["token_endpoint"].text
+    assert "Idura's usual URL" in found["backchannel_authentication_endpoint"].text
+    assert "Idura's usual URL" not in found["token_endpoint"].text
 
 
 async def test_this_machine_needs_no_tls(clock: Clock) -> None:
     """A simulator on loopback is told apart from a tenant."""
     found = await findings(SimulatedIdura("http://127.0.0.1:8700"), clock)
-    assert found["TLS"] == Finding("ok", "TLS: none, which is accepted for this machine only")
+    assert found["TLS"] == Finding("ok", "TLS: none; plain HTTP is allowed only on this machine")
 
 
 @pytest.mark.parametrize(
     ("ahead", "level", "words"),
     [
-        (0, "ok", "agrees"),
+        (0, "ok", "within 5 s"),
         (12, "problem", "12 s ahead of"),
         (-12, "problem", "12 s behind"),
-        (None, "warning", "not say"),
+        (None, "warning", "no valid Date header"),
     ],
 )
 async def test_two_clocks_are_compared(
@@ -187,7 +187,11 @@ async def test_a_certificate_that_is_not_accepted_is_a_problem(clock: Clock) -> 
 
 @pytest.mark.parametrize(
     ("body", "words"),
-    [(b'{"keys": []}', "none that can verify"), (b"<html>", "cannot be read"), (b'{"keys": [{"kty": "oct"}]}', "none")],
+    [
+        (b'{"keys": []}', "no key that can verify"),
+        (b"<html>", "cannot be read"),
+        (b'{"keys": [{"kty": "oct"}]}', "no key that can verify"),
+    ],
 )
 async def test_useless_keys_are_a_problem(body: bytes, words: str, idura: SimulatedIdura, clock: Clock) -> None:
     """No login could ever be verified."""
@@ -203,7 +207,7 @@ async def test_the_probe_tells_good_credentials_from_bad(idura: SimulatedIdura, 
     idura.register_client(CLIENT_ID, secret="another")
     found = (await findings(idura, clock, probe=True))["probe"]
     assert found.level == "problem"
-    assert found.text.endswith('it says: "wrong secret"')
+    assert found.text.endswith('the provider says: "wrong secret"')
     assert idura.ledger.orders == []
     assert idura.ledger.totals.unknown_ids == 1
 
@@ -213,8 +217,13 @@ async def test_the_probe_tells_good_credentials_from_bad(idura: SimulatedIdura, 
     [
         (400, {"error": "unauthorized_client"}, "problem", "not enabled"),
         (400, {"error": "unsupported_grant_type"}, "problem", "not enabled"),
-        (400, {"error": "strange\x1b", "error_description": "\x1b[2J"}, "warning", r'strange\x1b; it says: "\x1b[2J"'),
-        (400, {"error": "authorization_pending"}, "warning", "never made"),
+        (
+            400,
+            {"error": "strange\x1b", "error_description": "\x1b[2J"},
+            "warning",
+            r'strange\x1b; the provider says: "\x1b[2J"',
+        ),
+        (400, {"error": "authorization_pending"}, "warning", "never issued"),
         (503, {}, "problem", "no usable answer"),
     ],
 )
@@ -238,4 +247,4 @@ async def test_a_probe_without_credentials_is_a_problem(idura: SimulatedIdura, c
     """There is nothing to send."""
     found = list((await findings(idura, clock, probe=True, client_id="")).values())[-1]
     assert found.level == "problem"
-    assert "no client id" in found.text
+    assert "No client id given" in found.text

@@ -59,11 +59,11 @@ def test_a_key_wins_over_a_secret(key_file: Path, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: Settings(issuer="https://a").client(), "no client id"),
-        (lambda: Settings(client_id="a").client(), "no issuer"),
-        (lambda: Settings(client_id="a").client_auth(), "no credential"),
-        (lambda: Settings(client_id="a", method="private-key").client_auth(), "no private key"),
-        (lambda: Settings(client_id="a", alg="RS256").client_auth(), "--alg is for private keys"),
+        (lambda: Settings(issuer="https://a").client(), "No client id given"),
+        (lambda: Settings(client_id="a").client(), "No issuer given"),
+        (lambda: Settings(client_id="a").client_auth(), "No credential given"),
+        (lambda: Settings(client_id="a", method="private-key").client_auth(), "No private key given"),
+        (lambda: Settings(client_id="a", alg="RS256").client_auth(), "--alg applies only to private keys"),
     ],
 )
 def test_what_is_missing_is_named(make: Callable[[], object], words: str) -> None:

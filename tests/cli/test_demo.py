@@ -25,7 +25,8 @@ def test_the_demonstration_ends_as_it_should(invoke: Callable[..., Any]) -> None
     for label in ("Swedish BankID 1", "Swedish BankID 2", "Norwegian BankID 1", "Norwegian BankID 2", "FrejaID 1"):
         assert sum(label in line for line in lines) >= 2
     assert sum("words: " in line for line in lines) == 2
-    assert sum(line.endswith("s") and "confirmed; after" in line for line in lines) == 2
+    assert sum(line.endswith("s") and ", confirmed; after" in line for line in lines) == 2
+    assert sum(line.endswith("s") and ", not confirmed; after" in line for line in lines) == 1
 
 
 def test_all_five_are_different_people_and_every_end_is_expected() -> None:
@@ -49,7 +50,7 @@ async def test_a_live_table_on_a_terminal(
     heading, *rows = sheet.lines[-7:-1]
     assert heading.rpartition("\x1b[2K")[2].split() == ["eID", "state", "words", "polls", "time", "progress"]
     assert [row.split("  ")[0] for row in rows] == [scene.label for scene in scenes()]
-    assert rows[3].endswith("said no, or picked the wrong words")
+    assert rows[3].endswith("declined, or picked the wrong words")
     assert rows[4].endswith("never answered")
     assert not any(scene.number in sheet.text for scene in scenes())
 
@@ -84,5 +85,5 @@ async def test_rows_begin_when_their_requests_do(
     async with connect() as client:
         (outcome,) = await perform(client, [scene], sheet.console, clock)
     assert outcome.state is State.DENIED
-    assert sheet.lines[-1].endswith("said no, or picked the wrong words; after 1.0 s")
+    assert sheet.lines[-1].endswith("declined, or picked the wrong words; after 1.0 s")
     assert Row("a").time(0.0) == ""

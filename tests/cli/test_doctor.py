@@ -54,8 +54,8 @@ def test_the_command_without_anything(invoke: Callable[..., Any]) -> None:
     """Nothing is configured: what is missing is named, and nothing is sent."""
     ran = invoke("doctor")
     assert ran.exit_code == 1
-    assert "no client id" in ran.stdout
-    assert "no issuer" in ran.stdout
+    assert "No client id given" in ran.stdout
+    assert "No issuer given" in ran.stdout
 
 
 @pytest.mark.sockets

@@ -53,19 +53,23 @@ def test_a_person_is_told_what_came_of_it() -> None:
     """Counts, costs, and errors by their word."""
     lines = list(ending(State.APPROVED, State.APPROVED, State.FAILED, bad=2).lines())
     assert lines == [
-        "In all: 2 approved, 1 failed, 2 bad rows.",
-        "This run: 3 results in 1 min 15 s, 4.0 requests for each, half have answered within 4.5 s.",
+        "Total: 2 approved, 1 failed, 2 invalid rows; median answer 4.5 s, 4.0 requests per login.",
+        "This run: 3 results in 1 min 15 s.",
         "  1 x code_failed",
     ]
-    assert list(ending().lines()) == ["In all: nobody.", "This run: 0 results in 1 min 15 s."]
+    assert list(ending().lines()) == ["Total: no results.", "This run: 0 results in 1 min 15 s."]
 
 
 def test_what_is_left_to_do_is_said() -> None:
     """With the option that does it, and whom the next run goes on with."""
-    assert "--retry-indeterminate" in " ".join(ending(State.INDETERMINATE).lines())
+    for count, logins in ((1, "1 login"), (2, "2 logins")):
+        assert list(ending(*[State.INDETERMINATE] * count).lines())[-1] == (
+            f"The answer to {logins} is unknown. To ask these people again, get their agreement first, then pass "
+            "--retry-indeterminate."
+        )
     for made in (ending(stopped=True, begun=4), ending(begun=4, error=JournalError("full"))):
         assert list(made.lines())[-1] == (
-            "Stopped before the end; the same command goes on, also with the 4 who are being asked."
+            "Stopped before the end with 4 logins pending. Run the same command to resume."
         )
-    assert list(ending(stopped=True).lines())[-1] == "Stopped before the end; the same command goes on."
+    assert list(ending(stopped=True).lines())[-1] == "Stopped before the end. Run the same command to resume."
     assert list(ending(stopped=True, begun=4, goes_on=False).lines())[-1] == "Stopped before the end."

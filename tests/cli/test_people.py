@@ -144,7 +144,7 @@ def test_a_reason_can_be_read_after_the_line(people: People) -> None:
     """Also where the error was made for somebody who asks one person."""
     bad = refused(people, row(ssn=wrong(NO), eid="no"))
     assert bad.why == (
-        "cannot be used: the Norwegian national number has a check digit that does not match: "
+        "is invalid: The Norwegian national number has a check digit that does not match: "
         "a digit is wrong or two are swapped"
     )
 
@@ -198,14 +198,14 @@ def test_a_key_stands_for_one_row(people: People) -> None:
     made(people, row(3, ssn=SE, key="a"), row(4, ssn=SE, key="6"), row(5, ssn=SE))
     for bad in (row(6, ssn=SE), row(7, ssn=swedish_number(2), key="a"), row(8, ssn=SE, key="5")):
         assert refused(people, bad) == BadRow(
-            bad.line, "key_twice", "has the key of a row before it", "key", bad.values.get("key", "6")
+            bad.line, "key_twice", "repeats the key of an earlier row", "key", bad.values.get("key", "6")
         )
     assert (people.good, people.bad, people.again) == (3, 4, 2)
 
 
 def test_what_was_bad_before_stays_so(people: People) -> None:
     """A row that could not even be read is counted, and handed on."""
-    bad = BadRow(3, "cells", "has 1 cells, and the header has 2")
+    bad = BadRow(3, "cells", "has 1 cell, but the header has 2")
     assert people.request(bad) is bad
     assert list(people.check(iter([bad]))) == [bad]
     assert (people.good, people.bad) == (0, 2)

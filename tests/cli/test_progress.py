@@ -43,8 +43,8 @@ def add(one: Progress, count: int, state: State = State.APPROVED, **members: Any
 
 
 SAID = (
-    "5 being asked", "after 20 s", "0.5 people/s", "about 6 h 06 min left", "half have answered within 4.6 s",
-    "3.0 requests for each", "3 slow_downs", "the provider bears 2.5 requests/s", "stopping",
+    "5 pending", "20 s elapsed", "about 6 h 06 min left", "0.5 results/s", "median answer 4.6 s",
+    "3.0 requests per login", "3 slow_downs", "the provider allows 2.5 requests/s", "stopping",
 )  # fmt: skip
 
 
@@ -66,9 +66,9 @@ def test_a_new_batch_knows_little() -> None:
     """No rate before anybody has answered, and no end before there is a rate."""
     one = progress(total=10)
     assert one.done == 0
-    assert one.look(100.0) is None
-    assert one.look(160.0) is None
-    assert one.left(None) is None
+    assert one.throughput(100.0) is None
+    assert one.throughput(160.0) is None
+    assert one.time_left(None) is None
     assert one.counts() == []
 
 
@@ -76,8 +76,8 @@ def test_the_first_look_counts_from_the_begin() -> None:
     """Those who answered before anybody looked have answered too."""
     one = progress()
     add(one, 5)
-    assert one.look(100.5) == 10.0
-    assert one.look(110.0) == 0.5
+    assert one.throughput(100.5) == 10.0
+    assert one.throughput(110.0) == 0.5
 
 
 def test_the_rate_is_that_of_late() -> None:
@@ -86,7 +86,7 @@ def test_the_rate_is_that_of_late() -> None:
     rates = {}
     for second in range(0, 201, 10):
         add(one, 20 if second <= 60 else 1 if second <= 120 else 0)
-        rates[second] = one.look(float(second))
+        rates[second] = one.throughput(float(second))
     assert rates[0] is None
     assert rates[10] == 4.0
     assert rates[60] == 120 / 60
@@ -101,10 +101,10 @@ def test_the_minute_holds_where_looks_are_rare() -> None:
     """The last look before it is where it begins."""
     one = progress(began_at=0.0)
     add(one, 10)
-    one.look(50.0)
+    one.throughput(50.0)
     add(one, 10)
-    assert one.look(100.0) == 20 / 100
-    assert one.look(111.0) == 10 / 61
+    assert one.throughput(100.0) == 20 / 100
+    assert one.throughput(111.0) == 10 / 61
 
 
 def test_what_is_left_is_at_this_rate() -> None:
@@ -112,11 +112,11 @@ def test_what_is_left_is_at_this_rate() -> None:
     one = progress(total=110, known=5, bad=3)
     add(one, 2)
     assert one.done == 10
-    assert one.left(4.0) == 25.0
+    assert one.time_left(4.0) == 25.0
     one.total = 8  # a file whose cells have line breaks has fewer rows than lines, but it may also have grown
-    assert one.left(4.0) == 0.0
+    assert one.time_left(4.0) == 0.0
     one.total = None
-    assert one.left(4.0) is None
+    assert one.time_left(4.0) is None
 
 
 @pytest.mark.parametrize(
@@ -142,20 +142,20 @@ def test_a_duration_is_said_as_people_do(seconds: float, said: str) -> None:
 
 def test_a_line_of_a_new_batch() -> None:
     """Nothing that is not known."""
-    assert progress().line(101.0) == "0 rows; 5 being asked; after 1 s"
+    assert progress().line(101.0) == "0 rows; 5 pending; 1 s elapsed"
 
 
 def test_a_line_of_a_busy_batch(busy: Progress) -> None:
     """Everything, and nothing of anybody."""
     assert busy.line(120.0) == (
-        f"1012 of 12000 rows; 6 approved, 3 denied, 1 expired, 1000 done before, 2 bad rows; {'; '.join(SAID)}"
+        f"1,012 of 12,000 rows; 6 approved, 3 denied, 1 expired, 1,000 from earlier runs, 2 invalid; {'; '.join(SAID)}"
     )
 
 
 @pytest.mark.parametrize(("rate", "allowed"), [(math.inf, math.inf), (10.0, 10.0)])
 def test_a_provider_that_bears_what_was_agreed_is_not_mentioned(rate: float, allowed: float) -> None:
     """A limit is worth a word when it is lower."""
-    assert "bears" not in progress(snapshot=evolve(CALM, rate=rate, allowed=allowed)).line(101.0)
+    assert "allows" not in progress(snapshot=evolve(CALM, rate=rate, allowed=allowed)).line(101.0)
 
 
 # --- pictures ---------------------------------------------------------------------------------------------------------
@@ -166,22 +166,22 @@ def test_a_picture_of_a_busy_batch(busy: Progress, paper: Callable[..., Any]) ->
     sheet = paper(width=200)
     sheet.console.print(busy.picture(120.0))
     assert sheet.lines == [
-        "people.csv  1 012 of 12 000 rows, 8%",
+        "people.csv  1,012 of 12,000 rows, 8%",
         "━" * 40,
-        "approved 6   denied 3   expired 1   done before 1 000   bad rows 2",
+        "approved 6   denied 3   expired 1   from earlier runs 1,000   invalid 2",
         ", ".join(SAID),
     ]
 
 
 @pytest.mark.parametrize(
     ("total", "head"),
-    [(None, "people.csv  0"), (0, "people.csv  0 of 0 rows, 100%"), (9, "people.csv  0 of 9 rows, 0%")],
+    [(None, "people.csv  0 rows"), (0, "people.csv  0 of 0 rows, 100%"), (9, "people.csv  0 of 9 rows, 0%")],
 )
 def test_a_picture_before_anything_is_known(total: int | None, head: str, paper: Callable[..., Any]) -> None:
     """Also of a file without rows."""
     sheet = paper()
     sheet.console.print(progress(total=total).picture(101.0))
-    assert sheet.lines == [head, *(["━" * 40] if total is not None else []), "5 being asked, after 1 s"]
+    assert sheet.lines == [head, *(["━" * 40] if total is not None else []), "5 pending, 1 s elapsed"]
 
 
 async def test_lines_come_now_and_then(paper: Callable[..., Any]) -> None:
@@ -195,8 +195,8 @@ async def test_lines_come_now_and_then(paper: Callable[..., Any]) -> None:
         await asyncio.sleep(2 * PAUSE)
     await asyncio.sleep(10 * PAUSE)
     first, second = sheet.lines
-    assert first.startswith("5 rows; 5 approved; 5 being asked; after 10 s; 0.5 people/s;")
-    assert second.startswith("5 rows; 5 approved; 5 being asked; after 20 s; 0.25 people/s;")
+    assert first.startswith("5 rows; 5 approved; 5 pending; 10 s elapsed; 0.5 results/s;")
+    assert second.startswith("5 rows; 5 approved; 5 pending; 20 s elapsed; 0.25 results/s;")
 
 
 async def test_a_terminal_sees_a_picture(paper: Callable[..., Any]) -> None:
@@ -219,7 +219,7 @@ async def test_a_dumb_terminal_gets_lines(paper: Callable[..., Any]) -> None:
     sheet.console._environ = {"TERM": "dumb"}
     async with reporting(progress(began_at=0.0), sheet.console):
         await asyncio.sleep(PAUSE + 1)
-    assert sheet.lines == ["0 rows; 5 being asked; after 10 s"]
+    assert sheet.lines == ["0 rows; 5 pending; 10 s elapsed"]
 
 
 @pytest.mark.parametrize("terminal", [False, True])

@@ -62,7 +62,7 @@ async def test_a_program_reads_one_object_in_ascii(approved: Outcome) -> None:
 async def test_a_person_reads_escaped_lines(approved: Outcome) -> None:
     """Names are shown with their escapes, and what is no text as JSON."""
     first, *lines = Report.of(approved, claims=["name", "tags"]).lines()
-    assert first == "approved: it is the person who was asked for"
+    assert first == "approved: the ID token confirms the person you asked for"
     told = dict(line.strip().split(": ", 1) for line in lines)
     assert list(told) == ["subject", "acr", "trace", "name", "tags"]
     assert told["name"] == r"\x1b[2J[b]Eve\u202e"
@@ -76,7 +76,7 @@ async def test_a_login_without_a_number_says_so(connect: Callable[[], CibaClient
         outcome = await (await client.start(NorwegianBankID(NO))).outcome()
     report = Report.of(outcome)
     assert report.person_confirmed is False
-    assert "does not say that it was the person" in next(report.lines())
+    assert "does not confirm that it was the person you asked for" in next(report.lines())
 
 
 async def test_a_no_is_explained(connect: Callable[[], CibaClient], idura: SimulatedIdura) -> None:

@@ -36,21 +36,21 @@ def test_the_chronicle_tells_each_event_once() -> None:
     first, second = order(1), order(2, eid="no", polls=3, slow_downs=1)
     ledger.orders += [first, second]
     assert list(chronicle.lines(1.0)) == [
-        "order 1, Swedish BankID: started, lives 20 s",
-        "order 2, Norwegian BankID: started, lives 20 s",
+        "order 1, Swedish BankID: started, expires in 20 s",
+        "order 2, Norwegian BankID: started, expires in 20 s",
     ]
     assert list(chronicle.lines(1.5)) == []
     second.end("approved", 4.0)
     ledger.totals.rejected_clients = 2
     assert list(chronicle.lines(4.1)) == [
-        "refused, because the client did not prove who it is: 2",
+        "client authentication failed: 2 requests refused",
         "order 2, Norwegian BankID: approved after 4.0 s, 3 polls, 1 of them too early",
     ]
     ledger.orders.append(order(3, eid="freja", outcome="cancelled", collided=True))
     assert list(chronicle.lines(20.0)) == [
-        "order 3, FrejaID: started, lives 20 s",
+        "order 3, FrejaID: started, expires in 20 s",
         "order 1, Swedish BankID: expired after 20.0 s, 0 polls",
-        "order 3, FrejaID: cancelled, 0 polls, because there were two for one person",
+        "order 3, FrejaID: cancelled, 0 polls, because a second order came for the same person",
     ]
     assert list(chronicle.lines(30.0)) == []
 
@@ -71,7 +71,7 @@ async def test_it_serves_until_it_is_stopped(paper: Callable[..., Any]) -> None:
     await sheet.until("order 1")
     serving.cancel()
     await asyncio.gather(serving, return_exceptions=True)
-    assert sheet.lines[-1] == "order 1, FrejaID: started, lives 120 s"
+    assert sheet.lines[-1] == "order 1, FrejaID: started, expires in 120 s"
 
 
 @pytest.mark.sockets
@@ -79,7 +79,7 @@ async def test_a_port_that_is_taken_is_told(paper: Callable[..., Any]) -> None:
     """Another program has it: a sentence, not a traceback."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(UsageError, match=f"Port {port} .* in use"):
+        with pytest.raises(UsageError, match=f"Cannot listen on port {port}: .* in use"):
             await serve(SimulatedIdura(), port=port, client_id="a", secret=None, console=paper().console)
 
 
@@ -134,7 +134,7 @@ def test_a_useless_key_set_is_refused(content: str, invoke: Callable[..., Any], 
     (tmp_path / "jwks.json").write_text(content)
     ran = invoke("simulate", "--jwks", str(tmp_path / "jwks.json"))
     assert ran.exit_code == 2
-    assert "no usable key set" in ran.stderr
+    assert "is not a usable key set" in ran.stderr
 
 
 @pytest.mark.parametrize(("arguments", "unlike"), [(("--approve-after", "3"), False), ((), True)])

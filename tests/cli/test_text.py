@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from idura_ciba import Denied, UsageError
-from idura_ciba.cli.text import clean, explained, say
+from idura_ciba.cli.text import clean, counted, explained, say
 
 
 @pytest.mark.parametrize(
@@ -36,6 +36,12 @@ def test_foreign_text_is_bounded() -> None:
     """Nobody fills the screen from afar."""
     assert clean("x" * 301) == "x" * 300 + "…"
     assert clean("x" * 300) == "x" * 300
+
+
+@pytest.mark.parametrize(("count", "said"), [(0, "0 rows"), (1, "1 row"), (2, "2 rows"), (12345, "12,345 rows")])
+def test_a_count_reads_as_a_sentence_does(count: int, said: str) -> None:
+    """Its digits are in groups of three, and one of a thing is no plural."""
+    assert counted(count, "row") == said
 
 
 def test_an_error_is_its_sentences_and_then_the_providers() -> None:

@@ -71,7 +71,7 @@ def test_a_tenant_and_a_person_from_the_environment(invoke: Callable[..., Any], 
     idura.script(SE, Script.approve(after=2))
     ran = invoke("verify", "--eid", "se", "--call-initiator", "RP", "--message", "Hej", **TENANT, IDURA_CIBA_SSN=SE)
     assert ran.exit_code == 0
-    assert ran.stdout.startswith("approved: it is the person who was asked for\n")
+    assert ran.stdout.startswith("approved: the ID token confirms the person you asked for\n")
     assert [order.person for order in idura.ledger.orders] == [SE]
 
 
@@ -112,7 +112,7 @@ def test_a_timeout_is_saved_and_resumed(invoke: Callable[..., Any], idura: Simul
     (file,) = folder.iterdir()
     assert json.loads(ran.stdout)["resume_file"] == file.name
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert ran.stderr.splitlines()[-1] == f"Go on with: idura-ciba verify --resume {file.name}"
+    assert ran.stderr.splitlines()[-1] == f"Resume with: idura-ciba verify --resume {file.name}"
     before = file.read_text()
     assert before not in ran.output
 
@@ -151,19 +151,19 @@ def test_an_interrupted_trial_leaves_no_file(invoke: Callable[..., Any], folder:
     """Its provider is gone, so nobody could go on with it."""
     ran = invoke("verify", "--simulate", "--eid", "no", "--timeout", "2")
     assert ran.exit_code == 6
-    assert "nothing was saved" in ran.stderr
+    assert "Nothing was saved" in ran.stderr
     assert list(folder.iterdir()) == []
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((), "not clear who"),
-        (("--eid", "no", "--resume", "x"), "not clear who"),
-        (("--simulate", "--resume", "x"), "not clear who"),
+        ((), "Exactly one of --eid and --resume is needed"),
+        (("--eid", "no", "--resume", "x"), "Exactly one of --eid and --resume is needed"),
+        (("--simulate", "--resume", "x"), "Exactly one of --eid and --resume is needed"),
         (("--resume", "missing.json"), "cannot be read"),
         (("--eid", "no", "--resume-file", "taken"), "already"),
-        (("--eid", "no"), "no terminal to ask on"),
+        (("--eid", "no"), "no terminal to prompt on"),
         (("--eid", "no", "--ssn", "1"), "number"),
         (("--eid", "se", "--simulate"), "--call-initiator"),
         (("--eid", "mitid"), "mitid"),
@@ -183,8 +183,8 @@ def test_wrong_use_is_refused_before_anything_is_sent(
 
 def test_a_tenant_that_is_not_configured_is_found_before_the_number_is_asked_for(invoke: Callable[..., Any]) -> None:
     """Nobody types a number for nothing."""
-    assert "no issuer" in invoke("verify", "--eid", "no").stderr
-    assert "no client id" in invoke("verify", "--eid", "no", "--issuer", "https://a.example").stderr
+    assert "No issuer given" in invoke("verify", "--eid", "no").stderr
+    assert "No client id given" in invoke("verify", "--eid", "no", "--issuer", "https://a.example").stderr
 
 
 @pytest.mark.sockets
