@@ -124,7 +124,16 @@ async def poll_library(signing: str, issuer: str, count: int) -> None:
     await poll_with(credentials(signing), issuer, count)
 
 
-async def poll_with(auth: ClientAuth, issuer: str, count: int, **also: float) -> None:
+async def poll_session(signing: str, issuer: str, count: int) -> None:
+    """This library, over a session that is lent: the one of `poll_aiohttp`."""
+    connector = aiohttp.TCPConnector(limit=CONNECTIONS)
+    async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session:
+        await poll_with(credentials(signing), issuer, count, session=session)
+
+
+async def poll_with(
+    auth: ClientAuth, issuer: str, count: int, *, session: aiohttp.ClientSession | None = None, **also: float
+) -> None:
     """So many transactions that polls never run out, with `CONNECTIONS` of them under way at once."""
     loop, pending = asyncio.get_running_loop(), 4000
     # All are due from here on; nothing of what their beginning costs is counted.
@@ -133,6 +142,7 @@ async def poll_with(auth: ClientAuth, issuer: str, count: int, **also: float) ->
     async with CibaClient(
         issuer,
         auth,
+        transport=AiohttpTransport(session=session) if session else None,
         strategy=lambda view: max(view.now, begin),
         scheduler=scheduler,
         observers=(),
@@ -558,6 +568,7 @@ async def cancel_all(tasks: list[asyncio.Task[Any]]) -> float:
 
 CLIENTS = {
     ("poll", "library"): poll_library,
+    ("poll", "session"): poll_session,
     ("poll", "aiohttp"): poll_aiohttp,
     ("poll", "streams"): poll_streams,
     ("logins", "library"): logins_library,

@@ -140,7 +140,7 @@ class Session:
             headers.setdefault("User-Agent", USER_AGENT)
         options: dict[str, Any] = {
             "headers": headers,
-            "skip_auto_headers": _UNASKED_FOR,
+            "skip_auto_headers": [name for name in _UNASKED_FOR if name not in headers],
             "allow_redirects": False,
             "raise_for_status": False,
             "auto_decompress": False,

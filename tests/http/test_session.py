@@ -17,6 +17,7 @@ from unittest.mock import MagicMock
 
 import aiohttp
 import pytest
+from attrs import define, field
 
 from idura_ciba.errors import TransportError, TransportTimeout, UsageError
 from idura_ciba.http.delivery import fetch, until_connected
@@ -329,21 +330,37 @@ async def test_where_the_form_tells_nothing_the_kind_of_error_does(
 # --- the rules --------------------------------------------------------------------------------------------------------
 
 
+@define
+class TalksTwice:
+    """A server's part: it answers, and says something more while nobody waits."""
+
+    late: bytes
+    done: asyncio.Event = field(factory=asyncio.Event)
+
+    async def __call__(self, writer: asyncio.StreamWriter) -> None:
+        """Answer."""
+        writer.write(http(b'{"of":"this one"}'))
+        await asyncio.sleep(0.005)
+        writer.write(self.late)
+        self.done.set()
+
+    async def heard(self) -> None:
+        """Wait until it has said that, and the other side has read it."""
+        await self.done.wait()
+        self.done.clear()
+        await asyncio.sleep(0.01)
+
+
 @pytest.mark.sockets
 @pytest.mark.parametrize("name", ["a whole answer", "half an answer"])
 async def test_an_answer_that_came_before_the_form_left_is_not_the_answer_to_it(name: str) -> None:
     """Nothing was sent, the connection is gone, and the next request has its own answer."""
-
-    async def twice(writer: asyncio.StreamWriter) -> None:
-        writer.write(http(b'{"of":"this one"}'))
-        await asyncio.sleep(0.005)
-        writer.write(LATE[name])
-
+    twice = TalksTwice(LATE[name])
     async with serving(twice) as server, connecting("session") as transport:
         for nth in (1, 2, 3):
             assert (await transport.send(server.request())).body == b'{"of":"this one"}'
             assert server.connections == nth
-            await asyncio.sleep(0.02)
+            await twice.heard()
             error = await failure(transport, server.request())
             assert (error.code, error.maybe_sent) == ("connection", False)
             assert len(server.requests) == nth
@@ -353,15 +370,10 @@ async def test_an_answer_that_came_before_the_form_left_is_not_the_answer_to_it(
 @pytest.mark.parametrize("name", ["half a head", "junk"])
 async def test_what_is_no_answer_yet_does_no_harm(name: str) -> None:
     """Aiohttp reads it before the next request and forgets it: that one has its own answer."""
-
-    async def twice(writer: asyncio.StreamWriter) -> None:
-        writer.write(http(b'{"of":"this one"}'))
-        await asyncio.sleep(0.005)
-        writer.write(LATE[name])
-
+    twice = TalksTwice(LATE[name])
     async with serving(twice, http(b'{"of":"the next"}')) as server, connecting("session") as transport:
         await transport.send(server.request())
-        await asyncio.sleep(0.02)
+        await twice.heard()
         assert (await transport.send(server.request())).body == b'{"of":"the next"}'
 
 
