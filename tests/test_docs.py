@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import aiohttp
 import pytest
 from joserfc.jwk import RSAKey
 from typer.testing import CliRunner
@@ -65,11 +66,26 @@ async def test_the_service_example(
         assert bool(await example("service")["name_of_caller"](ciba, SWEDE)) is name
 
 
-def test_the_service_example_connects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a key in the file that it names."""
+@pytest.fixture(name="key_file")
+def _key_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The key that the examples name is in the folder in which they run."""
     monkeypatch.chdir(tmp_path)
     Path("key.pem").write_bytes(RSAKey.generate_key(2048).as_pem(private=True))
+
+
+@pytest.mark.usefixtures("key_file")
+def test_the_service_example_connects() -> None:
+    """With a key in the file that it names."""
     assert "urn:my:application" in repr(example("service")["connect"]())
+
+
+@pytest.mark.usefixtures("key_file")
+async def test_the_lend_example() -> None:
+    """The session is still its owner's when the client is closed."""
+    async with aiohttp.ClientSession() as session:
+        async with example("lend")["connect"](session) as ciba:
+            assert "urn:my:application" in repr(ciba)
+        assert not session.closed
 
 
 async def test_the_desk_example(simulated_idura: SimulatedIdura, make_ciba_client: Callable[..., CibaClient]) -> None:

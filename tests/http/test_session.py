@@ -116,6 +116,14 @@ async def test_credentials_of_its_own_are_not_mixed_with_the_clients() -> None:
 
 
 @pytest.mark.sockets
+@needs_middlewares
+async def test_its_base_url_does_no_harm() -> None:
+    """A provider's addresses are absolute."""
+    async with serving(http()) as server, lending(base_url="https://acme.test/") as (_, transport):
+        assert (await transport.send(server.request())).status == 200
+
+
+@pytest.mark.sockets
 @needs_proxy
 async def test_its_proxy_is_used() -> None:
     """And no other server is spoken to."""
