@@ -59,7 +59,7 @@ _DOCUMENT: Mapping[Stage, tuple[str, str]] = {
     "meanwhile": (_MAY_STAY, "check the network and the issuer, then resume with the resume token"),
     "after": (
         "The person has answered, but nobody is logged in",
-        "make sure that the provider's keys can be fetched, then start again with the person's agreement",
+        "make sure that the provider's keys can be fetched, then resume with the resume token: the answer is in it",
     ),
 }
 

@@ -81,7 +81,7 @@ HOMES: Mapping[str, frozenset[str]] = {
     "yarl": frozenset({"http.exchange", "http.proxies", "http.session"}),
     "attrs": frozenset(RANKS),
     "authlib": frozenset({"credentials", "trust"}),
-    "cryptography": frozenset({"batch.sealing", "cli.keys", "credentials", "simulator"}),
+    "cryptography": frozenset({"batch.sealing", "cli.keys", "credentials", "simulator", "transaction.resume"}),
     "joserfc": frozenset({"credentials", "simulator", "trust"}),
     "pytest": frozenset({"pytest_plugin"}),
     "rich": frozenset({"cli"}),

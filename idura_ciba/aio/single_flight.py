@@ -25,6 +25,14 @@ class SingleFlight(Generic[T]):
         self._work = work
         self._task: asyncio.Task[T] | None = None
 
+    def begin(self) -> asyncio.Task[T]:
+        """Begin the work unless it is under way, and do not wait for it."""
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._work())
+            # All waiters may be gone when it fails; asyncio would complain of an exception nobody retrieved.
+            self._task.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return self._task
+
     async def run(self) -> T:
         """Join the work under way, or begin it.
 
@@ -32,13 +40,9 @@ class SingleFlight(Generic[T]):
             UsageError: `aclose` stopped the work.
             CibaError: Whatever the work raised.
         """
-        if self._task is None or self._task.done():
-            self._task = asyncio.get_running_loop().create_task(self._work())
-            # All waiters may be gone when it fails; asyncio would complain of an exception nobody retrieved.
-            self._task.add_done_callback(lambda task: task.cancelled() or task.exception())
         failure: CibaError
         try:
-            return await asyncio.shield(self._task)
+            return await asyncio.shield(self.begin())
         except CibaError as error:
             # A trace id or resume token that one waiter's transaction adds must not turn up in another's.
             failure = copy.copy(error)

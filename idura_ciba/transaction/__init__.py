@@ -2,6 +2,7 @@
 
     transaction  the handle that callers await and watch
     driver       what drives it behind the handle: polls, answers, ends
+    watchers     those who await it, and those who watch its progress
     starter      how a login begins: the authentication request, or a resume token
     pending      the transactions of one client that have not ended
     context      what all transactions of one client share

@@ -17,7 +17,7 @@ from attrs import evolve
 
 from idura_ciba import explain
 from idura_ciba.aio.cancellation import is_cancelled
-from idura_ciba.errors import CibaError, ResumeError, UsageError
+from idura_ciba.errors import CibaError, UsageError
 from idura_ciba.http.backchannel import Answered
 from idura_ciba.observe import PollEvent, TransactionEvent
 from idura_ciba.polling.final_poll import GUARD
@@ -29,9 +29,11 @@ from idura_ciba.redaction import Redacted
 from idura_ciba.transaction.context import OVERSLEPT, Context
 from idura_ciba.transaction.history import History
 from idura_ciba.transaction.outcome import Outcome, Update
-from idura_ciba.transaction.resume import Checkpoint
+from idura_ciba.transaction.resume import Checkpoint, already_ended
+from idura_ciba.transaction.watchers import Watchers
 from idura_ciba.trust.authentication import Authentication
 from idura_ciba.trust.expectation import Expectation
+from idura_ciba.trust.jwks import is_for_want_of_keys
 
 __all__ = ["Driver"]
 
@@ -54,9 +56,9 @@ class Driver:
     """
 
     __slots__ = (
-        "_answer_out", "_awaited", "_changed", "_closing", "_context", "_expected", "_history", "_in_doubt", "_next_at",
-        "_outcome", "_person", "_polling", "_prompting", "_resumable", "_suspended", "_timing", "_wall_offset",
-        "auth_req_id", "on_doubt", "spoken_words", "state", "trace_id",
+        "_answer_out", "_closing", "_context", "_expected", "_history", "_in_doubt", "_next_at",
+        "_outcome", "_person", "_polling", "_prompting", "_resumable", "_suspended", "_timing", "_tokens",
+        "_wall_offset", "_watchers", "auth_req_id", "on_doubt", "spoken_words", "state", "trace_id",
     )  # fmt: skip
 
     def __init__(
@@ -71,6 +73,7 @@ class Driver:
         trace_id: str | None = None,
         state: State = State.PENDING,
         polls: int = 0,
+        tokens: Tokens | None = None,
     ) -> None:
         self.on_doubt: Callable[[bool], None] | None = None
         self._context = context
@@ -90,12 +93,12 @@ class Driver:
         self._in_doubt = state is State.IN_DOUBT
         # True from when a poll leaves until its answer is known not to be final: resuming meanwhile begins in doubt.
         self._answer_out = False
+        # The provider's answer from when it is here until it is verified: it is issued only once.
+        self._tokens = tokens
         # Whether it can be resumed, and whether the prompt may be on the phone.
         self._resumable = self._prompting = True
-        # The last two exist only while somebody awaits or watches.
         self._outcome: Outcome | None = None
-        self._awaited: set[asyncio.Future[Outcome]] | None = None
-        self._changed: asyncio.Future[None] | None = None
+        self._watchers: Watchers | None = None
         self._tell_state(None)
         self._plan()
 
@@ -122,7 +125,8 @@ class Driver:
     async def updates(self) -> AsyncIterator[Update]:
         """The present state, then each change; see `Transaction.updates`."""
         while True:
-            changed = self._changed = self._changed or asyncio.get_running_loop().create_future()
+            watchers = self._watchers = self._watchers or Watchers()
+            changed = watchers.next_change()
             update = self._update()
             yield update
             if update.state.is_final:
@@ -133,15 +137,8 @@ class Driver:
         """Wait for the end."""
         if self._outcome is not None:
             return self._outcome
-        # A future for each awaiter, so that cancelling one affects no other; a shield would cost twice as much.
-        self._awaited = self._awaited or set()
-        ended: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._awaited.add(ended)
-        try:
-            return await ended
-        finally:
-            self._awaited.discard(ended)
-            del ended  # it keeps the cancellation, whose frames keep it
+        self._watchers = self._watchers or Watchers()
+        return await self._watchers.outcome()
 
     def abandon(self) -> None:
         """Stop asking."""
@@ -175,18 +172,15 @@ class Driver:
         if checkpoint.auth_req_id != self.auth_req_id:
             return checkpoint
         if not self._resumable:
-            raise ResumeError(
-                "the resume token belongs to a login that the provider has already ended",
-                code="resume_ended",
-                phone="The prompt may stay on the phone until it expires",
-                advice="wait until the prompt has expired before you start again",
-            )
+            raise already_ended()
         return self._checkpoint(going_on=False)
 
     # --- for the scheduler ------------------------------------------------------------------------------------------
 
     def serve(self) -> Coroutine[Any, Any, None] | None:
         """The work that is due now; called by the scheduler at the planned instant."""
+        if self._tokens is not None:
+            return self._verify(self._tokens)
         self._shift_if_suspended()
         now = self._context.clock.monotonic()
         if not self._closing and now < self._timing.latest_end:
@@ -235,7 +229,7 @@ class Driver:
         except (Exception, asyncio.CancelledError) as error:
             if is_cancelled():
                 # The client is closing. The answer may be on its way, and resuming must know that.
-                if not self.state.is_final:
+                if not self.state.is_final and self._tokens is None:
                     self._advance(Event.ANSWER_LOST)
                 raise
             self._fail(explain.internal(error))
@@ -277,7 +271,8 @@ class Driver:
                 self._plan()
 
     async def _verify(self, tokens: Tokens) -> None:
-        """Verify the tokens. They are issued only once, so nothing is polled from now on, whatever the result."""
+        """Verify the tokens. They are issued only once: nothing is polled from now on, and they are kept until then."""
+        self._tokens = tokens
         failure: CibaError
         try:
             authentication = await self._context.verifier.verify(
@@ -291,10 +286,13 @@ class Driver:
             failure = explain.internal(error, "after")
         else:
             if not self.state.is_final:
+                self._tokens = None
                 self._settle(Event.APPROVED, None, authentication)
             return
         if not self.state.is_final:
-            self._settle(Event.PROOF_REJECTED, failure.without_frames())
+            unknown = is_for_want_of_keys(failure)
+            self._tokens = tokens if unknown else None
+            self._settle(Event.PROOF_REJECTED, failure.without_frames(), resumable=unknown)
 
     def _expectation(self) -> Expectation:
         """What the token must say; its earliest instant by the wall clock of then or of now, whichever is behind.
@@ -311,6 +309,9 @@ class Driver:
         """Schedule the next poll where the strategy wants it, or the end."""
         if self.state.is_final:
             return  # an observer of the last answer has abandoned it
+        if self._tokens is not None:
+            self._schedule(self._context.clock.monotonic(), until=math.inf)
+            return
         try:
             now, rng = self._context.clock.monotonic(), self._context.rng
             at = next_poll(self._context.strategy, self._history.view(self._timing, now=now, rng=rng))
@@ -390,9 +391,8 @@ class Driver:
             self._context.queue.note(learned=event in DECISIONS)
         self._context.queue.forget(self)
         self._outcome = Outcome(self.state, authentication, error, self._history.polls, self._history.slow_downs)
-        for ended in self._awaited or ():
-            if not ended.done():
-                ended.set_result(self._outcome)
+        if self._watchers is not None:
+            self._watchers.ended(self._outcome)
         self._notify()
         self._context.ended(self.auth_req_id)
 
@@ -414,9 +414,8 @@ class Driver:
 
     def _notify(self) -> None:
         """Wake the watchers."""
-        changed, self._changed = self._changed, None
-        if changed is not None:
-            changed.set_result(None)
+        if self._watchers is not None:
+            self._watchers.changed()
 
     def _update(self) -> Update:
         return Update(
@@ -447,4 +446,5 @@ class Driver:
             in_doubt=self._in_doubt or self._answer_out or going_on,
             polls=self._history.polls,
             spoken_words=self.spoken_words,
+            tokens=self._tokens,
         )

@@ -10,24 +10,31 @@ from __future__ import annotations
 
 import hmac
 import json
+import os
 from functools import lru_cache
 from typing import Any
 
 from attrs import field, frozen
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from idura_ciba.eids.person import TAG_LENGTH
 from idura_ciba.errors import ResumeError, UsageError
+from idura_ciba.protocol.answers import Tokens
 from idura_ciba.protocol.strict_json import load_object
 from idura_ciba.protocol.timing import Timing
 from idura_ciba.redaction import Redacted
 from idura_ciba.trust.expectation import Demand, Expectation, shared
 
-__all__ = ["Checkpoint", "Sealer", "checked_secret"]
+__all__ = ["Checkpoint", "Sealer", "already_ended", "checked_secret"]
 
 VERSION = 1
 #: A usual token has about 1 kB. The spoken words may be as long as the provider's answer, 64 kB, and JSON escapes
 #: triple that: every token that is sealed must be readable.
 MAX_LENGTH = 256 * 1024
+#: With tokens that could not be verified yet; a token response has at most a few MB.
+MAX_LENGTH_WITH_TOKENS = 16 * 1024 * 1024
+#: NIST SP 800-38D section 8.2: the usual length for AES-GCM.
+_NONCE = 12
 #: RFC 2104 section 3: a key shorter than the hash weakens it.
 MIN_SECRET = 32
 #: Stands before the seal, which is the last member.
@@ -53,6 +60,7 @@ class Checkpoint:
         in_doubt: Whether an answer may have been lost.
         polls: Polls so far.
         spoken_words: To be read to the person.
+        tokens: The provider's answer, where it is here and the keys to verify it are not.
     """
 
     auth_req_id: Redacted
@@ -67,6 +75,7 @@ class Checkpoint:
     in_doubt: bool
     polls: int
     spoken_words: Redacted | None
+    tokens: Tokens | None = field(default=None, repr=False)
 
     def timing(self, *, monotonic: float, wall: float, limit: float | None) -> Timing:
         """Its timing on this process's monotonic clock, given the present instant on both clocks.
@@ -86,7 +95,7 @@ class Checkpoint:
             not_before=max(not_before, monotonic + self.interval) if self.in_doubt else not_before,
             limit=limit,
         )
-        if timing.provider_end <= monotonic:
+        if timing.provider_end <= monotonic and self.tokens is None:
             raise ResumeError(
                 "the resume token has expired, and so has its prompt",
                 code="resume_expired",
@@ -125,6 +134,8 @@ class Sealer:
             "identity_elsewhere": expected.tags[elsewhere:].hex(),
             "issued_from": expected.issued_from,
         }
+        if checkpoint.tokens is not None:
+            members["tokens"] = self._encrypt(checkpoint.tokens, checkpoint.auth_req_id)
         common = _common(self.issuer, self.client_id, expected.demand)
         text = f"{common},{_encode(members)[1:]}"
         return Redacted(f'{text[:-1]}{_SEAL}{self._seal(text)}"}}')
@@ -173,7 +184,24 @@ class Sealer:
             in_doubt=members["in_doubt"],
             polls=members["polls"],
             spoken_words=None if words is None else Redacted(words),
+            tokens=self._decrypt(members["tokens"], members["auth_req_id"]) if "tokens" in members else None,
         )
+
+    def _encrypt(self, tokens: Tokens, auth_req_id: str) -> str:
+        """The ID token names the person, so a seal is not enough for it."""
+        nonce = os.urandom(_NONCE)
+        plain = _encode([tokens.id_token, tokens.access_token, tokens.token_type, tokens.expires_in, tokens.members])
+        return (nonce + self._cipher().encrypt(nonce, plain.encode(), auth_req_id.encode())).hex()
+
+    def _decrypt(self, text: str, auth_req_id: str) -> Tokens:
+        sealed = bytes.fromhex(text)
+        plain = self._cipher().decrypt(sealed[:_NONCE], sealed[_NONCE:], auth_req_id.encode())
+        id_token, access_token, token_type, expires_in, members = json.loads(plain)
+        access = None if access_token is None else Redacted(access_token)
+        return Tokens(Redacted(id_token), access, token_type, expires_in, members)
+
+    def _cipher(self) -> AESGCM:
+        return AESGCM(hmac.digest(self.key, b"tokens", "sha256"))
 
     def _seal(self, text: str) -> str:
         return hmac.digest(self.key, text.encode(), "sha256").hex()
@@ -205,7 +233,7 @@ _encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 def _read(token: str) -> dict[str, Any]:
     try:
-        if len(token) <= MAX_LENGTH:
+        if len(token) <= (MAX_LENGTH_WITH_TOKENS if '"tokens":' in token else MAX_LENGTH):
             return load_object(token.encode("ascii"))
     except (ValueError, AttributeError, TypeError):
         pass
@@ -218,6 +246,16 @@ def _refused(why: str, code: str) -> ResumeError:
         code=f"resume_{code}",
         phone="A prompt that was sent stays on the person's phone until it expires",
         advice="resume with the configuration that started it, or start again once the prompt has expired",
+    )
+
+
+def already_ended() -> ResumeError:
+    """A token of a transaction that this client has seen the provider end."""
+    return ResumeError(
+        "the resume token belongs to a login that the provider has already ended",
+        code="resume_ended",
+        phone="The prompt may stay on the phone until it expires",
+        advice="wait until the prompt has expired before you start again",
     )
 
 

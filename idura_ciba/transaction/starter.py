@@ -109,6 +109,7 @@ class Starter:
             spoken_words=checkpoint.spoken_words,
             state=State.IN_DOUBT if (checkpoint.in_doubt if doubt is None else doubt) else State.PENDING,
             polls=checkpoint.polls,
+            tokens=checkpoint.tokens,
         )
         return self.pending.adopt(driver, self.holds.take(checkpoint.person))
 
@@ -161,6 +162,7 @@ class Starter:
             answered = Answered(answer, answered.sent_at, answered.received_at, answered.trace_id)
         if not isinstance(answer, Acknowledgement):
             raise self._not_begun(answer, answered, hold, start)
+        self.context.verifier.keys.warm()
         driver = Driver(
             self.context,
             auth_req_id=answer.auth_req_id,

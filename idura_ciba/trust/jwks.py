@@ -4,11 +4,13 @@ Rules:
 1. A key is used only if it is an asymmetric signature key of acceptable strength; one bad key does not spoil the set.
 2. That no known key will do means rotation, also where the issuer reuses a `kid` or names none: the set is fetched
    again at once, but at most once per `COOL_DOWN`, however many logins ask and however the fetch ends. Whoever comes
-   during the pause waits for its end rather than losing a token that is issued only once.
+   during the pause waits for its end rather than losing a token that is issued only once. Where no key has the `kid`,
+   the answer may be an old copy from a cache, so the set is fetched a few times.
 3. For the same reason an answer without a usable key, whether an error page or an empty set, is asked for again for a
    few seconds. It never takes the place of keys that are known.
-4. A set grows stale after `MAX_AGE`. If it cannot be fetched anew just then, the keys that the issuer did publish go
-   on serving until it can.
+4. Keys are fetched when a login begins, so that its token does not wait for them. A set grows stale after `MAX_AGE`:
+   it is fetched anew beside the logins, and until that succeeds the keys that the issuer did publish go on serving. A
+   key endpoint that hangs costs nobody anything as long as they do.
 """
 
 from __future__ import annotations
@@ -24,16 +26,18 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from idura_ciba.aio.clock import Clock
 from idura_ciba.aio.single_flight import SingleFlight
-from idura_ciba.errors import RemoteProtocolError, TransportError
+from idura_ciba.errors import CibaError, IdTokenRejected, RemoteProtocolError, TransportError
 from idura_ciba.http.delivery import fetch
 from idura_ciba.http.provider import DOCUMENT_HEADERS, MAX_DOCUMENT, Provider
 from idura_ciba.protocol.documents import parse_jwks
 from idura_ciba.protocol.http import HttpRequest, HttpResponse, Transport
 
-__all__ = ["JwksCache", "VerificationKey"]
+__all__ = ["JwksCache", "VerificationKey", "is_for_want_of_keys"]
 
 #: Seconds between two fetches.
 COOL_DOWN = 5.0
+#: Fetches for a `kid` that no key has. Caches in front of key sets hold copies of some seconds.
+FETCHES = 4
 #: Seconds after which a withdrawn key is noticed.
 MAX_AGE = 3600.0
 #: RFC 7518 section 3.3.
@@ -55,6 +59,10 @@ class VerificationKey:
     key: RSAKey | ECKey | OKPKey = field(repr=False)
 
 
+def _any(_: VerificationKey) -> bool:
+    return True
+
+
 class JwksCache:
     """Finds the key for a `kid`."""
 
@@ -67,7 +75,7 @@ class JwksCache:
         self._refresh = SingleFlight(self._fetch)
 
     async def find(
-        self, kid: str | None, will_do: Callable[[VerificationKey], bool] = lambda _: True
+        self, kid: str | None, will_do: Callable[[VerificationKey], bool] = _any
     ) -> Sequence[VerificationKey]:
         """The keys that may have signed a token with this `kid`; all of them when the token names none.
 
@@ -75,21 +83,27 @@ class JwksCache:
             kid: As the token spells it.
             will_do: Whether a key fits and its signature holds. Where no known key will do, the set is fetched anew.
 
-        Empty when the issuer publishes no such key, after a fetch made for this question.
+        Empty when the issuer publishes no such key, after fetches made for this question.
 
         Raises:
             TransportError: The set could not be fetched, and none of the keys known before will do.
             RemoteProtocolError: It cannot be read, in the same way.
         """
         asked_at = self._clock.monotonic()
-        if self._keys and asked_at - self._fetched_at > MAX_AGE and asked_at - self._ended_at >= COOL_DOWN:
-            with suppress(TransportError, RemoteProtocolError):
-                await self._refresh.run()
-        found = self._matching(kid, will_do)
-        while not found and self._fetched_at < asked_at:
+        self.warm()
+        found, fetches = self._matching(kid, will_do), 0
+        while not found and fetches < (1 if self._matching(kid, _any) else FETCHES):
             await self._refresh.run()
+            # One that was under way may have begun before the token was signed.
+            fetches += self._fetched_at >= asked_at
             found = self._matching(kid, will_do)
         return found
+
+    def warm(self) -> None:
+        """Have the keys fetched, unless they are known and not stale; waits for nothing and raises nothing."""
+        now = self._clock.monotonic()
+        if now - self._fetched_at > MAX_AGE and now - self._ended_at >= COOL_DOWN:
+            self._refresh.begin()
 
     async def aclose(self) -> None:
         """Stop a fetch under way."""
@@ -111,6 +125,13 @@ class JwksCache:
             self._ended_at = self._clock.monotonic()
         self._keys = _read(response) or self._keys
         self._fetched_at = began_at
+
+
+def is_for_want_of_keys(error: CibaError) -> bool:
+    """Whether a token was refused and nothing is known of it yet: the keys could not be had, or none has its name."""
+    return isinstance(error, TransportError | RemoteProtocolError) or (
+        isinstance(error, IdTokenRejected) and error.claim == "kid"
+    )
 
 
 def _read(response: HttpResponse) -> Sequence[VerificationKey]:

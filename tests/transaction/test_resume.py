@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 from attrs import asdict, evolve, fields_dict
+from cryptography.exceptions import InvalidTag
 from hypothesis import given
 from hypothesis import strategies as st
 
 from idura_ciba.eids.person import PersonTags
 from idura_ciba.errors import ResumeError
+from idura_ciba.protocol.answers import Tokens
 from idura_ciba.redaction import Redacted
 from idura_ciba.transaction.resume import MAX_LENGTH, VERSION, Checkpoint, Sealer
 from idura_ciba.trust.expectation import Demand, Expectation
@@ -116,8 +118,43 @@ def test_what_is_sealed_can_be_opened(changes: Mapping[str, Any]) -> None:
 def test_every_field_travels() -> None:
     """A field that is added to a checkpoint and forgotten here is noticed."""
     fields = {name for kind in (Checkpoint, Expectation, Demand) for name in fields_dict(kind)}
-    travels = fields - {"expected", "demand", "tags"}
+    travels = fields - {"expected", "demand", "tags", "tokens"}
     assert set(members()) == travels | {"v", "issuer", "client_id", "paths", "seal"}
+
+
+TOKENS = Tokens(
+    Redacted(f"header.{SSN}.signature"), Redacted("an access token"), "Bearer", 120.0, {"id_token": SSN, "x": [1, None]}
+)
+
+
+@pytest.mark.parametrize("tokens", [TOKENS, evolve(TOKENS, access_token=None, token_type=None, expires_in=None)])
+def test_tokens_that_wait_for_keys_travel_encrypted(tokens: Tokens) -> None:
+    """They name the person, so nobody may read them without the credential, and no other login may use them."""
+    token = SEALER.seal(evolve(CHECKPOINT, tokens=tokens))
+    assert SSN not in token
+    assert "access token" not in token
+    assert SSN.encode().hex() not in token
+    back = SEALER.open(token)
+    assert back.tokens == tokens
+    assert repr(back.tokens).count("redacted") == 1 + (tokens.access_token is not None)
+    assert SEALER.seal(evolve(CHECKPOINT, tokens=tokens)) != token
+    moved = json.loads(token)["tokens"]
+    with pytest.raises(InvalidTag):
+        SEALER._decrypt(moved, "another auth_req_id")
+
+
+def test_a_token_with_a_photo_in_it_can_be_opened_again() -> None:
+    """Freja's tokens are large, and twice as large in hexadecimal digits."""
+    tokens = evolve(TOKENS, id_token=Redacted("x" * 1024 * 1024))
+    assert SEALER.open(SEALER.seal(evolve(CHECKPOINT, tokens=tokens))).tokens == tokens
+
+
+def test_tokens_outlive_the_prompt() -> None:
+    """The person has answered; how long the answer counts is written in the ID token."""
+    over = {"monotonic": 0.0, "wall": CHECKPOINT.acknowledged_at + 1e6, "limit": None}
+    with pytest.raises(ResumeError):
+        CHECKPOINT.timing(**over)
+    evolve(CHECKPOINT, tokens=TOKENS).timing(**over)
 
 
 def test_a_token_is_one_line_without_the_number() -> None:

@@ -17,7 +17,7 @@ from idura_ciba.errors import CibaError, RemoteProtocolError, TransportError, Us
 from idura_ciba.http.provider import DOCUMENT_HEADERS, MAX_DOCUMENT, Endpoints, Provider
 from idura_ciba.protocol.http import HttpResponse
 from idura_ciba.testing import run_virtual, virtual_clock
-from idura_ciba.trust.jwks import COOL_DOWN, MAX_AGE, JwksCache
+from idura_ciba.trust.jwks import COOL_DOWN, FETCHES, MAX_AGE, JwksCache
 from tests.fakes import Answer, FakeTransport, b64, json_bytes, number, outage, private_key, public_jwk
 
 ISSUER = "https://acme.idura.broker"
@@ -101,12 +101,42 @@ async def test_an_answer_that_was_on_its_way_is_too_old_for_a_new_question() -> 
 
 
 async def test_a_name_that_nobody_has_is_not_found() -> None:
-    """After a fetch made for the question the answer is empty, and no error."""
+    """After some fetches made for the question the answer is empty, and no error."""
     cache, transport = make(key_set("a"))
     assert await kids(cache, "b") == []
+    assert transport.sent_at == [nth * COOL_DOWN for nth in range(FETCHES)]
     await asyncio.sleep(COOL_DOWN)
     assert await kids(cache, "b") == []
-    assert len(transport.requests) == 2
+    assert len(transport.requests) == 2 * FETCHES
+
+
+@pytest.mark.parametrize("old", range(1, FETCHES))
+async def test_a_key_that_old_copies_of_the_set_lack_is_found(old: int) -> None:
+    """A cache before the key set may hand out the one from before the rotation for some seconds."""
+    cache, transport = make(*[key_set("old")] * old, key_set("old", "new"))
+    assert await kids(cache, "new") == ["new"]
+    assert len(transport.requests) == old + 1
+
+
+async def test_keys_that_were_fetched_beforehand_cost_no_time() -> None:
+    """A login has them fetched when it begins; once is enough for all of them."""
+    cache, transport = make(key_set("a"), latency=5)
+    for _ in range(100):
+        cache.warm()
+    await asyncio.sleep(5)
+    assert await kids(cache, "a") == ["a"]
+    cache.warm()
+    assert now() == 5
+    assert len(transport.requests) == 1
+
+
+async def test_fetching_beforehand_raises_nothing() -> None:
+    """Whoever needs the keys hears of it."""
+    cache, _ = make(404)
+    cache.warm()
+    await asyncio.sleep(60)
+    with pytest.raises(RemoteProtocolError):
+        await cache.find("a")
 
 
 @pytest.mark.parametrize(
@@ -134,7 +164,7 @@ async def test_a_flood_of_names_causes_one_fetch_per_pause(answer: Answer) -> No
     fetches = 1 + sum(pause >= COOL_DOWN for pause in pauses)
     tries = 1 if answer == key_set("a") else 6
     assert len(transport.sent_at) == 1 + (fetches - 1) * tries
-    assert 40 / (COOL_DOWN + 8) < fetches <= 40 / COOL_DOWN + 3
+    assert 40 / (COOL_DOWN + 8) < fetches <= 40 / COOL_DOWN + 1 + FETCHES
 
 
 # --- when nobody answers ----------------------------------------------------------------------------------------------
@@ -148,9 +178,24 @@ async def test_a_set_is_fetched_anew_when_it_is_old() -> None:
     assert await kids(cache, "a") == ["a"]
     assert len(transport.requests) == 1
     await asyncio.sleep(1)
-    assert await kids(cache, "a") == []
+    cache.warm()  # a login begins
+    await asyncio.sleep(1)
     assert await kids(cache, "b") == ["b"]
-    assert transport.sent_at == [0, MAX_AGE + 1, MAX_AGE + 1 + COOL_DOWN][: len(transport.sent_at)]
+    assert transport.sent_at == [0, MAX_AGE + 1]
+    assert await kids(cache, "a") == []
+
+
+async def test_a_key_endpoint_that_hangs_costs_nobody_anything() -> None:
+    """Known keys are tried first, and refreshed beside that."""
+    cache, transport = make(key_set("a"))
+    await cache.find("a")
+    transport.latency = 60
+    await asyncio.sleep(MAX_AGE + 1)
+    before = now()
+    assert await asyncio.gather(*(kids(cache, "a") for _ in range(100))) == [["a"]] * 100
+    assert now() == before
+    assert len(transport.requests) == 2
+    await cache.aclose()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,47 @@
+"""Those who await a transaction or watch its progress; made only for transactions that have any."""
+
+from __future__ import annotations
+
+import asyncio
+
+from attrs import define, field
+
+from idura_ciba.transaction.outcome import Outcome
+
+__all__ = ["Watchers"]
+
+
+@define(eq=False)
+class Watchers:
+    """The awaiters and watchers of one transaction."""
+
+    _awaiting: set[asyncio.Future[Outcome]] = field(init=False, factory=set)
+    _watching: asyncio.Future[None] | None = field(init=False, default=None)
+
+    async def outcome(self) -> Outcome:
+        """Wait for the end."""
+        # A future for each awaiter, so that cancelling one affects no other; a shield would cost twice as much.
+        ended: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._awaiting.add(ended)
+        try:
+            return await ended
+        finally:
+            self._awaiting.discard(ended)
+            del ended  # it keeps the cancellation, whose frames keep it
+
+    def next_change(self) -> asyncio.Future[None]:
+        """Done at the next change; shared by all who watch, so it must be shielded."""
+        self._watching = self._watching or asyncio.get_running_loop().create_future()
+        return self._watching
+
+    def changed(self) -> None:
+        """Wake those who watch."""
+        watching, self._watching = self._watching, None
+        if watching is not None:
+            watching.set_result(None)
+
+    def ended(self, outcome: Outcome) -> None:
+        """Give the outcome to those who await it."""
+        for ended in self._awaiting:
+            if not ended.done():
+                ended.set_result(outcome)
