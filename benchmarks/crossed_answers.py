@@ -95,6 +95,8 @@ class Front:
                 upcoming = asyncio.create_task(read_request(reader))
                 if await self._answer(request, upcoming, writer):
                     spoiled_at = time.monotonic()
+                if request.headers.get("connection") == "close":
+                    break
         upcoming.cancel()
         writer.close()
 
@@ -116,6 +118,7 @@ class Front:
             return False
         lines = [f"HTTP/1.1 {reply.status} X", f"Content-Length: {len(reply.body)}", f"Benchmark: {number}"]
         lines += [f"{name}: {value}" for name, value in reply.headers.items()]
+        lines += ["Connection: close"] * (request.headers.get("connection") == "close")
         data = "\r\n".join([*lines, "", ""]).encode() + reply.body
         if kind in {"timed out", "cancelled"}:
             # Told in time that nobody waits any more, a server would not answer; this one does.

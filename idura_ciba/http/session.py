@@ -11,9 +11,10 @@ authority of one's own. How the rules of `transport.py` are kept here:
 - *No answer of another request* (rule 6). What arrives on an idle connection can be neither seen nor ruled out from
   here. A form is held back for some turns of the event loop, so that what is there already is read first: an answer
   that comes before the form has left is not taken for the answer to it, and a connection that the server has closed
-  meanwhile costs nothing. Hooks of the session that wait, and bytes that arrive in the last turn, get past this. What
-  holds then: the person in the ID token is the one who was asked (`trust/id_token.py`), and for eIDs that may omit the
-  number a session with `TCPConnector(force_close=True)`, where no connection is ever idle.
+  meanwhile costs nothing. A server that was caught at this is asked to close each connection from then on. Hooks of the
+  session that wait, and bytes that arrive in the last turn, get past all that. What holds then: the person in the ID
+  token is the one who was asked (`trust/id_token.py`), and for eIDs that may omit the number a session with
+  `TCPConnector(force_close=True)`, where no connection is ever idle.
 - A document is read with `GET`, which has no body: whether its request has left is told by the kind of error, and its
   time counts from the beginning. It may be asked for again in any case.
 - A mock or a recorder reads the form before there is a connection, or not at all. Then it is as for a document.
@@ -87,6 +88,8 @@ class Session:
         self._session = session
         self._owned = owned
         self._proxies = proxies
+        # Until the server has spoken out of turn.
+        self._trusted = True
         # Newer releases bound the number of fields too, and say so in the signature that they document.
         known = {"max_line_size", "max_field_size", *inspect.signature(aiohttp.ClientSession).parameters}
         self._limits = {name: limit for name, limit in LIMITS.items() if name in known}
@@ -101,8 +104,8 @@ class Session:
         session, request = self._session, exchange.request
         if session.closed:
             raise TransportError("the session that was lent is closed", code="session_closed")
-        if session.auth is not None and "Authorization" in request.headers:
-            # aiohttp refuses to choose, in words that do not help.
+        if getattr(session, "auth", None) is not None and "Authorization" in request.headers:
+            # aiohttp refuses to choose, in words that do not help. Its next major release has no `auth` any more.
             raise TransportError(
                 "the session that was lent has credentials of its own (auth=), and the client too",
                 code="session_auth",
@@ -120,7 +123,7 @@ class Session:
         try:
             async with session.request(request.method, url, **options) as response:
                 try:
-                    _check_order(exchange, form)
+                    self._check_turns(exchange, form)
                     body = await read_body(response.content, request.max_body)
                 except BaseException:
                     # What was not read to its end must not become the beginning of somebody else's answer.
@@ -134,10 +137,18 @@ class Session:
         received_at = asyncio.get_running_loop().time()
         return HttpResponse(response.status, read_fields(response.headers), body, sent_at, received_at)
 
+    def _check_turns(self, exchange: Exchange, form: _Form | None) -> None:
+        """Rule 6, as far as it can be held from here."""
+        if exchange.sent_at is None and form is not None and form.taken:
+            self._trusted = False
+            raise TransportError("the server spoke before it was asked", code="connection")
+
     async def _options(self, exchange: Exchange, url: URL) -> dict[str, Any]:
         headers = dict(exchange.request.headers)
         if "User-Agent" not in self._session.headers:
             headers.setdefault("User-Agent", USER_AGENT)
+        if not self._trusted:
+            headers["Connection"] = "close"
         options: dict[str, Any] = {
             "headers": headers,
             "skip_auto_headers": [name for name in _UNASKED_FOR if name not in headers],
@@ -158,9 +169,3 @@ class Session:
                 # aiohttp tells them once for each connection: right for a tunnel, and not for requests of their own.
                 headers["Proxy-Authorization"] = encode_credentials(proxy)
         return options
-
-
-def _check_order(exchange: Exchange, form: _Form | None) -> None:
-    """Rule 6, as far as it can be held from here."""
-    if exchange.sent_at is None and form is not None and form.taken:
-        raise TransportError("the server spoke before it was asked", code="connection")

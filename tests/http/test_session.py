@@ -99,6 +99,7 @@ async def test_it_may_be_strict_and_hasty_with_its_own_requests() -> None:
 
 
 @pytest.mark.sockets
+@pytest.mark.skipif("auth" not in PARAMETERS, reason="aiohttp 4 has no such credentials any more")
 async def test_credentials_of_its_own_are_not_mixed_with_the_clients() -> None:
     """`auth` goes along where the client's are in the form; where both want the same header, nobody guesses."""
     with warnings.catch_warnings():
@@ -372,6 +373,19 @@ async def test_an_answer_that_came_before_the_form_left_is_not_the_answer_to_it(
             error = await failure(transport, server.request())
             assert (error.code, error.maybe_sent) == ("connection", False)
             assert len(server.requests) == nth
+
+
+@pytest.mark.sockets
+async def test_a_server_that_spoke_out_of_turn_is_asked_to_close_each_connection() -> None:
+    """Another answer might come too late to be seen."""
+    twice = TalksTwice(LATE["a whole answer"])
+    async with serving(twice, http(), http()) as server, connecting("session") as transport:
+        await transport.send(server.request())
+        await twice.heard()
+        await failure(transport, server.request())
+        for method, body in (("POST", b"a=b"), ("GET", b"")):
+            await transport.send(server.request(method=method, body=body))
+    assert [fields(head).get("Connection") for head, _ in server.requests] == [None, "close", "close"]
 
 
 @pytest.mark.sockets
