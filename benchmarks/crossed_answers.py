@@ -309,7 +309,7 @@ def attempt(over: str, logins: int, share: float) -> bool:
     rows = [
         ("logins that ended", logins, counts.total()),
         ("logins with another's number", 0, named),
-        ("logins with another's answer", none, another),
+        ("logins with another's answer", 0, another),
         ("connections used after something unexpected", none, len(used_again)),
         ("exchanges with another's answer", none, len(shaky.crossed - under_way)),
         ("  the same, met under way", 0 if over == "closed" else "-", len(shaky.crossed & under_way)),
