@@ -128,7 +128,7 @@ class ResultFile:
             raise UsageError(
                 f"The file {self._path} has lost results: it is shorter than the journal says",
                 code="output_changed",
-                advice="Restore the file; the journal does not keep results that were written to it",
+                advice="Restore it, or pass the file of earlier runs: the journal does not keep delivered results",
             )
 
     async def _take_over(self, journal: Journal, position: int) -> None:

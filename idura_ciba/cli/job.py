@@ -87,12 +87,10 @@ class Ending:
                 "agreement first, then pass --retry-indeterminate."
             )
         if self.stopped or self.error is not None:
-            pending = f" with {counted(self.begun, 'login')} pending" if self.begun else ""
-            yield (
-                f"Stopped before the end{pending}. Run the same command to resume."
-                if self.goes_on
-                else "Stopped before the end."
-            )
+            pending = f" with {counted(self.begun, 'login')} pending" if self.begun and self.goes_on else ""
+            # A usage error says what to change first.
+            resumes = self.goes_on and not isinstance(self.error, UsageError)
+            yield f"Stopped before the end{pending}.{' Run the same command to resume.' if resumes else ''}"
 
 
 @define(kw_only=True, eq=False)

@@ -11,7 +11,7 @@ from idura_ciba.batch import Result
 from idura_ciba.batch.tally import Tally
 from idura_ciba.cli.guard import ExitCode
 from idura_ciba.cli.job import Ending
-from idura_ciba.errors import JournalError
+from idura_ciba.errors import JournalError, UsageError
 from idura_ciba.protocol.machine import State
 
 
@@ -73,3 +73,6 @@ def test_what_is_left_to_do_is_said() -> None:
         )
     assert list(ending(stopped=True).lines())[-1] == "Stopped before the end. Run the same command to resume."
     assert list(ending(stopped=True, begun=4, goes_on=False).lines())[-1] == "Stopped before the end."
+    for begun, pending in ((0, ""), (1, " with 1 login pending")):
+        made = ending(begun=begun, error=UsageError("a key belongs to another person"))
+        assert list(made.lines())[-1] == f"Stopped before the end{pending}."
