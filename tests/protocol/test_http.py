@@ -36,13 +36,20 @@ def test_reprs_hide_headers_and_bodies() -> None:
     assert "200" in repr(response)
 
 
+def test_a_request_makes_its_own_answer() -> None:
+    """Whoever carries a request needs not know the class of answers."""
+    request = HttpRequest("GET", "https://x.test/")
+    answered = request.answered(418, {"date": "now"}, b"{}", sent_at=1.0, received_at=2.0)
+    assert answered == HttpResponse(418, {"date": "now"}, b"{}", 1.0, 2.0)
+
+
 def test_messages_do_not_change() -> None:
     """A message that has been made stays what it is."""
     with pytest.raises(FrozenInstanceError):
         answer().status = 500  # type: ignore[misc]  # that is the point
 
 
-@pytest.mark.parametrize("value", ["0a", "a1b2-c3", "1-2", "x" * 128, "with space"])
+@pytest.mark.parametrize("value", ["a", "0a", "a1b2-c3", "1-2", "x" * 128, "with space"])
 def test_a_decent_trace_id_is_given(value: str) -> None:
     """Up to 128 printable ASCII characters pass as they came."""
     assert answer(trace_id=value).trace_id == value

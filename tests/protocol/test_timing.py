@@ -101,8 +101,9 @@ def test_a_poll_that_was_held_for_an_interval_may_be_followed_at_once(received_a
 
 
 def test_a_poll_counts_from_when_it_leaves() -> None:
-    """Whoever goes on without its answer keeps the distance; a longer floor stays."""
+    """Whoever resumes without its answer keeps the distance; a longer floor stays, and so does the backoff."""
     assert begin(interval=5.0).sent(7.0).not_before == 12.0
+    assert begin().put_off(sent_at=5.0, received_at=5.1).sent(7.0).unanswered == 1
     assert begin(interval=5.0).answered(sent_at=5.0, received_at=5.1, retry_after=20).sent(7.0).not_before == 25.1
 
 
