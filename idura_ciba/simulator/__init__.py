@@ -5,7 +5,7 @@
     idura.script("209801011231", Script.approve(after=8))
 
 `SimulatedIdura` is pure. `MemoryTransport` lets a client in the same process talk to it on any event loop, also a
-virtual one; `SimulatorServer` serves it on a port.
+virtual one; `SimulatorServer` serves it on a port. Each eID is a `SimulatedEid`, in a file of its own.
 
 May import joserfc, cryptography, aiohttp.web and `aio`, `errors` and `redaction`. Never imports `protocol` or anything
 else of the client's half of this package, so that the two cannot share a misreading of the specifications.
@@ -15,12 +15,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from idura_ciba.simulator.eids import EIDS, Eid
+from idura_ciba.simulator.eid import SimulatedEid, Wish
+from idura_ciba.simulator.eids import EIDS
 from idura_ciba.simulator.faults import Arrival, Fault, FaultRule
 from idura_ciba.simulator.ledger import Ledger, OrderRecord, Totals
 from idura_ciba.simulator.memory import MemoryTransport
 from idura_ciba.simulator.messages import SimReply, SimRequest
 from idura_ciba.simulator.orders import Rules
+from idura_ciba.simulator.people import Person
 from idura_ciba.simulator.provider import SimulatedIdura
 from idura_ciba.simulator.scenario import Crowd, Population, Script
 
@@ -31,20 +33,22 @@ __all__ = [
     "EIDS",
     "Arrival",
     "Crowd",
-    "Eid",
     "Fault",
     "FaultRule",
     "Ledger",
     "MemoryTransport",
     "OrderRecord",
+    "Person",
     "Population",
     "Rules",
     "Script",
     "SimReply",
     "SimRequest",
+    "SimulatedEid",
     "SimulatedIdura",
     "SimulatorServer",
     "Totals",
+    "Wish",
 ]
 
 

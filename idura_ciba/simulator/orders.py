@@ -15,7 +15,7 @@ from typing import Literal
 
 from attrs import define, field, frozen
 
-from idura_ciba.simulator.eids import Wish
+from idura_ciba.simulator.eid import Wish
 from idura_ciba.simulator.ledger import OrderRecord
 from idura_ciba.simulator.scenario import Script
 

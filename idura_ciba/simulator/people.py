@@ -7,7 +7,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from attrs import field, frozen
 
-__all__ = ["Person", "dice", "invent_person", "invent_swedish_number", "invent_uuid", "invent_words"]
+__all__ = ["Person", "dice", "invent_person", "invent_swedish_number", "invent_uuid"]
 
 _GIVEN = (
     "Attrapp", "Blindskrift", "Dummy", "Exempel", "Fantasi", "Fiktiva", "Figurant", "Kuliss", "Liksom", "Modell",
@@ -16,16 +16,6 @@ _GIVEN = (
 _FAMILY = (
     "Dataløs", "Fiktivsson", "Hittepålund", "Ingensted", "Kodesen", "Låtsasberg", "Maskinmark", "Nullstrand",
     "Provholm", "Prøvestad", "Sandlåda", "Seedström", "Simulsen", "Slumpgren", "Testander", "Testvik", "Tomrumsdal",
-)  # fmt: skip
-_ADJECTIVES = (
-    "Blid", "Djerv", "Flink", "Fornøyd", "Frossen", "Glad", "Grønn", "Høflig", "Ivrig", "Kvikk", "Lur", "Lykkelig",
-    "Modig", "Munter", "Nysgjerrig", "Rask", "Rolig", "Rund", "Rød", "Sindig", "Snill", "Stolt", "Søvnig", "Tålmodig",
-    "Våken", "Vennlig", "Vill",
-)  # fmt: skip
-_NOUNS = (
-    "Badeand", "Bjørk", "Brygge", "Elg", "Fjære", "Fyrtårn", "Gulrot", "Humle", "Hvalross", "Kajakk", "Kanelbolle",
-    "Klippfisk", "Lampe", "Lundefugl", "Måke", "Nisselue", "Orrfugl", "Pannekake", "Reinsdyr", "Sekk", "Skjære",
-    "Snøfnugg", "Sykkel", "Teltplugg", "Tranebær", "Ugle", "Vaffel", "Ørret", "Ås",
 )  # fmt: skip
 
 
@@ -52,6 +42,16 @@ class Person:
     address: str
     phone: str
     email: str
+
+    def names(self) -> dict[str, object]:
+        """The claims that name somebody, spelt in each of the ways in which Idura spells them."""
+        return {
+            "name": f"{self.given_name} {self.family_name}",
+            "givenname": self.given_name,
+            "given_name": self.given_name,
+            "surname": self.family_name,
+            "family_name": self.family_name,
+        }
 
 
 def dice(*seed: object) -> Random:
@@ -82,11 +82,6 @@ def invent_swedish_number(seed: int, key: str) -> str:
     digits = f"98{made_up.randrange(1, 13):02}{made_up.randrange(1, 29):02}{made_up.randrange(1, 1000):03}"
     doubled = (int(digit) * (2 - place % 2) for place, digit in enumerate(digits))
     return f"20{digits}{-sum(value // 10 + value % 10 for value in doubled) % 10}"
-
-
-def invent_words(made_up: Random) -> str:
-    """A word pair for the person to recognise in the app."""
-    return f"{made_up.choice(_ADJECTIVES)} {made_up.choice(_NOUNS)}"
 
 
 def invent_uuid(made_up: Random) -> str:

@@ -8,18 +8,19 @@ is. `MemoryTransport` and `SimulatorServer` carry them.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from email.utils import formatdate
 
 from idura_ciba.simulator.clients import KEY_ALGORITHMS, SECRET_ALGORITHMS, ClientRegistry
-from idura_ciba.simulator.eids import EIDS, Eid, Wish, read_wish
+from idura_ciba.simulator.eid import SimulatedEid, Wish, by_acr, read_wish
+from idura_ciba.simulator.eids import EIDS
 from idura_ciba.simulator.exchange import Exchange
 from idura_ciba.simulator.faults import Arrival, Endpoint, Fault, FaultRule
 from idura_ciba.simulator.ledger import Ledger, OrderRecord
 from idura_ciba.simulator.messages import JSON, Refusal, SimReply, SimRequest, error_body, json_bytes
 from idura_ciba.simulator.orders import Order, Rules, Verdict
-from idura_ciba.simulator.people import dice, invent_person, invent_swedish_number, invent_uuid, invent_words
+from idura_ciba.simulator.people import dice, invent_person, invent_uuid
 from idura_ciba.simulator.scenario import Crowd, Population, Script
 from idura_ciba.simulator.tokens import PrivateKey, SigningAlg, SigningKeys, claims_of
 
@@ -46,6 +47,7 @@ class SimulatedIdura:
 
     Args:
         issuer: Its issuer identifier, without a slash at the end.
+        eids: Those of the tenant.
         seed: Everything made up (names, words, ids, behaviour) follows from it.
         rules: How it behaves where real providers differ.
         expires_in: Seconds that an order lives, for all eIDs or by short name (`se`, `no`, `freja`).
@@ -53,6 +55,9 @@ class SimulatedIdura:
         people: What people without a script do.
         signing_alg: The algorithm of ID tokens; `ES256` is much cheaper than Idura's `RS256`.
         signing_key: A key for it; None for one that all providers of the process share.
+
+    Raises:
+        UsageError: Two eIDs have one name, or are asked for in the same words.
 
     Attributes:
         issuer: May be set while nothing is under way; the server does so when it knows its port.
@@ -64,6 +69,7 @@ class SimulatedIdura:
         self,
         issuer: str = DEFAULT_ISSUER,
         *,
+        eids: Iterable[SimulatedEid] = EIDS,
         seed: int = 0,
         rules: Rules = Rules(),  # noqa: B008 - frozen
         expires_in: int | Mapping[str, int] | None = None,
@@ -77,8 +83,10 @@ class SimulatedIdura:
         self.faults: list[FaultRule] = []
         self._seed = seed
         self._rules = rules
-        self._expires_in = {eid.name: _setting(expires_in, eid) or eid.expires_in for eid in EIDS}
-        self._interval = {eid.name: _setting(interval, eid) or eid.interval for eid in EIDS}
+        self._eids = tuple(eids)
+        self._by_acr = by_acr(self._eids)
+        self._expires_in = {eid.name: _setting(expires_in, eid) or eid.expires_in for eid in self._eids}
+        self._interval = {eid.name: _setting(interval, eid) or eid.interval for eid in self._eids}
         self._people = people
         self._keys = SigningKeys(signing_alg, signing_key)
         self._clients = ClientRegistry(self.ledger.totals, tolerance=rules.clock_tolerance)
@@ -152,7 +160,7 @@ class SimulatedIdura:
     def _find_fault(self, exchange: Exchange, now: float) -> Fault | None:
         nth = self._arrivals[exchange.endpoint]
         order = None if exchange.order is None else exchange.order.record
-        arrival = Arrival(exchange.endpoint, nth, exchange.request, order, now, _person_of(exchange))
+        arrival = Arrival(exchange.endpoint, nth, exchange.request, order, now, self._person_of(exchange))
         return next((fault for rule in self.faults if (fault := rule(arrival)) is not None), None)
 
     def _answer(self, exchange: Exchange, now: float) -> SimReply:
@@ -212,16 +220,19 @@ class SimulatedIdura:
             "response_types_supported": ["code"],
             "grant_types_supported": [GRANT_TYPE],
             "subject_types_supported": ["public"],
-            "acr_values_supported": [acr for eid in EIDS for acr in eid.acr_values],
-            "authorization_details_types_supported": [eid.detail for eid in EIDS if eid.detail],
+            "acr_values_supported": list(self._by_acr),
+            "authorization_details_types_supported": self._details_types(),
             "id_token_signing_alg_values_supported": [self._keys.alg],
             "token_endpoint_auth_methods_supported": methods,
             "token_endpoint_auth_signing_alg_values_supported": [*KEY_ALGORITHMS, *SECRET_ALGORITHMS],
         }
 
+    def _details_types(self) -> list[object]:
+        return list(dict.fromkeys(detail["type"] for eid in self._eids for detail in eid.details or ()))
+
     def _order(self, form: Mapping[str, str], client_id: str, now: float) -> bytes:
         """Put a prompt on somebody's phone (CIBA Core section 7)."""
-        wish = read_wish(form)
+        wish = read_wish(form, self._by_acr)
         if self._rules.known_people_only and wish.person not in self._scripts:
             raise Refusal("unknown_user_id", "nobody is known by this hint")
         expires_in = wish.requested_expiry or self._expires_in[wish.eid.name]
@@ -238,8 +249,8 @@ class SimulatedIdura:
         self._refuse_second(key, record, now)
         order = self._begin(key, wish, record, now)
         answer = {"auth_req_id": record.auth_req_id, "expires_in": expires_in, "interval": int(order.interval)}
-        if wish.eid.speaks:
-            answer["bindingMessage"] = invent_words(dice(order.dice_key, "words"))
+        if wish.eid.words is not None:
+            answer["bindingMessage"] = wish.eid.words(dice(order.dice_key, "words"))
         return json_bytes(answer)
 
     def _refuse_second(self, key: tuple[str, str], record: OrderRecord, now: float) -> None:
@@ -291,7 +302,7 @@ class SimulatedIdura:
         record, wish, script = order.record, order.wish, order.script
         record.tokens_issued_at = now
         made_up = dice(order.dice_key, "tokens")
-        number = wish.person if wish.is_number else invent_swedish_number(self._seed, wish.person)
+        number = wish.person if wish.is_number else wish.eid.invent_number(self._seed, wish.person)
         claims = claims_of(
             wish,
             invent_person(self._seed, wish.eid.name, script.answered_by or number),
@@ -313,17 +324,16 @@ class SimulatedIdura:
             }
         )
 
+    def _person_of(self, exchange: Exchange) -> str | None:
+        """Whom an order or a poll is about."""
+        if exchange.order is not None:
+            return exchange.order.record.person
+        if exchange.endpoint == "bc-authorize":
+            with suppress(Refusal):
+                return read_wish(exchange.form, self._by_acr).person
+        return None
 
-def _person_of(exchange: Exchange) -> str | None:
-    """Whom an order or a poll is about."""
-    if exchange.order is not None:
-        return exchange.order.record.person
-    if exchange.endpoint == "bc-authorize":
-        with suppress(Refusal):
-            return read_wish(exchange.form).person
-    return None
 
-
-def _setting(value: int | Mapping[str, int] | None, eid: Eid) -> int | None:
+def _setting(value: int | Mapping[str, int] | None, eid: SimulatedEid) -> int | None:
     """One eID's share of a setting that may be one number for all."""
     return value.get(eid.name) if isinstance(value, Mapping) else value

@@ -1,4 +1,4 @@
-"""What the simulator issues: signing keys, the JWKS, and ID tokens with the claims of each eID."""
+"""What the simulator issues: signing keys, the JWKS, and the claims that ID tokens of all eIDs have."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import hashlib
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Literal
 
 from attrs import define, field, frozen
 from joserfc import jwt
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from idura_ciba.simulator.clients import Signatures
-from idura_ciba.simulator.eids import FREJA_ID, NORWEGIAN_BANKID, Wish
+from idura_ciba.simulator.eid import Wish
 from idura_ciba.simulator.people import Person
 
 __all__ = ["PrivateKey", "SigningAlg", "SigningKeys", "claims_of"]
@@ -119,93 +119,22 @@ def claims_of(
         now: When the token is made.
     """
     eid = wish.eid
-    build = _norwegian if eid is NORWEGIAN_BANKID else _freja if eid is FREJA_ID else _swedish
     issued_at = math.floor(now)
     return {
         "iss": issuer,
         "aud": client_id,
-        "identityscheme": _SCHEMES[eid.name],
+        "identityscheme": eid.scheme,
         "authenticationtype": eid.reached,
         "authenticationmethod": "urn:oasis:names:tc:SAML:2.0:ac:classes:SoftwarePKI",
         "authenticationinstant": _iso(decided_at),
         "nameidentifier": person.guid.hex,
         "sub": f"{{{person.guid}}}",
         "sessionindex": session,
-        **build(wish, person, shares_number),
+        **eid.claims(wish, person, shares_number),
         "iat": issued_at,
         "nbf": issued_at,
         "exp": issued_at + ID_TOKEN_LIFETIME,
     }
-
-
-_SCHEMES = {"se": "sebankid", "no": "nobankid-oidc", "freja": "sefrejaid"}
-
-
-def _names(person: Person) -> dict[str, object]:
-    return {
-        "name": f"{person.given_name} {person.family_name}",
-        "givenname": person.given_name,
-        "given_name": person.given_name,
-        "surname": person.family_name,
-        "family_name": person.family_name,
-    }
-
-
-def _swedish(_wish: Wish, person: Person, shares_number: bool) -> dict[str, object]:
-    number = {"ssn": person.number} if shares_number else {}
-    return {**number, **_names(person), "ipaddress": person.address, "country": "SE"}
-
-
-def _norwegian(_wish: Wish, person: Person, shares_number: bool) -> dict[str, object]:
-    birthdate = _norwegian_birthdate(person.number)
-    return {
-        "uniqueuserid": person.unique_id,
-        "certissuer": "CN=BankID - Simulator - Bank CA,O=Simulator,C=NO",
-        # No certsubject: that comes with the code device only.
-        "birthdate": birthdate,
-        "dateofbirth": birthdate,
-        "emailaddress": person.email,
-        "email": person.email,
-        "mobilephone": person.phone,
-        "phone_number": person.phone,
-        **({"socialno": person.number} if shares_number else {}),
-        **_names(person),
-        "country": "NO",
-    }
-
-
-def _freja(wish: Wish, person: Person, shares_number: bool) -> dict[str, object]:
-    attributes: dict[str, Any] = {
-        "basicUserInfo": {"name": person.given_name, "surname": person.family_name},
-        "emailAddress": wish.person if "@" in wish.person else person.email,
-    }
-    if shares_number:
-        attributes["ssn"] = {"ssn": person.number, "country": wish.country}
-    reference = person.guid.hex
-    return {
-        "authRef": reference,
-        "status": "APPROVED",
-        "userInfoType": "SSN" if wish.is_number else "EMAIL" if "@" in wish.person else "PHONE",
-        "registrationLevel": "PLUS",
-        "details": {"authRef": reference, "status": "APPROVED", "requestedAttributes": attributes},
-        **_names(person),
-        "country": wish.country,
-    }
-
-
-#: D-numbers add 40 to the day; synthetic numbers add 80 (Skatteetaten), 65 (Norsk helsenett) or 40 (NAV) to the month.
-_DAY_SHIFTS, _MONTH_SHIFTS = (40,), (80, 65, 40)
-#: Serials from 500 mean 2000-2039 up to this year of the century; older centuries are left aside.
-_FIRST_YEAR_OF_1900S = 40
-
-
-def _norwegian_birthdate(number: str) -> str:
-    """The date that a Norwegian number holds, of synthetic ones and D-numbers too; not checked for existence."""
-    day, month, year = int(number[:2]), int(number[2:4]), int(number[4:6])
-    day -= next((shift for shift in _DAY_SHIFTS if day > shift), 0)
-    month -= next((shift for shift in _MONTH_SHIFTS if month > shift), 0)
-    century = "20" if number[6] >= "5" and year < _FIRST_YEAR_OF_1900S else "19"
-    return f"{century}{year:02}-{month:02}-{day:02}"
 
 
 def _iso(instant: float) -> str:

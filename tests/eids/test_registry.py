@@ -147,7 +147,7 @@ def test_client_and_simulator_agree_on_each_eid() -> None:
     for name, eid in served.items():
         ours = EIDS[name]
         assert ours.fields["acr_values"] == eid.acr_values[0]
-        assert ours.spoken_words is eid.speaks
+        assert ours.spoken_words is (eid.words is not None)
         assert not ours.phases or tuple(dict.fromkeys(eid.pending)) == ours.phases
         assert eid.expires_in <= ours.fields["prompt_lifetime"]
         assert eid.shares_number or not ours.guarantees_person

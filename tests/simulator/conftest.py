@@ -14,7 +14,11 @@ from attrs import define, field
 from joserfc import jwt
 from joserfc.jwk import ECKey, Key
 
-from idura_ciba.simulator import SimReply, SimRequest, SimulatedIdura
+from idura_ciba.simulator import EIDS, SimReply, SimRequest, SimulatedIdura, Wish
+from idura_ciba.simulator.eid import by_acr, read_wish
+from idura_ciba.simulator.messages import Refusal
+from idura_ciba.simulator.people import invent_person
+from idura_ciba.simulator.tokens import claims_of
 
 #: 2026-01-01T00:00:00Z.
 NOW = 1_767_225_600.0
@@ -142,3 +146,42 @@ def assertion() -> Callable[..., dict[str, str]]:
         return {"client_assertion_type": ASSERTION_TYPE, "client_assertion": token}
 
     return sign
+
+
+@pytest.fixture
+def read() -> Callable[[dict[str, str]], Wish]:
+    """Read an authentication request as the tenant does."""
+    return lambda form: read_wish(form, by_acr(EIDS))
+
+
+@pytest.fixture
+def refusal(read: Callable[[dict[str, str]], Wish]) -> Callable[..., str]:
+    """Tell the code with which a request with some changes is refused."""
+
+    def refuse(base: dict[str, str], **changes: str | None) -> str:
+        form = {name: value for name, value in {**base, **changes}.items() if value is not None}
+        with pytest.raises(Refusal) as refused:
+            read(form)
+        return refused.value.error
+
+    return refuse
+
+
+@pytest.fixture
+def claims() -> Callable[..., dict[str, Any]]:
+    """Tell the claims of a login that was decided half a second before the token."""
+
+    def tell(wish: Wish, *, shares_number: bool = True) -> dict[str, Any]:
+        now = 1_716_374_501.9
+        return claims_of(
+            wish,
+            invent_person(1, wish.eid.name, wish.person),
+            issuer="https://simulator.idura.broker",
+            client_id="urn:ciba",
+            session="b65f11b6-eba7-4882-900a-5f2d93a38dba",
+            shares_number=shares_number,
+            decided_at=now - 0.539,
+            now=now,
+        )
+
+    return tell

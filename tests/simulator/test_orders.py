@@ -7,11 +7,12 @@ from typing import Any, Literal
 import pytest
 
 from idura_ciba.simulator import Rules, Script
-from idura_ciba.simulator.eids import SWEDISH_BANKID, Wish
+from idura_ciba.simulator.eid import Wish
 from idura_ciba.simulator.ledger import OrderRecord
 from idura_ciba.simulator.orders import Order
+from idura_ciba.simulator.swedish_bankid import SWEDISH_BANKID
 
-WISH = Wish(SWEDISH_BANKID, "209801011231", is_number=True, country="SE", requested_expiry=None)
+WISH = Wish(SWEDISH_BANKID, "209801011231")
 LOOSE = Rules(throttle="off")
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from idura_ciba.simulator.people import dice, invent_person, invent_swedish_number, invent_uuid, invent_words
+from idura_ciba.simulator.people import dice, invent_person, invent_swedish_number, invent_uuid
 
 
 def test_a_person_is_always_the_same_one() -> None:
@@ -31,6 +31,14 @@ def test_a_person_cannot_be_reached() -> None:
     assert "01023990128" not in repr(person)
 
 
+def test_a_name_is_told_in_each_spelling() -> None:
+    """Idura's tokens have both."""
+    person = invent_person(1, "se", "209801011231")
+    names = person.names()
+    assert names["name"] == f"{names['given_name']} {names['family_name']}"
+    assert (names["givenname"], names["surname"]) == (names["given_name"], names["family_name"])
+
+
 @pytest.mark.parametrize("key", ["a@simulator.invalid", "b@simulator.invalid", "+4600000000", "+4600000001"])
 def test_an_invented_number_is_well_formed_and_unborn(key: str) -> None:
     """Twelve digits, a real date in the future, and the check digit of the ten-digit form."""
@@ -40,14 +48,6 @@ def test_an_invented_number_is_well_formed_and_unborn(key: str) -> None:
     assert date(int(number[:4]), int(number[4:6]), int(number[6:8])).year == 2098
     doubled = "".join(str(int(digit) * (2 if place % 2 == 0 else 1)) for place, digit in enumerate(number[2:11]))
     assert (sum(map(int, doubled)) + int(number[11])) % 10 == 0
-
-
-def test_words_are_a_pair_and_vary() -> None:
-    """An adjective and a noun, of many."""
-    made_up = dice("words")
-    pairs = {invent_words(made_up) for _ in range(200)}
-    assert all(len(pair.split(" ")) == 2 for pair in pairs)
-    assert len(pairs) > 100
 
 
 def test_dice_fall_alike_for_equal_seeds() -> None:

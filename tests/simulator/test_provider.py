@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import pytest
+from attrs import evolve
 from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet, RSAKey
 
-from idura_ciba.simulator import Crowd, Rules, Script, SimReply, SimRequest, SimulatedIdura
+from idura_ciba.errors import UsageError
+from idura_ciba.simulator import EIDS, Crowd, Rules, Script, SimReply, SimRequest, SimulatedIdura
 from idura_ciba.simulator.clients import Signatures
+from idura_ciba.simulator.swedish_bankid import SWEDISH_BANKID
 
 if TYPE_CHECKING:
     from conftest import Wire
@@ -240,6 +243,26 @@ def test_a_login_is_refused_before_it_began(wire: Wire) -> None:
     assert (reply.status, answer(reply)["error"]) == (400, "invalid_request")
     assert wire.idura.ledger.totals.refused == 1
     assert wire.idura.ledger.orders == []
+
+
+def test_a_tenant_has_the_eids_that_it_is_given(make: Callable[..., Wire]) -> None:
+    """In discovery, in settings by name, and for requests; a second tenant is not touched."""
+    plain = evolve(SWEDISH_BANKID, name="plain", acr_values=("urn:example:plain",), details=None, prefix="no:")
+    wire = make(eids=[*EIDS, plain], expires_in={"plain": 7})
+    found = wire.get("/.well-known/openid-configuration")
+    assert found["acr_values_supported"][-1] == "urn:example:plain"
+    assert found["authorization_details_types_supported"] == ["phoneAuth", "customerServiceCall.v1"]
+    asked = {"acr_values": "urn:example:plain", "login_hint": f"no:{ANNA}", "authorization_details": None}
+    assert answer(wire.start(**asked))["expires_in"] == 7
+    assert wire.idura.ledger.orders[0].eid == "plain"
+    assert answer(make(eids=[plain]).start("no"))["error"] == "invalid_request"
+    assert answer(make().start(**asked))["error"] == "invalid_request"
+
+
+def test_two_eids_of_one_name_make_no_tenant() -> None:
+    """Its settings would be for both."""
+    with pytest.raises(UsageError):
+        SimulatedIdura(eids=[SWEDISH_BANKID, SWEDISH_BANKID])
 
 
 def test_a_duplicate_parameter_is_an_invalid_request(wire: Wire) -> None:
