@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import re
 import shlex
+import sys
 import tomllib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
@@ -17,10 +20,13 @@ import pytest
 from joserfc.jwk import RSAKey
 from typer.testing import CliRunner
 
-from idura_ciba import CibaClient, State
+from idura_ciba import CibaClient, ClientSecretBasic, State
 from idura_ciba.cli.app import app
+from idura_ciba.cli.config import Settings
+from idura_ciba.eids import EIDS
 from idura_ciba.protocol.machine import TRANSITIONS, Event
-from idura_ciba.simulator import Script, SimulatedIdura
+from idura_ciba.simulator import MemoryTransport, Script, SimulatedIdura
+from idura_ciba.testing import run_virtual, virtual_clock
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -187,9 +193,66 @@ def test_the_commands_of_the_guide_to_batches_run(tmp_path: Path, monkeypatch: p
     assert (result.exit_code, "1 valid row, 0 invalid, 0 duplicates" in result.stderr) == (0, True)
 
 
-def drawing() -> ModuleType:
-    """The script that draws."""
-    spec = importlib.util.spec_from_file_location("draw_states", ROOT / "docs" / "draw_states.py")
+@pytest.fixture(name="mitid")
+def _mitid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """The module of the page on eIDs, as somebody saves it in an empty folder where they work."""
+    found = re.search(r"<!-- example: mitid -->\n```python\n(.*?)```", GUIDES, re.DOTALL)
+    assert found
+    (tmp_path / "mitid.py").write_text(found[1], encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield importlib.import_module("mitid")
+    sys.modules.pop("mitid", None)
+
+
+@pytest.mark.usefixtures("mitid")
+def test_the_eid_example_logs_in(simulated_idura: SimulatedIdura, make_ciba_client: Callable[..., CibaClient]) -> None:
+    """In a program, by the test that the page shows."""
+    assert example("mitid")["MITID"].name == "mitid"
+    example("mitid_test")["test_mitid"](simulated_idura, make_ciba_client)
+
+
+def test_the_commands_of_the_page_on_eids_run(mitid: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As they stand there, at the provider that they make or at one that knows the eID."""
+    tenant = SimulatedIdura(people=lambda _dice: Script.approve(after=5))
+    tenant.add_eids(mitid.PHONE)
+
+    @asynccontextmanager
+    async def connected(idura: SimulatedIdura, **options: Any) -> AsyncIterator[CibaClient]:
+        idura.register_client("urn:a", secret="hush")
+        clock, auth = virtual_clock(), ClientSecretBasic("urn:a", "hush")
+        async with CibaClient(
+            idura.issuer, auth, transport=MemoryTransport(idura, clock=clock), clock=clock, **options
+        ) as client:
+            yield client
+
+    monkeypatch.setattr(asyncio, "run", run_virtual)
+    monkeypatch.setattr(Settings, "client", lambda _settings, **options: connected(tenant, **options))
+    for command in ("verify", "batch"):
+        monkeypatch.setattr(f"idura_ciba.cli.{command}.simulated_client", connected)
+        monkeypatch.setattr(f"idura_ciba.cli.{command}.Clock", virtual_clock)
+    Path("people.csv").write_text("key,ssn\n1,9999999999\n", encoding="utf-8")
+    page = (ROOT / "docs" / "writing-an-eid.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^idura-ciba ((?:verify|batch) .*)$", page, re.MULTILINE)
+    assert len(commands) == 4
+    for command in commands:
+        ran = CliRunner().invoke(app, shlex.split(command), input="9999999999\n")
+        assert ran.exit_code == 0, f"{command}: {ran.output}"
+    assert [order.person for order in tenant.ledger.orders] == ["9999999999"]
+
+
+def test_the_table_of_eids_is_what_they_declare() -> None:
+    """Write it again with `python docs/list_eids.py` when this fails."""
+    text = (ROOT / "docs" / "writing-an-eid.md").read_text(encoding="utf-8")
+    assert drawing("list_eids").page(text) == text
+    assert all(f"| {eid.label} |" in text for eid in EIDS.values() if eid.build is None)
+
+
+def drawing(name: str = "draw_states") -> ModuleType:
+    """The script that draws, or lists."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

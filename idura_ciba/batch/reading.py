@@ -19,6 +19,7 @@ from typing import BinaryIO, Final, Literal
 
 from attrs import field, frozen
 
+from idura_ciba.eids import EIDS
 from idura_ciba.errors import UsageError
 from idura_ciba.protocol.strict_json import load_object
 
@@ -26,8 +27,10 @@ __all__ = ["FIELDS", "BadRow", "Format", "Row", "RowReader"]
 
 Format = Literal["csv", "jsonl"]
 
-#: The fields of a row. Columns with these names need no `--column`.
-FIELDS: Final = ("key", "ssn", "eid", "call_initiator", "message", "country")
+#: The fields of a row, with those that eIDs take. Columns with these names need no `--column`.
+FIELDS: Final = EIDS.columns()
+#: One of these says whom to ask.
+_PERSON: Final = ("ssn", "login_hint")
 #: In bytes; more than any row needs.
 MAX_LINE: Final = 65536
 
@@ -79,6 +82,7 @@ class RowReader:
         columns: Column names by field, where they differ from the field names.
         format: None: JSON Lines if the first character is a brace, else CSV.
         encoding: None: UTF-8, or as the byte order mark says.
+        fields: The fields of a row; more with eIDs of your own (`Eids.columns`).
 
     Raises:
         UsageError: The encoding is unknown, a column is missing or duplicated, or the first line cannot be read.
@@ -91,9 +95,10 @@ class RowReader:
         columns: Mapping[str, str] | None = None,
         format: Format | None = None,  # noqa: A002 - the field's own word
         encoding: str | None = None,
+        fields: Sequence[str] = FIELDS,
     ) -> None:
         self._file = file if isinstance(file, io.BufferedReader) else io.BufferedReader(file)  # type: ignore[type-var] # any raw stream
-        self._columns = {name: name for name in FIELDS} | dict(columns or {})
+        self._columns = {name: name for name in fields} | dict(columns or {})
         self._explicit = frozenset(columns or ())
         self._line = 0
         self._begins = 0
@@ -196,8 +201,11 @@ class RowReader:
                 raise UsageError(f"Two columns are named {self._columns[name]}", code="column", advice="Rename one")
             if wanted in folded:
                 self._columns[name] = header[folded.index(wanted)]
-            elif name == "ssn" or name in self._explicit:
+            elif name in self._explicit:
                 raise _no_column(self._columns[name], name, header)
+        people = [self._columns[name] for name in _PERSON if name in self._columns]
+        if not any(column in header for column in people):
+            raise _no_column(people[0], "ssn", header)
         self._header = header
         self._places = [(name, header.index(column)) for name, column in self._columns.items() if column in header]
 

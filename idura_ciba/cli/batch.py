@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, ExitStack
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import typer
 
@@ -33,22 +33,27 @@ from idura_ciba.cli.config import (
     SecretFileOption,
     Settings,
 )
+from idura_ciba.cli.eids import (
+    EidModuleOption,
+    EidOption,
+    EidOptionOption,
+    MessageOption,
+    RequirePersonOption,
+    ScopeOption,
+    known_eids,
+    labels,
+    read_options,
+    refuse_descriptions,
+    request_fields,
+    takes_eid_options,
+)
 from idura_ciba.cli.files import PUBLIC, replace_file
 from idura_ciba.cli.guard import ExitCode
 from idura_ciba.cli.job import Job
 from idura_ciba.cli.page import page
 from idura_ciba.cli.people import Choices, People
-from idura_ciba.cli.person import (
-    LABELS,
-    CallInitiatorOption,
-    CountryOption,
-    EidOption,
-    MessageOption,
-    RequirePersonOption,
-    ScopeOption,
-)
 from idura_ciba.cli.progress import duration
-from idura_ciba.cli.simulated import simulated_client
+from idura_ciba.cli.simulated import known_phones, require_phone_of, simulated_client
 from idura_ciba.cli.text import counted, say
 from idura_ciba.simulator import SimulatedIdura
 
@@ -72,6 +77,7 @@ _SIMULATED_LIFE: Final = 30
 _FILES, _LIMITS, _TRIAL = "Files", "Limits", "Trial without a tenant"
 
 
+@takes_eid_options
 def batch(
     source: Annotated[str, typer.Argument(metavar="IN", help="CSV or JSON Lines file; - for standard input.")],
     *,
@@ -105,7 +111,8 @@ def batch(
     words: Annotated[
         Path | None,
         typer.Option(
-            rich_help_panel=_FILES, help="Norwegian BankID: append the words to read to each person to this file."
+            rich_help_panel=_FILES,
+            help=f"{labels(lambda eid: eid.spoken_words)}: append the words to read to each person to this file.",
         ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check all rows; ask nobody.")] = False,
@@ -131,11 +138,11 @@ def batch(
     ] = None,
     strategy: Annotated[StrategyName, typer.Option(rich_help_panel=_LIMITS, help="Polling strategy.")] = "hazard",
     eid: EidOption = None,
-    call_initiator: CallInitiatorOption = None,
     message: MessageOption = None,
-    country: CountryOption = "SE",
-    scope: ScopeOption = "openid",
+    scope: ScopeOption = None,
     require_person: RequirePersonOption = False,
+    eid_module: EidModuleOption = None,
+    eid_option: EidOptionOption = None,
     issuer: IssuerOption = None,
     client_id: ClientIdOption = None,
     key_file: KeyFileOption = None,
@@ -145,11 +152,14 @@ def batch(
     simulate: Annotated[
         bool, typer.Option("--simulate", rich_help_panel=_TRIAL, help="Ask made-up people on this machine.")
     ] = False,
+    **given: Any,
 ) -> None:
     r"""Ask everyone in a file to prove who they are, and write the results.
 
     IN needs a column `ssn`. The columns `key`, `eid`, `message`, `call_initiator` and `country` are optional and
     override the options. The key identifies a row in the results; the default is its line number.
+
+    With --eid raw, --login-hint 'cpr:{ssn}' makes a hint of each `ssn`; a column `login_hint` has complete hints.
 
     If the run is killed, run the same command again: it resumes, and rings no phone twice. Ctrl-C stops new logins and
     waits for pending ones; a second Ctrl-C stops at once.
@@ -159,19 +169,22 @@ def batch(
 
     Try it: idura-ciba batch people.csv --simulate --out results.csv --eid no
     """
-    choices = Choices(
-        eid=eid,
-        call_initiator=call_initiator,
-        message=message,
-        country=country,
-        scope=scope,
-        require_person=require_person,
-    )
-    people = People(choices)
+    eids, phones = known_eids(eid_module), known_phones(eid_module)
+    chosen = None if eid is None else eids.find(eid)
+    options = read_options(given, eid_option, eids, message=message)
+    refuse_descriptions(chosen, options)
+    fields = request_fields(scope=scope, require_person=require_person)
+    people = People(Choices(eid=eid, options=options, fields=fields), eids)
     with ExitStack() as stack:
         stack.callback(people.close)
         reader = stack.enter_context(
-            opened(source, columns=column_names(column or ()), input_format=input_format, encoding=encoding)
+            opened(
+                source,
+                columns=column_names(column or (), eids.columns(eid)),
+                input_format=input_format,
+                encoding=encoding,
+                fields=eids.columns(eid),
+            )
         )
         rejected = stack.enter_context(BadRows(bad_rows or _beside(out, ".bad.csv", unless=dry_run)))
         if dry_run:
@@ -181,9 +194,9 @@ def batch(
             raise typer.Exit(ExitCode.PARTLY if people.bad else ExitCode.OK)
         if out is None:
             raise UsageError("No output file given", code="missing", advice="Pass --out FILE, or --dry-run")
-        if eid == "no" and words is None and not simulate:
+        if chosen is not None and chosen.spoken_words and words is None and not simulate:
             raise UsageError(
-                "Norwegian BankID requires that each person hears a pair of words, but no file for them is given",
+                f"{chosen.label} requires that each person hears a pair of words, but no file for them is given",
                 code="words",
                 advice="Pass --words FILE, and read each person their words as soon as they appear there",
             )
@@ -191,7 +204,8 @@ def batch(
         scheduler = IndexScheduler(rate=budget)
         polling = FinalPoll(_STRATEGIES[strategy]())
         if simulate:
-            idura = SimulatedIdura(interval=1, expires_in=_SIMULATED_LIFE)
+            require_phone_of(chosen, options, phones)
+            idura = SimulatedIdura(eids=phones, interval=1, expires_in=_SIMULATED_LIFE)
             connection: AbstractAsyncContextManager[CibaClient] = simulated_client(
                 idura, strategy=polling, scheduler=scheduler
             )
@@ -225,7 +239,7 @@ def batch(
         say(line, prose=True)
     if report is not None:
         facts = {
-            "eID": LABELS[eid] if eid else "as each row says",
+            "eID": chosen.label if chosen else "as each row says",
             "strategy": strategy,
             "limits": f"{places:,} people at once" + (f", {budget:g} requests/s" if budget else ""),
             "invalid rows": f"{people.bad:,}",

@@ -68,7 +68,12 @@ class Files:
 
 @contextmanager
 def opened(
-    source: str, *, columns: Mapping[str, str], input_format: Format | None, encoding: str | None
+    source: str,
+    *,
+    columns: Mapping[str, str],
+    input_format: Format | None,
+    encoding: str | None,
+    fields: Sequence[str] = FIELDS,
 ) -> Iterator[RowReader]:
     """Open the input. A file is decoded once beforehand, so that a wrong encoding is found before anybody is asked.
 
@@ -84,7 +89,7 @@ def opened(
     if file is None:
         raise UsageError(f"The file {source} cannot be read: {reason}", code="file", advice="Check the path")
     try:
-        reader = RowReader(file, columns=columns, format=input_format, encoding=encoding)
+        reader = RowReader(file, columns=columns, format=input_format, encoding=encoding, fields=fields)
         # A named pipe can be read only once.
         if source != "-" and file.seekable():
             _check_encoding(Path(source), reader.encoding)
@@ -139,8 +144,12 @@ def count_lines(path: Path) -> int:
     return lines + (last != b"\n")
 
 
-def column_names(options: Sequence[str]) -> dict[str, str]:
+def column_names(options: Sequence[str], fields: Sequence[str] = FIELDS) -> dict[str, str]:
     """Read `FIELD=NAME` options.
+
+    Args:
+        options: What was said.
+        fields: What a row can say.
 
     Raises:
         UsageError: One does not have that form, or names an unknown field.
@@ -148,9 +157,9 @@ def column_names(options: Sequence[str]) -> dict[str, str]:
     names = {}
     for option in options:
         name, equals, column = option.partition("=")
-        if name not in FIELDS or not equals or not column:
+        if name not in fields or not equals or not column:
             raise UsageError(
-                f"--column must be FIELD=NAME, where FIELD is one of {', '.join(FIELDS)}",
+                f"--column must be FIELD=NAME, where FIELD is one of {', '.join(fields)}",
                 code="column",
                 advice="For example: --column ssn=Personnummer",
             )

@@ -4,27 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import typer
 from attrs import frozen
 from rich.console import Console
 
-from idura_ciba import (
-    CibaClient,
-    CibaError,
-    EidRequest,
-    FrejaID,
-    NorwegianBankID,
-    Outcome,
-    State,
-    SwedishBankID,
-)
+from idura_ciba import CibaClient, CibaError, EidRequest, Outcome, State
 from idura_ciba.aio.clock import Clock
 from idura_ciba.cli.board import Row, Show, follow, showing
 from idura_ciba.cli.guard import ExitCode
 from idura_ciba.cli.simulated import simulated_client
 from idura_ciba.cli.text import OUT, explained, say
+from idura_ciba.eids import EIDS, Eid
 from idura_ciba.redaction import Redacted
 from idura_ciba.simulator import Script, SimulatedIdura
 
@@ -50,27 +42,24 @@ class Scene:
 
 def scenes() -> tuple[Scene, ...]:
     """Return the five of the demonstration."""
-    ringing, called, freja, absent, wrong = map(
-        Redacted, ("209801011231", "01023990128", "209602294564", "209712310011", "31123990199")
-    )
+    swedish, norwegian, freja = EIDS["se"], EIDS["no"], EIDS["freja"]
     hello = "Demonstration of idura_ciba"
     return (
-        Scene(
-            "Swedish BankID 1",
-            ringing,
-            SwedishBankID(ringing, call_initiator="user", message=hello),
-            Script.approve(after=7),
-        ),
-        Scene("Norwegian BankID 1", called, NorwegianBankID(called), Script.approve(after=9)),
-        Scene("FrejaID 1", freja, FrejaID(freja), Script.approve(after=5)),
-        Scene("Norwegian BankID 2", wrong, NorwegianBankID(wrong), Script.wrong_words(after=6)),
-        Scene(
-            "Swedish BankID 2",
-            absent,
-            SwedishBankID(absent, call_initiator="RP", message=hello, requested_expiry=PATIENCE),
-            Script.never(),
+        _scene(swedish, 1, "209801011231", Script.approve(after=7), call_initiator="user", message=hello),
+        _scene(norwegian, 1, "01023990128", Script.approve(after=9)),
+        _scene(freja, 1, "209602294564", Script.approve(after=5)),
+        _scene(norwegian, 2, "31123990199", Script.wrong_words(after=6)),
+        _scene(
+            *(swedish, 2, "209712310011", Script.never()),
+            call_initiator="RP",
+            message=hello,
+            requested_expiry=PATIENCE,
         ),
     )
+
+
+def _scene(eid: Eid, nth: int, number: str, script: Script, **options: Any) -> Scene:
+    return Scene(f"{eid.label} {nth}", Redacted(number), eid.ask(number, **options), script)
 
 
 def simulated(cast: Sequence[Scene]) -> SimulatedIdura:

@@ -5,22 +5,21 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any, Final, cast, get_args
+from typing import Any, Final
 
-from attrs import define, evolve, field, frozen
+from attrs import define, field, frozen
 
 from idura_ciba import EidRequest, UsageError
 from idura_ciba.batch.reading import BadRow, Row
-from idura_ciba.cli.person import CallInitiator, Country, EidName, build_request, joined
-from idura_ciba.eids.identity_number import check_norwegian, check_swedish
+from idura_ciba.cli.eids import fitting
+from idura_ciba.cli.person import joined
+from idura_ciba.eids import EIDS, Eid, Eids
 from idura_ciba.redaction import Redacted
 
 __all__ = ["Choices", "People", "Seen"]
 
-#: Rules of numbers by eID; that of FrejaID depends on more than the number.
-_RULES: Final = {"se": check_swedish, "no": check_norwegian}
 #: Rows that are checked together: twice as fast as a thousand, and some MiB.
 _TOGETHER: Final = 8000
 #: Bytes of what is kept of each.
@@ -33,29 +32,47 @@ _INSERT: Final = """
     )
     INSERT OR IGNORE INTO seen SELECT substr(:digests, begins + 1, :size), :first + begins / :size FROM digest
 """
-#: What rows may choose for themselves.
-_OWN: Final = ("eid", "call_initiator", "message", "country")
 #: Rows that differ in nothing but their people are looked at once. There may be as many others as messages, so not all
 #: of them can be kept.
 _MOST_KEPT: Final = 1000
 
 
-@frozen(kw_only=True, cache_hash=True)
+@frozen(kw_only=True)
 class Choices:
-    """What holds for all rows that do not say otherwise."""
+    """What holds for all rows that do not say otherwise.
 
-    eid: EidName | None = None
-    call_initiator: CallInitiator | None = None
-    message: str | None = None
-    country: Country = "SE"
-    scope: str = "openid"
-    require_person: bool = False
+    Attributes:
+        eid: The name of the eID that asks.
+        options: What eIDs take, by name, and `message`. Each row's eID gets those that it takes.
+        fields: Of `EidRequest`, for all.
+    """
+
+    eid: str | None = None
+    options: Mapping[str, Any] = field(factory=dict, repr=False)
+    fields: Mapping[str, Any] = field(factory=dict)
+
+
+@define(eq=False)
+class _Way:
+    """How rows are asked that differ in nothing but their people.
+
+    Attributes:
+        eid: Asks them.
+        given: What it is asked with.
+        own: What tells them apart where no number does.
+        tried: One of them could be asked.
+    """
+
+    eid: Eid
+    given: Mapping[str, Any] = field(repr=False)
+    own: Redacted
+    tried: bool = False
 
 
 #: A row's key, its person, and the request where one was made.
 Made = tuple[str, Redacted, EidRequest | None]
 #: Makes a request, or sees that one could be made.
-Maker = Callable[[Choices, Redacted], EidRequest | None]
+Maker = Callable[[_Way, Redacted], EidRequest | None]
 
 
 class Seen:
@@ -104,6 +121,7 @@ class People:
 
     Args:
         choices: What holds for all.
+        eids: Those that a row may name.
 
     Attributes:
         good: Rows of people who can be asked.
@@ -112,18 +130,29 @@ class People:
     """
 
     choices: Choices
+    eids: Eids = field(default=EIDS, repr=False)
     good: int = 0
     bad: int = 0
     again: int = 0
     _keys: Seen = field(init=False, factory=Seen, repr=False)
     _people: Seen = field(init=False, factory=Seen, repr=False)
+    # What a row may choose for itself, and of which words; any where there are none.
+    _columns: Mapping[str, Collection[str]] = field(init=False, repr=False)
     # What was made of the same words before.
-    _chosen: dict[tuple[str | None, ...], Choices] = field(init=False, factory=dict, repr=False)
-    _tried: set[Choices] = field(init=False, factory=set, repr=False)
+    _ways: dict[tuple[str | None, ...], _Way] = field(init=False, factory=dict, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Find out what a row can say."""
+        names = [name for name in self.eids.columns(self.choices.eid) if name not in {"key", "ssn"}]
+        takers = self.eids.options()
+        choices = {
+            name: dict.fromkeys(choice for _, option in takers[name] for choice in option.choices) for name in takers
+        }
+        self._columns = {name: self.eids if name == "eid" else choices.get(name, {}) for name in names}
 
     def request(self, row: Row | BadRow) -> tuple[str, EidRequest] | BadRow:
         """The key and the request of a row, or why there is none."""
-        (made,) = self._all([row], _build)
+        (made,) = self._all([row], _ask)
         if isinstance(made, BadRow):
             return made
         key, _, request = made
@@ -156,52 +185,60 @@ class People:
     def _make(self, row: Row, make: Maker) -> Made | BadRow:
         values = row.values
         key = values.get("key", str(row.line))
-        number = values.get("ssn")
-        if number is None:
-            return BadRow(row.line, "missing", "is empty", "ssn", key)
-        if _tells(key, number):
+        if any(_tells(key, values[name]) for name in ("ssn", "login_hint") if name in values):
             why = "holds the national number, and a key must not identify the person"
             return BadRow(row.line, "key", why, "key")
         try:
-            own = self._own_choices(row, key)
-            number = joined(number)
-            return own if isinstance(own, BadRow) else (key, number, make(own, number))
+            way = self._way(row, key)
+            return way if isinstance(way, BadRow) else _made(row, key, way, make)
         except UsageError as error:
             column = "ssn" if error.code.startswith("national_number_") else None
             why = f"is invalid: {error.what}"
             return BadRow(row.line, error.code, why, column, key)
 
-    def _own_choices(self, row: Row, key: str) -> Choices | BadRow:
-        """What holds for one row."""
-        words = tuple(map(row.values.get, _OWN))
-        known = self._chosen.get(words)
+    def _way(self, row: Row, key: str) -> _Way | BadRow:
+        """How one row is asked."""
+        words = tuple(map(row.values.get, self._columns))
+        known = self._ways.get(words)
         if known is not None:
             return known
-        own: dict[str, Any] = {name: word for name, word in zip(_OWN, words, strict=True) if word is not None}
-        for name, kind in (("eid", EidName), ("call_initiator", CallInitiator), ("country", Country)):
-            if name in own and own[name] not in get_args(kind):
-                return BadRow(row.line, name, f"must be one of {', '.join(get_args(kind))}", name, key)
-        choices = evolve(self.choices, **own) if own else self.choices
-        if choices.eid is None:
+        own: dict[str, Any] = {name: word for name, word in zip(self._columns, words, strict=True) if word is not None}
+        for name, word in own.items():
+            if self._columns[name] and word not in self._columns[name]:
+                return BadRow(row.line, name, f"must be one of {', '.join(self._columns[name])}", name, key)
+        name = own.pop("eid", self.choices.eid)
+        if name is None:
             return BadRow(row.line, "eid", "names no eID, and --eid is not given", "eid", key)
-        # Swedish BankID alone takes it; a file may be of several eIDs.
-        if choices.eid != "se" and "call_initiator" not in own and choices.call_initiator is not None:
-            choices = evolve(choices, call_initiator=None)
-        if choices.eid == "no" and "message" not in own and choices.message is not None:
-            choices = evolve(choices, message=None)
-        if len(self._chosen) < _MOST_KEPT:
-            self._chosen[words] = choices
-        return choices
+        eid = self.eids[name]
+        # A file may be of several eIDs: what was said for all is for those who take it.
+        options = {name: value for name, value in self.choices.options.items() if eid.takes(name)}
+        asked, given = eid.resolve({**options, **fitting(eid, own, self.eids)})
+        told = "\n".join(word for name, word in own.items() if name != "message")
+        way = _Way(asked, {**given, **self.choices.fields}, Redacted(told))
+        if asked.needs_ssn and len(self._ways) < _MOST_KEPT:
+            self._ways[words] = way
+        return way
 
-    def _check(self, choices: Choices, number: Redacted) -> None:
-        """See whether a request could be built."""
-        rule = _RULES.get(cast("EidName", choices.eid))
-        if rule is None or choices not in self._tried:
-            _build(choices, number)
-            if len(self._tried) < _MOST_KEPT:
-                self._tried.add(choices)
+    def _check(self, way: _Way, number: Redacted) -> None:
+        """See whether a request could be made."""
+        if way.tried and way.eid.number is not None:
+            way.eid.check_ssn(number)
         else:
-            rule(number)
+            _ask(way, number)
+            way.tried = True
+
+
+def _made(row: Row, key: str, way: _Way, make: Maker) -> Made | BadRow:
+    """A row by its person: the number, or where none is needed what else the row says."""
+    number = row.values.get("ssn")
+    if way.eid.needs_ssn:
+        if number is None:
+            return BadRow(row.line, "missing", "is empty", "ssn", key)
+        person = Redacted(number) if way.eid.verbatim else joined(number)
+        return key, person, make(way, person)
+    if not way.own:
+        return BadRow(row.line, "one_person", "says nothing by which to tell who is asked", None, key)
+    return key, way.own, make(way, Redacted())
 
 
 def _tells(key: str, number: str) -> bool:
@@ -214,14 +251,5 @@ def _tells(key: str, number: str) -> bool:
     )
 
 
-def _build(choices: Choices, number: Redacted) -> EidRequest:
-    assert choices.eid is not None  # noqa: S101 - for type checkers: it was looked at
-    return build_request(
-        choices.eid,
-        number,
-        call_initiator=choices.call_initiator,
-        message=choices.message,
-        country=choices.country,
-        scope=choices.scope,
-        require_person=choices.require_person,
-    )
+def _ask(way: _Way, number: Redacted) -> EidRequest:
+    return way.eid.ask(number, **way.given)

@@ -14,10 +14,11 @@ import typer
 from rich.console import Console
 
 from idura_ciba import UsageError
+from idura_ciba.cli.eids import EidModuleOption, known_eids
 from idura_ciba.cli.files import read_secret
-from idura_ciba.cli.person import LABELS
-from idura_ciba.cli.simulated import CLIENT_ID
+from idura_ciba.cli.simulated import CLIENT_ID, known_phones
 from idura_ciba.cli.text import OUT, counted, say
+from idura_ciba.eids import EIDS, Eids
 from idura_ciba.simulator import Crowd, Ledger, OrderRecord, Script, SimulatedIdura, SimulatorServer
 
 __all__ = ["Chronicle", "serve", "simulate"]
@@ -43,6 +44,7 @@ def simulate(
     jwks: Annotated[
         Path | None, typer.Option(help="Its public key set instead, as `idura-ciba keygen` writes it.")
     ] = None,
+    eid_module: EidModuleOption = None,
 ) -> None:
     """Serve a simulated Idura on 127.0.0.1, until Ctrl-C.
 
@@ -52,6 +54,7 @@ def simulate(
     Try it from another terminal: set the variables that it prints, then run: idura-ciba verify --eid no
     """
     idura = SimulatedIdura(
+        eids=known_phones(eid_module),
         seed=seed,
         expires_in=expires_in,
         interval=interval,
@@ -64,7 +67,8 @@ def simulate(
         secret = client_secret or secrets.token_urlsafe(32)
         idura.register_client(client_id, secret=secret)
     try:
-        asyncio.run(serve(idura, port=port, client_id=client_id, secret=secret, console=OUT))
+        serving = serve(idura, port=port, client_id=client_id, secret=secret, console=OUT, eids=known_eids(eid_module))
+        asyncio.run(serving)
     except KeyboardInterrupt:
         say("Stopped.")
 
@@ -80,7 +84,9 @@ def _register_keys(idura: SimulatedIdura, client_id: str, path: Path) -> None:
         raise UsageError(f"The file {path} is not a usable key set", code="jwks", advice="Pass one from keygen")
 
 
-async def serve(idura: SimulatedIdura, *, port: int, client_id: str, secret: str | None, console: Console) -> None:
+async def serve(
+    idura: SimulatedIdura, *, port: int, client_id: str, secret: str | None, console: Console, eids: Eids = EIDS
+) -> None:
     """Serve until cancelled.
 
     Args:
@@ -89,6 +95,7 @@ async def serve(idura: SimulatedIdura, *, port: int, client_id: str, secret: str
         client_id: Its client.
         secret: The client's secret; None where it has keys.
         console: Where to tell what happens.
+        eids: What people call the eIDs that it serves.
 
     Raises:
         UsageError: The port is taken.
@@ -104,7 +111,7 @@ async def serve(idura: SimulatedIdura, *, port: int, client_id: str, secret: str
             raise UsageError(f"Cannot listen on port {port}: {reason}", code="port", advice="Pass another --port")
         for line in _introduction(server.issuer, client_id, secret):
             say(line, to=console)
-        chronicle = Chronicle(idura.ledger)
+        chronicle = Chronicle(idura.ledger, eids)
         while True:
             for line in chronicle.lines(time.time()):
                 say(line, to=console)
@@ -125,8 +132,9 @@ def _introduction(issuer: str, client_id: str, secret: str | None) -> Iterator[s
 class Chronicle:
     """Tells what is new in a provider's books, in lines that say nothing of the people."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, eids: Eids = EIDS) -> None:
         self._ledger = ledger
+        self._eids = eids
         self._rejected = 0
         self._seen = 0
         self._open: list[OrderRecord] = []
@@ -141,22 +149,22 @@ class Chronicle:
         for record in self._ledger.orders[self._seen :]:
             self._seen += 1
             self._open.append(record)
-            yield f"{_name(record)}: started, expires in {record.expires_at - record.started_at:.0f} s"
+            yield f"{self._name(record)}: started, expires in {record.expires_at - record.started_at:.0f} s"
         ended, self._open = (
             [record for record in self._open if (record.outcome != "open") is over] for over in (True, False)
         )
-        yield from map(_ending, ended)
+        yield from map(self._ending, ended)
 
+    def _name(self, record: OrderRecord) -> str:
+        # The provider may serve one that only its own half is known of.
+        eid = self._eids.get(record.eid)
+        return f"order {record.number}, {record.eid if eid is None else eid.label}"
 
-def _name(record: OrderRecord) -> str:
-    return f"order {record.number}, {LABELS[record.eid]}"
-
-
-def _ending(record: OrderRecord) -> str:
-    told = f"{_name(record)}: {record.outcome}"
-    if record.ended_at is not None:
-        told += f" after {record.ended_at - record.started_at:.1f} s"
-    told += f", {counted(record.polls, 'poll')}"
-    if record.slow_downs:
-        told += f", {record.slow_downs} of them too early"
-    return f"{told}, because a second order came for the same person" if record.collided else told
+    def _ending(self, record: OrderRecord) -> str:
+        told = f"{self._name(record)}: {record.outcome}"
+        if record.ended_at is not None:
+            told += f" after {record.ended_at - record.started_at:.1f} s"
+        told += f", {counted(record.polls, 'poll')}"
+        if record.slow_downs:
+            told += f", {record.slow_downs} of them too early"
+        return f"{told}, because a second order came for the same person" if record.collided else told

@@ -2,27 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Any, Final
 
-from idura_ciba import CibaClient, FairScheduler, PrivateKeyJwt
+from idura_ciba import CibaClient, FairScheduler, PrivateKeyJwt, UsageError
 from idura_ciba.cli.keys import generate_key
-from idura_ciba.cli.person import EidName
+from idura_ciba.eids import Eid
+from idura_ciba.eids.registry import declared
 from idura_ciba.polling.strategy import StrategyLike
-from idura_ciba.redaction import Redacted
-from idura_ciba.simulator import SimulatedIdura, SimulatorServer
+from idura_ciba.simulator import EIDS, SimulatedEid, SimulatedIdura, SimulatorServer
 
-__all__ = ["CLIENT_ID", "SOMEBODY", "simulated_client"]
+__all__ = ["CLIENT_ID", "known_phones", "require_phone", "require_phone_of", "simulated_client"]
 
 CLIENT_ID: Final = "urn:idura-ciba:cli"
 
-#: Well formed, and nobody's: their dates of birth lie in the future.
-SOMEBODY: Final[Mapping[EidName, Redacted]] = {
-    "se": Redacted("209801011231"),
-    "no": Redacted("01023990128"),
-    "freja": Redacted("209602294564"),
-}
+
+def known_phones(modules: Sequence[str] | None) -> tuple[SimulatedEid, ...]:
+    """The simulated eIDs of this package, and those that modules declare.
+
+    Raises:
+        UsageError: A module cannot be imported.
+    """
+    found = (phone for module in modules or () for phone in declared(module, SimulatedEid))
+    return tuple(dict.fromkeys((*EIDS, *found)))
+
+
+def require_phone(acr_values: str | None, phones: Iterable[SimulatedEid]) -> None:
+    """See that the simulated provider serves an eID.
+
+    Raises:
+        UsageError: It does not.
+    """
+    served = [acr for phone in phones for acr in phone.acr_values]
+    if acr_values not in served:
+        raise UsageError(
+            "The simulated provider does not serve this eID",
+            code="simulate",
+            advice=f"Ask for one of {', '.join(served)}, or pass an --eid-module that declares its SimulatedEid",
+        )
+
+
+def require_phone_of(eid: Eid | None, options: Mapping[str, Any], phones: Iterable[SimulatedEid]) -> None:
+    """The same before there is a request, as far as it can be known.
+
+    Raises:
+        UsageError: The simulated provider does not serve this eID.
+    """
+    acr_values = options.get("acr") if eid is None else eid.fields.get("acr_values", options.get("acr"))
+    if acr_values is not None:
+        require_phone(acr_values, phones)
 
 
 @asynccontextmanager

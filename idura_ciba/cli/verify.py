@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import shlex
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -21,25 +21,28 @@ from idura_ciba.cli.config import (
     SecretFileOption,
     Settings,
 )
-from idura_ciba.cli.files import read_secret, refuse_existing
-from idura_ciba.cli.login import Begin, keep, log_in
-from idura_ciba.cli.person import (
-    LABELS,
+from idura_ciba.cli.eids import (
     PANEL,
-    CallInitiatorOption,
-    CountryOption,
+    EidModuleOption,
     EidOption,
+    EidOptionOption,
     MessageOption,
     RequirePersonOption,
     ScopeOption,
-    build_request,
-    read_person,
+    fitting,
+    known_eids,
+    read_options,
+    request_fields,
+    takes_eid_options,
 )
+from idura_ciba.cli.files import read_secret, refuse_existing
+from idura_ciba.cli.login import Begin, keep, log_in
+from idura_ciba.cli.person import person_for
 from idura_ciba.cli.report import Report
-from idura_ciba.cli.simulated import SOMEBODY, simulated_client
+from idura_ciba.cli.simulated import known_phones, require_phone, simulated_client
 from idura_ciba.cli.text import ERR, OUT, say
 from idura_ciba.redaction import Redacted
-from idura_ciba.simulator import Script, SimulatedIdura
+from idura_ciba.simulator import Script, SimulatedEid, SimulatedIdura
 
 __all__ = ["SimulatedAnswer", "verify"]
 
@@ -50,6 +53,7 @@ _SIMULATED_AFTER = 4.0
 _RESULT, _TRIAL = "Result", "Trial without a tenant"
 
 
+@takes_eid_options
 def verify(
     *,
     eid: EidOption = None,
@@ -65,11 +69,11 @@ def verify(
         str | None,
         typer.Option(rich_help_panel=PANEL, help="File with the national number; - for standard input."),
     ] = None,
-    call_initiator: CallInitiatorOption = None,
     message: MessageOption = None,
-    country: CountryOption = "SE",
-    scope: ScopeOption = "openid",
+    scope: ScopeOption = None,
     require_person: RequirePersonOption = False,
+    eid_module: EidModuleOption = None,
+    eid_option: EidOptionOption = None,
     as_json: Annotated[
         bool, typer.Option("--json", rich_help_panel=_RESULT, help="Print the result as one JSON object.")
     ] = False,
@@ -101,6 +105,7 @@ def verify(
         bool, typer.Option("--simulate", rich_help_panel=_TRIAL, help="Ask a made-up person on this machine.")
     ] = False,
     simulate_answer: Annotated[SimulatedAnswer, typer.Option(rich_help_panel=_TRIAL, help="What they do.")] = "approve",
+    **given: Any,
 ) -> None:
     r"""Ask one person to prove who they are, and wait for the answer.
 
@@ -119,25 +124,23 @@ def verify(
     settings = Settings(
         issuer=issuer, client_id=client_id, key_file=key_file, secret_file=secret_file, method=client_auth, alg=alg
     )
+    eids, phones = known_eids(eid_module), known_phones(eid_module)
+    chosen = None if eid is None else eids.find(eid)
     # A configuration that cannot work is found before anybody is asked for a number.
-    connection = simulated_client(_simulated(simulate_answer)) if simulate else settings.client()
+    connection = simulated_client(_simulated(simulate_answer, phones)) if simulate else settings.client()
     save_to = resume_file or Path(f"idura-ciba-resume-{secrets.token_hex(4)}.json")
-    if resume is not None and eid is None and not simulate:
+    if resume is not None and chosen is None and not simulate:
         save_to, label = resume, "resumed login"
         begin = _resuming(read_secret(str(resume), what="resume token"), timeout)
-    elif eid is not None and resume is None:
+    elif chosen is not None and resume is None:
         refuse_existing(save_to)
-        label = LABELS[eid]
-        person = SOMEBODY[eid] if simulate and not (ssn or ssn_file) else read_person(ssn, ssn_file)
-        request = build_request(
-            eid,
-            person,
-            call_initiator=call_initiator,
-            message=message,
-            country=country,
-            scope=scope,
-            require_person=require_person,
-        )
+        label = chosen.label
+        options = read_options(given, eid_option, eids, message=message)
+        asked, rest = chosen.resolve(fitting(chosen, options, eids))
+        person = person_for(asked, ssn, ssn_file, simulate=simulate)
+        request = asked.ask(person, **rest, **request_fields(scope=scope, require_person=require_person))
+        if simulate:
+            require_phone(request.acr_values, phones)
         begin = _starting(request, timeout)
     else:
         raise UsageError(
@@ -163,14 +166,14 @@ def verify(
     raise typer.Exit(ending.code)
 
 
-def _simulated(answer: SimulatedAnswer) -> SimulatedIdura:
+def _simulated(answer: SimulatedAnswer, phones: tuple[SimulatedEid, ...]) -> SimulatedIdura:
     """A provider where everybody does the same, soon."""
     scripts = {
         "approve": Script.approve(_SIMULATED_AFTER),
         "deny": Script.deny(_SIMULATED_AFTER),
         "never": Script.never(),
     }
-    return SimulatedIdura(people=lambda _dice: scripts[answer], interval=1)
+    return SimulatedIdura(eids=phones, people=lambda _dice: scripts[answer], interval=1)
 
 
 def _starting(request: EidRequest, timeout: float | None) -> Begin:

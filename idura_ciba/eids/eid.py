@@ -29,7 +29,7 @@ _BLANK: Final = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 _HINTS: Final = ("login_hint", "login_hint_token", "id_token_hint")
 #: Parts of a hint are separated by spaces, and a hint may be JSON.
-_PART: Final = re.compile(r"""[^\s\x00-\x20\x7f"'\\{}]+""")
+_PART: Final = re.compile(r"""[^\s\x00-\x20\x7f\ud800-\udfff"'\\{}]+""")
 
 
 @frozen(kw_only=True)
@@ -73,6 +73,10 @@ class Option:
 
 def _own(fields: EidOptions) -> EidOptions:
     return copy.deepcopy(fields)
+
+
+def _hidden(text: str | None) -> Redacted | None:
+    return None if text is None else Redacted(text)
 
 
 @frozen(kw_only=True, eq=False)
@@ -129,7 +133,7 @@ class Eid:
     build: Callable[..., Eid] | None = field(default=None, repr=False)
     person: str = "National number"
     verbatim: bool = False
-    somebody: Redacted | None = field(default=None, repr=False)
+    somebody: Redacted | None = field(default=None, converter=_hidden, repr=False)
     # Looked for once: which fields have blanks, the names in these, and those of them that are parts of hints.
     _open: tuple[str, ...] = field(init=False, repr=False)
     _blanks: frozenset[str] = field(init=False, repr=False)
@@ -218,16 +222,31 @@ class Eid:
             UsageError: A value is missing, or could make another hint of the hint.
         """
         for name in sorted(self._blanks):
-            if not values.get(name):
-                raise UsageError(f"The {name} is empty", code="missing", advice="Say who is to be asked, and how")
-            if name in self._parts and not _PART.fullmatch(values[name]):
-                raise UsageError(
-                    f"The {name} has a character that a part of a hint cannot have",
-                    code=name,
-                    advice="Write it without spaces, quotes, braces and backslashes",
-                )
+            self._check_blank(name, values.get(name))
         filled = {name: _filled(self.fields[name], values) for name in self._open}  # type: ignore[literal-required]
         return cast("EidOptions", {**self.fields, **filled})
+
+    def check_ssn(self, ssn: str) -> Redacted:
+        """Hold whoever is asked to the rules that look at nothing else, and return it as it is sent.
+
+        Raises:
+            UsageError: It is no such number, or could make another hint of the hint.
+        """
+        ssn = Redacted(ssn)
+        number = Redacted(self.number(ssn) if self.number else ssn)
+        if _PERSON in self._blanks:
+            self._check_blank(_PERSON, number)
+        return number
+
+    def _check_blank(self, name: str, value: str | None) -> None:
+        if not value:
+            raise UsageError(f"The {name} is empty", code="missing", advice="Say who is to be asked, and how")
+        if name in self._parts and not _PART.fullmatch(value):
+            raise UsageError(
+                f"The {name} has a character that a part of a hint cannot have",
+                code=name,
+                advice="Write it without spaces, quotes, braces and backslashes",
+            )
 
     def check_message(self, message: str | None) -> None:
         """Hold a text to what the app can show.
@@ -260,8 +279,8 @@ class Eid:
         options = {each.name: given.pop(each.name) for each in self.options if each.name in given}
         if "message" in given:
             given = {"binding_message": given.pop("message"), **given}
-        if self.number is not None and _PERSON in self._blanks:
-            ssn = Redacted(self.number(ssn))
+        if _PERSON in self._blanks:
+            ssn = self.check_ssn(ssn)
         request = EidRequest(**(self.fill(ssn=ssn, **options) | cast("EidOptions", given)))
         # Encoding has been tried by now: a message that UTF-8 cannot hold is refused before it is measured.
         self.check_message(request.binding_message)

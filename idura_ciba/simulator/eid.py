@@ -20,7 +20,7 @@ from idura_ciba.simulator.people import Person, invent_swedish_number
 __all__ = ["SimulatedEid", "Wish", "by_acr", "read_wish"]
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False)
 class SimulatedEid:
     """One eID as the provider serves it over CIBA: a declaration for `SimulatedIdura(eids=...)`.
 

@@ -83,10 +83,12 @@ class SimulatedIdura:
         self.faults: list[FaultRule] = []
         self._seed = seed
         self._rules = rules
-        self._eids = tuple(eids)
-        self._by_acr = by_acr(self._eids)
-        self._expires_in = {eid.name: _setting(expires_in, eid) or eid.expires_in for eid in self._eids}
-        self._interval = {eid.name: _setting(interval, eid) or eid.interval for eid in self._eids}
+        self._settings = expires_in, interval
+        self._eids: tuple[SimulatedEid, ...] = ()
+        self._by_acr: Mapping[str, SimulatedEid] = {}
+        self._expires_in: dict[str, int] = {}
+        self._interval: dict[str, int] = {}
+        self.add_eids(*eids)
         self._people = people
         self._keys = SigningKeys(signing_alg, signing_key)
         self._clients = ClientRegistry(self.ledger.totals, tolerance=rules.clock_tolerance)
@@ -109,6 +111,20 @@ class SimulatedIdura:
             secret: For `client_secret_basic`, `client_secret_post` and `client_secret_jwt`.
         """
         self._clients.register(client_id, jwks=jwks, secret=secret)
+
+    def add_eids(self, *eids: SimulatedEid) -> None:
+        """Serve further eIDs.
+
+        Raises:
+            UsageError: Two eIDs have one name, or are asked for in the same words.
+        """
+        everything = (*self._eids, *eids)
+        self._by_acr = by_acr(everything)
+        self._eids = everything
+        expires_in, interval = self._settings
+        for eid in eids:
+            self._expires_in[eid.name] = _setting(expires_in, eid) or eid.expires_in
+            self._interval[eid.name] = _setting(interval, eid) or eid.interval
 
     def script(self, person: str, *scripts: Script) -> None:
         """Say what a person does: the first script for the first order, the last one for all that follow.

@@ -16,7 +16,8 @@ from idura_ciba.cli.people import Choices, People, Seen
 from tests.fakes import swedish_number
 
 NO, SE = "01023990128", swedish_number(1)
-SWEDISH = Choices(eid="se", call_initiator="RP", message="Hello")
+RP = {"call_initiator": "RP", "message": "Hello"}
+SWEDISH = Choices(eid="se", options=RP)
 
 
 @pytest.fixture(name="people")
@@ -83,7 +84,7 @@ def test_a_row_goes_before_the_options(people: People, values: dict[str, str], r
 
 def test_what_holds_for_all_is_in_each_request() -> None:
     """A scope, and that the person must be confirmed."""
-    people = People(Choices(eid="no", scope="openid ssn", require_person=True))
+    people = People(Choices(eid="no", fields={"scope": "openid ssn", "require_person": True}))
     assert made(people, row(ssn=NO)) == [("2", NorwegianBankID(NO, scope="openid ssn", require_person=True))]
     people.close()
 
@@ -152,9 +153,9 @@ def test_a_reason_can_be_read_after_the_line(people: People) -> None:
 @pytest.mark.parametrize(
     ("choices", "code"),
     [
-        (Choices(call_initiator="RP", message="Hello"), "eid"),
-        (Choices(eid="se", message="Hello"), "call_initiator"),
-        (Choices(eid="se", call_initiator="RP"), "message_required"),
+        (Choices(options=RP), "eid"),
+        (Choices(eid="se", options={"message": "Hello"}), "call_initiator"),
+        (Choices(eid="se", options={"call_initiator": "RP"}), "message_required"),
     ],
     ids=["no eID", "no call", "no message"],
 )
@@ -216,7 +217,9 @@ def test_what_was_bad_before_stays_so(people: People) -> None:
 _VALUES: dict[str, Any] = {
     "key": st.sampled_from(("a", "b", SE, NO)),
     "ssn": st.sampled_from((SE, NO, swedish_number(2), wrong(SE), wrong(NO), "x", "a@b", "+46000", "+4600000")),
-    "eid": st.sampled_from(("se", "no", "freja", "dk")),
+    "eid": st.sampled_from(("se", "no", "freja", "raw", "dk")),
+    "login_hint": st.sampled_from(("cpr:1", "cpr:{ssn}", SE, "\ud800")),
+    "acr": st.sampled_from(("urn:a", " ")),
     "call_initiator": st.sampled_from(("RP", "user", "x")),
     "message": st.sampled_from(("Hej", "å" * 1000, "\ud800")),
     "country": st.sampled_from(("SE", "NO", "DK", "IS")),
@@ -224,12 +227,21 @@ _VALUES: dict[str, Any] = {
 _ROWS = st.lists(st.fixed_dictionaries({}, optional=_VALUES), max_size=12)
 _CHOICES = st.builds(
     Choices,
-    eid=st.sampled_from((None, "se", "no", "freja")),
-    call_initiator=st.sampled_from((None, "RP")),
-    message=st.sampled_from((None, "Hello")),
-    country=st.sampled_from(("SE", "NO")),
-    scope=st.sampled_from(("openid", "openid ssn", "ssn")),
-    require_person=st.booleans(),
+    eid=st.sampled_from((None, "se", "no", "freja", "raw")),
+    options=st.fixed_dictionaries(
+        {},
+        optional={
+            "call_initiator": st.sampled_from(("RP",)),
+            "message": st.sampled_from(("Hello",)),
+            "country": st.sampled_from(("SE", "NO")),
+            "login_hint": st.sampled_from(("cpr:{ssn}", "cpr:1", "{cpr}")),
+            "identity": st.sampled_from((("cpr={ssn}",), ("cpr",))),
+        },
+    ),
+    fields=st.fixed_dictionaries(
+        {},
+        optional={"scope": st.sampled_from(("openid", "openid ssn", "ssn")), "require_person": st.booleans()},
+    ),
 )
 
 
@@ -274,7 +286,7 @@ def test_a_trial_of_many_is_quick(people: People, monkeypatch: pytest.MonkeyPatc
     assert list(people.check(iter(rows))) == []
     assert built == ["c", "b", *"a" * 10]
     assert people.good == 30
-    assert len(people._chosen) == len(people._tried) == 2
+    assert len(people._ways) == 2
 
 
 def test_a_trial_looks_at_each_number(people: People) -> None:

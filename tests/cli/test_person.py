@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from idura_ciba import EidRequest, FrejaID, NorwegianBankID, SwedishBankID, UsageError
-from idura_ciba.cli.person import PERSON_VARIABLE, EidName, build_request, joined, read_person
+from idura_ciba import UsageError
+from idura_ciba.cli.person import PERSON_VARIABLE, joined, person_for, read_person
+from idura_ciba.eids import EIDS
 from idura_ciba.redaction import Redacted
 
 SE, NO = Redacted("209801011231"), Redacted("01023990128")
@@ -32,9 +33,9 @@ def test_the_argument_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setenv(PERSON_VARIABLE, f" {NO}\n")
     assert read_person(None, None) == NO
     assert read_person(SE, None) == SE
-    assert read_person(f"{SE[:8]}-{SE[8:]}", None) == SE
+    assert person_for(EIDS["se"], f"{SE[:8]}-{SE[8:]}", None, simulate=False) == SE
     (tmp_path / "ssn").write_text(f"{SE[:8]} {SE[8:]}\n")
-    person = read_person(None, str(tmp_path / "ssn"))
+    person = person_for(EIDS["se"], None, str(tmp_path / "ssn"), simulate=False)
     assert person == SE
     assert repr(person) == "<redacted>"
 
@@ -89,46 +90,41 @@ def test_without_a_terminal_nobody_is_prompted(monkeypatch: pytest.MonkeyPatch) 
         read_person(None, None)
 
 
-@pytest.mark.parametrize(
-    ("eid", "person", "options", "kind", "hint"),
-    [
-        ("se", SE, {"call_initiator": "RP", "message": "Hej"}, SwedishBankID, f"sub:ssn:{SE}"),
-        ("no", NO, {}, NorwegianBankID, f"sub:ssn:{NO}"),
-        ("freja", SE, {}, FrejaID, f"sub:ssncountry:SE sub:ssn:{SE}"),
-        ("freja", NO, {"country": "NO"}, FrejaID, f"sub:ssncountry:NO sub:ssn:{NO}"),
-        ("freja", Redacted("+46700000000"), {"message": "Hej"}, FrejaID, "sub:phone:+46700000000"),
-        ("freja", Redacted("a@simulator.invalid"), {}, FrejaID, "sub:email:a@simulator.invalid"),
-    ],
-)
-def test_each_eid_gets_its_request(
-    eid: EidName, person: Redacted, options: dict[str, Any], kind: type[EidRequest], hint: str
-) -> None:
-    """The library's own requests, with what was said on the command line."""
-    request = build_request(eid, person, scope="openid ssn", **options)
-    assert isinstance(request, kind)
-    assert request.login_hint == hint
-    assert request.scope == "openid ssn"
-    assert request.binding_message == options.get("message")
+def test_the_prompt_says_what_is_to_be_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which is not a national number with every eID; and it is taken as it is where hyphens count."""
+    monkeypatch.delenv(PERSON_VARIABLE, raising=False)
+    monkeypatch.setattr("sys.stdin", Stdin(terminal=True))
+    asked: list[str] = []
+
+    def prompt(text: str, **_options: Any) -> str:
+        asked.append(text)
+        return f"{SE[:8]}-{SE[8:]}"
+
+    monkeypatch.setattr("typer.prompt", prompt)
+    assert person_for(EIDS["freja"], None, None, simulate=False) == SE
+    assert person_for(EIDS["raw"].resolve({})[0], None, None, simulate=True) == f"{SE[:8]}-{SE[8:]}"
+    assert asked == [
+        "National number, e-mail address or phone number (not shown)",
+        "Whom to ask, in the provider's notation (not shown)",
+    ]
 
 
-def test_the_caller_can_insist_on_the_person() -> None:
-    """The demand reaches the library."""
-    assert build_request("no", NO, require_person=True).require_person
+def test_a_trial_takes_somebody_unless_one_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nobody is prompted for it; the environment is for real people."""
+    monkeypatch.setenv(PERSON_VARIABLE, SE)
+    (tmp_path / "ssn").write_text(SE)
+    assert person_for(EIDS["no"], None, None, simulate=True) == EIDS["no"].somebody
+    assert person_for(EIDS["no"], SE, None, simulate=True) == SE
+    assert person_for(EIDS["no"], None, str(tmp_path / "ssn"), simulate=True) == SE
+    assert person_for(EIDS["no"], None, None, simulate=False) == SE
 
 
-@pytest.mark.parametrize(
-    ("eid", "person", "options", "code"),
-    [
-        ("se", SE, {"message": "Hej"}, "call_initiator"),
-        ("no", NO, {"call_initiator": "RP"}, "call_initiator"),
-        ("se", SE, {"call_initiator": "user"}, "message_required"),
-        ("no", NO, {"message": "Hej"}, "message_forbidden"),
-    ],
-)
-def test_what_does_not_fit_the_eid_is_refused(
-    eid: EidName, person: Redacted, options: dict[str, Any], code: str
-) -> None:
-    """Before anything is sent, and never by leaving it out in silence."""
-    with pytest.raises(UsageError) as refused:
-        build_request(eid, person, **options)
-    assert refused.value.code == code
+def test_a_number_without_a_place_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody would be asked who was not meant; what stands in the environment was not said for this request."""
+    monkeypatch.setenv(PERSON_VARIABLE, SE)
+    asked, _ = EIDS["raw"].resolve({"login_hint": "cpr:1"})
+    assert person_for(asked, None, None, simulate=False) == ""
+    for named in ((SE, None), (None, "file")):
+        with pytest.raises(UsageError, match="no place") as refused:
+            person_for(asked, *named, simulate=False)
+        assert refused.value.code == "one_person"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from idura_ciba import FrejaID, NorwegianBankID
-from idura_ciba.cli.simulated import SOMEBODY, simulated_client
-from idura_ciba.eids.swedish_bankid import SwedishBankID
+from idura_ciba import UsageError
+from idura_ciba.cli.simulated import known_phones, require_phone, require_phone_of, simulated_client
+from idura_ciba.eids import EIDS
+from idura_ciba.simulator import EIDS as PHONES
 from idura_ciba.simulator import SimulatedIdura
 
 
@@ -15,15 +16,37 @@ async def test_the_client_is_let_in_over_http() -> None:
     """Server, client and new key fit together, and nothing of them stays behind."""
     idura = SimulatedIdura()
     async with simulated_client(idura) as client:
-        await client.start(FrejaID(SOMEBODY["freja"]))
+        await client.start(EIDS["freja"].ask(EIDS["freja"].somebody or ""))
         assert repr(client) == f"<CibaClient {idura.issuer} as urn:idura-ciba:cli, 1 pending>"
         assert idura.issuer.startswith("http://127.0.0.1:")
     assert idura.ledger.summary()["rejected_clients"] == 0
 
 
-def test_the_people_are_well_formed() -> None:
-    """The library takes their numbers, and no repr shows them."""
-    NorwegianBankID(SOMEBODY["no"])
-    FrejaID(SOMEBODY["freja"])
-    SwedishBankID(SOMEBODY["se"], call_initiator="RP", message="Hej")
-    assert "2098" not in repr(SOMEBODY)
+def test_the_people_of_trials_are_well_formed() -> None:
+    """Their eIDs take their numbers, and no repr shows them."""
+    options = {"se": {"call_initiator": "RP", "message": "Hej"}}
+    for name in ("se", "no", "freja"):
+        eid = EIDS[name]
+        assert eid.somebody is not None
+        assert eid.somebody in str(eid.ask(eid.somebody, **options.get(name, {})).login_hint)
+        assert "2098" not in repr(eid)
+
+
+def test_what_the_simulated_provider_does_not_serve_is_said_before_it_is_asked() -> None:
+    """With what it does serve; before there is a request, as far as that is known."""
+    require_phone("urn:grn:authn:se:bankid", PHONES)
+    require_phone_of(EIDS["se"], {}, PHONES)
+    require_phone_of(EIDS["raw"], {"acr": "urn:grn:authn:no:bankid"}, PHONES)
+    require_phone_of(EIDS["raw"], {}, PHONES)
+    require_phone_of(None, {}, PHONES)
+    for acr in (None, "urn:example:mitid", "urn:grn:authn:se:bankid urn:grn:authn:no:bankid"):
+        with pytest.raises(UsageError, match="urn:grn:authn:se:frejaid") as refused:
+            require_phone(acr, PHONES)
+        assert refused.value.code == "simulate"
+    with pytest.raises(UsageError):
+        require_phone_of(EIDS["raw"], {"acr": "urn:example:mitid"}, PHONES)
+
+
+def test_without_modules_the_phones_are_those_of_this_package() -> None:
+    """In their order."""
+    assert known_phones(None) == PHONES

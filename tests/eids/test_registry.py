@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from idura_ciba import simulator
+from idura_ciba import CibaClient, State, simulator
 from idura_ciba.eids.eid import Eid, Option
 from idura_ciba.eids.registry import EIDS, Eids, declared
 from idura_ciba.errors import UsageError
-
-MITID = Eid(name="mitid", label="Danish MitID", fields={"login_hint": "cpr:{ssn}"})
+from idura_ciba.simulator import Script, SimulatedIdura
+from tests.eids.mitid import ACR, MITID, MITID_PHONE
 
 
 def code(make: Any, *arguments: Any) -> str:
@@ -79,7 +80,7 @@ def test_columns_are_options_that_a_row_can_say() -> None:
 
 
 @pytest.fixture(name="folder")
-def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Work in an empty folder, from which nothing stays imported."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
@@ -102,13 +103,11 @@ def test_a_module_in_this_folder_is_found(folder: Path) -> None:
     assert declared("of_a_user", int) == (7,)
 
 
-def test_an_installed_module_goes_before_one_in_this_folder(folder: Path) -> None:
+def test_an_installed_module_goes_before_one_in_this_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that happens to lie here takes no library's place."""
     (folder / "fractions.py").write_text("raise SystemExit\n")
-    monkeypatched = sys.modules.pop("fractions", None)
+    monkeypatch.delitem(sys.modules, "fractions", raising=False)
     assert declared("fractions", Eid) == ()
-    if monkeypatched is not None:
-        sys.modules["fractions"] = monkeypatched
 
 
 @pytest.mark.parametrize(
@@ -151,3 +150,43 @@ def test_client_and_simulator_agree_on_each_eid() -> None:
         assert not ours.phases or tuple(dict.fromkeys(eid.pending)) == ours.phases
         assert eid.expires_in <= ours.fields["prompt_lifetime"]
         assert eid.shares_number or not ours.guarantees_person
+
+
+# --- Danish MitID, from outside ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("script", "state", "confirmed"),
+    [
+        (Script.approve(after=20), State.APPROVED, True),
+        (Script.approve(after=20, shares_number=False), State.APPROVED, False),
+        (Script.approve(after=20, answered_by="8888888888"), State.FAILED, None),
+        (Script.deny(after=20), State.DENIED, None),
+        (Script.never(), State.EXPIRED, None),
+    ],
+    ids=["approved", "number omitted", "somebody else", "denied", "expired"],
+)
+async def test_an_eid_from_outside_is_asked_to_the_end(
+    simulated_idura: SimulatedIdura,
+    make_ciba_client: Callable[..., CibaClient],
+    script: Script,
+    state: State,
+    confirmed: bool | None,
+) -> None:
+    """With a module of a user, and no change in this package: the person is compared as with those inside."""
+    cpr = "9999999999"
+    simulated_idura.add_eids(MITID_PHONE)
+    simulated_idura.script(cpr, script)
+    request = EIDS.plus(MITID).find("mitid").ask("999999-9999", reference="4711", message="Hej")
+    async with make_ciba_client() as ciba:
+        transaction = await ciba.start(request)
+        hints = [update.hint async for update in transaction.updates()]
+        outcome = await transaction.outcome()
+    assert outcome.state is state
+    login = outcome.authentication
+    assert (login and login.person_confirmed) is confirmed
+    if login is not None:
+        assert (login.acr, login.claims.get("cpr")) == (ACR, cpr if confirmed else None)
+        assert tuple(dict.fromkeys(hint for hint in hints if hint)) == MITID.phases
+    (order,) = simulated_idura.ledger.orders
+    assert (order.eid, order.person) == ("mitid", cpr)

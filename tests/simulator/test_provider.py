@@ -245,10 +245,13 @@ def test_a_login_is_refused_before_it_began(wire: Wire) -> None:
     assert wire.idura.ledger.orders == []
 
 
-def test_a_tenant_has_the_eids_that_it_is_given(make: Callable[..., Wire]) -> None:
+@pytest.mark.parametrize("later", [False, True])
+def test_a_tenant_has_the_eids_that_it_is_given(make: Callable[..., Wire], *, later: bool) -> None:
     """In discovery, in settings by name, and for requests; a second tenant is not touched."""
     plain = evolve(SWEDISH_BANKID, name="plain", acr_values=("urn:example:plain",), details=None, prefix="no:")
-    wire = make(eids=[*EIDS, plain], expires_in={"plain": 7})
+    wire = make(expires_in={"plain": 7}) if later else make(eids=[*EIDS, plain], expires_in={"plain": 7})
+    if later:
+        wire.idura.add_eids(plain)
     found = wire.get("/.well-known/openid-configuration")
     assert found["acr_values_supported"][-1] == "urn:example:plain"
     assert found["authorization_details_types_supported"] == ["phoneAuth", "customerServiceCall.v1"]
@@ -259,10 +262,14 @@ def test_a_tenant_has_the_eids_that_it_is_given(make: Callable[..., Wire]) -> No
     assert answer(make().start(**asked))["error"] == "invalid_request"
 
 
-def test_two_eids_of_one_name_make_no_tenant() -> None:
-    """Its settings would be for both."""
+def test_two_eids_of_one_name_make_no_tenant(make: Callable[..., Wire]) -> None:
+    """Its settings would be for both. What is refused leaves no trace."""
     with pytest.raises(UsageError):
         SimulatedIdura(eids=[SWEDISH_BANKID, SWEDISH_BANKID])
+    wire = make()
+    with pytest.raises(UsageError):
+        wire.idura.add_eids(evolve(SWEDISH_BANKID, name="other"))
+    assert wire.login()["ssn"] == ANNA
 
 
 def test_a_duplicate_parameter_is_an_invalid_request(wire: Wire) -> None:
