@@ -10,23 +10,24 @@ from idura_ciba.eids import EIDS, Eid
 
 PAGE = Path(__file__).with_name("writing-an-eid.md")
 _BLOCK = re.compile(r"(?<=<!-- eids -->\n).*?(?=<!-- /eids -->)", re.DOTALL)
-_HEAD = (
-    *("eID", "`--eid`", "`acr_values`", "message", "words read aloud", "its tokens", "a prompt lives at most"),
-    *("options", "words on progress"),
+_ROWS = (
+    *("`--eid`", "`acr_values`", "message", "words are read aloud", "its tokens", "a prompt lives at most", "options"),
+    "words on progress",
 )
 
 
 def table() -> str:
-    """The rows, one for each eID that is declared and not described."""
-    rows = [_HEAD, ("---",) * len(_HEAD), *(tuple(_cells(eid)) for eid in EIDS.values() if eid.build is None)]
+    """A column for each eID that is declared and not described."""
+    eids = [eid for eid in EIDS.values() if eid.build is None]
+    rows = [("", *(eid.label for eid in eids)), ("---",) * (len(eids) + 1)]
+    rows += zip(_ROWS, *map(_cells, eids), strict=True)
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
 def _cells(eid: Eid) -> Iterator[str]:
-    yield eid.label
     yield f"`{eid.name}`"
     yield f"`{eid.fields['acr_values']}`"
-    yield f"{eid.message}, {eid.message_bytes} bytes" if eid.message_bytes else eid.message
+    yield f"{eid.message}, at most {eid.message_bytes} bytes" if eid.message_bytes else eid.message
     yield "yes" if eid.spoken_words else "no"
     yield "name the person" if eid.guarantees_person else "may omit the number"
     yield f"{eid.fields['prompt_lifetime']:.0f} s"

@@ -28,6 +28,7 @@ __all__ = [
     "read_options",
     "refuse_descriptions",
     "request_fields",
+    "require_options",
     "takes_eid_options",
 ]
 
@@ -214,6 +215,20 @@ def fitting(eid: Eid, options: Mapping[str, Any], eids: Eids) -> dict[str, Any]:
         return name in takers and all(option.elsewhere == "ignored" for _, option in takers[name])
 
     return {name: value for name, value in options.items() if eid.takes(name) or not ignored(name)}
+
+
+def require_options(eid: Eid, options: Mapping[str, Any]) -> None:
+    """See that what an eID cannot do without was said, and say how where it was not.
+
+    Raises:
+        UsageError: Something is missing.
+    """
+    for option in eid.options:
+        if option.required and option.name not in options:
+            flag = option.flag if option.name in EIDS.options() else f"--eid-option {option.name}=VALUE"
+            raise UsageError(
+                f"{eid.label} needs {flag}, and it is missing", code=option.name, advice=f"Pass it: {option.help}"
+            )
 
 
 def refuse_descriptions(eid: Eid | None, options: Mapping[str, Any]) -> None:

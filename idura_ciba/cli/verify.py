@@ -33,6 +33,7 @@ from idura_ciba.cli.eids import (
     known_eids,
     read_options,
     request_fields,
+    require_options,
     takes_eid_options,
 )
 from idura_ciba.cli.files import read_secret, refuse_existing
@@ -136,6 +137,7 @@ def verify(
         refuse_existing(save_to)
         label = chosen.label
         options = read_options(given, eid_option, eids, message=message)
+        require_options(chosen, options)
         asked, rest = chosen.resolve(fitting(chosen, options, eids))
         person = person_for(asked, ssn, ssn_file, simulate=simulate)
         request = asked.ask(person, **rest, **request_fields(scope=scope, require_person=require_person))

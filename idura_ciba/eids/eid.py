@@ -291,7 +291,7 @@ class Eid:
         for name in given:
             if not self.takes(name) and name != "message" and name not in EidOptions.__annotations__:
                 raise UsageError(
-                    f"The option {name} is none of {self.label}", code=name, advice="Leave it out, or ask another eID"
+                    f"There is no option {name} for {self.label}", code=name, advice="Leave it out, or ask another eID"
                 )
         read = {}
         for option in self.options:
@@ -299,7 +299,7 @@ class Eid:
             if value is None:
                 if option.required:
                     raise UsageError(
-                        f"The option {option.flag} is missing; {self.label} needs it",
+                        f"The option {option.name} is missing; {self.label} needs it",
                         code=option.name,
                         advice=f"Pass it: {option.help}",
                     )

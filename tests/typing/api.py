@@ -28,6 +28,7 @@ from idura_ciba import (
     Transaction,
     Update,
 )
+from idura_ciba.eids import EIDS, Eid, Eids, Option
 from idura_ciba.observe import PollEvent, TransactionEvent
 
 
@@ -36,6 +37,22 @@ class Nordic(EidRequest):
 
     def __init__(self, number: str) -> None:
         super().__init__(login_hint=number, acr_values="urn:example:eid", identity={("number",): number})
+
+
+MITID = Eid(
+    name="mitid",
+    label="Danish MitID",
+    fields={"login_hint": "cpr:{ssn}", "acr_values": "urn:example:mitid", "identity": {("cpr",): "{ssn}"}},
+    options=(Option(name="reference", help="a number", required=True),),
+    somebody="9999999999",
+)
+DECLARED_WITH_A_CLASS = Eid(name="nordic", label="Nordic", request=Nordic)
+
+
+def by_name(name: str, number: str) -> EidRequest:
+    """An eID that somebody chooses."""
+    eids: Eids = EIDS.plus(MITID, DECLARED_WITH_A_CLASS)
+    return eids.find(name).ask(number, message="Hello", require_person=True)
 
 
 class Twice:
