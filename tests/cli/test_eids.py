@@ -132,7 +132,7 @@ def test_verify_simulates_the_phone_of_a_user(
     del folder
     ran = invoke("verify", *MITID[2:], "--simulate", "--simulate-answer", answer, IDURA_CIBA_EID_MODULE="mitid")
     assert ran.exit_code == exit_code, ran.output
-    assert (answer != "approve") or "it is the person who was asked for" in ran.stdout
+    assert (answer != "approve") or "the ID token confirms the person you asked for" in ran.stdout
 
 
 def test_batch_asks_through_a_module_of_a_user(
@@ -237,7 +237,7 @@ def test_verify_asks_through_an_eid_that_is_described(
         **TENANT,
     )
     assert ran.exit_code == 0, ran.output
-    assert "it is the person who was asked for" in ran.stdout
+    assert "the ID token confirms the person you asked for" in ran.stdout
     (form,) = sent
     assert {name: form[name] for name in form if not name.startswith("client")} == {
         "scope": "openid cpr",
@@ -278,7 +278,7 @@ def test_ours_can_be_described_too(invoke: Callable[..., Any]) -> None:
     )
     ran = invoke(*described, "--acr", "urn:grn:authn:se:bankid")
     assert ran.exit_code == 0, ran.output
-    assert "it is the person who was asked for" in ran.stdout
+    assert "the ID token confirms the person you asked for" in ran.stdout
     for other in (("--acr", "urn:example:mitid"), ()):
         ran = invoke(*described, *other)
         assert ran.exit_code == 2
@@ -340,9 +340,9 @@ def test_rows_that_name_nobody_are_set_aside(
     idura.script(OTHER, Script.approve(after=1))
     arguments = ("batch", "people.csv", *RAW[:4], "--login-hint", "cpr:7777777777")
     ran = invoke(*arguments, "--dry-run")
-    assert "3 rows can be asked, 2 cannot, 1 name somebody again." in ran.stderr
+    assert "3 valid rows, 2 invalid, 1 duplicate." in ran.stderr
     assert "Line 2 says nothing by which to tell who is asked. [one_person]" in ran.stderr
-    assert "Line 4, column key has the number in its key" in ran.stderr
+    assert "Line 4, column key holds the national number" in ran.stderr
     ran = invoke(*arguments, "--out", "r.jsonl", **TENANT)
     assert {key: found["state"] for key, found in results(folder).items()} == {
         "b": "approved",
@@ -389,7 +389,7 @@ def test_a_description_that_cannot_work_is_refused(
     assert words in " ".join(ran.stderr.split())
     ran = invoke("batch", "people.csv", *arguments, "--dry-run")
     assert ran.exit_code in {2, 7}
-    assert ran.exit_code == 2 or "Line 2 cannot be used: " in ran.stderr
+    assert ran.exit_code == 2 or "Line 2 is invalid: " in ran.stderr
 
 
 # --- the parts --------------------------------------------------------------------------------------------------------
