@@ -8,7 +8,7 @@ import re
 import shlex
 import sys
 import tomllib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from importlib import metadata
 from pathlib import Path
@@ -250,7 +250,7 @@ def test_the_table_of_eids_is_what_they_declare() -> None:
     assert f"|  | {' | '.join(eid.label for eid in EIDS.values() if eid.build is None)} |\n" in text
 
 
-def drawing(name: str = "draw_states") -> ModuleType:
+def drawing(name: str) -> ModuleType:
     """The script that draws, or lists."""
     spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     assert spec is not None
@@ -260,14 +260,32 @@ def drawing(name: str = "draw_states") -> ModuleType:
     return module
 
 
-def test_the_picture_of_the_states_is_what_the_table_gives() -> None:
-    """Draw it again with `python docs/draw_states.py` when this fails."""
-    assert (ROOT / "docs" / "states.svg").read_text(encoding="utf-8") == drawing().picture()
+@pytest.mark.parametrize("name", ["floors", "states"])
+def test_a_picture_of_the_code_is_what_the_code_gives(name: str) -> None:
+    """Draw it again with `python docs/draw_floors.py` or `python docs/draw_states.py` when this fails."""
+    assert (ROOT / "docs" / f"{name}.svg").read_text(encoding="utf-8") == drawing(name).picture()
 
 
-def test_the_picture_shows_every_state_and_every_event() -> None:
+def test_the_picture_of_the_floors_hides_no_import() -> None:
+    """Each room has a place, and whoever follows the arrows gets wherever the imports lead, and nowhere else."""
+    script = drawing("draw_floors")
+    rules = script.architecture()
+    every = script.imports(rules)
+    drawn = script.without_shortcuts(every)
+    assert set(script.ROOMS) == set(rules.RANKS)
+    assert sum(map(len, drawn.values())) < sum(map(len, every.values())) / 2
+    for room in sorted(rules.RANKS, key=rules.RANKS.__getitem__):
+        assert reached(drawn, room) == reached(every, room)
+
+
+def reached(arrows: Mapping[str, set[str]], room: str) -> set[str]:
+    """Wherever arrows lead from a room."""
+    return arrows[room].union(*(reached(arrows, each) for each in arrows[room]))
+
+
+def test_the_picture_of_the_states_shows_every_state_and_every_event() -> None:
     """A state without a place would be missing without a word."""
-    script = drawing()
+    script = drawing("draw_states")
     assert set(script.PLACES) == set(State)
     drawn = {(source, event) for (source, _), events in script.arrows().items() for event in events}
     assert drawn == {(source, event) for source, row in TRANSITIONS.items() for event in row}

@@ -605,6 +605,7 @@ OVER_SOCKETS = (
 
 
 @pytest.mark.interop  # seconds pass for real
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 async def test_orders_and_polls_over_sockets_lead_where_the_rules_say(way: str) -> None:
     """Everybody at once, each with one fault, and none disturbs another."""
@@ -640,6 +641,7 @@ async def test_orders_and_polls_over_sockets_lead_where_the_rules_say(way: str) 
 
 
 @pytest.mark.interop  # seconds pass for real
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 async def test_documents_over_sockets_lead_where_the_rules_say(way: str) -> None:
     """A server for each fault, all at once; what comes back after a while is not waited for."""

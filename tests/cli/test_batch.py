@@ -266,6 +266,7 @@ async def until_asked(idura: SimulatedIdura, count: int) -> None:
         await asyncio.sleep(0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.sockets
 async def test_pipes_are_read_as_they_come_and_written_as_it_goes(
     folder: Path, served: tuple[SimulatedIdura, dict[str, str]]
@@ -286,6 +287,7 @@ async def test_pipes_are_read_as_they_come_and_written_as_it_goes(
     assert b"[national_number_format]" in told
 
 
+@pytest.mark.slow
 @pytest.mark.sockets
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_one_signal_lets_those_answer_who_are_being_asked(
@@ -306,6 +308,7 @@ async def test_one_signal_lets_those_answer_who_are_being_asked(
     assert b"Traceback" not in told
 
 
+@pytest.mark.slow
 @pytest.mark.sockets
 async def test_two_signals_stop_at_once_and_it_goes_on_later(
     folder: Path, served: tuple[SimulatedIdura, dict[str, str]]
@@ -331,6 +334,7 @@ async def test_two_signals_stop_at_once_and_it_goes_on_later(
     assert len(results(folder)) == len(idura.ledger.orders) == 5
 
 
+@pytest.mark.slow
 @pytest.mark.sockets
 async def test_a_kill_loses_nothing(folder: Path, served: tuple[SimulatedIdura, dict[str, str]]) -> None:
     """A real one, over real sockets; a hundred of them are in `benchmarks/kill_loop.py`. A second runner is told."""

@@ -42,7 +42,7 @@ from idura_ciba import (
 )
 from idura_ciba.http.transport import KEEP_ALIVE
 
-pytestmark = [pytest.mark.interop, pytest.mark.sockets]
+pytestmark = [pytest.mark.interop, pytest.mark.slow, pytest.mark.sockets]
 
 #: With colons, as Idura's: they break HTTP Basic unless the id is form-encoded first.
 CLIENT_ID = "urn:my:app:"
