@@ -20,6 +20,7 @@ import pytest
 from joserfc.jwk import RSAKey
 from typer.testing import CliRunner
 
+import idura_ciba
 from idura_ciba import CibaClient, ClientSecretBasic, State
 from idura_ciba.cli.app import app
 from idura_ciba.cli.config import Settings
@@ -263,7 +264,7 @@ def drawing(name: str) -> ModuleType:
 @pytest.mark.parametrize("name", ["floors", "states"])
 def test_a_picture_of_the_code_is_what_the_code_gives(name: str) -> None:
     """Draw it again with `python docs/draw_floors.py` or `python docs/draw_states.py` when this fails."""
-    assert (ROOT / "docs" / f"{name}.svg").read_text(encoding="utf-8") == drawing(name).picture()
+    assert (ROOT / "docs" / f"{name}.svg").read_text(encoding="utf-8") == drawing(f"draw_{name}").picture()
 
 
 def test_the_picture_of_the_floors_hides_no_import() -> None:
@@ -332,6 +333,37 @@ def test_what_the_test_of_links_sees() -> None:
     assert links("[a](b.md) ![c](d.svg)\n```\n[e](f)\n```\n`[g](h)`") == ["b.md", "d.svg"]
     assert anchors("# A, b & c\n## Two `words`\n") == {"a-b--c", "two-words"}
     assert {"README.md", "SECURITY.md", "CHANGELOG.md", "docs/batch.md", "benchmarks/README.md"} <= set(MARKDOWN)
+
+
+def test_the_glossary_has_twenty_words_that_are_in_use() -> None:
+    """A word that the package has given up would mislead whoever reads it."""
+    words = re.findall(
+        r"^\| ([a-z ]+) \| ", (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    package = Path(idura_ciba.__file__).parent
+    sources = "".join(path.read_text(encoding="utf-8") for path in package.rglob("*.py")).lower()
+    assert words == sorted(words)
+    assert len(words) == 20
+    assert [word for word in words if not re.search(rf"\b{word.replace(' ', '[ _]')}", sources)] == []
+
+
+def test_each_nox_session_says_what_it_proves() -> None:
+    """In CONTRIBUTING.md, and none that there is not."""
+    sessions = re.findall(
+        r"^@nox\.session.*\ndef (\w+)", (ROOT / "noxfile.py").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    table = contributing[contributing.index("| Session |") :]
+    assert sorted(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == sorted(sessions)
+
+
+def test_the_files_that_a_contributor_is_sent_to_exist() -> None:
+    """Each path and each of the names in it that the page on contributing mentions."""
+    contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    paths = set(re.findall(r"`([\w./]+(?:\.py|\.md|/|/run))`", contributing))
+    assert len(paths) > 10
+    # A name alone is of the folder that was named before it.
+    assert [path for path in paths if not (ROOT / path).exists() and not list(ROOT.glob(f"idura_ciba/**/{path}"))] == []
 
 
 def test_the_project_has_one_address() -> None:
