@@ -194,7 +194,8 @@ def wheel(session: nox.Session) -> None:
     session.run(
         *("python", "-c"),
         "import idura_ciba, pathlib; home = pathlib.Path(idura_ciba.__file__).parent; print(home);"
-        "assert home.parent.name == 'site-packages' and (home / 'py.typed').exists()",
+        "assert home.parent.name == 'site-packages' and (home / 'py.typed').exists();"
+        "from importlib import metadata; assert '](docs/' not in metadata.metadata('idura_ciba')['Description']",
     )
     session.run("idura-ciba", "--help", silent=True)
     session.run("pytest", *(session.posargs or ALL_CORES))
