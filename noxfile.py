@@ -1,4 +1,4 @@
-"""What the developers and the CI run: `nox` for the checks of every commit, `nox -l` for the list."""
+"""What developers and the CI run: `nox` for the checks of every commit, `nox -l` for the list."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ import nox
 
 nox.needs_version = ">=2025.2.9"
 nox.options.sessions = ["tests", "lint", "types"]
-# Also under CI=true: a machine tests with the interpreters that it has.
+# Even if CI=true: a machine tests with the interpreters that it has.
 nox.options.error_on_missing_interpreters = False
 
 ROOT = Path(__file__).parent
 PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
-#: `pyproject.toml` does not name joserfc, which comes with Authlib; this is the oldest that Authlib's oldest allows.
+#: joserfc comes with Authlib, so `pyproject.toml` does not name it; this is the oldest that the oldest Authlib allows.
 OLDEST_JOSERFC = "joserfc==1.6.0"
-#: What takes twice as long while it is being measured, and reaches nothing that the other tests do not.
+#: Takes twice as long when measured, and covers nothing that the other tests do not.
 UNMEASURED = ("tests/test_any_strategy.py", "tests/test_privacy.py", "tests/test_scale.py", "tests/test_stateful.py")
-#: A process for each core, but no more than there is work for.
+#: One process per core, but no more than there is work for.
 ALL_CORES = ("-n", "auto", "--maxprocesses", "8")
-#: What `benchmarks/load.py` measures beside this package, where there is Node.js.
+#: What `benchmarks/load.py` also measures if Node.js is installed.
 OPENID_CLIENT = "openid-client@6.8.9"
-#: The tests that let seconds pass for real, or need that provider.
+#: Tests that take real time, or need node-oidc-provider.
 INTEROP = ("tests/interop", "tests/test_faults.py")
-#: Tells the tests of `tests/interop` where the provider is.
+#: Tells the tests in `tests/interop` where the provider is.
 NODE_MODULES = "IDURA_CIBA_INTEROP_NODE_MODULES"
 #: Tells the tests that the libraries of the group `companions` must be there.
 COMPANIONS = {"IDURA_CIBA_COMPANIONS": "required"}
 
 
 def present_pythons() -> list[str]:
-    """Return the supported versions whose interpreter answers, that of nox itself first.
+    """Return the supported versions whose interpreter works, that of nox itself first.
 
-    A name on PATH proves nothing: pyenv puts a shim there for each version that it has ever installed, and those that
-    are not selected only fail. So the interpreters that pyenv has are put on PATH, at its end, and each one is asked.
+    A name on PATH proves nothing: pyenv puts a shim there for each version that it has ever installed, and the shims of
+    versions that are not selected fail. So pyenv's interpreters are added at the end of PATH, and each one is tried.
     """
     pyenv = os.environ.get("PYENV_ROOT")
     installed = sorted(Path(pyenv).glob("versions/*/bin")) if pyenv else []
@@ -49,33 +49,33 @@ def present_pythons() -> list[str]:
 
 
 def answers(name: str) -> bool:
-    """Say whether one of the programs of this name on PATH runs, and is no build without what this package needs."""
+    """Say whether a program of this name on PATH runs, and was built with the modules that this package needs."""
     programs = filter(None, (shutil.which(name, path=folder) for folder in os.get_exec_path()))
     probe = ("-c", "import sqlite3, ssl")
     return any(subprocess.run([found, *probe], capture_output=True, check=False).returncode == 0 for found in programs)
 
 
 PYTHONS = present_pythons()
-# One Python unless more are asked for, as in `nox -s tests -p 3.11 3.12 3.13`.
+# One Python, unless you ask for more: `nox -s tests -p 3.11 3.12 3.13`.
 nox.options.pythons = PYTHONS[:1]
 
 
 def install(session: nox.Session, *requirements: str, groups: tuple[str, ...]) -> None:
-    """Install requirements and dependency groups in one go; also an old pip, which knows no groups, can."""
+    """Install requirements and dependency groups in one go, even with an old pip that does not know groups."""
     tools = nox.project.dependency_groups(PYPROJECT, *groups)
     session.install(*requirements, *tools)
 
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """Run the tests; on the Python that runs nox they must also reach the required coverage."""
+    """Run the tests; with the Python that runs nox, they must also reach the required coverage."""
     install(session, "-e", ".[cli]", groups=("test", "companions"))
     session.env.update(COMPANIONS)
     if session.posargs or session.python != PYTHONS[0]:
         session.run("pytest", *(session.posargs or ALL_CORES))
         return
     session.run("coverage", "erase")
-    # Not pytest-cov: a plugin starts too late to see what other plugins import.
+    # Not pytest-cov: it starts too late to see what other plugins import.
     session.run("coverage", "run", "-m", "pytest", *ALL_CORES, *(f"--deselect={name}" for name in UNMEASURED))
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")
@@ -84,7 +84,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS[:1])
 def lowest(session: nox.Session) -> None:
-    """Run the tests with the oldest dependencies that are allowed."""
+    """Run the tests with the oldest allowed dependencies."""
     project = PYPROJECT["project"]
     bounds = [*project["dependencies"], *project["optional-dependencies"]["cli"]]
     constraints = Path(session.create_tmp()) / "lowest.txt"
@@ -95,7 +95,7 @@ def lowest(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS[:1])
 def lint(session: nox.Session) -> None:
-    """Look for faults and for unformatted code."""
+    """Find faults and unformatted code."""
     install(session, groups=("lint",))
     session.run("ruff", "check", *session.posargs)
     session.run("ruff", "format", "--check", *session.posargs)
@@ -103,7 +103,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS[:1])
 def types(session: nox.Session) -> None:
-    """Check the types inside, the calls of a user, and that no public name leaves a user's checker guessing."""
+    """Check the types of the package, and that a user's type checker knows the type of every public name."""
     install(session, "-e", ".[cli]", groups=("test", "types"))
     session.run("mypy", *session.posargs)
     complete = session.run(
@@ -116,12 +116,12 @@ def types(session: nox.Session) -> None:
         if symbol["isExported"] and not symbol["isTypeKnown"]:
             session.log(f"{symbol['name']}: {'; '.join(found['message'] for found in symbol['diagnostics'])}")
     if report["completenessScore"] < 1:
-        session.error(f"the types of {report['completenessScore']:.2%} of the public names are known, not of all")
+        session.error(f"only {report['completenessScore']:.2%} of the public names have a known type")
 
 
 @nox.session(python=PYTHONS[:1])
 def interop(session: nox.Session) -> None:
-    """Log in at an independent provider, node-oidc-provider, which nobody here wrote, and let real time pass."""
+    """Log in at node-oidc-provider, which nobody here wrote, and let real time pass."""
     provider = install_provider(session)
     install(session, "-e", ".[cli]", groups=("test",))
     session.run("pytest", *INTEROP, "-m", "interop", *session.posargs, env=provider)
@@ -129,7 +129,7 @@ def interop(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS[:1])
 def newest(session: nox.Session) -> None:
-    """Run the tests of HTTP and the interop tests with the newest pre-releases of all dependencies."""
+    """Run the HTTP tests and the interop tests with the newest pre-releases of all dependencies."""
     provider = install_provider(session)
     install(session, "-e", ".[cli]", groups=("test", "companions"))
     session.install("--pre", "--upgrade", *PYPROJECT["project"]["dependencies"])
@@ -139,7 +139,7 @@ def newest(session: nox.Session) -> None:
 
 
 def install_provider(session: nox.Session) -> dict[str, str]:
-    """Install node-oidc-provider, once for each lock file, and tell where it is."""
+    """Install node-oidc-provider, once per lock file, and return the environment that tells where it is."""
     npm = shutil.which("npm")
     if npm is None:
         refuse = session.error if "CI" in os.environ else session.skip
@@ -158,14 +158,14 @@ def install_provider(session: nox.Session) -> dict[str, str]:
 
 @nox.session(python=PYTHONS[:1])
 def mutation(session: nox.Session) -> None:
-    """Put faults into the protocol and the verifier, and see whether the tests beside them notice (20 minutes)."""
+    """Put faults into the protocol and the verifier, and see whether their tests notice (20 minutes)."""
     install(session, "-e", ".", groups=("test", "mutation"))
     session.run("python", "benchmarks/mutation.py", *session.posargs)
 
 
 @nox.session(python=PYTHONS[:1])
 def bench(session: nox.Session) -> None:
-    """Measure what a login costs, beside a bare loop and other clients (half an hour; `-- --quick` for a third)."""
+    """Measure what a login costs, compared with a bare loop and other clients (30 minutes; 15 with `-- --quick`)."""
     install(session, "-e", ".[cli]", groups=("load",))
     environment = {}
     if npm := shutil.which("npm"):
@@ -178,7 +178,7 @@ def bench(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS[:1])
 def wheel(session: nox.Session) -> None:
-    """Build what a release consists of, and test the wheel with its source out of reach."""
+    """Build the files of a release, and test the wheel with its source out of reach."""
     temporary = Path(session.create_tmp()).resolve()
     shutil.rmtree(temporary)  # what an earlier run left
     install(session, groups=("build",))
@@ -187,7 +187,7 @@ def wheel(session: nox.Session) -> None:
     (source,), (built,) = temporary.glob("*.tar.gz"), temporary.glob("*.whl")
     session.run("twine", "check", "--strict", str(source), str(built))
     install(session, f"{built}[cli]", groups=("test",))
-    # The tests are those of the archive. Its own copy of the package would be imported before the wheel.
+    # The tests come from the archive. Its copy of the package would be imported instead of the wheel.
     shutil.unpack_archive(source, temporary, filter="data")
     session.chdir(temporary / source.name.removesuffix(".tar.gz"))
     shutil.rmtree("idura_ciba")
