@@ -46,7 +46,7 @@ from idura_ciba.aio.clock import Clock
 __all__ = ["VIRTUAL_EPOCH", "DeadlockError", "VirtualLoop", "run_virtual", "virtual_clock"]
 
 #: What pytest loads along with this module. By a name that it has loaded already, nothing is loaded again.
-pytest_plugins = ["idura_ciba.pytest_plugin"]
+pytest_plugins: list[str] = ["idura_ciba.pytest_plugin"]
 
 _T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")
