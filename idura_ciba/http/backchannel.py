@@ -53,6 +53,9 @@ _HEADERS = {
 #: RFC 6585 section 4, RFC 9110 section 15.6.4: the provider has more requests than it will serve.
 _TOO_MANY = frozenset({429, 503})
 
+#: RFC 9110 section 15: redirects, Not Found and Gone. An endpoint that works has none of them for a POST.
+_MOVED = frozenset({*range(300, 400), 404, 410})
+
 A = TypeVar("A", AuthenticationAnswer, TokenAnswer)
 
 
@@ -122,13 +125,14 @@ class Backchannel:
             RemoteProtocolError: The discovery document is unusable.
             LocalProtocolError: The credentials could not be made; nothing was sent.
         """
-        endpoint = (await self.provider.endpoints()).backchannel_authentication_endpoint
-
+        await self.provider.endpoints()  # a failed discovery is an error and not an answer
         give_up_at = None if limit is None else limit + self.answer_timeout
 
         async def attempt() -> HttpResponse:
             if limit is not None and self.clock.monotonic() >= limit:
                 raise explain.limit_passed(begun=False)
+            # Asked for each time: the endpoint may have moved since the last try.
+            endpoint = (await self.provider.endpoints()).backchannel_authentication_endpoint
             return await self._post(
                 endpoint, parameters, DEFAULT_MAX_BODY, "before", give_up_at=give_up_at, not_after=limit
             )
@@ -216,6 +220,8 @@ class Backchannel:
             raise explain.internal(error, stage) from None
 
     def _answered(self, answer: A, response: HttpResponse) -> Answered[A]:
+        if isinstance(answer, UnusableAnswer) and answer.status in _MOVED:
+            self.provider.doubt()
         if self.load is None:
             pass
         elif isinstance(answer, UnusableAnswer) and answer.status in _TOO_MANY:
@@ -227,6 +233,8 @@ class Backchannel:
 
     def _unanswered(self, error: TransportError) -> Answered[A]:
         kind = Unusable.LOST if error.maybe_sent else Unusable.NOT_CONNECTED
+        if kind is Unusable.NOT_CONNECTED:
+            self.provider.doubt()
         ended_at = self.clock.monotonic() if error.ended_at is None else error.ended_at
         sent_at = ended_at if error.sent_at is None else error.sent_at
         answer = UnusableAnswer(kind, 0, error.what)

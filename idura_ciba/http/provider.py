@@ -6,11 +6,15 @@ Rules:
 3. Credentials and tokens travel over HTTPS only, except to this machine.
 4. An endpoint shares the issuer's origin, unless its origin is trusted by name: a document must not be able to send
    credentials elsewhere. An endpoint that the caller names is trusted itself, its origin is not.
+5. The document is read again once a day, and after evidence that it is old: an endpoint that answers 404, 410 or a
+   redirect, or that cannot be connected to. Until that has succeeded the known endpoints go on serving.
 """
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
+import math
 import re
 from collections.abc import Iterable
 from urllib.parse import SplitResult, urlsplit
@@ -35,6 +39,11 @@ IDURA_PATHS = {
 #: Bytes of a discovery document or key set.
 MAX_DOCUMENT = 256 * 1024
 DOCUMENT_HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}
+
+#: Seconds after which the document is read again.
+MAX_AGE = 86_400.0
+#: Seconds between two readings for evidence: an outage is evidence with each request.
+COOL_DOWN = 30.0
 
 #: What a URL is made of (RFC 3986 appendix A). On anything else, backslashes and line breaks above all, two readers
 #: disagree about the host: the one that checks it here and the one that connects.
@@ -77,7 +86,7 @@ class Found:
 
 
 class Provider:
-    """Finds an issuer's endpoints, once.
+    """Finds an issuer's endpoints, and finds them again when they have moved.
 
     Args:
         issuer: Exactly as the provider spells it, for Idura `https://NAME.idura.broker` without a trailing slash.
@@ -111,16 +120,33 @@ class Provider:
             )
         self._trusted = frozenset(origins)
         self._found: Found | None = None
+        self._asked_at = -math.inf
         self._discovery = SingleFlight(self._discover)
 
     async def endpoints(self) -> Found:
-        """Where to send what; fetched on first use, then remembered.
+        """The endpoints; fetched on first use, then remembered and kept up to date.
 
         Raises:
             TransportError: The discovery document could not be fetched, several tries included.
             RemoteProtocolError: It cannot be read, names another issuer, or an endpoint that is not trusted.
         """
-        return self._found or await self._discovery.run()
+        if self._found is None:
+            return await self._discovery.run()
+        self._refresh(MAX_AGE)
+        return self._found
+
+    def doubt(self) -> None:
+        """An endpoint did not answer as one does: look whether it has moved, beside whatever goes on."""
+        if self._found is not None:
+            self._refresh(COOL_DOWN)
+
+    def _refresh(self, age: float) -> None:
+        if self._is_discovered and asyncio.get_running_loop().time() - self._asked_at >= age:
+            self._discovery.begin()
+
+    @property
+    def _is_discovered(self) -> bool:
+        return not all(getattr(self._overrides, name) for name in IDURA_PATHS)
 
     async def aclose(self) -> None:
         """Stop a discovery under way."""
@@ -128,7 +154,8 @@ class Provider:
 
     async def _discover(self) -> Found:
         found: ProviderMetadata | None = None
-        if not all(getattr(self._overrides, name) for name in IDURA_PATHS):
+        self._asked_at = asyncio.get_running_loop().time()
+        if self._is_discovered:
             request = HttpRequest("GET", build_discovery_url(self.issuer), DOCUMENT_HEADERS, max_body=MAX_DOCUMENT)
             found = parse_discovery(await fetch(self._transport, request), issuer=self.issuer)
         self._found = Found(

@@ -121,8 +121,13 @@ class JwksCache:
         request = HttpRequest("GET", endpoints.jwks_uri, DOCUMENT_HEADERS, max_body=MAX_DOCUMENT)
         try:
             response = await fetch(self._transport, request, is_answer=_holds_keys)
+        except TransportError:
+            self._provider.doubt()
+            raise
         finally:
             self._ended_at = self._clock.monotonic()
+        if response.status >= 300:  # noqa: PLR2004 - the class of status codes
+            self._provider.doubt()
         self._keys = _read(response) or self._keys
         self._fetched_at = began_at
 

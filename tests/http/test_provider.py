@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from idura_ciba.errors import CibaError, RemoteProtocolError, TransportError, UsageError
-from idura_ciba.http.provider import DOCUMENT_HEADERS, IDURA_PATHS, MAX_DOCUMENT, Endpoints, Found, Provider, _origin
+from idura_ciba.http.provider import (
+    COOL_DOWN,
+    DOCUMENT_HEADERS,
+    IDURA_PATHS,
+    MAX_AGE,
+    MAX_DOCUMENT,
+    Endpoints,
+    Found,
+    Provider,
+    _origin,
+)
 from tests.fakes import Answer, FakeTransport, outage
 
 ISSUER = "https://acme.idura.broker"
@@ -353,3 +363,71 @@ def test_trusted_origins_are_a_list_of_texts(origins: Any) -> None:
     with pytest.raises(UsageError) as caught:
         Endpoints(trusted_origins=origins)
     assert caught.value.code == "trusted_origins"
+
+
+# --- when endpoints move ----------------------------------------------------------------------------------------------
+
+
+def moved(to: str) -> dict[str, Any]:
+    """A document that names another token endpoint."""
+    return discovered(token_endpoint=f"{ISSUER}/{to}")
+
+
+async def test_the_document_is_read_again_once_a_day() -> None:
+    """Beside whatever goes on: nobody waits for it, and a document that cannot be had changes nothing."""
+    provider, transport = make(moved("a"), outage, moved("b"), latency=1)
+    await provider.endpoints()
+    await asyncio.sleep(MAX_AGE - 1)
+    assert (await provider.endpoints()).token_endpoint == f"{ISSUER}/a"
+    assert len(transport.requests) == 1
+    await asyncio.sleep(1)
+    before = asyncio.get_running_loop().time()
+    assert (await provider.endpoints()).token_endpoint == f"{ISSUER}/a"
+    assert asyncio.get_running_loop().time() == before
+    await asyncio.sleep(10)
+    assert (await provider.endpoints()).token_endpoint == f"{ISSUER}/b"
+
+
+async def test_evidence_that_an_endpoint_has_moved_is_looked_into_now_and_then() -> None:
+    """Each request of an outage is evidence, and one reading is enough for all of them."""
+    provider, transport = make(moved("a"), moved("b"))
+    await provider.endpoints()
+    provider.doubt()  # it has just been read
+    await asyncio.sleep(COOL_DOWN)
+    for _ in range(100):
+        provider.doubt()
+    await asyncio.sleep(0.1)
+    assert (await provider.endpoints()).token_endpoint == f"{ISSUER}/b"
+    assert transport.sent_at == [0, COOL_DOWN]
+
+
+@pytest.mark.parametrize(
+    "answer", [{"issuer": "https://other.example"}, 404, b"<html>", outage], ids=["other", "404", "html", "down"]
+)
+async def test_a_document_that_cannot_be_used_moves_nothing(answer: Answer) -> None:
+    """Nor does one that names an endpoint elsewhere: credentials go where they went before."""
+    provider, _ = make(moved("a"), answer)
+    await provider.endpoints()
+    await asyncio.sleep(COOL_DOWN)
+    provider.doubt()
+    await asyncio.sleep(60)
+    assert (await provider.endpoints()).token_endpoint == f"{ISSUER}/a"
+    elsewhere, _ = make(moved("a"), discovered(token_endpoint="https://elsewhere.example/token"))
+    await elsewhere.endpoints()
+    await asyncio.sleep(COOL_DOWN)
+    elsewhere.doubt()
+    await asyncio.sleep(60)
+    assert (await elsewhere.endpoints()).token_endpoint == f"{ISSUER}/a"
+
+
+async def test_endpoints_that_the_caller_named_are_not_looked_for() -> None:
+    """There is nothing to read."""
+    named = {name: f"{ISSUER}/{name}" for name in IDURA_PATHS}
+    provider, transport = make(500, **named)
+    await provider.endpoints()
+    await asyncio.sleep(MAX_AGE)
+    provider.doubt()
+    await provider.endpoints()
+    await asyncio.sleep(1)
+    assert transport.requests == []
+    await provider.aclose()
