@@ -131,6 +131,7 @@ class CibaClient:
             rng=source,
             grace_poll=grace_poll,
             ended=self._pending.ended,
+            is_at_home=self._is_at_home,
         )
         self._starter = Starter(context, provider, tags, holds, self._pending, self._check_open)
         self._closed = False
@@ -263,11 +264,18 @@ class CibaClient:
 
         Polls in flight get `patience` seconds to finish. Then they are cancelled, and their tokens say that an answer
         may have been lost. Prompts stay on the phones. Calling it again returns nothing.
+
+        Raises:
+            UsageError: The client belongs to another event loop, which is running. If that loop has ended, nothing can
+                be released, and the tokens are returned all the same.
         """
-        self._closed = True
         if not self._is_at_home():
+            if self._loop is not None and self._loop.is_running():
+                raise explain.other_loop("client")
             # Its event loop is gone, so nothing can be ended; the tokens are still worth having.
+            self._closed = True
             return self._pending.leave_behind()
+        self._closed = True
         tokens: list[Redacted] = []
         async with AsyncExitStack() as releasing:
             # Called from the last to the first, and each of them even if the closer is cancelled meanwhile.
@@ -290,16 +298,14 @@ class CibaClient:
         if self._closed:
             raise explain.closed()
         if not self._is_at_home():
-            raise UsageError(
-                "the client belongs to another event loop",
-                code="other_loop",
-                phone="The phone has not rung for this",
-                advice="create one client for each event loop",
-            )
+            raise explain.other_loop("client")
 
     def _is_at_home(self) -> bool:
         """Whether this is the event loop that the client was first used in, which owns its timers."""
-        loop = asyncio.get_running_loop()
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return False  # in another thread, or after the loop has stopped
         self._loop = self._loop or loop
         return self._loop is loop
 

@@ -42,6 +42,7 @@ __all__ = [
     "limit_passed",
     "named_before",
     "not_begun",
+    "other_loop",
     "provider_error",
     "strategy_failed",
     "unusable",
@@ -155,6 +156,16 @@ def named_before(what: Literal["key", "person"]) -> UsageError:
 def closed() -> UsageError:
     """The client was closed before anything was sent."""
     return UsageError("the client is closed", code="closed", phone=_NOT_RUNG, advice="create a new client")
+
+
+def other_loop(what: str) -> UsageError:
+    """Something that belongs to one event loop was used from another one, or from another thread."""
+    return UsageError(
+        f"the {what} belongs to another event loop or thread, so nothing was changed",
+        code="other_loop",
+        advice="call it in its own event loop; from another thread, through loop.call_soon_threadsafe or "
+        "asyncio.run_coroutine_threadsafe",
+    )
 
 
 def abandoned(code: str = "abandoned") -> Abandoned:

@@ -7,6 +7,7 @@ is the machine's business.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Mapping
 from functools import partial
 from random import Random
@@ -38,6 +39,8 @@ __all__ = ["Answered", "Backchannel", "Load"]
 
 #: CIBA Core section 10.1: be ready to wait at least 30 s for a poll that the provider holds.
 ANSWER_TIMEOUT = 35.0
+#: Seconds that a poll may take before its answer's time begins: signing, look-up, handshake.
+LONGEST_CONNECT = 10.0
 #: Room for a Freja photo; see `CibaClient(max_token_size=...)`.
 MAX_TOKEN_ANSWER = 1024 * 1024
 
@@ -146,12 +149,13 @@ class Backchannel:
         answer = parse_authentication_response(response, wall=self.clock.wall())
         return self._answered(answer, response)
 
-    async def poll(self, auth_req_id: str, *, give_up_at: float | None = None) -> Answered[TokenAnswer]:
+    async def poll(self, auth_req_id: str, *, end: float = math.inf) -> Answered[TokenAnswer]:
         """Ask the provider for the answer. Never repeated.
 
         Args:
             auth_req_id: The transaction's id at the provider.
-            give_up_at: Monotonic instant at which it counts as lost, whatever it waits for, an HSM included.
+            end: Monotonic instant at which the transaction ends. Whatever the poll waits for, an HSM included, it
+                counts as lost one answer's time after it: it must cost neither the other polls nor a timely end.
 
         Raises:
             TransportError: Discovery failed.
@@ -159,6 +163,7 @@ class Backchannel:
             LocalProtocolError: The credentials could not be made; nothing was sent.
         """
         endpoint = (await self.provider.endpoints()).token_endpoint
+        give_up_at = min(self.clock.monotonic() + LONGEST_CONNECT, end) + self.answer_timeout
         try:
             response = await self._post(
                 endpoint, build_token_request(auth_req_id), self.max_token_answer, "meanwhile", give_up_at=give_up_at

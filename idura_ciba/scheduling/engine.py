@@ -84,10 +84,10 @@ class Engine:
         """Seconds for which a job has been due, at most."""
         if self._loop is None or not self._waiting:
             return 0.0
-        now = self._loop.time()
-        self._collect(now)
-        first = self.queue.first()
-        return now - first.at if first else 0.0
+        # Nothing is moved to the queue here: a thread that gathers metrics may ask.
+        now, first = self._loop.time(), self.queue.first()
+        waiting = self._heap[0].at if self._heap else now
+        return max(0.0, now - min(waiting, first.at if first else now))
 
     def join(self, owner: Owner) -> None:
         """Know of an owner, to tell it when its event loop is gone."""

@@ -8,6 +8,7 @@ from random import Random
 
 from attrs import field, frozen
 
+from idura_ciba import explain
 from idura_ciba.aio.clock import Clock, SharedFloat
 from idura_ciba.http.backchannel import Backchannel
 from idura_ciba.observe import Harmless, Observers
@@ -38,6 +39,8 @@ class Context:
     grace_poll: bool
     #: Called once with the `auth_req_id` of each transaction that has ended.
     ended: Callable[[Redacted], None]
+    #: Whether the caller is in the client's event loop, where alone a transaction may be changed.
+    is_at_home: Callable[[], bool]
     wall_offset: SharedFloat = field(init=False, factory=lambda: SharedFloat(0.001))
     suspended: SharedFloat = field(init=False, factory=lambda: SharedFloat(OVERSLEPT / 10))
     #: The strategy, if it can say what a poll is worth.
@@ -46,6 +49,15 @@ class Context:
     learn: Callable[[Record], None] | None = field(init=False)
     #: The key that transactions' random names are derived with.
     names: bytes = field(init=False, repr=False)
+
+    def check_home(self) -> None:
+        """Make sure that the caller is in the client's event loop.
+
+        Raises:
+            UsageError: It is in another one, or in another thread. Nothing has been changed.
+        """
+        if not self.is_at_home():
+            raise explain.other_loop("transaction")
 
     @priced.default
     def _priced(self) -> Indexed | None:

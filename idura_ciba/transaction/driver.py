@@ -37,8 +37,6 @@ from idura_ciba.trust.jwks import is_for_want_of_keys
 
 __all__ = ["Driver"]
 
-#: Seconds that a poll may take before the provider's time for the answer begins: signing, look-up, handshake.
-LONGEST_CONNECT = 10.0
 #: Events after which the person has decided.
 DECISIONS = frozenset({Event.APPROVED, Event.DENIED, Event.PROOF_REJECTED})
 
@@ -124,6 +122,7 @@ class Driver:
 
     async def updates(self) -> AsyncIterator[Update]:
         """The present state, then each change; see `Transaction.updates`."""
+        self._context.check_home()
         while True:
             watchers = self._watchers = self._watchers or Watchers()
             changed = watchers.next_change()
@@ -137,12 +136,14 @@ class Driver:
         """Wait for the end."""
         if self._outcome is not None:
             return self._outcome
+        self._context.check_home()
         self._watchers = self._watchers or Watchers()
         return await self._watchers.outcome()
 
     def abandon(self) -> None:
         """Stop asking."""
         if not self.state.is_final:
+            self._context.check_home()
             self._settle(Event.ABANDONED, explain.abandoned())
 
     # --- for the client ---------------------------------------------------------------------------------------------
@@ -220,7 +221,7 @@ class Driver:
         try:
             if self.on_doubt is not None:
                 self.on_doubt(True)  # noqa: FBT003 - it has no other argument
-            answered = await self._context.backchannel.poll(self.auth_req_id, give_up_at=self._give_up_at())
+            answered = await self._context.backchannel.poll(self.auth_req_id, end=self._timing.latest_end)
             if self.state.is_final:
                 return  # abandoned meanwhile
             await self._take(answered)
@@ -235,11 +236,6 @@ class Driver:
             self._fail(explain.internal(error))
         finally:
             self._polling = False
-
-    def _give_up_at(self) -> float:
-        """When this poll counts as lost, whatever it waits for; it must cost neither the other polls nor the end."""
-        patience = self._context.backchannel.answer_timeout
-        return min(self._context.clock.monotonic() + LONGEST_CONNECT + patience, self._timing.latest_end + patience)
 
     async def _take(self, answered: Answered[TokenAnswer]) -> None:
         answer = answered.answer

@@ -84,11 +84,18 @@ class Transaction:
         """Progress: the present state at once, then each change, the final state last.
 
         A slow reader misses steps in between, and never the latest.
+
+        Raises:
+            UsageError: At the first step, outside the client's event loop.
         """
         return self._driver.updates()
 
     async def outcome(self) -> Outcome:
-        """Wait for the end and return it as a value; never raises what the transaction ended with."""
+        """Wait for the end and return it as a value; never raises what the transaction ended with.
+
+        Raises:
+            UsageError: Outside the client's event loop, unless it has ended.
+        """
         return await self._driver.outcome()
 
     def __await__(self) -> Generator[Any, None, Authentication]:
@@ -110,5 +117,8 @@ class Transaction:
         """Stop asking. The prompt stays on the person's phone until it expires: CIBA has no cancel endpoint.
 
         An approval given after this is lost, unless somebody resumes with the resume token. Does nothing at the end.
+
+        Raises:
+            UsageError: Outside the client's event loop; use `loop.call_soon_threadsafe(transaction.abandon)` there.
         """
         self._driver.abandon()
