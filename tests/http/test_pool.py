@@ -92,6 +92,25 @@ async def test_a_connection_that_was_not_good_enough_sent_nothing() -> None:
 
 
 @pytest.mark.sockets
+async def test_a_connection_that_is_closing_sent_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What would be written to it goes nowhere."""
+    real = TCPConnector.connect
+
+    async def connect(self: TCPConnector, *args: Any, **kwargs: Any) -> Any:
+        connection = await real(self, *args, **kwargs)
+        connection.transport.close()
+        return connection
+
+    async with serving(http()) as server, connecting("pool") as transport:
+        monkeypatch.setattr(TCPConnector, "connect", connect)
+        error = await failure(transport, server.request())
+        monkeypatch.undo()
+        assert (error.code, error.maybe_sent) == ("connection", False)
+        assert (await transport.send(server.request())).body == b"{}"
+        assert len(server.requests) == 1
+
+
+@pytest.mark.sockets
 async def test_closing_frees_everything_and_is_not_the_end() -> None:
     """The server sees the connection go; closing twice does no harm, and a later request opens a new pool."""
     async with serving(http()) as server:

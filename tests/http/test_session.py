@@ -336,6 +336,24 @@ async def test_where_the_form_tells_nothing_the_kind_of_error_does(
     assert error.maybe_sent is maybe_sent
 
 
+async def test_a_form_does_not_leave_when_nobody_waits_any_more() -> None:
+    """Whoever still has it cannot send it later."""
+    kept: list[Any] = []
+
+    class Keeper(Mock):
+        @asynccontextmanager
+        async def request(self, _method: str, _url: object, *, data: Any = None, **_: object) -> AsyncIterator[Any]:
+            kept.append(data)
+            yield await asyncio.sleep(1000)
+
+    transport = AiohttpTransport(session=Keeper(reads=False))  # type: ignore[arg-type]
+    error = await failure(transport, HttpRequest("POST", "http://acme.test/x", body=b"a=b"))
+    assert isinstance(error, TransportTimeout)
+    assert not error.maybe_sent
+    with pytest.raises(ConnectionAbortedError):
+        await asyncio.create_task(anext(aiter(kept[0])))
+
+
 # --- the rules --------------------------------------------------------------------------------------------------------
 
 

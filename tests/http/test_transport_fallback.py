@@ -101,6 +101,18 @@ def _warnings(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
     return lambda: [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 
 
+async def is_noticed_before_anything_is_sent() -> None:
+    """By the rehearsal, or when the pool is made."""
+    with pytest.raises((AttributeError, TypeError)):
+        await use_nothing()
+
+
+async def use_nothing() -> None:
+    """Look at this aiohttp, as the first request does."""
+    pool.rehearse()
+    await pool.Pool(connect_timeout=1, keep_alive=1).aclose()
+
+
 async def takes_the_documented_way(transport: AiohttpTransport, server: Server) -> None:
     """Two requests at once and a third one, each of which arrives once and is answered."""
     arrived = len(server.requests)
@@ -119,6 +131,7 @@ async def test_an_attribute_that_is_gone_breaks_nothing(
     """Requests take the documented way from the first one on, also those of further clients, with one warning."""
     owner, real = ATTRIBUTES[name]
     monkeypatch.setattr(owner, name.partition(".")[2], Changed(real), raising=False)
+    await is_noticed_before_anything_is_sent()
     async with serving(http()) as server:
         for _ in range(2):
             async with AiohttpTransport() as transport:
@@ -143,6 +156,7 @@ async def test_an_attribute_that_has_changed_breaks_nothing(
     else:
         instead = other_too if asyncio.iscoroutinefunction(real) else other
         monkeypatch.setattr(owner, name.partition(".")[2], Changed(real, instead))
+    await is_noticed_before_anything_is_sent()
     async with serving(http()) as server, AiohttpTransport() as transport:
         await takes_the_documented_way(transport, server)
     assert len(warnings()) == 1
@@ -192,6 +206,23 @@ def test_nothing_is_missed_by_an_import() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert ran.stdout == "False\n"
+
+
+@pytest.mark.sockets
+async def test_no_request_waits_for_another_there_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The session that stands in for the pool has no bound of its own, as the pool has none."""
+    monkeypatch.setattr(AiohttpTransport, "_as_expected", False)
+    together, arrived = 110, asyncio.Event()
+
+    async def when_all_are_there(writer: asyncio.StreamWriter) -> None:
+        if len(server.requests) == together:
+            arrived.set()
+        await arrived.wait()
+        writer.write(http())
+
+    async with serving(when_all_are_there) as server, AiohttpTransport() as transport:
+        responses = await asyncio.gather(*(transport.send(server.request()) for _ in range(together)))
+    assert [response.status for response in responses] == [200] * together
 
 
 # --- what no rehearsal finds ------------------------------------------------------------------------------------------
