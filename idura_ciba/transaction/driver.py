@@ -75,13 +75,13 @@ class Driver:
     ) -> None:
         self.on_doubt: Callable[[bool], None] | None = None
         self._context = context
-        self.auth_req_id = auth_req_id
+        self.auth_req_id: Redacted = auth_req_id
         self._person = person
         self._expected = expected
         self._timing = timing
-        self.spoken_words = spoken_words
-        self.trace_id = trace_id
-        self.state = state
+        self.spoken_words: Redacted | None = spoken_words
+        self.trace_id: str | None = trace_id
+        self.state: State = state
         self._history = History(expected.demand.acr_values, polls)
         # Fixed once: instants that are shown and stored must not jump when the wall clock is set.
         self._wall_offset = context.wall_offset.of(context.clock.wall() - context.clock.monotonic())
