@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from idura_ciba.eids.frejaid import FrejaID
+from idura_ciba.eids.frejaid import FREJAID, FrejaID
 from idura_ciba.errors import UsageError
 
 SWEDISH = "209801011231"
@@ -114,3 +114,20 @@ def test_an_error_does_not_tell_of_whom_it_speaks(make: Callable[[], object]) ->
     assert own
     assert caught.value.__context__ is None
     assert "209801011232" not in shown
+
+
+@pytest.mark.parametrize(
+    ("ssn", "given", "hint"),
+    [
+        (SWEDISH, {}, f"sub:ssncountry:SE sub:ssn:{SWEDISH}"),
+        (NORWEGIAN, {"country": "NO"}, f"sub:ssncountry:NO sub:ssn:{NORWEGIAN}"),
+        (PHONE, {"message": "Hej"}, f"sub:phone:{PHONE}"),
+        (EMAIL, {"scope": "openid x"}, f"sub:email:{EMAIL}"),
+    ],
+)
+def test_who_is_asked_is_told_by_how_it_is_written(ssn: str, given: dict[str, str], hint: str) -> None:
+    """On the command line and in a file, where there is one place for it."""
+    request = FREJAID.ask(ssn, **given)
+    assert isinstance(request, FrejaID)
+    assert (request.login_hint, request.binding_message) == (hint, given.get("message"))
+    assert request.scope == given.get("scope", "openid")

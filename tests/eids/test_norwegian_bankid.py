@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from idura_ciba.eids.norwegian_bankid import NorwegianBankID
+from idura_ciba.eids.norwegian_bankid import NORWEGIAN_BANKID, NorwegianBankID
 from idura_ciba.errors import UsageError
 
 NORWEGIAN = "01023990128"
@@ -99,3 +99,18 @@ def test_a_repr_shows_what_differs_from_the_defaults() -> None:
     assert repr(NorwegianBankID(NORWEGIAN, require_person=True)) == (
         "NorwegianBankID(acr_values='urn:grn:authn:no:bankid', require_person=True)"
     )
+
+
+def test_its_declaration_makes_the_same_request() -> None:
+    """For the command and for files."""
+    request = NORWEGIAN_BANKID.ask(NORWEGIAN, require_person=True)
+    assert request == NorwegianBankID(NORWEGIAN, require_person=True)
+    assert isinstance(request, NorwegianBankID)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"), [({"call_initiator": "RP"}, "call_initiator"), ({"message": MESSAGE}, "message_forbidden")]
+)
+def test_its_declaration_refuses_what_it_does_not_take(given: dict[str, Any], expected: str) -> None:
+    """By the codes of the class, and never by leaving it out in silence."""
+    assert code(lambda: NORWEGIAN_BANKID.ask(NORWEGIAN, **given)) == expected

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from idura_ciba.eids.swedish_bankid import SwedishBankID
+from idura_ciba.eids.swedish_bankid import SWEDISH_BANKID, SwedishBankID
 from idura_ciba.errors import UsageError
 from idura_ciba.protocol.requests import encode_form
 
@@ -139,3 +139,24 @@ def test_any_message_is_sent_as_it_is_or_refused(message: str) -> None:
 def encodable(text: str) -> bool:
     """Say whether UTF-8 can hold a text."""
     return not any(0xD800 <= ord(letter) <= 0xDFFF for letter in text)
+
+
+def test_its_declaration_makes_the_same_request() -> None:
+    """For the command and for files."""
+    request = SWEDISH_BANKID.ask(SWEDISH, call_initiator="RP", message=MESSAGE, scope="openid x")
+    assert request == swedish(scope="openid x")
+    assert isinstance(request, SwedishBankID)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"message": MESSAGE}, "call_initiator"),
+        ({"message": MESSAGE, "call_initiator": "rp"}, "call_initiator"),
+        ({"call_initiator": "user"}, "message_required"),
+        ({"call_initiator": "user", "message": " "}, "message_required"),
+    ],
+)
+def test_its_declaration_says_what_is_missing(given: dict[str, Any], expected: str) -> None:
+    """By the codes of the class."""
+    assert code(lambda: SWEDISH_BANKID.ask(SWEDISH, **given)) == expected
