@@ -150,11 +150,12 @@ class Eid:
         object.__setattr__(self, "_open", tuple(blanks))
         object.__setattr__(self, "_blanks", frozenset().union(*blanks.values()))
         object.__setattr__(self, "_parts", frozenset().union(*parts))
-        filled = {option.name for option in self.options if option.required or option.default is not None}
+        certain = (each for each in self.options if each.required or each.default is not None)
+        filled = {option.name for option in certain if not option.repeatable}
         if unfilled := self._blanks - filled - {_PERSON}:
             raise _undeclarable(
                 f"{self.label} has a blank that nothing fills: {{{min(unfilled)}}}",
-                "A blank is {ssn} or the name of an option that is required or has a default",
+                "A blank is {ssn} or the name of an option that is there once, because it is required or has a default",
             )
         if self.request is None and self.build is None and not any(self.fields.get(hint) for hint in _HINTS):
             raise _undeclarable(f"{self.label} has no hint, so it cannot say whom to ask", "Put login_hint into fields")
@@ -304,6 +305,8 @@ class Eid:
                         advice=f"Pass it: {option.help}",
                     )
                 continue
+            for text in value if option.repeatable and isinstance(value, list | tuple) else (value,):
+                as_text(option.name, text)
             if option.choices and value not in option.choices:
                 raise UsageError(
                     f"The {option.name} for {self.label} is none of {', '.join(option.choices)}",

@@ -80,7 +80,10 @@ def test_values_that_look_like_blanks_are_none() -> None:
         ({}, "reference"),
         ({"reference": None}, "reference"),
         ({"reference": ""}, "missing"),
+        ({"reference": 4711}, "reference"),
+        ({"reference": ["a"]}, "reference"),
         ({"reference": "1", "level": "none"}, "level"),
+        ({"reference": "1", "level": {}}, "level"),
         ({"reference": "1", "country": "DK"}, "country"),
         ({"reference": "1", "message": 7}, "message"),
         ({"reference": "1", "scope": "cpr"}, "scope"),
@@ -216,6 +219,7 @@ def test_an_eid_can_be_built_of_its_options() -> None:
         {"fields": {"acr_values": "urn:a"}},
         {"fields": {}},
         {"options": (Option(name="reference", help="may stay empty"), LEVEL)},
+        {"options": (Option(name="reference", help="may be two", required=True, repeatable=True), LEVEL)},
     ],
 )
 def test_a_declaration_that_cannot_work_is_refused_where_it_is_made(changes: dict[str, Any]) -> None:

@@ -73,6 +73,8 @@ def test_everything_can_be_described() -> None:
         ({"authorization_details": "[" * 100_000}, "authorization_details"),
         ({"authorization_details": '[{"type":"x","n":NaN}]'}, "authorization_details"),
         ({"parameter": ("a",)}, "parameter"),
+        ({"parameter": (7,)}, "parameter"),
+        ({"parameter": "a=b"}, "parameter"),
         ({"parameter": ("=a",)}, "parameter"),
         ({"parameter": ("scope=openid",)}, "extra_parameter"),
         ({"requested_expiry": "0"}, "requested_expiry"),
