@@ -291,11 +291,27 @@ def test_a_trial_of_many_is_quick(people: People, monkeypatch: pytest.MonkeyPatc
 
 def test_a_trial_looks_at_each_number(people: People) -> None:
     """Also where everything else has been found good before."""
-    rows = [row(2, ssn=SE), row(3, ssn=wrong(SE)), row(4, ssn=NO, eid="no"), row(5, ssn=wrong(NO), eid="no")]
+    rows = [
+        *(row(2, ssn=SE), row(3, ssn=wrong(SE)), row(4, ssn=NO, eid="no"), row(5, ssn=wrong(NO), eid="no")),
+        *(row(6, ssn=SE, eid="freja"), row(7, ssn=wrong(SE), eid="freja"), row(8, ssn="a@b@c", eid="freja")),
+    ]
     assert [(bad.line, bad.code) for bad in people.check(iter(rows))] == [
         (3, "national_number_check_digit"),
         (5, "national_number_check_digit"),
+        (7, "national_number_check_digit"),
+        (8, "email"),
     ]
+
+
+def test_a_person_who_is_named_by_a_hint_is_not_kept() -> None:
+    """What rows have in common is kept, and hints are nobody else's."""
+    people = People(Choices(eid="raw"))
+    made(people, row(2, login_hint="cpr:1"), row(3, login_hint="cpr:2"), row(4, ssn="cpr:3"), row(5, ssn="cpr:4"))
+    assert [words for words in people._ways if any(words)] == []
+    assert (people.good, people.again) == (4, 0)
+    assert list(people.check(iter([row(6, login_hint="cpr:1")]))) == []
+    assert people.again == 1
+    people.close()
 
 
 def test_what_was_seen_is_forgotten_at_the_end(people: People) -> None:

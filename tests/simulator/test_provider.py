@@ -269,6 +269,7 @@ def test_two_eids_of_one_name_make_no_tenant(make: Callable[..., Wire]) -> None:
     wire = make()
     with pytest.raises(UsageError):
         wire.idura.add_eids(evolve(SWEDISH_BANKID, name="other"))
+    wire.idura.add_eids(evolve(SWEDISH_BANKID, name="other", acr_values=("urn:example:other",)))
     assert wire.login()["ssn"] == ANNA
 
 
