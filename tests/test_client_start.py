@@ -14,7 +14,9 @@ from idura_ciba import (
     CibaError,
     ClientRejected,
     ClientSecretPost,
+    EidRequest,
     FairScheduler,
+    FrejaID,
     Indeterminate,
     NorwegianBankID,
     ProviderError,
@@ -79,6 +81,27 @@ async def test_a_start_that_fails_says_whether_the_phone_may_ring(
                 await ciba.start(swedish())
             await asyncio.sleep(1)
         await ciba.start(swedish())
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (swedish(), swedish("20980101\u20131231")),
+        (NorwegianBankID(NORWEGIAN), NorwegianBankID(f'="{NORWEGIAN[:6]} {NORWEGIAN[6:]}"')),
+        (FrejaID("131052-308T", country="FI"), FrejaID("131052-308t\n", country="FI")),
+        (FrejaID(phone="+46701740605"), FrejaID(phone="0046 (0)70-174 06 05")),
+        (FrejaID(email="kim@example.com"), FrejaID(email="\u200bkim@Example.com")),
+    ],
+    ids=["Swedish", "Norwegian", "Finnish", "phone", "address"],
+)
+async def test_another_spelling_is_no_other_person(
+    make_ciba_client: MakeClient, first: EidRequest, second: EidRequest
+) -> None:
+    """A second order would cancel the first, however the number was written."""
+    async with make_ciba_client() as ciba:
+        await ciba.start(first)
+        with pytest.raises(AlreadyPending):
+            await ciba.start(second)
 
 
 async def test_a_start_that_never_connected_is_tried_again(

@@ -90,7 +90,9 @@ class Eid:
         name: Short, for the command line and for files.
         label: What people call it.
         fields: The fields of `EidRequest`, with blanks.
-        number: Checks a person's number and returns it as it is sent, or raises `UsageError`; None: anything goes.
+        number: Reads a person's number as it is written and returns it as it is sent, or raises `UsageError`; None:
+            anything goes. Those of this package stand in `written_number`.
+        number_options: The names of the options by which it does so; it takes them by keyword.
         message: Whether the app shows a text of yours.
         message_bytes: Bytes of it in UTF-8 at most; None for no limit.
         spoken_words: The provider answers with words that somebody has to read to the person.
@@ -123,7 +125,8 @@ class Eid:
     name: str
     label: str
     fields: EidOptions = field(factory=EidOptions, converter=_own, repr=False)
-    number: Callable[[str], str] | None = field(default=None, repr=False)
+    number: Callable[..., str] | None = field(default=None, repr=False)
+    number_options: tuple[str, ...] = field(default=(), repr=False)
     message: MessageRule = "optional"
     message_bytes: int | None = None
     spoken_words: bool = False
@@ -157,6 +160,8 @@ class Eid:
                 f"{self.label} has a blank that nothing fills: {{{min(unfilled)}}}",
                 "A blank is {ssn} or the name of an option that is there once, because it is required or has a default",
             )
+        if unknown := set(self.number_options) - {option.name for option in self.options}:
+            raise _undeclarable(f"{self.label} reads a number by an option that it does not have: {min(unknown)}")
         if self.request is None and self.build is None and not any(self.fields.get(hint) for hint in _HINTS):
             raise _undeclarable(f"{self.label} has no hint, so it cannot say whom to ask", "Put login_hint into fields")
 
@@ -227,17 +232,24 @@ class Eid:
         filled = {name: _filled(self.fields[name], values) for name in self._open}  # type: ignore[literal-required]
         return cast("EidOptions", {**self.fields, **filled})
 
-    def check_ssn(self, ssn: str) -> Redacted:
-        """Hold whoever is asked to the rules that look at nothing else, and return it as it is sent.
+    def check_ssn(self, ssn: str, /, **given: Any) -> Redacted:
+        """Read whoever is asked and return it as it is sent: two spellings of one person are one text.
+
+        Args:
+            ssn: As for `ask`.
+            given: As for `ask`; only `number_options` are looked at.
 
         Raises:
             UsageError: It is no such number, or could make another hint of the hint.
         """
-        ssn = Redacted(ssn)
-        number = Redacted(self.number(ssn) if self.number else ssn)
+        ssn = as_text(_PERSON, ssn)
+        if self.number is not None:
+            defaults = {option.name: option.default for option in self.options}
+            read = {name: given.get(name, defaults[name]) for name in self.number_options}
+            ssn = Redacted(self.number(ssn, **read))
         if _PERSON in self._blanks:
-            self._check_blank(_PERSON, number)
-        return number
+            self._check_blank(_PERSON, ssn)
+        return ssn
 
     def _check_blank(self, name: str, value: str | None) -> None:
         if not value:
@@ -281,7 +293,7 @@ class Eid:
         if "message" in given:
             given = {"binding_message": given.pop("message"), **given}
         if _PERSON in self._blanks:
-            ssn = self.check_ssn(ssn)
+            ssn = self.check_ssn(ssn, **options)
         request = EidRequest(**(self.fill(ssn=ssn, **options) | cast("EidOptions", given)))
         # Encoding has been tried by now: a message that UTF-8 cannot hold is refused before it is measured.
         self.check_message(request.binding_message)

@@ -5,28 +5,26 @@ Spec: Idura "FrejaID", `login_hint` and tokens; the sentence stands in Idura's "
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
+from datetime import date
+from functools import partial
 from typing import Any, Final, Literal, Unpack
 
 from idura_ciba.eids.eid import Eid, Option
-from idura_ciba.eids.identity_number import check_danish, check_finnish, check_norwegian, check_swedish
 from idura_ciba.eids.request import EidOptions, EidRequest, as_text
+from idura_ciba.eids.written_contact import looks_like_phone, read_email, read_phone
+from idura_ciba.eids.written_number import read_danish, read_finnish, read_norwegian, read_swedish
 from idura_ciba.errors import UsageError
 from idura_ciba.redaction import Redacted
 
 __all__ = ["FREJAID", "FrejaID"]
 
-_NUMBER_RULES: Final[Mapping[str, Callable[[str], Redacted]]] = {
-    "SE": check_swedish,
-    "NO": check_norwegian,
-    "DK": check_danish,
-    "FI": check_finnish,
+_READERS: Final[Mapping[str, Callable[[str], Redacted]]] = {
+    "SE": read_swedish,
+    "NO": read_norwegian,
+    "DK": read_danish,
+    "FI": read_finnish,
 }
-#: ITU-T E.164: a country code, and at most 15 digits in all.
-_PHONE: Final = re.compile(r"\+[1-9][0-9]{4,14}")
-#: Hints are separated by spaces, so none may hold one; whether the address exists is for Freja to say.
-_EMAIL: Final = re.compile(r"[^\s\x00-\x1f\x7f@]+@[^\s\x00-\x1f\x7f@]+")
 
 
 class FrejaID(EidRequest):
@@ -41,10 +39,11 @@ class FrejaID(EidRequest):
     Who is asked by phone number or e-mail address is not confirmed at all unless you pass `identity`.
 
     Args:
-        ssn: National number; exactly one of `ssn`, `phone` and `email` is given.
-        country: Whose number it is: `SE`, `NO`, `DK` or `FI`. The rules of the first two are checked in full.
-        phone: With the country code: `+46701740605`.
+        ssn: National number in any written form; exactly one of `ssn`, `phone` and `email` is given.
+        country: Whose number it is: `SE`, `NO`, `DK` or `FI`. The rules of Danish numbers are not checked.
+        phone: With the country code: `+46701740605`, also with spaces, hyphens and brackets.
         email: An address registered with Freja.
+        today: See `SwedishBankID`.
         overrides: Any field of `EidRequest`.
 
     Raises:
@@ -62,6 +61,7 @@ class FrejaID(EidRequest):
         country: Literal["SE", "NO", "DK", "FI"] = "SE",
         phone: str | None = None,
         email: str | None = None,
+        today: date | None = None,
         **overrides: Unpack[EidOptions],
     ) -> None:
         ssn, phone, email = as_text("ssn", ssn or ""), as_text("phone", phone or ""), as_text("email", email or "")
@@ -72,30 +72,23 @@ class FrejaID(EidRequest):
                 advice="Say in one way who is to be asked",
             )
         if ssn:
-            fields = FREJAID.fill(ssn=_checked(ssn, country), country=country)
+            fields = FREJAID.fill(ssn=_reader(country, today)(ssn), country=country)
         elif phone:
-            _match(_PHONE, phone, "phone", "+ and the country code, then digits only")
-            fields = _unconfirmed(Redacted(f"sub:phone:{phone}"))
+            fields = _unconfirmed(Redacted(f"sub:phone:{read_phone(phone)}"))
         else:
-            _match(_EMAIL, email, "email", "it without spaces, with one @")
-            fields = _unconfirmed(Redacted(f"sub:email:{email}"))
+            fields = _unconfirmed(Redacted(f"sub:email:{read_email(email)}"))
         super().__init__(**(fields | overrides))
 
 
-def _checked(number: Redacted, country: object) -> Redacted:
-    rule = _NUMBER_RULES.get(country) if isinstance(country, str) else None
-    if rule is None:
+def _reader(country: object, today: date | None = None) -> Callable[[str], Redacted]:
+    reader = _READERS.get(country) if isinstance(country, str) else None
+    if reader is None:
         raise UsageError(
             "FrejaID knows no national numbers of that country",
             code="country",
-            advice=f"Pass one of {', '.join(_NUMBER_RULES)}",
+            advice=f"Pass one of {', '.join(_READERS)}",
         )
-    return rule(number)
-
-
-def _match(pattern: re.Pattern[str], value: Redacted, name: str, form: str) -> None:
-    if not pattern.fullmatch(value):
-        raise UsageError(f"The {name} for FrejaID is not written as it must be", code=name, advice=f"Write {form}")
+    return partial(read_swedish, today=today) if reader is read_swedish else reader
 
 
 def _unconfirmed(hint: Redacted) -> EidOptions:
@@ -108,15 +101,25 @@ def _unconfirmed(hint: Redacted) -> EidOptions:
     }
 
 
+def _kind(person: str) -> Literal["ssn", "phone", "email"]:
+    """How somebody is named, by what is typed or stands in a file."""
+    if "@" in person:
+        return "email"
+    return "phone" if looks_like_phone(person) else "ssn"
+
+
+def _read(person: str, *, country: str) -> Redacted:
+    """Whoever is named, as they are sent."""
+    person = Redacted(person)
+    readers = {"email": read_email, "phone": read_phone, "ssn": _reader(country)}
+    return readers[_kind(person)](person)
+
+
 def _ask(ssn: str, *, country: Any, message: str | None = None, **overrides: Any) -> FrejaID:
-    """Whoever is asked, by what is typed or stands in a file: an address has an @, a phone number begins with +."""
     if message is not None:
         overrides = {"binding_message": message, **overrides}
-    if "@" in ssn:
-        return FrejaID(email=ssn, **overrides)
-    if ssn.startswith("+"):
-        return FrejaID(phone=ssn, **overrides)
-    return FrejaID(ssn, country=country, **overrides)
+    named: dict[str, Any] = {_kind(ssn): ssn}
+    return FrejaID(**named, country=country, **overrides)
 
 
 #: Idura describes where the token has it only for logins in a browser.
@@ -138,11 +141,13 @@ FREJAID: Final = Eid(
         Option(
             name="country",
             help="whose national number it is",
-            choices=tuple(_NUMBER_RULES),
+            choices=tuple(_READERS),
             default="SE",
             elsewhere="ignored",
         ),
     ),
+    number=_read,
+    number_options=("country",),
     request=_ask,
     person="National number, e-mail address or phone number",
     # Well formed, and nobody's: the date of birth lies in the future.

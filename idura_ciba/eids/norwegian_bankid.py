@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Final, Unpack
 
 from idura_ciba.eids.eid import Eid
-from idura_ciba.eids.identity_number import check_norwegian
 from idura_ciba.eids.request import LONGEST_PROMPT, EidOptions, EidRequest, as_text
+from idura_ciba.eids.written_number import read_norwegian
 
 __all__ = ["NORWEGIAN_BANKID", "NorwegianBankID"]
 
@@ -26,7 +26,7 @@ class NorwegianBankID(EidRequest):
     scopes enabled for the application at Idura, and `require_person=True`.
 
     Args:
-        ssn: Eleven digits.
+        ssn: Eleven digits, in any written form.
         allow_synthetic: Whether the numbers of test persons pass.
         overrides: Any field of `EidRequest` but `binding_message`.
 
@@ -41,7 +41,7 @@ class NorwegianBankID(EidRequest):
     def __init__(self, ssn: str, *, allow_synthetic: bool = True, **overrides: Unpack[EidOptions]) -> None:
         ssn = as_text("ssn", ssn)
         NORWEGIAN_BANKID.check_message(overrides.get("binding_message"))
-        fields = NORWEGIAN_BANKID.fill(ssn=check_norwegian(ssn, allow_synthetic=allow_synthetic))
+        fields = NORWEGIAN_BANKID.fill(ssn=read_norwegian(ssn, allow_synthetic=allow_synthetic))
         super().__init__(**(fields | overrides))
 
 
@@ -56,7 +56,7 @@ NORWEGIAN_BANKID: Final = Eid(
         "identity_elsewhere": {("ssn",): "{ssn}", ("country",): "NO"},
         "prompt_lifetime": LONGEST_PROMPT,
     },
-    number=check_norwegian,
+    number=read_norwegian,
     message="forbidden",
     spoken_words=True,
     phases=("User has not yet granted authorization",),

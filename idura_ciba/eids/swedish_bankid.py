@@ -5,11 +5,12 @@ Spec: Idura "Caller Authentication", Swedish BankID; BankID RP API v6, `/phone/a
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Final, Literal, Unpack
 
 from idura_ciba.eids.eid import Eid, Option
-from idura_ciba.eids.identity_number import check_swedish
 from idura_ciba.eids.request import EidOptions, EidRequest, as_text
+from idura_ciba.eids.written_number import read_swedish
 from idura_ciba.errors import UsageError
 
 __all__ = ["SWEDISH_BANKID", "SwedishBankID"]
@@ -22,10 +23,11 @@ class SwedishBankID(EidRequest):
     person, so a login without the number is refused.
 
     Args:
-        ssn: Twelve digits with the century.
+        ssn: Twelve digits with the century, or ten with the sign before the last four; in any written form.
         call_initiator: `RP` when you called the person, `user` when the person called you; the app says which.
         message: What the person reads in the app. Idura lists it as required; at most 1125 bytes in UTF-8. Who
             knows better passes `binding_message` instead, or `binding_message=None` to send none.
+        today: The day by which the sign of ten digits tells the century; by default the present day in Sweden.
         overrides: Any field of `EidRequest`.
 
     Raises:
@@ -47,6 +49,7 @@ class SwedishBankID(EidRequest):
         *,
         call_initiator: Literal["RP", "user"],
         message: str = "",
+        today: date | None = None,
         **overrides: Unpack[EidOptions],
     ) -> None:
         ssn, message = as_text("ssn", ssn), as_text("message", message)
@@ -62,7 +65,7 @@ class SwedishBankID(EidRequest):
                 code="message_required",
                 advice="Pass message='...'; Idura lists binding_message as required for this eID",
             )
-        fields = SWEDISH_BANKID.fill(ssn=check_swedish(ssn), call_initiator=call_initiator)
+        fields = SWEDISH_BANKID.fill(ssn=read_swedish(ssn, today=today), call_initiator=call_initiator)
         fields["binding_message"] = message
         super().__init__(**(fields | overrides))
         # Encoding has been tried by now: a message that UTF-8 cannot hold is refused before it is measured.
@@ -82,7 +85,7 @@ SWEDISH_BANKID: Final = Eid(
         # Idura's sample says 120; upstream an order can be picked up for three minutes (RP API v6).
         "prompt_lifetime": 180.0,
     },
-    number=check_swedish,
+    number=read_swedish,
     message="required",
     # BankID takes at most 1500 characters of base64 (RP API v6, `userVisibleData`), which hold this many bytes.
     message_bytes=1125,

@@ -27,6 +27,7 @@ from idura_ciba import (
     FairScheduler,
     NorwegianBankID,
     State,
+    SwedishBankID,
     Transaction,
     TransportError,
     UsageError,
@@ -129,6 +130,20 @@ async def test_a_person_named_again_waits_for_the_first(
     assert told == {"a": False, "b": True, "c": False}
     assert simulated_idura.ledger.summary()["collisions"] == 0
     assert len(simulated_idura.ledger.orders) == 3
+
+
+async def test_a_person_in_another_spelling_waits_for_the_first(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
+) -> None:
+    """A typographic hyphen and a spreadsheet's quotes make no other person of anybody."""
+    script(simulated_idura, Script.approve(10))
+    number = swedish_number(0)
+    spelled = f'="{number[:8]}\u2011{number[8:]}"'
+    again = SwedishBankID(spelled, call_initiator="RP", message="Hello")
+    async with make_ciba_client() as ciba:
+        results = await collected(ciba, [("a", swede(0)), ("b", again)])
+    assert {result.key: result.waited for result in results} == {"a": False, "b": True}
+    assert simulated_idura.ledger.summary()["collisions"] == 0
 
 
 async def test_a_person_named_again_can_be_skipped(

@@ -118,7 +118,7 @@ BAD: dict[str, tuple[dict[str, str], str, str | None]] = {
     "nobody": ({"key": "a"}, "missing", "ssn"),
     "a wrong number": ({"ssn": wrong(SE)}, "national_number_check_digit", "ssn"),
     "no number": ({"ssn": "x"}, "national_number_format", "ssn"),
-    "a number of another eID": ({"ssn": SE, "eid": "no"}, "national_number_format", "ssn"),
+    "a number of another eID": ({"ssn": SE, "eid": "no"}, "national_number_country", "ssn"),
     "an eID that there is not": ({"ssn": SE, "eid": "SE"}, "eid", "eid"),
     "a call by nobody": ({"ssn": SE, "call_initiator": "rp"}, "call_initiator", "call_initiator"),
     "a country without Freja": ({"ssn": SE, "eid": "freja", "country": "IS"}, "country", "country"),

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from idura_ciba.eids.eid import Eid, Option
 from idura_ciba.eids.identity_number import check_danish
 from idura_ciba.eids.request import EidOptions, EidRequest
+from idura_ciba.eids.written_number import read_danish
 from idura_ciba.errors import UsageError
 
 #: No number of a person: 99 is no day.
@@ -100,6 +101,31 @@ def test_an_option_that_does_not_fit_is_refused_by_its_name(given: dict[str, Any
 def test_a_number_is_checked_by_its_rule(ssn: Any, expected: str) -> None:
     """Before anything is made of it."""
     assert code(lambda: declare().ask(ssn, reference="1")) == expected
+
+
+def test_a_number_is_read_as_it_is_written() -> None:
+    """What is sent, compared and told apart is what the reader has made of it."""
+    eid = declare(number=read_danish)
+    written = "\u200b010190\u20131234"
+    assert eid.ask(written, reference="1") == eid.ask("0101901234", reference="1")
+    assert eid.ask(written, reference="1").person_key == "cpr:0101901234"
+    assert eid.check_ssn(written) == "0101901234"
+    assert repr(eid.check_ssn(written)) == "<redacted>"
+    assert declare(number=None).check_ssn(written) == written
+    assert code(lambda: eid.check_ssn("101901234")) == "national_number_leading_zero"
+
+
+def test_a_number_may_depend_on_options() -> None:
+    """Which, the declaration says; the default is given where nobody says anything."""
+
+    def shouted(number: str, *, level: str) -> str:
+        return f"{number}-{level}"
+
+    eid = declare(number=shouted, number_options=("level",))
+    assert eid.check_ssn("1") == "1-low"
+    assert eid.check_ssn("1", level="high", reference="4711") == "1-high"
+    assert eid.ask("1", reference="4711", level="high").login_hint == "cpr:1-high"
+    assert code(lambda: declare(number=shouted, number_options=("nothing",))) == "eid_declaration"
 
 
 def test_without_a_rule_anything_is_a_number_but_nothing() -> None:

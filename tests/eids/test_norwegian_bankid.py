@@ -34,6 +34,13 @@ def test_norwegian_bankid_sends_what_idura_documents() -> None:
     }
 
 
+def test_the_number_may_be_written_in_any_way() -> None:
+    """Only its normal form goes out and is compared."""
+    request = NorwegianBankID('="010239\u00a090128"')
+    assert request == NorwegianBankID(NORWEGIAN)
+    assert request.identity == {("socialno",): NORWEGIAN}
+
+
 def test_norwegian_bankid_may_withhold_the_person() -> None:
     """The number is compared where it is there; that it must be there, only the caller can demand."""
     request = NorwegianBankID(NORWEGIAN)

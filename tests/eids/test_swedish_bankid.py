@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -44,6 +45,16 @@ def test_swedish_bankid_sends_what_idura_documents(call_initiator: str) -> None:
     }
 
 
+@pytest.mark.parametrize("written", ["20980101-1231", "980101-1231", "'980101\u20131231\n", "980101+1231"])
+def test_the_number_may_be_written_in_any_way(written: str) -> None:
+    """Only its normal form goes out and is compared, so that two spellings of one person are one person."""
+    today = date(2198, 6, 1) if "+" in written else date(2098, 6, 1)
+    request = SwedishBankID(written, call_initiator="RP", message=MESSAGE, today=today)
+    assert request == swedish()
+    assert request.person_key == f"sub:ssn:{SWEDISH}"
+    assert (request.identity, request.identity_elsewhere) == (swedish().identity, swedish().identity_elsewhere)
+
+
 def test_the_details_of_swedish_bankid_encode_as_in_iduras_example() -> None:
     """The percent-encoded text of the documentation comes out byte by byte."""
     assert (
@@ -82,7 +93,7 @@ def test_no_message_can_be_sent_on_purpose() -> None:
         (lambda: swedish(message="\ud800"), "parameter_encoding"),
         (lambda: swedish(call_initiator="rp"), "call_initiator"),
         (lambda: swedish(call_initiator="User"), "call_initiator"),
-        (lambda: SwedishBankID("9801011231", call_initiator="RP", message=MESSAGE), "national_number_format"),
+        (lambda: SwedishBankID("9801011231", call_initiator="RP", message=MESSAGE), "national_number_century_missing"),
         (lambda: swedish(identity={}, require_person=True), "require_person"),
     ],
 )
