@@ -119,6 +119,7 @@ class Provider:
                 advice="use https://; plain http is accepted for this machine only",
             )
         self._trusted = frozenset(origins)
+        self._is_discovered = not all(getattr(self._overrides, name) for name in IDURA_PATHS)
         self._found: Found | None = None
         self._asked_at = -math.inf
         self._discovery = SingleFlight(self._discover)
@@ -132,21 +133,14 @@ class Provider:
         """
         if self._found is None:
             return await self._discovery.run()
-        self._refresh(MAX_AGE)
+        if self._is_discovered and asyncio.get_running_loop().time() - self._asked_at >= MAX_AGE:
+            self._discovery.begin()
         return self._found
 
     def doubt(self) -> None:
         """An endpoint did not answer as one does: look whether it has moved, beside whatever goes on."""
-        if self._found is not None:
-            self._refresh(COOL_DOWN)
-
-    def _refresh(self, age: float) -> None:
-        if self._is_discovered and asyncio.get_running_loop().time() - self._asked_at >= age:
+        if self._is_discovered and asyncio.get_running_loop().time() - self._asked_at >= COOL_DOWN:
             self._discovery.begin()
-
-    @property
-    def _is_discovered(self) -> bool:
-        return not all(getattr(self._overrides, name) for name in IDURA_PATHS)
 
     async def aclose(self) -> None:
         """Stop a discovery under way."""
