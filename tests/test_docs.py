@@ -10,9 +10,11 @@ import sys
 import tomllib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
+from datetime import date
+from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_args
 
 import aiohttp
 import pytest
@@ -20,10 +22,12 @@ from joserfc.jwk import RSAKey
 from typer.testing import CliRunner
 
 import idura_ciba
-from idura_ciba import CibaClient, ClientSecretBasic, State
+from idura_ciba import CibaClient, ClientSecretBasic, State, UsageError
 from idura_ciba.cli.app import app
 from idura_ciba.cli.config import Settings
 from idura_ciba.eids import EIDS
+from idura_ciba.eids.written_contact import read_email, read_phone
+from idura_ciba.eids.written_number import Damage, read_danish, read_finnish, read_norwegian, read_swedish
 from idura_ciba.protocol.machine import TRANSITIONS, Event
 from idura_ciba.simulator import MemoryTransport, Script, SimulatedIdura
 from idura_ciba.testing import run_virtual, virtual_clock
@@ -248,6 +252,42 @@ def test_the_table_of_eids_is_what_they_declare() -> None:
     text = (ROOT / "docs" / "writing-an-eid.md").read_text(encoding="utf-8")
     assert drawing("list_eids").page(text) == text
     assert f"|  | {' | '.join(eid.label for eid in EIDS.values() if eid.build is None)} |\n" in text
+
+
+PEOPLE = (ROOT / "docs" / "national-numbers.md").read_text(encoding="utf-8")
+READERS: dict[str, Callable[[str], str]] = {
+    "Swedish": partial(read_swedish, today=date(2025, 11, 29)),
+    "Swedish, a hundred years old": partial(read_swedish, today=date(2025, 11, 29)),
+    "Norwegian": read_norwegian,
+    "Danish": read_danish,
+    "Finnish": read_finnish,
+    "phone": read_phone,
+    "address": read_email,
+}
+
+
+def test_the_guide_to_numbers_shows_what_is_read() -> None:
+    """Each form of its table comes out as the normal form beside it."""
+    rows = re.findall(r"^\| ([\w ,]+) \| `([^`]+)` \| (`.+`) \|$", PEOPLE, re.MULTILINE)
+    assert [name for name, _, _ in rows] == list(READERS)
+    for name, normal, forms in rows:
+        assert READERS[name](normal) == normal
+        for form in re.findall("`([^`]+)`", forms):
+            assert READERS[name](form) == normal, form
+
+
+def test_the_guide_to_numbers_shows_what_is_refused() -> None:
+    """Each example by the code beside it, and no kind of damage is left out."""
+    rows = re.findall(r"^\| `(\w+)`.*? \| (?:`([^`]+)`)?(.*?) \|", PEOPLE, re.MULTILINE)
+    codes = {code for code, _, _ in rows}
+    assert {f"national_number_{damage}" for damage in get_args(Damage)} <= codes
+    for code, example_, whose in rows:
+        if not example_:
+            continue
+        reader = READERS["phone" if code.startswith("phone") else "Norwegian" if "a Norwegian" in whose else "Swedish"]
+        with pytest.raises(UsageError) as caught:
+            reader(example_)
+        assert caught.value.code == code
 
 
 def drawing(name: str) -> ModuleType:

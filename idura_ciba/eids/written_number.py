@@ -35,9 +35,9 @@ from idura_ciba.eids.written_text import SOFT_HYPHEN, typed
 from idura_ciba.errors import UsageError
 from idura_ciba.redaction import Redacted
 
-__all__ = ["EXPONENT", "read_danish", "read_finnish", "read_norwegian", "read_swedish"]
+__all__ = ["EXPONENT", "Damage", "read_danish", "read_finnish", "read_norwegian", "read_swedish"]
 
-_Damage = Literal[
+Damage = Literal[
     "century_missing",
     "country",
     "exponent",
@@ -54,7 +54,7 @@ _AS_TEXT: Final = "Take it from its source again, into a column that was formatt
 
 #: What is wrong, by the last part of the error's code, as it is read after "The Swedish national number"; and what to
 #: do about it, before the accepted form.
-_DAMAGES: Final[dict[_Damage, tuple[str, str]]] = {
+_DAMAGES: Final[dict[Damage, tuple[str, str]]] = {
     "century_missing": ("does not tell the century, so it may be two people's", "Add the century"),
     "country": (
         "is a {elsewhere} one, by its form and by its check digits",
@@ -162,14 +162,14 @@ def read_finnish(number: str) -> Redacted:
 #: Tells the present day, where that matters.
 _Today = Callable[[], date]
 #: The number of a match, or what of it is lost.
-_Join = Callable[[re.Match[str], _Today], tuple[str, _Damage | None]]
+_Join = Callable[[re.Match[str], _Today], tuple[str, Damage | None]]
 
 
-def _joined(parts: re.Match[str], _today: _Today) -> tuple[str, _Damage | None]:
+def _joined(parts: re.Match[str], _today: _Today) -> tuple[str, Damage | None]:
     return "".join(parts.groups()), None
 
 
-def _swedish(parts: re.Match[str], today: _Today) -> tuple[str, _Damage | None]:
+def _swedish(parts: re.Match[str], today: _Today) -> tuple[str, Damage | None]:
     century, year, month, day, sign, serial = parts.group("century", "year", "month", "day", "sign", "serial")
     if century is None:
         if sign not in {"-", "+"}:
@@ -208,10 +208,10 @@ class _Writing:
     pattern: re.Pattern[str]
     join: _Join = _joined
     digits: int | None = None
-    incomplete: Mapping[str, _Damage] = field(factory=dict)
+    incomplete: Mapping[str, Damage] = field(factory=dict)
     doubtful: Callable[[str], bool] = field(default=lambda _: False)
 
-    def read(self, text: str, today: _Today) -> tuple[str, _Damage | None]:
+    def read(self, text: str, today: _Today) -> tuple[str, Damage | None]:
         """The number, or what of it is lost; empty and None where the text is nothing of the kind."""
         parts = self.pattern.fullmatch(text)
         return ("", None) if parts is None else self.join(parts, today)
@@ -280,7 +280,7 @@ def _read(text: Redacted, writing: _Writing, today: date | None = None) -> Redac
     return number
 
 
-def _understood(text: str, writing: _Writing, today: _Today) -> tuple[Redacted, _Damage | None, str]:
+def _understood(text: str, writing: _Writing, today: _Today) -> tuple[Redacted, Damage | None, str]:
     """The number, what of it is lost, and whose it is where it is another country's."""
     if writing.rules.flaw(text) is None:
         return Redacted(text), None, ""  # most are, and files are long
@@ -302,7 +302,7 @@ def _understood(text: str, writing: _Writing, today: _Today) -> tuple[Redacted, 
     return Redacted(number), damage or (None if number else _damage(text, writing)), ""
 
 
-def _damage(text: str, writing: _Writing) -> _Damage:
+def _damage(text: str, writing: _Writing) -> Damage:
     """What has happened to a text that is no number of a country."""
     if any(letter.isnumeric() and not letter.isascii() for letter in text):
         return "script"
