@@ -66,6 +66,12 @@ def test_an_answer_may_have_no_trace_id() -> None:
     assert answer(date="Thu, 01 Jan 2026 00:00:00 GMT").trace_id is None
 
 
+def test_a_request_makes_its_answer() -> None:
+    """For those who carry it without knowing what an answer is."""
+    made = HttpRequest("GET", "https://x.test/").answered(200, {"date": "now"}, b"{}", sent_at=1.0, received_at=2.0)
+    assert made == HttpResponse(200, {"date": "now"}, b"{}", 1.0, 2.0)
+
+
 # --- compressed answers -----------------------------------------------------------------------------------------------
 
 PLAIN = b'{"error": "authorization_pending"}'
@@ -90,6 +96,7 @@ def fault(response: HttpResponse, limit: int = DEFAULT_MAX_BODY) -> str:
     assert error.__context__ is None
     frames = [frame.f_locals for frame, _ in traceback.walk_tb(error.__traceback__)]
     assert not any(isinstance(value, bytes) for values in frames for value in values.values())
+    assert {"oversized": f"longer than {limit} bytes", "compressed": "is compressed"}[error.code] in error.what
     return error.code
 
 
@@ -111,6 +118,11 @@ def fault(response: HttpResponse, limit: int = DEFAULT_MAX_BODY) -> str:
 def test_a_compressed_answer_is_inflated(encoding: str, pack: Callable[[bytes], bytes], limit: int) -> None:
     """Up to the very bound, and nothing of it says compressed any more; all else is as it was."""
     assert inflate(compressed(encoding, pack(PLAIN)), limit) == HttpResponse(400, {"date": "now"}, PLAIN, 1.0, 2.0)
+
+
+def test_an_answer_that_says_nothing_of_it_is_plain() -> None:
+    """And stays as it is."""
+    assert inflate(answer(date="now"), 10) == answer(date="now")
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "gzip, gzip"])
