@@ -1,4 +1,4 @@
-"""Strategies without a memory."""
+"""Strategies that learn nothing."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ __all__ = ["Backoff", "Fixed", "Proportional"]
 
 @frozen
 class Fixed:
-    """Polls as often as the provider allows: nothing detects an answer sooner.
+    """Polls as often as the provider allows; no strategy detects an answer sooner.
 
     Args:
-        seconds: Poll only this often, counted from the last answer; None for the provider's own interval.
+        seconds: Seconds from the last answer to the next poll. None: the provider's interval.
     """
 
     seconds: float | None = field(default=None)
@@ -37,12 +37,13 @@ class Fixed:
 
 @frozen
 class Proportional:
-    """Lets the gaps grow with the time that has passed: `max(interval, alpha * elapsed)`.
+    """Grows the gap with the elapsed time: `max(interval, alpha * elapsed)`.
 
-    Saves most polls of people who never answer, costs at most a share `alpha` of the time they took, needs no history.
+    Saves most of the polls of people who never answer, delays an answer by at most `alpha` times the time the person
+    took, and needs no history.
 
     Args:
-        alpha: The share; 0.05 saves half the polls and more at 900 s and almost nothing at 120 s.
+        alpha: The share. 0.05 saves at least half the polls of a 900 s login, and almost none of a 120 s one.
     """
 
     alpha: float = field(default=0.05)
@@ -51,36 +52,36 @@ class Proportional:
         check_duration("alpha", self.alpha)
 
     def next_poll(self, view: PollView) -> float:
-        """A share of the elapsed time after the last answer."""
+        """`alpha` times the elapsed time, counted from the last answer."""
         return view.heard_at + self.alpha * (view.heard_at - view.requested_at)
 
 
 @frozen
 class Backoff:
-    """Adapts a tenacity wait: `Backoff(wait_exponential(max=30))`, floored by the provider's interval.
+    """Adapts a tenacity wait, such as `Backoff(wait_exponential(max=30))`; the provider's interval is the floor.
 
-    For those who have such an object already; a longer `Fixed` is never worse. Waits that look at an exception or a
-    result are of no use here, since a pending answer is neither; random ones draw from Python's global generator.
+    Useful only if you already have such an object: a longer `Fixed` is never worse. Waits that read an exception or a
+    result do not work here, because a pending answer is neither. Random waits draw from Python's global generator.
 
     Args:
-        wait: Any `tenacity.wait` object or function of a retry state; reads `attempt_number`.
+        wait: Any `tenacity.wait` object, or a function of a retry state; it may read `attempt_number`.
     """
 
     wait: WaitBaseT
 
     def __attrs_post_init__(self) -> None:
-        # A class can be called too, and `Backoff(wait_fixed)` is an easy slip.
+        # A class is callable too, and `Backoff(wait_fixed)` is an easy slip.
         if isinstance(self.wait, type) or not callable(self.wait):
             raise UsageError(
                 "this is not a tenacity wait", code="strategy", advice="pass an object such as wait_exponential(max=30)"
             )
 
     def next_poll(self, view: PollView) -> float:
-        """The wait after the attempts so far, counted from the last answer."""
+        """The wait for the next attempt, counted from the last answer."""
         state = RetryCallState(retry_object=_RETRYING, fn=None, args=(), kwargs={})
         state.attempt_number = view.attempt
         return view.heard_at + float(self.wait(state))
 
 
-#: RetryCallState wants a controller; nothing is ever retried with this one.
+#: RetryCallState requires a controller; this one never retries anything.
 _RETRYING = Retrying()

@@ -1,12 +1,12 @@
-"""What was counted, by key: kept within bounds, forgotten slowly, stored, and shared between processes.
+"""Life tables by key: bounded in number, slowly faded, exported, and shared between processes.
 
 Rules:
-1. An export holds what this process has counted, and never what it has heard from others: so nothing that was shared
-   comes back and counts twice.
-2. `merge` makes an export one's own, by addition: once, when a process takes over from another.
-3. `consult` puts exports beside one's own, in place of those consulted before: any number of times, while the others go
-   on counting. Whose export is no longer passed is no longer listened to.
-4. An export is checked as a whole before anything of it is taken.
+1. An export holds what this process counted, never what it learned from others. So no shared count comes back and
+   counts twice.
+2. `merge` adds an export to this process's own counts. Use it once, when one process takes over from another.
+3. `consult` keeps exports separate from this process's counts and replaces those consulted before. Use it any number of
+   times, while the other processes keep counting. A process whose export is no longer passed no longer counts.
+4. An export is checked as a whole before any of it is used.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from idura_ciba.polling.life_table import LifeTable, Survival
 
 __all__ = ["Cohort", "Experience"]
 
-#: Of what `export` gives; it fixes the bins, too.
+#: Version of the export format, including the bins.
 VERSION = 1
-#: Transactions after which an experience counts half: enough to notice a redesigned app within days, and it costs a
-#: thousandth of the polls where nothing ever changes.
+#: Transactions after which a count weighs half. Notices a redesigned app within days, and costs 0.1 % of the polls if
+#: nothing ever changes.
 HALF_LIFE = 500.0
 KEEP = 2.0 ** (-1.0 / HALF_LIFE)
-#: Conclusions are drawn anew after so many transactions, or this share of all where that is more. They cost
-#: milliseconds, so not after each; but a change must not go unnoticed for longer than a quarter of the half-life.
+#: Curves are refitted after this many transactions, or this share of all, whichever is more. A refit takes
+#: milliseconds, so not after each transaction; but a change must show within a quarter of the half-life.
 REFIT_LEAST, REFIT_SHARE, REFIT_MOST = 20, 0.05, HALF_LIFE / 4
-#: Keys are pairs, and those of sub-states hold such a pair.
+#: Depth of nested keys: a key is a pair, and the key of a hint holds such a pair.
 MOST_NESTED = 4
 
 
 @define(eq=False)
 class Cohort:
-    """Logins of one key, as they were counted by this process and by others."""
+    """Counts of the logins of one key, by this process and by others."""
 
     own: LifeTable = field(factory=LifeTable)
     others: LifeTable = field(factory=LifeTable)
@@ -46,7 +46,7 @@ class Cohort:
     _due_at: float = REFIT_LEAST
 
     def add(self, pending: float, answered: float | None, curve: Survival | None = None) -> bool:
-        """Count one, as `LifeTable.add` does; says whether it is time to draw conclusions anew."""
+        """Count one login, as `LifeTable.add` does; return whether a refit is due."""
         self.own.fade(KEEP)
         self.own.add(pending, answered, curve)
         self._finished += 1
@@ -56,7 +56,7 @@ class Cohort:
         return True
 
     def total(self) -> LifeTable:
-        """All of it."""
+        """This process's counts and the others', added up."""
         table = LifeTable()
         table.include(self.own)
         table.include(self.others)
@@ -65,13 +65,13 @@ class Cohort:
 
 @define(eq=False)
 class Experience:
-    """Cohorts by key, `most` of them; the key that was counted under longest ago makes room for a new one."""
+    """Cohorts by key, `most` of them; the least recently counted is dropped for a new one."""
 
     most: int
     _cohorts: OrderedDict[Hashable, Cohort] = field(init=False, repr=False, factory=OrderedDict)
 
     def __getitem__(self, key: Hashable) -> Cohort:
-        """The cohort under a key, made where there is none."""
+        """The cohort of a key, created if missing."""
         cohort = self._cohorts.pop(key, None) or Cohort()
         if len(self._cohorts) >= self.most:
             self._cohorts.popitem(last=False)
@@ -79,7 +79,7 @@ class Experience:
         return cohort
 
     def peek(self, key: Hashable) -> Cohort:
-        """The cohort under a key, an empty one where there is none; changes nothing, not even the order."""
+        """The cohort of a key, or an empty one; changes nothing, not even the order of eviction."""
         return self._cohorts.get(key) or Cohort()
 
     def __iter__(self) -> Iterator[Hashable]:
@@ -90,10 +90,10 @@ class Experience:
         return key in self._cohorts
 
     def export(self) -> dict[str, Any]:
-        """What this process has counted, as plain JSON values.
+        """Return what this process has counted, as plain JSON values.
 
         Raises:
-            UsageError: A key that JSON cannot hold; those of this package it can.
+            UsageError: A key that JSON cannot hold; this package's own keys are fine.
         """
         tables = [
             {
@@ -111,16 +111,16 @@ class Experience:
         """Add an export to what was counted here.
 
         Raises:
-            UsageError: It is no export of this version; nothing was taken.
+            UsageError: Not an export of this version; nothing was added.
         """
         for key, table in read(exported).items():
             self[key].own.include(table)
 
     def consult(self, exports: Iterable[Mapping[str, Any]]) -> None:
-        """Take exports beside what was counted here, in place of those before.
+        """Use exports in addition to what was counted here, in place of those consulted before.
 
         Raises:
-            UsageError: One is no export of this version; nothing was changed.
+            UsageError: One is not an export of this version; nothing was changed.
         """
         tables = [item for exported in exports for item in read(exported).items()]
         for cohort in self._cohorts.values():
@@ -130,41 +130,41 @@ class Experience:
 
 
 def read(exported: Mapping[str, Any]) -> dict[Hashable, LifeTable]:
-    """Read an export.
+    """Read and check an export.
 
     Raises:
-        UsageError: It is none, or not of this version.
+        UsageError: Not an export, or one of another version.
     """
     if not isinstance(exported, Mapping) or exported.keys() != {"version", "tables"}:
-        raise _unreadable("has other members than version and tables")
+        raise _unreadable("must have exactly the members version and tables")
     if type(exported["version"]) is not int or exported["version"] != VERSION:
-        raise _unreadable("is of another version")
+        raise _unreadable("has another version")
     if not isinstance(exported["tables"], list):
-        raise _unreadable("holds no list of tables")
+        raise _unreadable("has no list of tables")
     tables: dict[Hashable, LifeTable] = {}
     for entry in exported["tables"]:
         if not isinstance(entry, Mapping) or entry.keys() != {"key", "weight", "events", "exposure"}:
-            raise _unreadable("holds something that is no table")
+            raise _unreadable("contains something other than a table")
         if not isinstance(entry["events"], list) or not isinstance(entry["exposure"], list):
-            raise _unreadable("holds a table without its lists")
+            raise _unreadable("contains a table without its lists")
         key = _hashable(entry["key"])
         if key in tables:
-            raise _unreadable("holds two tables under one key")
+            raise _unreadable("contains two tables with the same key")
         tables[key] = LifeTable(entry["weight"], list(entry["events"]), list(entry["exposure"]))
         tables[key].check()
     return tables
 
 
 def _plain(key: Hashable) -> Any:
-    """A key as JSON can hold it: a tuple as a list."""
+    """A key as a JSON value: tuples become lists."""
     if isinstance(key, tuple):
         return [_plain(part) for part in key]
     if key is None or isinstance(key, str | int) or (isinstance(key, float) and math.isfinite(key)):
         return key
     raise UsageError(
-        "a kind of login has a key that JSON cannot hold",
+        "the key of a kind of login cannot be written as JSON",
         code="strategy",
-        advice="make it of text, numbers and tuples of them",
+        advice="use text, numbers, None, and tuples of them",
     )
 
 
@@ -173,12 +173,12 @@ def _hashable(key: Any, depth: int = 0) -> Hashable:
         return tuple(_hashable(part, depth + 1) for part in key)
     if key is None or isinstance(key, str | int) or (isinstance(key, float) and math.isfinite(key)):
         return key
-    raise _unreadable("holds a key that is none")
+    raise _unreadable("contains an invalid key")
 
 
 def _unreadable(why: str) -> UsageError:
     return UsageError(
-        f"what was to be learned from {why}",
+        f"the export {why}",
         code="strategy",
-        advice="pass what export() gave, of the same version of this package",
+        advice="pass the result of export(), from the same version of this package",
     )

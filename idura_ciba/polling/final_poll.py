@@ -20,14 +20,14 @@ from idura_ciba.polling.strategy import (
 
 __all__ = ["GUARD", "FinalPoll"]
 
-#: Room for a round trip at least, so that the poll before the last one does not push the last one over the edge.
+#: Least seconds allowed for a round trip, so that the poll before the last one does not push the last past the end.
 ROUND_TRIP = 0.25
-#: A poll that can leave only this close to the end would arrive after it.
+#: Seconds. A poll that leaves this close to the end arrives after it.
 TOO_LATE = 0.05
-#: Seconds before the earliest possible end: as early as a poll must leave to arrive, and no earlier than that. The
-#: optimum is flat from 0.15 to 0.3.
+#: Seconds before the earliest possible end: enough for the poll to arrive, and no more. The optimum is flat from 0.15
+#: to 0.3.
 GUARD = 0.2
-#: What a decision that nobody fetches counts for beside one that is fetched late: the person has to be asked again.
+#: Seconds of delay that a missed decision counts as: the person has to be asked again.
 MISSED = 30.0
 
 
@@ -35,21 +35,21 @@ MISSED = 30.0
 class FinalPoll:
     """Places one poll just before the end, whatever the inner strategy says, and fits the one before it.
 
-    Providers look at the clock before they look for an answer: what was approved and not fetched by the end is lost.
-    At 30 s of lifetime and 5 s of interval this saves nine in ten of the answers that would be missed; at 120 s it
-    costs nothing. Where the inner strategy gives up, the last poll still goes out.
+    Providers check the clock before they look for an answer, so an approval that is not fetched by the end is lost.
+    With a 30 s lifetime and a 5 s interval this saves nine in ten of the answers that would be missed; at 120 s it
+    costs nothing. If the inner strategy gives up, the last poll still goes out.
 
     Args:
         inner: Any strategy or function.
         guard: Seconds before the earliest possible end at which the last poll leaves. A provider that counts whole
-            seconds and rounds down wants 1.2.
+            seconds and rounds down needs 1.2.
     """
 
     inner: Strategy = field(converter=as_strategy)
     guard: float = GUARD
-    #: That of the inner strategy, as in `Learning`; None where it does not learn.
+    #: The inner strategy's `Learning.finished`; None if it does not learn.
     finished: Callable[[Record], None] | None = field(init=False, eq=False, repr=False)
-    # What the inner one can do besides: to look at a protocol costs as much as all else of a decision.
+    # Looked up once: `isinstance` with a protocol costs as much as the rest of a decision.
     _indexed: Indexed | None = field(init=False, eq=False, repr=False)
 
     @finished.default
@@ -61,12 +61,12 @@ class FinalPoll:
         return self.inner if isinstance(self.inner, Indexed) else None
 
     def __init__(self, inner: StrategyLike, guard: float = GUARD) -> None:
-        # Spelled out for type checkers: attrs would show the converted type of `inner`.
+        # Written out for type checkers: attrs would show the converted type of `inner`.
         check_duration("guard", guard)
         self.__attrs_init__(inner, guard)  # type: ignore[attr-defined]
 
     def next_poll(self, view: PollView) -> float | None:
-        """The inner answer, moved where the last poll asks for it."""
+        """The inner strategy's instant, moved if needed to make room for the last poll."""
         urgent_at, spacing = self._final_poll(view)
         wanted = next_poll(self.inner, view)
         if wanted is None or wanted >= urgent_at:
@@ -75,20 +75,20 @@ class FinalPoll:
             return view.not_before if view.not_before < view.earliest_end - TOO_LATE else None
         remaining = urgent_at - wanted
         if remaining < spacing:
-            # The last poll would come too soon after this one: ask earlier, or skip straight to the last.
+            # The last poll would come too soon after this one: poll earlier, or skip straight to the last.
             earlier = urgent_at - spacing
             return earlier if earlier >= view.not_before else urgent_at
         if remaining < 2 * spacing and remaining > wanted - view.heard_at:
-            # One more poll fits before the last, and only one: share the gaps evenly.
+            # Exactly one more poll fits before the last: split the remaining time evenly.
             middle = min((view.heard_at + urgent_at) / 2, urgent_at - spacing)
             return max(view.not_before, middle)
         return wanted
 
     def index(self, view: PollView, at: float) -> float:
-        """The inner index, which stands still while a poll would cost the last one and jumps when that is due.
+        """The inner index; it stands still while a poll would cost the last one, and jumps when the last one is due.
 
-        The jump is 30 s for the chance that there is something to miss. Of an inner strategy without an index nothing
-        is known, so an answer is taken to wait since the provider was last heard.
+        The jump is 30 s times the probability that there is an answer to miss. If the inner strategy has no index, an
+        answer is assumed to have been waiting since the last answer from the provider.
         """
         urgent_at, spacing = self._final_poll(view)
         if at >= urgent_at:
@@ -96,7 +96,7 @@ class FinalPoll:
         return self._inner_index(view, min(at, urgent_at - spacing))
 
     def due(self, view: PollView, price: float) -> float:
-        """When the index reaches the price; the final poll where the inner one would be too close to it or later."""
+        """When the index reaches the price; the last poll if the inner one would be too close to it or later."""
         urgent_at, spacing = self._final_poll(view)
         at = self._inner_due(view, price)
         if at <= urgent_at - spacing:
@@ -104,11 +104,11 @@ class FinalPoll:
         return max(urgent_at, self._inner_due(view, price - self._at_stake(view, urgent_at)))
 
     def _final_poll(self, view: PollView) -> tuple[float, float]:
-        """When the last poll leaves, and how long before it no other may."""
+        """When the last poll leaves, and for how many seconds before it no other may leave."""
         return view.earliest_end - self.guard, view.interval + max(ROUND_TRIP, _round_trip(view))
 
     def _at_stake(self, view: PollView, urgent_at: float) -> float:
-        # An index grows as fast as it is likely that there is an answer by then: its slope is that probability.
+        # The slope of an index is the probability that there is an answer by then.
         return MISSED * (self._inner_index(view, urgent_at) - self._inner_index(view, urgent_at - 1.0))
 
     def _inner_index(self, view: PollView, at: float) -> float:
@@ -121,7 +121,7 @@ class FinalPoll:
 
 
 def _round_trip(view: PollView) -> float:
-    """Seconds from request to answer, as seen last; a poll that the provider held says nothing about the way."""
+    """Seconds of the last round trip; 0 after a poll that the provider held, which says nothing about the network."""
     if view.last is None:
         return min(view.acknowledged_at - view.requested_at, view.interval)
     taken = view.last.received_at - view.last.sent_at

@@ -1,15 +1,14 @@
 """How long people take: counted in a life table, read as a survival curve.
 
 Rules:
-1. What is counted is events and seconds at risk in bins of time; their ratio is the hazard, constant within a bin.
-2. An answer is only known to lie between two polls. It is spread over that span as the curve of the moment has it, and
-   with it the time at risk: the expectation step of the EM algorithm. Spread evenly, the answers that the first poll
-   brings would all seem to be early ones, and that poll could never be put off.
-3. Who never answered was at risk until the last poll that found them pending, and says nothing about later
-   (right-censored). So the share that never answers needs no parameter of its own.
-4. Before the ratio is taken, events and time at risk are smoothed alike, the more the fewer they are. That is not
-   cosmetic: whoever optimises against an estimate seeks out its errors, and without smoothing ends up to half as late
-   again as was promised.
+1. Events and seconds at risk are counted in bins of time; their ratio is the hazard, constant within a bin.
+2. An answer is only known to lie between two polls. It is spread over that span by the current curve, and so is the
+   time at risk: the expectation step of the EM algorithm. Spread evenly, all answers found by the first poll would seem
+   early, and that poll could never be delayed.
+3. Somebody who never answered was at risk until the last poll that found them pending; nothing is known after that
+   (right-censored). So the share of people who never answer needs no parameter of its own.
+4. Events and time at risk are smoothed alike before the ratio is taken, more so when there are few. This is needed:
+   optimising against an estimate exploits its errors, and without smoothing the delay is up to 50 % above the target.
 """
 
 from __future__ import annotations
@@ -28,42 +27,42 @@ __all__ = ["LifeTable", "Survival", "edges_up_to"]
 
 
 def edges_up_to(longest: float, *, ratio: float) -> tuple[float, ...]:
-    """Of bins: 1 s wide up to 5 s, then each edge is the one before it times the ratio."""
+    """Edges of bins: 1 s wide up to 5 s, then each edge is `ratio` times the one before it."""
     edges = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
     while edges[-1] < longest:
         edges.append(edges[-1] * ratio)
     return tuple(edges)
 
 
-#: Where the bins of every life table begin; the last one ends never. No eID lets a prompt stand for an hour.
+#: Where the bins of every life table begin; the last one has no end. No eID keeps a prompt for an hour.
 EDGES = edges_up_to(3600.0, ratio=1.2)
-#: A curve does not fall below it up to its last edge: whoever is left then is nobody, and has no hazard to go by.
+#: A curve does not fall below it up to its last edge: with nobody left there would be no hazard.
 LEAST_SURVIVAL = 1e-9
-#: Once in thirty years; a smaller hazard is none.
+#: Per second: one event in thirty years. A smaller hazard is taken as 0.
 LEAST_RATE = 1e-9
-#: Close enough for an instant; polls leave with a jitter far above it.
+#: Seconds. Precise enough for an instant: the jitter of polls is far larger.
 TOLERANCE = 1e-6
-#: What the curve holds for less likely is spread evenly: its quotients would be rounding and nothing else.
+#: A probability. Below it an answer is spread evenly: quotients of the curve would be mere rounding errors.
 LEAST_CHANCE = 1e-6
-#: More seconds at risk than any fleet waits.
+#: Upper bound for any number of a table: more seconds at risk than any fleet reaches.
 MOST = 1e15
-#: People from whom on one pass of the kernel is enough.
+#: Weight from which on one smoothing pass is enough.
 MANY = 200.0
 
 
 @frozen
 class Survival:
-    """The probability that somebody has not answered yet, over time; its hazard is constant between `edges`.
+    """The probability over time that a person has not answered yet; the hazard is constant between `edges`.
 
     Args:
-        edges: Rising seconds, from 0. The last bin ends never.
+        edges: Rising seconds, from 0. The last bin has no end.
         rates: The hazard in each bin, per second.
     """
 
     edges: Sequence[float]
     rates: Sequence[float]
-    #: At each edge: the probability of being pending, and its integral from there to the last edge. Summed from 0, what
-    #: is left of it where hardly anybody is pending would be the rounding of what has gone before.
+    #: At each edge: the probability of being pending, and its integral from there to the last edge. Summed from 0
+    #: instead, the small remainder in the tail would drown in the rounding error of the large sum before it.
     _pending: list[float] = field(init=False, repr=False, eq=False)
     _area: list[float] = field(init=False, repr=False, eq=False)
 
@@ -85,8 +84,8 @@ class Survival:
         """The curve of a known distribution.
 
         Args:
-            cdf: The probability of an answer within so many seconds; where it stays below 1, the rest never answers.
-            edges: Where it is looked at; between them the hazard is taken as constant, after the last one as none.
+            cdf: The probability of an answer within a number of seconds; if it stays below 1, the rest never answer.
+            edges: Where it is sampled; the hazard is constant between edges and 0 after the last.
         """
         left = [1.0 - cdf(edge) for edge in edges]
         rates = [
@@ -101,9 +100,9 @@ class Survival:
         return self._pending[nth] * math.exp(-self.rates[nth] * (at - self.edges[nth]))
 
     def unseen(self, since: float, at: float) -> float:
-        """Seconds that an answer has waited by `at`, in expectation, where there was none at `since`.
+        """Expected seconds that an answer has waited by `at`, given that there was none at `since`.
 
-        The time that has passed less the mean time of it without an answer: E[(at - T)+ | T > since].
+        E[(at - T)+ | T > since]: the elapsed time minus the expected part of it without an answer.
         """
         if at <= since:
             return 0.0
@@ -117,10 +116,10 @@ class Survival:
         return max(0.0, (at - since) - spent - share * _mean_pending(self.rates[last - 1], at - begin))
 
     def crossing(self, since: float, price: float, until: float = math.inf) -> float:
-        """When `unseen` reaches `price` seconds, counted as `since` is; `until` at the latest."""
+        """The instant at which `unseen` reaches `price` seconds, on the scale of `since`; at most `until`."""
         if price <= 0 or until <= since:
             return min(since, until)
-        # A smaller one would be reached by the rounding of areas, also where nobody will ever answer.
+        # Rounding errors of the areas would reach a smaller price even if nobody will ever answer.
         price = max(price, TOLERANCE)
         edges, pending, area, rates = self.edges, self._pending, self._area, self.rates
         first = bisect_right(edges, since)
@@ -128,7 +127,7 @@ class Survival:
             return min(until, since + _solve(price, 1.0, rates[-1], math.inf))
         ahead, left = self._to_next(since, first)
         scale, base = left / pending[first], area[first]
-        # The first edge at which it is too late; the crossing lies in the bin before.
+        # The first edge past the crossing; the crossing lies in the bin before it.
         nth = first + bisect_left(
             range(first, bisect_left(edges, until)),
             price,
@@ -142,25 +141,25 @@ class Survival:
         return min(until, begin + _solve(owed, scale * pending[nth - 1], rates[nth - 1], width))
 
     def _to_next(self, since: float, edge: int) -> tuple[float, float]:
-        """Up to the next edge: mean seconds without an answer, and the probability of none, given none at `since`."""
+        """Expected seconds without an answer up to the edge, and the chance of none by then, given none at `since`."""
         rate, width = self.rates[edge - 1], self.edges[edge] - since
         return _mean_pending(rate, width), math.exp(-rate * width)
 
 
 def _mean_pending(rate: float, width: float) -> float:
-    """Of `width` seconds, how many pass without an answer at a constant hazard, in expectation."""
+    """Expected seconds without an answer, out of `width`, at a constant hazard."""
     return -math.expm1(-rate * width) / rate if rate > 0 else width
 
 
 def _solve(owed: float, share: float, rate: float, width: float) -> float:
-    """The x of `x - share * _mean_pending(rate, x) = owed`, at most `width`.
+    """Solve `x - share * _mean_pending(rate, x) = owed` for x, at most `width`.
 
-    The left side is convex and rises, so Newton's steps from anywhere above come down to it and never below.
+    The left side is convex and increasing, so Newton's method from above approaches the root and never undershoots it.
     """
     if rate == 0:
-        # A quotient of probabilities that are the same need not be 1 to the last bit.
+        # The quotient of two equal probabilities need not be exactly 1.
         return min(width, max(0.0, owed / (1 - share))) if share < 1 - TOLERANCE else width
-    # Above, because the left side is never less than x - share / rate.
+    # Starts above the root, because the left side is at least x - share / rate.
     x = min(width, owed + share / rate)
     for _ in range(60):
         gone = math.expm1(-rate * x)
@@ -174,12 +173,12 @@ def _solve(owed: float, share: float, rate: float, width: float) -> float:
 
 @define
 class LifeTable:
-    """Events and seconds at risk by time since a beginning; such tables can be added up.
+    """Events and seconds at risk, by time since a start such as the request; tables can be added up.
 
     Attributes:
-        weight: How many people it stands for, less what was forgotten.
+        weight: How many people the table stands for, after fading.
         events: Answers in each bin of `EDGES`.
-        exposure: Seconds in each bin that people were waited for.
+        exposure: Seconds at risk in each bin: time spent waiting for people.
     """
 
     weight: float = 0.0
@@ -188,11 +187,11 @@ class LifeTable:
 
     @classmethod
     def expected(cls, cdf: Callable[[float], float], weight: float) -> Self:
-        """What so many people of a known distribution would add, on average.
+        """Return the table that `weight` people of a known distribution produce on average.
 
         Args:
             cdf: As in `Survival.from_cdf`.
-            weight: How many people it is worth.
+            weight: How many people the table counts for.
         """
         table = cls(weight)
         curve = Survival.from_cdf(cdf)
@@ -204,11 +203,11 @@ class LifeTable:
 
     @classmethod
     def of(cls, answered: Iterable[float], unanswered: Iterable[float] = ()) -> Self:
-        """A history of your own.
+        """Return a table of your own history.
 
         Args:
             answered: Seconds from the request to each decision.
-            unanswered: Seconds after which each of the others was given up.
+            unanswered: For each login without a decision, seconds until it was given up.
         """
         table = cls()
         for seconds in answered:
@@ -221,9 +220,9 @@ class LifeTable:
         """Count one person.
 
         Args:
-            pending: Seconds after which they had certainly not answered.
-            answered: Seconds after which they certainly had; None where they never did.
-            curve: How likely each time between the two is, over `EDGES`; None for evenly.
+            pending: Seconds after which the person had certainly not answered.
+            answered: Seconds after which the person certainly had; None if they never did.
+            curve: How likely each time between the two is, over `EDGES`; None: all equally.
         """
         self.weight += 1
         last = pending if answered is None else max(pending, answered)
@@ -250,19 +249,19 @@ class LifeTable:
             self.events[bisect_right(EDGES, last) - 1] += 1
 
     def include(self, other: LifeTable) -> None:
-        """Add what another one has counted."""
+        """Add the counts of another table."""
         self.weight += other.weight
         self.events = [mine + theirs for mine, theirs in zip(self.events, other.events, strict=True)]
         self.exposure = [mine + theirs for mine, theirs in zip(self.exposure, other.exposure, strict=True)]
 
     def fade(self, keep: float) -> None:
-        """Forget: let everything count for the share `keep` of what it did."""
+        """Multiply all counts by `keep`."""
         self.weight *= keep
         self.events = [keep * value for value in self.events]
         self.exposure = [keep * value for value in self.exposure]
 
     def survival(self) -> Survival:
-        """The curve; no one is expected to answer where nobody was ever waited for."""
+        """Return the fitted curve; the hazard is 0 where there was no time at risk."""
         passes = 1 if self.weight >= MANY else 2
         events, exposure = _smooth(self.events, passes), _smooth(self.exposure, passes)
         return Survival(
@@ -270,10 +269,10 @@ class LifeTable:
         )
 
     def check(self) -> None:
-        """Refuse what no counting can give.
+        """Refuse a table that counting cannot produce.
 
         Raises:
-            UsageError: A length, a number or a sum that cannot be.
+            UsageError: A wrong length, a number out of range, or more events than people.
         """
         numbers = [self.weight, *self.events, *self.exposure]
         sound = (
@@ -282,11 +281,11 @@ class LifeTable:
             and sum(self.events) <= self.weight * (1 + TOLERANCE)
         )
         if not sound:
-            raise UsageError("this is no life table", code="strategy")
+            raise UsageError("this is not a life table", code="strategy")
 
 
 def _smooth(counts: Sequence[float], passes: int) -> Sequence[float]:
-    """The kernel 1/4, 1/2, 1/4, so many times; what would leave at an end stays in."""
+    """Apply the kernel 1/4, 1/2, 1/4 `passes` times; nothing leaks out at the ends."""
     for _ in range(passes):
         padded = (counts[0], *counts, counts[-1])
         counts = [

@@ -1,12 +1,12 @@
-"""Polling by the provider's word on progress, where it gives one and its words have proved to mean something.
+"""Polling by the provider's progress hints, once they have proved informative.
 
 Rules:
-1. A word is known by what came after it: how long it stood (`stay`), and how long the decision took from then on
-   (`rest`). While it stands the decision is as far away as what is left of both.
-2. What counts is whether it still stands, not how long ago it came: somebody who has not even opened the app after 15 s
-   is further from a decision than somebody who opened it after 5.
-3. A word that was not heard in twenty transactions of this kind, or none at all, leaves the decision to `HazardAware`.
-4. Words are foreign text. They tune the timing and nothing else; only so many, and none that is long, are kept.
+1. A hint is described by what followed it: how long it lasted (`stay`), and how long the decision took from then on
+   (`rest`). While it lasts, the time to the decision is the remainder of both.
+2. What counts is whether the hint is still current, not how long ago it came: a person who has not opened the app after
+   15 s is further from a decision than one who opened it after 5 s.
+3. Without a hint, or with one seen in fewer than twenty transactions of this kind, `HazardAware` decides.
+4. Hints are untrusted text. They affect the timing only; their number and length are bounded.
 """
 
 from __future__ import annotations
@@ -27,32 +27,32 @@ from idura_ciba.polling.strategy import PollView, Record
 
 __all__ = ["PhaseAware"]
 
-#: Of what `export` gives.
+#: Version of the export format.
 VERSION = 1
-#: Cohorts of words that are kept, two for each; the one heard of longest ago goes.
+#: Cohorts kept, two per hint; the least recently counted is dropped.
 MAX_COHORTS = 128
-#: Longer ones are no words on progress. Idura's longest is `awaiting user request acknowledgement`.
+#: Characters. Longer text is not a progress hint; Idura's longest is `awaiting user request acknowledgement`.
 LONGEST_WORD = 64
-#: Words of one transaction that are learned from.
+#: Hints learned from, per transaction.
 MAX_WORDS = 8
-#: People of whom a word must have been heard; not quite as many as it takes to conclude anything, because they fade.
+#: Weight that a hint needs before it is used. Slightly below the least number for a refit, because counts fade.
 TRUSTED = REFIT_LEAST - 1.0
-#: A word's own prior is that of everybody, at the weight of five people.
+#: Weight of a hint's prior: the general prior, faded to five people.
 WORD_PRIOR = 0.25
-#: What the cohorts of a word are kept under: the kind of login, the word, and which of the two.
+#: A cohort's key is the kind of login, the hint, and one of these.
 PARTS = ("stay", "rest")
-#: Where a curve that begins at a poll is worked out: finely where polls are likely, and up to the longest gap.
+#: Edges of a curve that begins at a poll: fine where polls are likely, and up to the longest gap.
 AHEAD = edges_up_to(30.0, ratio=1.25)
 
 
 @define(eq=False)
 class Phase:
-    """What is concluded about one word.
+    """The curves fitted for one hint.
 
     Attributes:
-        stay: How long it stands.
-        rest: How long the decision takes from when the next word is heard.
-        direct: The share of those that go from here to the decision with no word between.
+        stay: How long the hint lasts.
+        rest: How long the decision takes from the next hint on.
+        direct: Share of the logins that go from this hint to the decision without another hint.
     """
 
     stay: Survival
@@ -61,8 +61,8 @@ class Phase:
     _ahead: dict[int, Survival] = field(init=False, factory=dict)
 
     def ahead(self, stood: float) -> Survival:
-        """The curve of the decision from now on, given that the word has stood for so many seconds and still does."""
-        # Looked up by the bin of what has passed, because one costs as much as ten decisions.
+        """The curve of the decision from now on, given that the hint has lasted for `stood` seconds and still does."""
+        # Cached by the bin of `stood`: one curve costs as much as ten decisions.
         nth = bisect_right(EDGES, stood) - 1
         curve = self._ahead.get(nth)
         if curve is None:
@@ -71,7 +71,7 @@ class Phase:
         return curve
 
     def _from(self, stood: float) -> Survival:
-        # A convolution: the word goes in one of the steps, and the rest begins in the middle of it.
+        # A convolution: the hint ends within one of the steps, and `rest` begins in the middle of that step.
         still = [self.stay.pending(stood + step) for step in AHEAD]
         moves = [
             ((begin + end) / 2, (before - after) * (1 - self.direct))
@@ -90,14 +90,14 @@ class Phase:
 
 @define(eq=False)
 class PhaseAware:
-    """`HazardAware`, with an eye on the provider's word on progress, as Idura has it for Swedish BankID.
+    """`HazardAware` that also uses the provider's progress hints, such as Idura's for Swedish BankID.
 
-    While the app has not even been opened there is little to ask for, and once the person is signing there is. With
-    words that mean nothing, or none, it decides exactly as `HazardAware` does. What it learns can be stored and shared
-    in the same way.
+    While the app has not been opened, polls rarely find an answer; once the person is signing, they often do. With no
+    hint, or with hints that say nothing, it decides exactly as `HazardAware` does. What it learns can be stored and
+    shared in the same way.
 
     Args:
-        plain: Decides where no word helps, and says what a poll is worth and how long a gap may be.
+        plain: Decides when no hint helps, and sets the price of a poll and the longest gap.
     """
 
     plain: HazardAware = field(factory=HazardAware)
@@ -107,7 +107,7 @@ class PhaseAware:
     # --- deciding ---------------------------------------------------------------------------------------------------
 
     def next_poll(self, view: PollView) -> float:
-        """When an answer will have waited for the price, in expectation, by the word that stands."""
+        """When the expected unseen waiting reaches the price, given the current hint."""
         curve = None if floor_decides(view) else self._curve(view)
         if curve is None:
             return self.plain.next_poll(view)
@@ -133,7 +133,7 @@ class PhaseAware:
     # --- learning ---------------------------------------------------------------------------------------------------
 
     def finished(self, record: Record) -> None:
-        """Count one transaction, by each of its words."""
+        """Count one transaction, once for each of its hints."""
         self.plain.finished(record)
         pending, decided = record.last_pending_at, record.decided_by_at if record.answered else None
         words = [(word, at) for word, at in record.hints if _is_word(word)][:MAX_WORDS]
@@ -145,7 +145,7 @@ class PhaseAware:
             if after is None:
                 answered = None if decided is None else max(0.0, decided - since)
                 due = stay.add(max(0.0, pending - since), answered, phase.stay if phase else None)
-                rest.own.fade(KEEP)  # at the pace of the other one, so that their weights can be compared
+                rest.own.fade(KEEP)  # as often as `stay`, so that their weights compare
             else:
                 stood = max(0.0, after - since)
                 due = stay.add(stood, stood)
@@ -155,18 +155,18 @@ class PhaseAware:
                 self._conclude(record.key, word)
 
     def export(self) -> dict[str, Any]:
-        """What this process has learned, as plain JSON values; see `HazardAware.export`.
+        """Return what this process has learned, as plain JSON values; see `HazardAware.export`.
 
         Raises:
-            UsageError: A view had a key that JSON cannot hold; those of this package it can.
+            UsageError: A view had a key that JSON cannot hold; this package's own keys are fine.
         """
         return {"version": VERSION, "plain": self.plain.export(), "words": self._experience.export()}
 
     def merge(self, exported: Mapping[str, Any]) -> None:
-        """Go on from what another process had learned; see `HazardAware.merge`.
+        """Add another process's export; see `HazardAware.merge`.
 
         Raises:
-            UsageError: That is no export; nothing was learned from it.
+            UsageError: Not an export; nothing was learned from it.
         """
         plain, words = _parts(exported)
         self.plain.merge(plain)
@@ -174,10 +174,10 @@ class PhaseAware:
         self._conclude_all()
 
     def consult(self, exports: Iterable[Mapping[str, Any]]) -> None:
-        """Learn from other processes that go on learning; see `HazardAware.consult`.
+        """Learn from the latest exports of other processes; see `HazardAware.consult`.
 
         Raises:
-            UsageError: One of them is no export; nothing was changed.
+            UsageError: One is not an export; nothing was changed.
         """
         parts = [_parts(exported) for exported in exports]
         self.plain.consult(plain for plain, _ in parts)
@@ -207,7 +207,7 @@ class PhaseAware:
 
 
 def _is_word(hint: str) -> bool:
-    # What has a digit in it may be somebody's number, and what is learned is stored and shared.
+    # Text with a digit may be a person's number, and what is learned is stored and shared.
     return len(hint) <= LONGEST_WORD and not any(letter.isdigit() for letter in hint)
 
 
@@ -220,7 +220,7 @@ def _curve_of(table: LifeTable) -> Survival:
 
 
 def _parts(exported: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """The two exports in one; that of the words checked, since the plain part checks its own and is told first."""
+    """Split an export in two. Checks the hints here; `plain` checks its own part and is merged first."""
     if (
         not isinstance(exported, Mapping)
         or exported.keys() != {"version", "plain", "words"}
@@ -228,11 +228,11 @@ def _parts(exported: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str,
         or exported["version"] != VERSION
     ):
         raise UsageError(
-            "what was to be learned from is no export of this version",
+            "this is not an export of this version",
             code="strategy",
-            advice="pass what export() gave, of a strategy of the same kind and version",
+            advice="pass the result of export(), from the same kind and version of strategy",
         )
     for key in read(exported["words"]):
         if not (isinstance(key, tuple) and len(key) == 1 + len(PARTS) and isinstance(key[1], str) and key[2] in PARTS):
-            raise UsageError("what was to be learned from holds a table of no word", code="strategy")
+            raise UsageError("the export contains a table without a progress hint", code="strategy")
     return exported["plain"], exported["words"]

@@ -1,7 +1,7 @@
-"""What a strategy is: one question, asked with all that it may know.
+"""What a strategy is: a function from a view of the transaction to the instant of the next poll.
 
-A strategy keeps nothing of a transaction; everything it may use is in the view, so that one object serves every
-transaction of a client and a decision can be replayed from a log.
+A strategy keeps no state per transaction. Everything it may use is in the view, so one object serves all transactions
+of a client, and a decision can be replayed from a log.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ __all__ = [
 
 @frozen
 class Poll:
-    """One poll that is over. Instants are monotonic seconds.
+    """A finished poll. Instants are monotonic seconds.
 
     Attributes:
-        sent_at: When it had its connection.
-        received_at: When its answer had arrived or was given up.
-        outcome: `pending` and `slow_down` as answered; `unanswered` for anything that was no answer.
-        hint: The provider's word on progress; foreign text.
-        retry_after: Seconds, where the provider named some.
+        sent_at: When it got its connection.
+        received_at: When its answer had arrived, or the poll was given up.
+        outcome: `pending` or `slow_down` as answered; `unanswered` if there was no valid answer.
+        hint: The provider's progress hint; untrusted text.
+        retry_after: The provider's `Retry-After` in seconds, if any.
     """
 
     sent_at: float
@@ -50,22 +50,22 @@ class Poll:
 
 @frozen
 class PollView:
-    """All that a strategy may know. Instants are monotonic seconds, durations seconds.
+    """Everything that a strategy may know. Instants are monotonic seconds, durations seconds.
 
     Attributes:
-        now: The present instant.
+        now: The current instant.
         requested_at: When the authentication request was sent.
-        acknowledged_at: When the provider had accepted it.
-        earliest_end: The first instant at which the provider may have given up.
-        latest_end: From here on the transaction is certainly over.
-        interval: Seconds at least between polls, as grown by `slow_down`.
-        not_before: The floor: no earlier answer is heard.
+        acknowledged_at: When its acknowledgement arrived.
+        earliest_end: The first instant at which the request may have expired at the provider.
+        latest_end: The instant from which the transaction is certainly over.
+        interval: Least seconds between polls, including what `slow_down` added.
+        not_before: The floor: an earlier instant is raised to it.
         attempt: The number of the next poll, from 1.
         last: The last poll, or None before the first.
-        hint: The provider's latest word on progress.
-        hint_since: When that word was first heard.
-        key: What kind of login this is, `(acr_values, expires_in)`; strategies that learn keep apart by it.
-        rng: For strategies that want chance; seeded in tests.
+        hint: The provider's latest progress hint; untrusted text.
+        hint_since: When that hint was first seen.
+        key: The kind of login, `(acr_values, expires_in)`; strategies that learn keep kinds apart by it.
+        rng: Randomness for strategies that need it; seeded in tests.
     """
 
     now: float
@@ -84,27 +84,27 @@ class PollView:
 
     @property
     def heard_at(self) -> float:
-        """When the provider last said anything: the last answer, or the acknowledgement."""
+        """When the last answer arrived, or the acknowledgement if there was no poll yet."""
         return self.last.received_at if self.last else self.acknowledged_at
 
 
 @frozen
 class Record:
-    """How one transaction went, told once to strategies that learn. Instants are monotonic seconds.
+    """The course of one transaction, passed once to strategies that learn. Instants are monotonic seconds.
 
-    When the person decided is only known to lie between two polls, and of a transaction that ended otherwise only that
-    it was not before its last poll.
+    The decision is only known to lie between two polls. If the transaction ended without one, it is only known that
+    there was no decision before the last poll.
 
     Attributes:
-        key: What kind of login it was, as in `PollView`.
+        key: The kind of login, as in `PollView`.
         requested_at: When the authentication request was sent.
-        acknowledged_at: When the provider had accepted it.
+        acknowledged_at: When its acknowledgement arrived.
         answered: Whether the person decided: approved or denied.
-        last_pending_at: When the last poll that was answered `pending` or `slow_down` had its connection, or its answer
-            where the provider held it; None where there was none.
-        decided_by_at: The same of the poll that brought the decision; None unless `answered`.
-        hints: The provider's words on progress, each once, in the order in which they came, with when the poll that
-            first heard it had its connection; foreign text.
+        last_pending_at: When the last poll answered `pending` or `slow_down` got its connection, or its answer if the
+            provider held it; None if there was no such poll.
+        decided_by_at: The same for the poll that brought the decision; None unless `answered`.
+        hints: The provider's progress hints, each once and in order, with the instant at which the poll that first
+            brought it got its connection; untrusted text.
     """
 
     key: Hashable
@@ -123,34 +123,34 @@ class Strategy(Protocol):
     def next_poll(self, view: PollView) -> float | None:
         """The monotonic instant of the next poll, or None for no further regular poll.
 
-        The core takes the later of this and `view.not_before`. It is asked once after the acknowledgement and once
-        after each answer.
+        An instant before `view.not_before` is raised to it. Called once after the acknowledgement and once after each
+        answer.
         """
         ...
 
 
 @runtime_checkable
 class Learning(Protocol):
-    """What a strategy may do besides: learn from what is over."""
+    """Optional part of a strategy: learns from finished transactions."""
 
     def finished(self, record: Record) -> None:
-        """Told once about each transaction that has ended, however it ended; must be quick and must not raise."""
+        """Called once for each transaction that ended, however it ended; must be fast and must not raise."""
         ...
 
 
 @runtime_checkable
 class Indexed(Protocol):
-    """What a strategy may do besides: say how much a poll is worth, for schedulers that have too few of them.
+    """Optional part of a strategy: says how much a poll is worth, for schedulers that cannot serve all.
 
-    Both are pure functions of the view, as `next_poll` is, and neither knows of the floor.
+    Both methods are pure functions of the view, as `next_poll` is, and ignore the floor.
     """
 
     def index(self, view: PollView, at: float) -> float:
-        """Seconds that an answer has waited unseen by the instant `at`, in expectation; never falls as `at` grows."""
+        """Expected seconds that an answer has waited unseen by the instant `at`; never falls as `at` grows."""
         ...
 
     def due(self, view: PollView, price: float) -> float:
-        """The inverse: the first instant at which the index reaches `price`; infinite where it never does."""
+        """The inverse: the first instant at which the index reaches `price`; infinite if it never does."""
         ...
 
 
@@ -167,10 +167,10 @@ class _FunctionStrategy:
 
 
 def as_strategy(strategy: StrategyLike) -> Strategy:
-    """Accept plain functions where a strategy is wanted.
+    """Return a strategy as it is, and a plain function wrapped as one.
 
     Raises:
-        UsageError: Neither.
+        UsageError: Neither a strategy nor a function.
     """
     if isinstance(strategy, type) or not (isinstance(strategy, Strategy) or callable(strategy)):
         raise UsageError(
@@ -182,18 +182,18 @@ def as_strategy(strategy: StrategyLike) -> Strategy:
 
 
 def next_poll(strategy: Strategy, view: PollView) -> float | None:
-    """Ask a strategy and apply the floor; the only way in which the core listens to one.
+    """Ask a strategy for the next poll and apply the floor; the core calls strategies only through this.
 
     Raises:
-        UsageError: The answer is no instant: NaN, infinite, negative, or no number at all. Nothing is repaired
-            silently, because a broken strategy that seems to work is found in production.
+        UsageError: The result is not an instant: NaN, infinite, negative, or not a number. It is never repaired
+            silently: a broken strategy that seems to work would only be found in production.
     """
     at = strategy.next_poll(view)
     if at is None:
         return None
     if not _is_time(at):
         raise UsageError(
-            "the polling strategy answered with something that is no instant",
+            "the polling strategy returned something other than an instant",
             code="strategy_failed",
             phone="The prompt stays on the phone",
             advice="return an absolute monotonic time from next_poll, or None",
@@ -202,15 +202,15 @@ def next_poll(strategy: Strategy, view: PollView) -> float | None:
 
 
 def check_duration(name: str, value: float) -> None:
-    """Refuse what cannot be a duration or a share of one.
+    """Refuse anything that cannot be a duration or a share of one.
 
     Raises:
         UsageError: Not a finite number, or negative.
     """
     if not _is_time(value):
-        raise UsageError(f"{name} is not a finite number of at least 0", code="strategy")
+        raise UsageError(f"{name} must be a finite number of at least 0", code="strategy")
 
 
 def _is_time(value: object) -> bool:
-    # The upper bound refuses infinity as well as whole numbers that no float can hold; NaN is within no bounds.
+    # The upper bound refuses infinity and integers too large for a float; NaN fails every comparison.
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= sys.float_info.max

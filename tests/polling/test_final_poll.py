@@ -92,7 +92,7 @@ def test_a_guard_that_cannot_be_is_refused(guard: Any) -> None:
     """A negative one would send the last poll after the end."""
     with pytest.raises(UsageError) as caught:
         FinalPoll(Fixed(), guard=guard)
-    assert caught.value.what == "guard is not a finite number of at least 0"
+    assert caught.value.what == "guard must be a finite number of at least 0"
 
 
 def test_the_inner_strategy_may_be_a_function_and_nothing_less() -> None:

@@ -158,12 +158,12 @@ def test_numbers_that_cannot_be_are_refused_at_once(name: str, wrong: Any) -> No
     """Not only when the first login polls."""
     with pytest.raises(UsageError) as caught:
         HazardAware(**{name: wrong})
-    assert caught.value.what == f"{name} is not a finite number of at least 0"
+    assert caught.value.what == f"{name} must be a finite number of at least 0"
 
 
 def test_a_prior_that_is_none_is_refused_at_once() -> None:
     """As the tables of other processes are."""
-    with pytest.raises(UsageError, match="no life table"):
+    with pytest.raises(UsageError, match="not a life table"):
         HazardAware(prior=LifeTable(1.0, [2.0] * len(EDGES)))
     with pytest.raises(UsageError):
         HazardAware(slack=None)  # type: ignore[arg-type]  # that is the point

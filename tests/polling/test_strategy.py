@@ -160,5 +160,5 @@ def test_other_durations_are_refused_by_name(value: Any) -> None:
     """The error says which argument it was."""
     with pytest.raises(UsageError) as caught:
         check_duration("seconds", value)
-    assert caught.value.what == "seconds is not a finite number of at least 0"
+    assert caught.value.what == "seconds must be a finite number of at least 0"
     assert caught.value.code == "strategy"
