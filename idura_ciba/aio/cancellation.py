@@ -1,8 +1,8 @@
-"""Whose cancellation is it?
+"""Whose cancellation a `CancelledError` is.
 
-A `CancelledError` can come from below as well: from a task that was stopped while somebody waited for it, or from
-foreign code. Whoever was not cancelled must not be told so, or a `TaskGroup` would believe it; and whoever was must
-never be told anything else.
+It can also come from below: from a task that was cancelled while another awaited it, or from third-party code. A task
+that was not cancelled must not raise it, or a `TaskGroup` would believe it; a task that was cancelled must not raise
+anything else.
 """
 
 from __future__ import annotations
@@ -13,6 +13,6 @@ __all__ = ["is_cancelled"]
 
 
 def is_cancelled() -> bool:
-    """Whether somebody has cancelled the task that runs now. Asked while a `CancelledError` is handled."""
+    """Whether the current task itself was cancelled. For use while handling a `CancelledError`."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0

@@ -1,7 +1,7 @@
-"""The two clocks: one for waiting, one for what others can read.
+"""The two clocks: one for waiting, one for timestamps that others read.
 
-Intervals and deadlines run on the event loop's monotonic clock, so a test that runs on a virtual loop controls them
-and nothing has to be passed around. Wall-clock time appears only in JWTs, HTTP dates and resume tokens.
+Intervals and deadlines run on the event loop's monotonic clock, so a test on a virtual loop controls them and no clock
+has to be passed around. Wall-clock time appears only in JWTs, HTTP dates and resume tokens.
 """
 
 from __future__ import annotations
@@ -17,17 +17,20 @@ __all__ = ["Clock", "SharedFloat", "seconds_suspended"]
 
 
 def seconds_suspended() -> float:
-    """What the loop's clock leaves out: on Linux it stands still while the machine sleeps, and no provider's does."""
+    """Seconds that the event loop's clock misses: on Linux it stops while the machine sleeps; the provider's does not.
+
+    0 on systems without `CLOCK_BOOTTIME`.
+    """
     if not hasattr(time, "CLOCK_BOOTTIME"):
         return 0.0
     return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
 
 
 class SharedFloat:
-    """A number that hardly changes, as one object for all who keep it: a hundred thousand pending logins do.
+    """Interns a number that hardly changes, to save memory: a hundred thousand pending logins hold it.
 
     Args:
-        within: How far it may be from what was given.
+        within: Largest difference between the returned and the given number.
     """
 
     __slots__ = ("_value", "_within")
@@ -37,7 +40,7 @@ class SharedFloat:
         self._value = math.inf
 
     def of(self, value: float) -> float:
-        """The number, or one that was given before and is near enough."""
+        """Return the number, or the previous one if that is near enough."""
         if not abs(value - self._value) <= self._within:
             self._value = value
         return self._value
@@ -49,12 +52,12 @@ class Clock:
 
     Attributes:
         wall: Seconds since the epoch; replaced in tests.
-        suspended: Seconds for which this machine has slept since it started, as far as it tells; replaced in tests.
+        suspended: Seconds this machine has slept since boot, where the system reports it; replaced in tests.
     """
 
     wall: Callable[[], float] = time.time
     suspended: Callable[[], float] = seconds_suspended
 
     def monotonic(self) -> float:
-        """Seconds on the running loop's clock; only differences mean anything."""
+        """Seconds on the running event loop's clock; only differences are meaningful."""
         return asyncio.get_running_loop().time()

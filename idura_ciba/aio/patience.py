@@ -1,8 +1,7 @@
 """A timeout that tells a late timer from a late answer.
 
-A debugger, a paused machine or somebody's blocking call can stop the event loop for a long time. When it comes back,
-its timers are overdue, and what has arrived meanwhile still lies in the socket. That is read before anything is given
-up.
+A debugger, a suspended machine or a blocking call can stop the event loop for a long time. Afterwards its timers are
+overdue while an answer that arrived in the meantime is still unread in the socket. It is read before the timeout fires.
 """
 
 from __future__ import annotations
@@ -13,19 +12,19 @@ from typing import Self
 
 __all__ = ["GRACE", "LATE", "PatientTimeout"]
 
-#: Seconds by which a timer is late where the event loop was blocked and not merely busy.
+#: Seconds by which a timer is late if the event loop was blocked and not merely busy.
 LATE = 0.25
-#: Seconds in which what lies in the socket can be read, TLS and inflation included.
+#: Seconds allowed for reading what is in the socket, TLS and inflation included.
 GRACE = 1.0
 
 
 class PatientTimeout:
-    """An `asyncio.timeout_at` that waits a moment longer if the event loop was blocked when it ran out.
+    """An `asyncio.timeout_at` that waits 1 s longer if the event loop was blocked when it expired.
 
-    An async context manager; raises `TimeoutError` as that one does.
+    An async context manager; raises `TimeoutError` as `timeout_at` does.
 
     Args:
-        when: The loop's time at which it runs out; None: never.
+        when: The loop's time at which it expires; None: never.
     """
 
     __slots__ = ("_handle", "_over", "_timeout", "_when")
@@ -55,13 +54,13 @@ class PatientTimeout:
         await self._timeout.__aexit__(kind, error, traceback)
 
     def reschedule(self, when: float | None) -> None:
-        """Run out at another time.
+        """Expire at another time.
 
         Raises:
-            RuntimeError: It has run out.
+            RuntimeError: It has expired.
         """
         if self._over:
-            raise RuntimeError("the timeout has run out")
+            raise RuntimeError("the timeout has expired")
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None

@@ -1,4 +1,4 @@
-"""One piece of work, however many wait for it."""
+"""One run of some work, shared by all who wait for it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ T = TypeVar("T")
 
 
 class SingleFlight(Generic[T]):
-    """Runs `work` at most once at a time; whoever asks meanwhile gets the same result or error.
+    """Runs `work` at most once at a time; callers that come meanwhile share its result or error.
 
-    A waiter that is cancelled does not cancel the work for the others, and each one gets an error of its own.
+    Cancelling one waiter does not cancel the work for the others, and each waiter gets its own copy of an error.
     """
 
     def __init__(self, work: Callable[[], Coroutine[Any, Any, T]]) -> None:
@@ -26,25 +26,25 @@ class SingleFlight(Generic[T]):
         self._task: asyncio.Task[T] | None = None
 
     def begin(self) -> asyncio.Task[T]:
-        """Begin the work unless it is under way, and do not wait for it."""
+        """Start the work unless it is running, without waiting for it."""
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._work())
-            # All waiters may be gone when it fails; asyncio would complain of an exception nobody retrieved.
+            # If it fails after all waiters have gone, asyncio would log an exception that was never retrieved.
             self._task.add_done_callback(lambda task: task.cancelled() or task.exception())
         return self._task
 
     async def run(self) -> T:
-        """Join the work under way, or begin it.
+        """Wait for the running work, or start it.
 
         Raises:
-            UsageError: `aclose` stopped the work.
+            UsageError: `aclose` cancelled the work.
             CibaError: Whatever the work raised.
         """
         failure: CibaError
         try:
             return await asyncio.shield(self.begin())
         except CibaError as error:
-            # A trace id or resume token that one waiter's transaction adds must not turn up in another's.
+            # One waiter's transaction may add a trace id or resume token, which must not show up in another's error.
             failure = copy.copy(error)
         except asyncio.CancelledError:
             if is_cancelled():
@@ -53,7 +53,7 @@ class SingleFlight(Generic[T]):
         raise failure
 
     async def aclose(self) -> None:
-        """Stop the work under way; whoever waits for it gets an error."""
+        """Cancel the running work; its waiters get a `UsageError`."""
         if self._task is not None and not self._task.done():
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""Heavy steps in slices: a thousand that come at once do not keep the event loop from everything else."""
+"""Heavy steps in slices: a thousand that come at once do not block the event loop."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ __all__ = ["Slices"]
 
 @define(eq=False)
 class Slices:
-    """Lets so many steps be taken in a turn of the event loop; the others wait for the next turns, in their order.
+    """Admits at most `most` steps per turn of the event loop; the rest wait for later turns, in order.
 
-    Where some come in the very turn in which the last of those who waited go on, that turn may have twice as many.
+    If new steps come in the turn in which the last waiting ones go on, that turn may have twice as many.
 
     Args:
-        most: Steps in a turn.
+        most: Steps per turn.
     """
 
     most: int
     _taken: int = field(init=False, default=0)
-    # Those of one event loop; whoever waits in a loop that is gone waits for nothing.
+    # The loop that the waiting steps belong to; those of a loop that has ended are dropped.
     _loop: asyncio.AbstractEventLoop | None = field(init=False, default=None, repr=False)
     _waiting: deque[asyncio.Future[None]] = field(init=False, factory=deque, repr=False)
 
     async def step(self) -> None:
-        """Return when a step may be taken: at once, unless many are."""
+        """Return when the step may be taken: at once, unless this turn is full."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             self._loop, self._taken = loop, 0

@@ -1,7 +1,7 @@
-"""Threads of our own for whatever can wait: signatures, name look-ups, files.
+"""Threads of our own for work that would block the event loop: signatures, name lookups, files.
 
-The event loop's default executor belongs to the application. Once its threads are busy, with database calls or hung
-look-ups, everything else in it waits without an end: no poll would leave and no login would end.
+The event loop's default executor belongs to the application. Once all its threads are busy, with database calls or hung
+lookups, everything else in it waits indefinitely: no poll would leave and no login would end.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ __all__ = ["OwnThreads"]
 P = ParamSpec("P")
 T = TypeVar("T")
 
-#: Seconds for which a thread waits for more work before it ends.
+#: Seconds that an idle thread waits for work before it ends.
 IDLE = 5.0
 
 
 class OwnThreads(Executor):
-    """An executor for `loop.run_in_executor` whose threads are daemons and end when there is nothing to do.
+    """An executor for `loop.run_in_executor` whose threads are daemons and end when idle.
 
-    Unlike those of `ThreadPoolExecutor` they do not keep the interpreter from exiting while a call hangs, and there is
-    nothing to close.
+    Unlike the threads of `ThreadPoolExecutor`, they do not keep the interpreter from exiting while a call hangs, and
+    there is nothing to close.
 
     Args:
-        name: Of the threads.
-        most: How many there are at once.
+        name: Name of the threads.
+        most: Most threads at once.
     """
 
     def __init__(self, name: str, most: int) -> None:
@@ -38,11 +38,11 @@ class OwnThreads(Executor):
         self._work = SimpleQueue[Callable[[], None]]()
         self._lock = threading.Lock()
         self._threads = 0
-        # Threads that wait for work, less the work that waits for them.
+        # Idle threads minus queued work.
         self._free = 0
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Call a function in one of the threads."""
+        """Run a function in one of the threads."""
         future = Future[T]()
 
         def run() -> None:
@@ -76,7 +76,7 @@ class OwnThreads(Executor):
                         return
                 continue
             run()
-            del run  # it keeps what it was called with
+            del run  # while idle it would keep the arguments and the result alive
             with self._lock:
                 self._free += 1
 

@@ -1,15 +1,15 @@
-"""The provider as seen through HTTP.
+"""The provider over HTTP.
 
-    transport    carries one request and brings its answer back: the rules, and the choice between two ways
-    session      the documented way, through a session of aiohttp
-    pool         the cheaper way, onto aiohttp's own connections
-    exchange     what the two ways have in common
-    resolver     name look-ups on threads of our own
-    proxies      which proxy the environment wants
-    delivery     one request through anybody's transport, again where that is safe, and its answer inflated
-    provider     where one issuer's endpoints are, and which of them may be trusted
+    transport    sends one request and returns its answer: the rules, and the choice between two carriers
+    session      the documented carrier, through an aiohttp session
+    pool         the cheaper carrier, which writes to aiohttp's connections directly
+    exchange     what the two carriers have in common
+    resolver     name lookups on threads of our own
+    proxies      proxies from the environment
+    delivery     sends through any transport, retries where that is safe, and inflates the answer
+    provider     an issuer's endpoints, and which of them to trust
     backchannel  the two requests of CIBA: each signed anew and sent once
 
-May import aiohttp and tenacity, which on the client's side no other room imports, and `protocol`, `credentials` and
-what lies below. Never imports `trust` or `transaction`: what an answer means for a login is decided there.
+May import aiohttp and tenacity, which no other room on the client's side imports, and `protocol`, `credentials` and
+what lies below. Never imports `trust` or `transaction`: they decide what an answer means for a login.
 """

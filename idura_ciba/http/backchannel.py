@@ -1,7 +1,6 @@
-"""The two requests of CIBA: each one signed anew and sent exactly once.
+"""The two requests of CIBA: each signed anew and sent exactly once.
 
-Whatever comes back is a value. An answer, an error and a connection that broke differ in what they mean, and meaning
-is the machine's business.
+Every result is a value, be it an answer, an error or a broken connection: `protocol.machine` decides what it means.
 """
 
 from __future__ import annotations
@@ -37,11 +36,11 @@ from idura_ciba.protocol.requests import build_token_request, encode_form
 
 __all__ = ["Answered", "Backchannel", "Load"]
 
-#: CIBA Core section 10.1: be ready to wait at least 30 s for a poll that the provider holds.
+#: Seconds. CIBA Core section 10.1: a client must be ready to wait at least 30 s for a long poll.
 ANSWER_TIMEOUT = 35.0
 #: Seconds that a poll may take before its answer's time begins: signing, look-up, handshake.
 LONGEST_CONNECT = 10.0
-#: Room for a Freja photo; see `CibaClient(max_token_size=...)`.
+#: Bytes, with room for a Freja photo; see `CibaClient(max_token_size=...)`.
 MAX_TOKEN_ANSWER = 1024 * 1024
 
 _HEADERS = {
@@ -53,7 +52,7 @@ _HEADERS = {
     "Prefer": "return-trace-id",
 }
 
-#: RFC 6585 section 4, RFC 9110 section 15.6.4: the provider has more requests than it will serve.
+#: RFC 6585 section 4, RFC 9110 section 15.6.4: the provider gets more requests than it will serve.
 _TOO_MANY = frozenset({429, 503})
 
 #: RFC 9110 section 15: redirects, Not Found and Gone. An endpoint that works has none of them for a POST.
@@ -63,27 +62,27 @@ A = TypeVar("A", AuthenticationAnswer, TokenAnswer)
 
 
 class Load(Protocol):
-    """Hears how the provider bears our requests."""
+    """Told which requests the provider answers and which it refuses."""
 
     def answered(self, *, sent_at: float) -> None:
-        """It has answered a request that left at this monotonic instant."""
+        """Called when a request that left at this monotonic instant was answered."""
         ...
 
     def refused(self, *, sent_at: float, retry_after: float | None = None) -> None:
-        """It has refused one because there are too many."""
+        """Called when a request was refused because of too many requests."""
         ...
 
 
 @frozen
 class Answered(Generic[A]):
-    """One exchange that is over. Instants are monotonic seconds.
+    """A finished exchange. Instants are monotonic seconds.
 
     Attributes:
-        answer: What came back, read.
-        sent_at: When the request had its connection, or when it was given up without one.
-        received_at: When the answer had arrived or was given up.
+        answer: The parsed answer.
+        sent_at: When the request got its connection, or was given up without one.
+        received_at: When the answer had arrived, or was given up.
         trace_id: The provider's trace id.
-        server_date: The answer's `Date`, for diagnosing clocks that disagree.
+        server_date: The answer's `Date` header, for diagnosing clocks that disagree.
     """
 
     answer: A
@@ -95,7 +94,7 @@ class Answered(Generic[A]):
 
 @frozen
 class Backchannel:
-    """Speaks to the two endpoints as one client."""
+    """Sends one client's requests to the two endpoints."""
 
     provider: Provider
     client_auth: ClientAuth
@@ -115,15 +114,15 @@ class Backchannel:
     async def authenticate(
         self, parameters: Mapping[str, str], *, limit: float | None = None
     ) -> Answered[AuthenticationAnswer]:
-        """Ask the provider to ask the person. Repeated only while there was no connection at all.
+        """Send the authentication request. Retried only as long as there was no connection at all.
 
         Args:
-            parameters: The form, client authentication excluded.
-            limit: Monotonic instant from which on no phone may ring, because nobody waits. It is looked at last just
-                before the request leaves.
+            parameters: The form, without client authentication.
+            limit: Monotonic instant from which no phone may ring, because nobody waits any more. Checked for the last
+                time just before the request leaves.
 
         Raises:
-            Abandoned: The limit had passed before anything was sent.
+            Abandoned: The limit passed before anything was sent.
             TransportError: Discovery failed.
             RemoteProtocolError: The discovery document is unusable.
             LocalProtocolError: The credentials could not be made; nothing was sent.
@@ -150,7 +149,7 @@ class Backchannel:
         return self._answered(answer, response)
 
     async def poll(self, auth_req_id: str, *, end: float = math.inf) -> Answered[TokenAnswer]:
-        """Ask the provider for the answer. Never repeated.
+        """Poll once; never retried.
 
         Args:
             auth_req_id: The transaction's id at the provider.
@@ -183,7 +182,7 @@ class Backchannel:
         give_up_at: float | None,
         not_after: float | None = None,
     ) -> HttpResponse:
-        """One POST with new credentials: an assertion is good for one request."""
+        """Send one POST with new credentials: an assertion is valid for one request only."""
         request: HttpRequest | None = None
         try:
             async with PatientTimeout(give_up_at):
@@ -205,8 +204,8 @@ class Backchannel:
         raise error
 
     async def _prove(self, endpoint: str, stage: explain.Stage) -> Credentials:
-        """The credentials of one request."""
-        # Clock and chance are read here: those given to us need not be made for threads.
+        """Make the credentials of one request."""
+        # Clock and rng are read here, because those passed in need not be thread-safe.
         prove = partial(
             self.client_auth.credentials,
             issuer=self.provider.issuer,
@@ -215,7 +214,7 @@ class Backchannel:
             jti=f"{self.rng.getrandbits(128):032x}",
         )
         try:
-            # An RSA signature takes as long as serving several polls, and releases the interpreter meanwhile.
+            # An RSA signature takes as long as serving several polls, and releases the GIL.
             return prove() if self._signing is None else await self._signing.call(prove)
         except CibaError:
             raise
@@ -230,7 +229,7 @@ class Backchannel:
         if self.load is None:
             pass
         elif isinstance(answer, UnusableAnswer) and answer.status in _TOO_MANY:
-            # Not a `slow_down` that comes with 429: that is about one login.
+            # Not a `slow_down` with status 429: that concerns one login.
             self.load.refused(sent_at=response.sent_at, retry_after=answer.retry_after)
         else:
             self.load.answered(sent_at=response.sent_at)

@@ -1,9 +1,10 @@
-"""How a request is delivered through a transport that may be anybody's: once, or again where that is safe.
+"""Sends a request through any transport: once, or again where that is safe.
 
 Rules:
-1. Retried is only what is safe to repeat: reading documents, and any request that never had a connection. A poll is
-   never retried, its next slot comes from the floor; an authentication request that may have left is never sent again.
-2. A compressed answer is inflated here, whoever carried it, under the bound of a plain one.
+1. Only what is safe to repeat is retried: reading documents, and requests that never had a connection. A poll is never
+   retried, because the floor sets the time of the next one. An authentication request that may have left is never sent
+   again.
+2. A compressed answer is inflated here, for every transport, under the size limit of a plain one.
 """
 
 from __future__ import annotations
@@ -20,27 +21,27 @@ from idura_ciba.protocol.http import HttpRequest, HttpResponse, Transport, infla
 
 __all__ = ["deliver", "fetch", "until_connected"]
 
-#: Seconds after which no new try of making a connection begins: people are waiting on the line.
+#: Seconds after which no new connection is attempted: people are waiting on the line.
 CONNECT_PATIENCE = 2.0
-#: The same for reading a document: a token that is issued only once may be waiting for keys. A little more than the
-#: time that one request has, so that a second one follows a request that hung.
+#: The same for reading a document, where a token that is issued only once may be waiting for the keys. Slightly more
+#: than the timeout of one request, so that a request that hung gets a second try.
 FETCH_PATIENCE = 10.5
-#: Tries that reading a document has in any case: an event loop that was blocked uses up seconds and asks nobody.
+#: Least number of tries to read a document: a blocked event loop uses up the seconds without sending anything.
 FETCH_TRIES = 2
-#: What does not become better by asking again.
+#: Codes of errors that a retry cannot fix.
 _HOPELESS = frozenset({"tls", "session_auth", "session_closed", "too_late", "transport_failed"})
 
 T = TypeVar("T")
 
 
 async def deliver(transport: Transport, request: HttpRequest) -> HttpResponse:
-    """Send once, through a transport that may be somebody else's.
+    """Send once, through a transport that may be the caller's own.
 
     Returns:
-        The answer, not compressed.
+        The answer, inflated.
 
     Raises:
-        TransportError: As `Transport.send` and `inflate` say. Whatever else it does means that the request may have
+        TransportError: As `Transport.send` and `inflate` say. If the transport does anything else, the request may have
             been sent.
     """
     try:
@@ -54,28 +55,28 @@ async def deliver(transport: Transport, request: HttpRequest) -> HttpResponse:
         if is_cancelled():
             raise
         what = "cancelled itself"
-    except Exception as error:  # noqa: BLE001 - foreign code; what its error says may hold anything
+    except Exception as error:  # noqa: BLE001 - third-party code; its message may contain anything
         what = f"failed with {type(error).__name__}"
     raise TransportError(f"the transport {what}", code="transport_failed")
 
 
 def _is_answer(response: HttpResponse) -> bool:
-    # The rest is a gateway without its server behind it: as good as no answer.
+    # The rest comes from a gateway whose server is down or busy: as good as no answer.
     return response.status != 429 and response.status < 500  # noqa: PLR2004 - RFC 6585 4; the class of status codes
 
 
 async def fetch(
     transport: Transport, request: HttpRequest, *, is_answer: Callable[[HttpResponse], bool] = _is_answer
 ) -> HttpResponse:
-    """Read a document, again if need be: a `GET` changes nothing.
+    """Read a document, with retries: a `GET` changes nothing.
 
     Args:
         transport: Carries the requests.
-        request: The same each time.
-        is_answer: Whether this is worth having. What is not is asked for again while the patience lasts.
+        request: Sent each time.
+        is_answer: Whether a response is usable; others are retried for `FETCH_PATIENCE` seconds.
 
     Returns:
-        The last response, also where it was none of those worth having.
+        The last response, usable or not.
 
     Raises:
         TransportError: No answer after several tries.
@@ -86,7 +87,7 @@ async def fetch(
 
 
 async def until_connected(attempt: Callable[[], Awaitable[T]]) -> T:
-    """Repeat `attempt` while it fails without ever having had a connection; it makes its request anew each time.
+    """Call `attempt` again as long as it fails without a connection; it must make a new request each time.
 
     Raises:
         TransportError: The last failure.
@@ -94,7 +95,7 @@ async def until_connected(attempt: Callable[[], Awaitable[T]]) -> T:
     give_up_at = asyncio.get_running_loop().time() + CONNECT_PATIENCE
     failed: list[TransportError] = []
     try:
-        # Without tenacity, which costs a third of an authentication request: nearly all need no second try.
+        # The first try without tenacity, which costs a third of an authentication request: few need a second one.
         return await attempt()
     except TransportError as error:
         failed.append(error)
@@ -116,15 +117,15 @@ def _never_connected(error: BaseException) -> bool:
 
 
 def _retrying(worth_it: tenacity.retry_base, give_up_at: float, tries: int = 1) -> tenacity.AsyncRetrying:
-    # A new controller for each call: one that is shared loses calls. The loop's clock, because tenacity's own is
-    # another one.
+    # A new controller for each call, because a shared one loses calls; and the event loop's clock, because tenacity
+    # uses another one.
     now = asyncio.get_running_loop().time
 
     def is_over(state: tenacity.RetryCallState) -> bool:
         return state.attempt_number >= tries and now() + state.upcoming_sleep > give_up_at
 
     def last(state: tenacity.RetryCallState) -> object:
-        # Also the last answer, where it is one that was worth another try.
+        # Returns the last response too, if it was the reason to retry.
         assert state.outcome is not None  # noqa: S101 - for type checkers: called after a try
         return state.outcome.result()
 

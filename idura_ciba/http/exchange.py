@@ -1,6 +1,6 @@
-"""What the two ways of carrying a request have in common: the exchange under way, and how an answer is read.
+"""What the two carriers have in common: the exchange in flight, and how an answer is read.
 
-`session.py` goes through aiohttp's front door, `pool.py` writes onto its connections itself. `transport.py` chooses.
+`session.py` uses aiohttp's documented interface, `pool.py` writes to its connections directly. `transport.py` chooses.
 """
 
 from __future__ import annotations
@@ -20,48 +20,48 @@ from idura_ciba.protocol.http import HttpRequest, HttpResponse
 
 __all__ = ["MAX_FIELD", "MAX_FIELDS", "Carrier", "Exchange", "UnexpectedAiohttp"]
 
-#: Bytes of one header field of an answer, name and value together, and of its first line: gateways add long cookies and
-#: policies, and an answer that can be had only once must not be lost to them. aiohttp's own limit is 8,190.
+#: Most bytes of one header field of an answer, name and value together, and of the status line. Gateways add long
+#: cookies and policies, and tokens that are issued only once must not be lost to them. aiohttp's own limit is 8,190.
 MAX_FIELD = 65 * 1024
-#: Header fields of an answer. aiohttp's own limit is 128, and none in older releases.
+#: Most header fields of an answer. aiohttp's own limit is 128; older releases have none.
 MAX_FIELDS = 1024
-#: How aiohttp names the two limits; `max_headers` only where it knows that one.
+#: aiohttp's names for these limits; older releases do not know `max_headers`.
 LIMITS: Mapping[str, int] = {"max_line_size": MAX_FIELD, "max_field_size": MAX_FIELD, "max_headers": MAX_FIELDS}
-#: What servers are told where nobody else has a say in it.
+#: The `User-Agent`, unless the session sets one.
 USER_AGENT = "idura_ciba"
 
-#: Seconds in which an idle connection is found; a new one takes a round trip at least.
+#: Seconds within which a connection counts as an idle one; a new one takes at least a round trip.
 _AT_ONCE = 0.001
-#: RFC 9110 sections 5.1 and 5.5: names are tokens, values hold no control characters but tabs.
+#: RFC 9110 sections 5.1 and 5.5: names are tokens, values have no control characters except tabs.
 _FIELDS = re.compile(r"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+: [^\x00-\x08\x0a-\x1f\x7f]*\r\n)*")
 
 
 class UnexpectedAiohttp(Exception):  # noqa: N818 - a finding, and it never reaches a caller
-    """This aiohttp is not as the pool of our own expects it to be."""
+    """This release of aiohttp is not as `pool.py` expects."""
 
 
 class Carrier(Protocol):
-    """One of the two ways."""
+    """One of the two ways to send a request."""
 
     async def carry(self, exchange: Exchange) -> HttpResponse:
-        """Send the request once and read its answer; whatever is raised, `exchange.sent_at` is true."""
+        """Send the request once and read its answer; `exchange.sent_at` is right even if this raises."""
         ...
 
     async def aclose(self) -> None:
-        """Release what is its own."""
+        """Release what the carrier owns."""
         ...
 
 
 @define(eq=False)
 class Exchange:
-    """One request on its way. Instants are monotonic seconds.
+    """One request in flight. Instants are monotonic seconds.
 
     Attributes:
         request: What is sent.
-        connect_timeout: Seconds that a connection may take.
-        asked_at: When it began.
-        deadline: Ends it.
-        sent_at: When the request had its connection; None as long as nothing of it can have arrived.
+        connect_timeout: Seconds that connecting may take.
+        asked_at: When the exchange began.
+        deadline: The timeout of the exchange.
+        sent_at: When the request got its connection; None as long as nothing of it can have arrived.
         over: Whether nobody waits any more, so that nothing may leave.
     """
 
@@ -73,16 +73,16 @@ class Exchange:
     over: bool = field(default=False, init=False)
 
     def limit(self) -> PatientTimeout:
-        """The deadline while there is no connection yet."""
+        """Set and return the deadline that holds until there is a connection."""
         self.deadline = PatientTimeout(self.asked_at + max(self.request.timeout, self.connect_timeout))
         return self.deadline
 
     def leave(self) -> float:
-        """There is a connection, and the request leaves now: its answer has its time from here on.
+        """Note that the request leaves now, and start the timeout of its answer; return the instant.
 
         Raises:
             ConnectionAbortedError: Nobody waits for an answer any more.
-            TransportError: It is too late to leave; see `HttpRequest.not_after`.
+            TransportError: Too late to leave; see `HttpRequest.not_after`.
         """
         if self.over:
             raise ConnectionAbortedError
@@ -94,26 +94,26 @@ class Exchange:
         return now
 
     def check_time(self, now: float) -> None:
-        """Make sure that the request may still leave.
+        """Check that the request may still leave.
 
         Raises:
-            TransportError: It may not.
+            TransportError: Too late to leave; see `HttpRequest.not_after`.
         """
         if self.request.not_after is not None and now >= self.request.not_after:
             raise TransportError("the time for this request had passed before it could leave", code="too_late")
 
     def leave_unseen(self) -> None:
-        """It leaves at some time from now on, and nobody will say when."""
+        """Note that the request leaves at some unknown time from now on."""
         self.check_time(asyncio.get_running_loop().time())
         self.deadline.reschedule(self.asked_at + self.connect_timeout + self.request.timeout)
         self.sent_at = self.asked_at
 
 
 def parse_url(address: str) -> URL:
-    """Read an address.
+    """Parse a URL.
 
     Raises:
-        ValueError: It is none of a web server, or has credentials in it.
+        ValueError: Not an http or https URL, or one with credentials.
     """
     url = URL(address)
     if url.scheme not in {"http", "https"} or not url.raw_host or url.user is not None:
@@ -122,10 +122,10 @@ def parse_url(address: str) -> URL:
 
 
 def write_fields(headers: Mapping[str, str]) -> str:
-    """Write header fields, a line each.
+    """Encode header fields, one per line.
 
     Raises:
-        ValueError: RFC 9112 section 2.2: a line break in one of them would begin a field of its own.
+        ValueError: A field is malformed. RFC 9112 section 2.2: a line break in it would begin another field.
     """
     fields = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     if fields.count("\n") != len(headers) or not _FIELDS.fullmatch(fields):
@@ -137,7 +137,7 @@ async def read_body(content: aiohttp.StreamReader, limit: int) -> bytes:
     """Read a body to its end.
 
     Raises:
-        TransportError: It is longer than the limit.
+        TransportError: The body is longer than `limit` bytes.
     """
     body = bytearray()
     while not content.at_eof():
@@ -148,7 +148,7 @@ async def read_body(content: aiohttp.StreamReader, limit: int) -> bytes:
 
 
 def read_fields(headers: Mapping[str, str]) -> dict[str, str]:
-    """Header fields by their lower-case names; of repeated ones the first."""
+    """Header fields by lower-case name; of repeated fields, the first."""
     fields: dict[str, str] = {}
     for name, value in headers.items():
         fields.setdefault(name.lower(), value)

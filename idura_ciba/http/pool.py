@@ -1,7 +1,7 @@
-"""A pool of our own, whose requests are written here onto aiohttp's connections.
+"""A connection pool of our own, which writes requests to aiohttp's connections directly.
 
-aiohttp's own request objects cost two fifths of a poll, so this goes behind its front door. What it uses there, and
-aiohttp does not document, is this and nothing else:
+aiohttp's own request objects cost two fifths of a poll's CPU, so this module bypasses them. It uses these undocumented
+names of aiohttp, and no others:
 
     aiohttp.client_proto.ResponseHandler        made by a connector for each connection: `data_received`, `read`,
                                                 `set_response_params`, `connection_made`, `should_close`, `transport`
@@ -10,12 +10,12 @@ aiohttp does not document, is this and nothing else:
     aiohttp.client_reqrep.ClientRequest         made for `connect` and never sent: its `headers["Host"]`
     aiohttp.http_parser.RawResponseMessage      what `read` returns first: `code`, `headers`
 
-Nothing imports this module but `transport.py`, when it is first needed and guarded: with an aiohttp that has one of
-these no longer, or otherwise, requests take the documented way (`session.py`). `rehearse` goes through all of them
-before anything is sent, and `Pool.carry` turns what surprises it all the same into `UnexpectedAiohttp`.
+Only `transport.py` imports this module, on first use and guarded: if a release of aiohttp has removed or changed one of
+these names, requests use the documented interface instead (`session.py`). `rehearse` tries all of them before anything
+is sent, and `Pool.carry` turns any later surprise into `UnexpectedAiohttp`.
 
-A connection on which something arrived while nobody waited for it is not used again. aiohttp would take it for the
-answer to the next request: one person's tokens for another's poll (rule 6 of `transport.py`).
+A connection on which data arrived while no request was in flight is not used again. aiohttp would take that data for
+the answer to the next request: one person's tokens for another's poll (rule 6 of `transport.py`).
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ from idura_ciba.protocol.http import HttpRequest, HttpResponse
 
 __all__ = ["MAX_DESTINATIONS", "MAX_HEAD", "Pool", "rehearse"]
 
-#: URLs whose destinations are kept; a client has four.
+#: URLs whose destinations are cached; a client has four.
 MAX_DESTINATIONS = 64
-#: Bytes of an answer in front of its body, and of what comes in one piece with their end: a thousand fields may be
-#: long, and all of them must not be. The event loop reads 256 KiB at once.
+#: Most bytes of an answer's head, including what arrives in one piece with its end: any of a thousand fields may be
+#: long, but not all of them. The event loop reads 256 KiB at once.
 MAX_HEAD = 1024 * 1024
-#: RFC 9110 section 15.2: any number of these comes before the answer. 101 is the last that comes.
+#: RFC 9110 section 15.2: any number of interim responses precedes the answer. 101 is final.
 _INTERIM = frozenset(range(100, 200)) - {101}
-#: What a name that is missing, or is another thing than it was, looks like from here. All else are errors of a network.
+#: What a missing or changed name of aiohttp raises. All other errors come from the network.
 _SURPRISES = (AssertionError, AttributeError, ImportError, LookupError, NotImplementedError, TypeError)
 
 T = TypeVar("T")
@@ -64,11 +64,11 @@ T = TypeVar("T")
 
 @frozen
 class _Destination:
-    """Where requests to one URL go. Kept, because to find it costs more than to poll.
+    """Where requests to one URL go. Cached, because finding it costs more than a poll.
 
     Attributes:
-        wanted: Tells a connector which connection is wanted; it is never sent itself.
-        start: The request's first line without its method, and the fields that do not change.
+        wanted: Tells the connector which connection is needed; never sent itself.
+        start: The request line without its method, and the constant header fields.
     """
 
     wanted: ClientRequest
@@ -76,16 +76,16 @@ class _Destination:
 
 
 class _Line(ResponseHandler):
-    """One connection, which hears also what comes while nobody waits."""
+    """One connection that also notices data that nobody waits for."""
 
     used = False
     waiting = False
     strayed = False
-    #: Bytes that may come before the head of an answer has ended.
+    #: Bytes that may still arrive before the head of an answer ends.
     room: float = MAX_HEAD
 
     def data_received(self, data: bytes) -> None:
-        """Half an answer leaves no other trace: aiohttp's parser swallows it, and the next request gets a new one."""
+        """Note stray data. Half an answer leaves no other trace: each request gets a new parser from aiohttp."""
         self.strayed = self.strayed or not self.waiting
         self.room -= len(data)
         if self.room >= 0:
@@ -94,17 +94,17 @@ class _Line(ResponseHandler):
             self.transport.abort()
 
     def is_spoilt(self) -> bool:
-        """Whether something has come since it was last used, or a busy loop has not got round to reading it."""
+        """Whether data has come since the last use, read or not yet read by a busy event loop."""
         return self.strayed or self.should_close or _has_unread(self.transport)
 
 
 def _has_unread(transport: asyncio.BaseTransport | None) -> bool:
-    """Whether something has arrived, if only the connection's end."""
+    """Whether the socket has unread data, or the end of the connection."""
     idle = None if transport is None else transport.get_extra_info("socket")
     if idle is None:
         return False
     if not hasattr(select, "poll"):
-        # `select` itself knows no file above number 1023; Windows has nothing else and does not mind.
+        # Elsewhere `select` fails above file descriptor 1023; Windows has no `poll`, and no such limit.
         return bool(select.select([idle], [], [], 0)[0])
     poller = select.poll()
     poller.register(idle, select.POLLIN)
@@ -112,25 +112,25 @@ def _has_unread(transport: asyncio.BaseTransport | None) -> bool:
 
 
 def _limits() -> dict[str, Any]:
-    """Those that this aiohttp knows."""
+    """The limits that this release of aiohttp knows."""
     known = inspect.signature(ResponseHandler.set_response_params).parameters
     return {name: limit for name, limit in LIMITS.items() if name in known}
 
 
 class Pool:
-    """Carries requests straight to their servers; those that go through a proxy take the documented way.
+    """The carrier that sends directly to servers; with a proxy, `Session` is used instead.
 
     Args:
-        connect_timeout: Seconds for name look-up, TCP and TLS together.
+        connect_timeout: Seconds for name lookup, TCP and TLS together.
         keep_alive: Seconds an idle connection is kept.
 
     Raises:
-        AttributeError: This aiohttp makes its connections in another way.
+        AttributeError: This release of aiohttp makes its connections in another way.
     """
 
     def __init__(self, *, connect_timeout: float, keep_alive: float) -> None:
-        # No limit of its own: a request that waits for a place in the pool would wait on the answer's time. How many
-        # are in flight at once is the scheduler's to say.
+        # No limit in the pool: waiting for a connection there would use up the answer's timeout. The scheduler limits
+        # the requests in flight.
         self._connector = TCPConnector(limit=0, keepalive_timeout=keep_alive, resolver=OwnResolver())
         if not hasattr(self._connector, "_factory"):
             raise AttributeError("_factory")
@@ -148,12 +148,12 @@ class Pool:
         """Send once; see `Carrier`.
 
         Raises:
-            UnexpectedAiohttp: This aiohttp is not as expected.
+            UnexpectedAiohttp: This release of aiohttp is not as expected.
         """
         try:
             return await self._carry(exchange)
         except _SURPRISES as error:
-            # Only its kind is told: its words may hold anything.
+            # Only the type: the message may contain anything.
             raise UnexpectedAiohttp(type(error).__name__) from None
 
     async def _carry(self, exchange: Exchange) -> HttpResponse:
@@ -167,7 +167,7 @@ class Pool:
             if transport is None or transport.is_closing():
                 raise aiohttp.ClientConnectionError
             line.set_response_params(read_until_eof=True, auto_decompress=False, **self._limits)
-            # Nothing is awaited from choosing the connection to writing to it: what came before is not the answer.
+            # Nothing is awaited between choosing the connection and writing to it, so no stray data can come between.
             sent_at = exchange.leave()
             line.room, line.used, line.waiting = MAX_HEAD, True, True
             transport.write(message)
@@ -180,10 +180,10 @@ class Pool:
         finally:
             line.waiting = False
             if complete:
-                # aiohttp closes it where it cannot be used again, as after 101, whose end never comes.
+                # aiohttp closes it if it cannot be reused, as after a 101, whose body never ends.
                 connection.release()
             else:
-                # What was not read to its end must not become the beginning of somebody else's answer.
+                # The unread rest must not become the beginning of another request's answer.
                 connection.close()
         received_at = asyncio.get_running_loop().time()
         return HttpResponse(answer.code, read_fields(answer.headers), body, sent_at, received_at)
@@ -198,7 +198,7 @@ class Pool:
         return self._destinations.setdefault(address, _Destination(wanted, start))
 
     async def _connect(self, destination: _Destination) -> tuple[Connection, _Line]:
-        """An idle connection that kept silent, or a new one."""
+        """Return an idle connection without stray data, or a new one."""
         while True:
             connection = await self._connector.connect(destination.wanted, [], self._patience)
             line, silent = connection.protocol, False
@@ -216,7 +216,7 @@ class Pool:
 
 
 def _write(request: HttpRequest, destination: _Destination) -> bytes:
-    """The request as it leaves."""
+    """Encode the request."""
     lines = [request.method, destination.start, write_fields(request.headers)]
     if request.method == "POST":
         lines.append(f"Content-Length: {len(request.body)}\r\n")
@@ -228,17 +228,17 @@ def _write(request: HttpRequest, destination: _Destination) -> bytes:
 
 
 class _Nowhere(asyncio.Transport):
-    """The other end of a connection on which nothing is sent."""
+    """A transport that sends nothing."""
 
     def is_closing(self) -> bool:
         return False
 
 
 def rehearse() -> None:
-    """Go through all that is used of aiohttp and not documented, without a network.
+    """Try everything undocumented that is used of aiohttp, without a network.
 
     Raises:
-        Exception: Of any kind: something is not as expected.
+        Exception: Any: aiohttp is not as expected.
     """
     wanted = ClientRequest("GET", parse_url("http://localhost/"), loop=asyncio.get_running_loop())
     inspect.signature(TCPConnector.connect).bind(None, wanted, [], aiohttp.ClientTimeout())
@@ -258,7 +258,7 @@ def rehearse() -> None:
 
 
 def _at_once(step: Coroutine[Any, Any, T]) -> T:
-    """What comes of it, which has nothing to wait for."""
+    """Run a coroutine that must finish without waiting, and return its result."""
     try:
         step.send(None)
     except StopIteration as done:

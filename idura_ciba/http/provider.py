@@ -1,13 +1,13 @@
-"""One issuer: where its endpoints are, and which of them may be trusted with credentials.
+"""One issuer: its endpoints, and which of them may be trusted with credentials.
 
 Rules:
-1. The discovery document must name the issuer that it was fetched for, letter by letter.
-2. What the document does not name stands where Idura has it; what the caller names wins over both.
+1. The discovery document must name the issuer it was fetched for, character by character.
+2. Endpoints that the document omits are at Idura's paths; endpoints that the caller passes win over both.
 3. Credentials and tokens travel over HTTPS only, except to this machine.
-4. An endpoint shares the issuer's origin, unless its origin is trusted by name: a document must not be able to send
-   credentials elsewhere. An endpoint that the caller names is trusted itself, its origin is not.
-5. The document is read again once a day, and after evidence that it is old: an endpoint that answers 404, 410 or a
-   redirect, or that cannot be connected to. Until that has succeeded the known endpoints go on serving.
+4. A discovered endpoint must have the issuer's origin, or one in `trusted_origins`: a document must not be able to send
+   credentials elsewhere. An endpoint that the caller passes is itself trusted; its origin is not.
+5. The document is read again once a day, and when an endpoint seems to have moved: it answers 404, 410 or a redirect,
+   or cannot be connected to. Until then the known endpoints stay in use.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ from idura_ciba.protocol.http import HttpRequest, Transport
 
 __all__ = ["IDURA_PATHS", "Endpoints", "Found", "Provider"]
 
-#: Idura "Caller Authentication" and "Okta" guides; used where discovery is silent, as it is on CIBA.
+#: From Idura's "Caller Authentication" and "Okta" guides; used for endpoints that discovery omits, as it does for CIBA.
 IDURA_PATHS = {
     "backchannel_authentication_endpoint": "/ciba/bc-authorize",
     "token_endpoint": "/oauth2/token",
     "jwks_uri": "/.well-known/jwks",
 }
-#: Bytes of a discovery document or key set.
+#: Most bytes of a discovery document or key set.
 MAX_DOCUMENT = 256 * 1024
 DOCUMENT_HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}
 
 #: Seconds after which the document is read again.
 MAX_AGE = 86_400.0
-#: Seconds between two readings for evidence: an outage is evidence with each request.
+#: Least seconds between two readings when endpoints seem to have moved: in an outage, they do with each request.
 COOL_DOWN = 30.0
 
-#: What a URL is made of (RFC 3986 appendix A). On anything else, backslashes and line breaks above all, two readers
-#: disagree about the host: the one that checks it here and the one that connects.
+#: Characters of a URL (RFC 3986 appendix A). With others, above all backslashes and line breaks, the parser that checks
+#: the host here and the one that connects may disagree about it.
 _URL = re.compile(r"[!-\[\]-~]+")
 
 
@@ -56,17 +56,16 @@ def _origins(value: Iterable[str]) -> tuple[str, ...]:
 
 @frozen(kw_only=True)
 class Endpoints:
-    """Endpoints that discovery does not name, or names wrongly. All absolute URLs; with all three, none is discovered.
+    """Endpoints that discovery omits or gets wrong, as absolute URLs. With all three there is no discovery.
 
     Attributes:
-        backchannel_authentication_endpoint: Where authentication requests go. None: as discovery says, else
-            Idura's path.
+        backchannel_authentication_endpoint: Where authentication requests go. None: as discovered, else Idura's path.
         token_endpoint: Where polls go. None: the same.
         jwks_uri: Where the provider's keys are. None: the same.
         trusted_origins: Further origins that discovered endpoints may have, such as `https://keys.example.com`.
 
     Raises:
-        UsageError: `trusted_origins` is not a list of texts.
+        UsageError: `trusted_origins` is not a list of strings.
     """
 
     backchannel_authentication_endpoint: str | None = None
@@ -77,7 +76,7 @@ class Endpoints:
 
 @frozen
 class Found:
-    """Where one issuer is spoken to. All absolute URLs."""
+    """The endpoints of one issuer, as absolute URLs."""
 
     issuer: str
     backchannel_authentication_endpoint: str
@@ -89,12 +88,12 @@ class Provider:
     """Finds an issuer's endpoints, and finds them again when they have moved.
 
     Args:
-        issuer: Exactly as the provider spells it, for Idura `https://NAME.idura.broker` without a trailing slash.
+        issuer: Exactly as the provider spells it; for Idura `https://NAME.idura.broker`, without a trailing slash.
         transport: Carries the request for the discovery document.
-        endpoints: Override what discovery says.
+        endpoints: Override discovery.
 
     Raises:
-        UsageError: A URL that is not absolute, not HTTPS, or of an origin that is not trusted.
+        UsageError: A URL is not absolute, or is neither HTTPS nor on this machine.
     """
 
     def __init__(
@@ -111,12 +110,12 @@ class Provider:
         self._overrides = endpoints or Endpoints()
         origins = [_origin(issuer), *map(_origin, self._overrides.trusted_origins)]
         named = [_origin(url) for name in IDURA_PATHS if (url := getattr(self._overrides, name))]
-        # Discovery 1.0 section 3: an issuer has no query; whatever is appended to it would become a part of one.
+        # Discovery 1.0 section 3: an issuer has no query; a path appended to it would become part of the query.
         if None in origins or None in named or "?" in issuer:
             raise UsageError(
-                "the issuer or another address is not an absolute https URL",
+                "the issuer, an endpoint or a trusted origin is not an absolute https URL",
                 code="insecure_url",
-                advice="use https://; plain http is accepted for this machine only",
+                advice="use https://; http is accepted for this machine only",
             )
         self._trusted = frozenset(origins)
         self._is_discovered = not all(getattr(self._overrides, name) for name in IDURA_PATHS)
@@ -125,11 +124,11 @@ class Provider:
         self._discovery = SingleFlight(self._discover)
 
     async def endpoints(self) -> Found:
-        """The endpoints; fetched on first use, then remembered and kept up to date.
+        """Return the endpoints; discovered on first use, then cached and kept up to date.
 
         Raises:
-            TransportError: The discovery document could not be fetched, several tries included.
-            RemoteProtocolError: It cannot be read, names another issuer, or an endpoint that is not trusted.
+            TransportError: The discovery document could not be fetched, even after several tries.
+            RemoteProtocolError: It is unreadable, or names another issuer or an endpoint that is not trusted.
         """
         if self._found is None:
             return await self._discovery.run()
@@ -143,7 +142,7 @@ class Provider:
             self._discovery.begin()
 
     async def aclose(self) -> None:
-        """Stop a discovery under way."""
+        """Cancel a running discovery."""
         await self._discovery.aclose()
 
     async def _discover(self) -> Found:
@@ -164,19 +163,19 @@ class Provider:
         url = getattr(found, name, None) or self.issuer.removesuffix("/") + default_path
         origin = _origin(url)
         if origin not in self._trusted:
-            where = "outside the issuer's origin" if origin else "that is no absolute https URL"
+            where = "outside the issuer's origin" if origin else "that is not an absolute https URL"
             raise RemoteProtocolError(
                 f"the discovery document names a {name} {where}",
                 code="foreign_endpoint",
                 advice="if that is right, pass its origin in Endpoints(trusted_origins=...)"
                 if origin
-                else f"report it to the provider, and pass Endpoints({name}=...) meanwhile",
+                else f"report it to the provider; until it is fixed, pass Endpoints({name}=...)",
             )
         return str(url)
 
 
 def _origin(url: str) -> str | None:
-    """Scheme, host and port of an acceptable URL; None for any other (rule 3)."""
+    """Scheme, host and port of an acceptable URL; None for any other URL (rule 3)."""
     try:
         legible, parts = _URL.fullmatch(url), urlsplit(url)
         port = parts.port

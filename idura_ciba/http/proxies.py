@@ -1,6 +1,6 @@
-"""Which proxy the environment wants for an address, and the credentials for it.
+"""Proxies from the environment, and their credentials.
 
-aiohttp's own `trust_env` would give servers credentials from netrc, too, and then refuse those of the client.
+aiohttp's own `trust_env` would also send netrc credentials to servers, and then refuse the client's own.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from idura_ciba.http.resolver import LOOK_UPS
 
 __all__ = ["MAX_ORIGINS", "Proxies", "encode_credentials"]
 
-#: Origins that are remembered; a client has one to four.
+#: Origins cached; a client has one to four.
 MAX_ORIGINS = 64
 
 
 class Proxies:
-    """Remembers what was found: some systems look each host up, over the network."""
+    """Finds proxies, and caches them: some systems look each host up over the network."""
 
     def __init__(self) -> None:
         self._found: dict[URL, URL | None] = {}
@@ -31,7 +31,7 @@ class Proxies:
         """The proxy for a URL, with its credentials in it; None for a direct connection."""
         origin = url.origin()
         if origin not in self._found:
-            # In a thread: see above.
+            # In a thread, because this may use the network.
             found = await asyncio.get_running_loop().run_in_executor(LOOK_UPS, _look_up, origin)
             if len(self._found) >= MAX_ORIGINS:
                 self._found.clear()
@@ -40,7 +40,7 @@ class Proxies:
 
 
 def encode_credentials(proxy: URL) -> str:
-    """What a proxy is told (RFC 7617)."""
+    """The value of `Proxy-Authorization` (RFC 7617)."""
     return "Basic " + base64.b64encode(f"{proxy.user}:{proxy.password or ''}".encode()).decode()
 
 
@@ -55,7 +55,7 @@ def _look_up(origin: URL) -> URL | None:
 
 
 def _credentials(host: str) -> tuple[str, str] | None:
-    """What netrc says about a host: user and password."""
+    """User and password for a host from netrc."""
     try:
         found = netrc.netrc(os.environ.get("NETRC")).authenticators(host)
     except (OSError, netrc.NetrcParseError):

@@ -1,7 +1,7 @@
-"""Name look-ups on threads of our own.
+"""Name lookups on threads of our own.
 
-aiohttp makes them in the event loop's default executor, which belongs to the application: full of its calls, no poll
-would get a connection. A look-up that hangs keeps its thread, and nothing else.
+aiohttp uses the event loop's default executor, which belongs to the application: once that is full, no poll gets a
+connection. A lookup that hangs here blocks its own thread only.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from idura_ciba.aio.threads import OwnThreads
 
 __all__ = ["LOOK_UPS", "OwnResolver"]
 
-#: Shared by all clients of the process. A client has one to three hosts, and aiohttp remembers what it has found.
+#: Shared by all clients of the process. A client has one to three hosts, and aiohttp caches their addresses.
 LOOK_UPS: Final = OwnThreads("idura-ciba-look-up", 64)
 
 
 class OwnResolver(AbstractResolver):
-    """Asks the system, as aiohttp's own resolver does."""
+    """Asks the operating system, as aiohttp's own resolver does."""
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        """The addresses of a host.
+        """Return the addresses of a host.
 
         Raises:
-            OSError: There are none.
+            OSError: The lookup failed.
         """
         look_up = partial(
             socket.getaddrinfo, host, port, family=family, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
@@ -39,7 +39,7 @@ class OwnResolver(AbstractResolver):
         return [
             ResolveResult(
                 hostname=host,
-                # With its zone, where it is a link-local one.
+                # `getnameinfo` keeps the zone of a link-local address.
                 host=socket.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)[0],
                 port=port,
                 family=kind,

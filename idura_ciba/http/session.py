@@ -1,23 +1,23 @@
-"""Requests through aiohttp's front door: what its documentation names, and nothing else of it.
+"""The documented carrier: sends through an aiohttp session, using only what aiohttp documents.
 
-Whatever somebody has put on a session works: tracing, middlewares, mocks, recorders, proxies, a resolver, trust in an
-authority of one's own. How the rules of `transport.py` are kept here:
+Everything configured on the session works: tracing, middlewares, mocks, recorders, proxies, a resolver, a private CA.
+How the rules of `transport.py` are kept here:
 
-- *What may have been sent* (rules 4 and 5). aiohttp does not say when a request has its connection. But a body may be
-  an asynchronous iterator ("Streaming uploads"), and the first step of that is taken once there is a connection to
-  write to. A form is such an iterator: as long as it was not asked for, nothing has left that a provider could act on.
-  aiohttp sends idempotent requests again by itself, a `POST` never; and an iterator gives its form once only, also
-  where a middleware tries again.
-- *No answer of another request* (rule 6). What arrives on an idle connection can be neither seen nor ruled out from
-  here. A form is held back for some turns of the event loop, so that what is there already is read first: an answer
-  that comes before the form has left is not taken for the answer to it, and a connection that the server has closed
-  meanwhile costs nothing. A server that was caught at this is asked to close each connection from then on. Hooks of the
-  session that wait, and bytes that arrive in the last turn, get past all that. What holds then: the person in the ID
-  token is the one who was asked (`trust/id_token.py`), and for eIDs that may omit the number a session with
-  `TCPConnector(force_close=True)`, where no connection is ever idle.
-- A document is read with `GET`, which has no body: whether its request has left is told by the kind of error, and its
-  time counts from the beginning. It may be asked for again in any case.
-- A mock or a recorder reads the form before there is a connection, or not at all. Then it is as for a document.
+- *Whether something was sent* (rules 4 and 5). aiohttp does not say when a request gets its connection. But a body may
+  be an asynchronous iterator ("Streaming uploads"), which is first advanced when there is a connection to write to. The
+  form is such an iterator: until it is read, nothing has left that a provider could act on. aiohttp itself retries
+  idempotent requests, never a `POST`; and the iterator yields its form only once, even if a middleware retries.
+- *No answer of another request* (rule 6). Data on an idle connection can be neither seen nor ruled out from here. The
+  form is held back for a few turns of the event loop, so that data already there is read first: an answer that comes
+  before the form has left is not taken for its answer, and a connection that the server has closed costs nothing. A
+  server caught doing this is asked to close every connection from then on. Session hooks that wait, and bytes that
+  arrive in the last turn, can still get past this. Two things hold then: the ID token must name the person who was
+  asked (`trust/id_token.py`); and for eIDs that may omit the national number, use a session with
+  `TCPConnector(force_close=True)`, which keeps no idle connections.
+- A document is read with `GET`, which has no body. The type of the error tells whether the request left, and its
+  timeout runs from the start. It may be retried in any case.
+- A mock or a recorder reads the form before there is a connection, or not at all. Then the same applies as to a
+  document.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ from idura_ciba.protocol.http import HttpResponse
 
 __all__ = ["Session"]
 
-#: Turns of the event loop: one in which what has arrived is read, one in which aiohttp hears of it, one in which we do.
+#: Turns of the event loop: one to read the data, one for it to reach aiohttp, one for it to reach us.
 _TURNS = 3
-#: aiohttp's word for it that there was no connection.
+#: Errors of aiohttp that mean there was no connection.
 _NEVER_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL)
-#: What aiohttp would add to a request, and what a request says itself where it is wanted.
+#: Header fields that aiohttp would add; our requests set them themselves if needed.
 _UNASKED_FOR = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 
 
 class _Form:
-    """A body that notes when it leaves.
+    """A request body that notes when it leaves.
 
     Attributes:
-        taken: Whether somebody means to read it.
+        taken: Whether iteration over it has begun.
     """
 
     def __init__(self, exchange: Exchange) -> None:
@@ -66,7 +66,7 @@ class _Form:
             raise StopAsyncIteration
         self._given = True
         if asyncio.current_task() is self._asked_by:
-            # aiohttp writes in a task of its own: this is a mock, a recorder or a middleware that wants to know it.
+            # aiohttp writes in a task of its own, so the reader is a mock, a recorder or a middleware.
             self._exchange.leave_unseen()
         else:
             for _ in range(_TURNS):
@@ -76,21 +76,21 @@ class _Form:
 
 
 class Session:
-    """Carries requests through a session.
+    """The carrier that sends through an aiohttp session.
 
     Args:
-        session: Of aiohttp.
-        owned: Whether it is closed together with this.
-        proxies: Finds the proxy for each request; None: the session does as it was told.
+        session: The session.
+        owned: Whether `aclose` closes the session.
+        proxies: Finds the proxy for each request. None: as the session is configured.
     """
 
     def __init__(self, session: aiohttp.ClientSession, *, owned: bool = False, proxies: Proxies | None = None) -> None:
         self._session = session
         self._owned = owned
         self._proxies = proxies
-        # Until the server has spoken out of turn.
+        # False once the server has sent something before it was asked.
         self._trusted = True
-        # Newer releases bound the number of fields too, and say so in the signature that they document.
+        # Newer releases also limit the number of fields, as their documented signature shows.
         known = {"max_line_size", "max_field_size", *inspect.signature(aiohttp.ClientSession).parameters}
         self._limits = {name: limit for name, limit in LIMITS.items() if name in known}
 
@@ -103,13 +103,13 @@ class Session:
         """Send once; see `Carrier`."""
         session, request = self._session, exchange.request
         if session.closed:
-            raise TransportError("the session that was lent is closed", code="session_closed")
+            raise TransportError("the session passed to AiohttpTransport is closed", code="session_closed")
         if getattr(session, "auth", None) is not None and "Authorization" in request.headers:
-            # aiohttp refuses to choose, in words that do not help. Its next major release has no `auth` any more.
+            # aiohttp would refuse both with an unhelpful message. Its next major release drops `auth`.
             raise TransportError(
-                "the session that was lent has credentials of its own (auth=), and the client too",
+                "the session passed to AiohttpTransport has credentials (auth=), and so does the client",
                 code="session_auth",
-                advice="lend a session without auth=",
+                advice="pass a session without auth=",
             )
         url = parse_url(request.url)
         write_fields(request.headers)
@@ -126,7 +126,7 @@ class Session:
                     self._check_turns(exchange, form)
                     body = await read_body(response.content, request.max_body)
                 except BaseException:
-                    # What was not read to its end must not become the beginning of somebody else's answer.
+                    # The unread rest must not become the beginning of another request's answer.
                     response.close()
                     raise
         except _NEVER_CONNECTED:
@@ -138,10 +138,10 @@ class Session:
         return HttpResponse(response.status, read_fields(response.headers), body, sent_at, received_at)
 
     def _check_turns(self, exchange: Exchange, form: _Form | None) -> None:
-        """Rule 6, as far as it can be held from here."""
+        """Refuse an answer that came before the form left: rule 6, as far as it can be kept here."""
         if exchange.sent_at is None and form is not None and form.taken:
             self._trusted = False
-            raise TransportError("the server spoke before it was asked", code="connection")
+            raise TransportError("the server answered before the request was sent", code="connection")
 
     async def _options(self, exchange: Exchange, url: URL) -> dict[str, Any]:
         headers = dict(exchange.request.headers)
@@ -155,7 +155,7 @@ class Session:
             "allow_redirects": False,
             "raise_for_status": False,
             "auto_decompress": False,
-            # What the session was told about time is about other requests. A form's own time is the exchange's.
+            # The session's own timeout is meant for other requests. For a form, the exchange keeps the time.
             "timeout": aiohttp.ClientTimeout(
                 total=None,
                 connect=exchange.connect_timeout,
@@ -166,6 +166,6 @@ class Session:
         if self._proxies is not None and (proxy := await self._proxies.find(url)):
             options["proxy"] = proxy
             if url.scheme == "http" and proxy.user is not None:
-                # aiohttp tells them once for each connection: right for a tunnel, and not for requests of their own.
+                # aiohttp sends them once per connection: right for a tunnel, but plain HTTP needs them per request.
                 headers["Proxy-Authorization"] = encode_credentials(proxy)
         return options

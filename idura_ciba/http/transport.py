@@ -1,19 +1,19 @@
-"""HTTP as this client wants it, over aiohttp: the rules, and the choice between two ways of keeping them.
+"""The transport over aiohttp: the rules, and the choice between two carriers that keep them.
 
 Rules:
-1. One request, one answer. No redirect is followed: a 307 would carry the form, and with it credentials and a national
-   id, to another host. Nothing of ours is kept as a cookie or read from the environment unless asked for.
-2. An answer is complete and bounded, or it is an error. It is left compressed: aiohttp inflates a bomb before anyone
-   can count. `delivery.py` inflates under the same bound.
-3. What an error says was put together here. aiohttp's own errors hold headers, and with them `Authorization`.
-4. `maybe_sent` is False only where nothing that a provider could act on has left.
-5. Nothing is sent twice. Who may ask again, and when, stands in `delivery.py`.
-6. No answer of another request: a connection on which something arrived while nobody waited for it is not used again.
+1. One request, one answer. Redirects are not followed: a 307 would carry the form, with credentials and a national
+   number, to another host. Our own pool keeps no cookies, and reads nothing from the environment unless asked to.
+2. An answer is complete and within its size limit, or it is an error. It is not inflated here, because aiohttp would
+   inflate a bomb before the limit applies; `delivery.py` inflates under the same limit.
+3. Error messages are composed here. aiohttp's own errors contain headers, `Authorization` among them.
+4. `maybe_sent` is False only if nothing has left that a provider could act on.
+5. Nothing is sent twice. `delivery.py` says what may be retried, and when.
+6. No answer of another request: a connection on which data arrived while no request was in flight is not used again.
 
-A session that somebody lends is used through its documented interface (`session.py`, which says what holds rule 6
-there). Without one, requests are written onto the connections of a pool of our own (`pool.py`), at three fifths of the
-cost. That needs parts of aiohttp that are not documented: where they are not as expected, one warning is logged, and
-requests take the documented way from then on.
+A session that the caller passes is used through its documented interface (`session.py`, which says what holds rule 6
+there). Without one, requests are written to the connections of a pool of our own (`pool.py`), at three fifths of the
+cost. That needs undocumented parts of aiohttp: if they are not as expected, one warning is logged, and the documented
+interface is used from then on.
 """
 
 from __future__ import annotations
@@ -35,31 +35,32 @@ from idura_ciba.protocol.http import HttpRequest, HttpResponse
 
 __all__ = ["AiohttpTransport"]
 
-#: Seconds for name look-up, TCP and TLS together.
+#: Seconds for name lookup, TCP and TLS together.
 CONNECT_TIMEOUT = 10.0
-#: Seconds an idle connection is kept. Below 5, the shortest default among common servers (Node.js): a connection that
-#: the server closes just as a poll leaves would cost the answer of that poll.
+#: Seconds an idle connection is kept. Below 5, the shortest default of common servers (Node.js): a connection that the
+#: server closes just as a poll leaves would cost that poll's answer.
 KEEP_ALIVE = 4.0
 
 _logger = logging.getLogger("idura_ciba")
 
 
 class AiohttpTransport:
-    """Sends over aiohttp.
+    """Sends requests over aiohttp.
 
     Args:
-        session: Carries the requests, through its documented interface: what was put on it works (headers, cookies,
-            proxies, tracing, middlewares, a connector of one's own), and it is never closed. None: a pool of our own.
-        trust_env: Read proxies from the environment, and their credentials also from netrc. A session that is lent
-            was told itself.
-        connect_timeout: Seconds for name look-up, TCP and TLS together.
-        keep_alive: Seconds an idle connection of our own pool is kept; keep it below the server's own.
+        session: Carries the requests, through its documented interface, and is never closed; everything configured on
+            it works (headers, cookies, proxies, tracing, middlewares, a connector). None: a pool of the transport's
+            own.
+        trust_env: Read proxies from the environment, and their credentials also from netrc. Not with `session`, which
+            has its own `trust_env`.
+        connect_timeout: Seconds for name lookup, TCP and TLS together.
+        keep_alive: Seconds the transport's own pool keeps an idle connection; keep it below the server's value.
 
     Raises:
         UsageError: Both a session and `trust_env`.
     """
 
-    #: Whether this process's aiohttp is as `pool.py` expects it; None before the first look.
+    #: Whether the installed aiohttp is as `pool.py` expects; None before the first check.
     _as_expected: ClassVar[bool | None] = None
 
     def __init__(
@@ -72,7 +73,7 @@ class AiohttpTransport:
     ) -> None:
         if session is not None and trust_env:
             raise UsageError(
-                "a session that is lent decides itself whether it trusts the environment",
+                "trust_env does not apply to a session that you pass",
                 advice="pass trust_env=True to aiohttp.ClientSession instead",
             )
         self._lent = session
@@ -83,7 +84,7 @@ class AiohttpTransport:
         self._replaced: list[Carrier] = []
 
     async def __aenter__(self) -> Self:
-        """Nothing to prepare; connections are made with the first request."""
+        """Return the transport; it connects with the first request."""
         return self
 
     async def __aexit__(
@@ -96,7 +97,7 @@ class AiohttpTransport:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close all connections of our own. A later request opens new ones."""
+        """Close the transport's own connections. A later request opens new ones."""
         carriers = [*self._replaced, *([self._carrier] if self._carrier else [])]
         self._replaced, self._carrier = [], None
         for carrier in carriers:
@@ -106,8 +107,8 @@ class AiohttpTransport:
         """Send once; see `idura_ciba.protocol.http.Transport`.
 
         Raises:
-            TransportTimeout: No connection, or no complete answer in time.
-            TransportError: Everything else, with a `code` that says what.
+            TransportTimeout: No connection or no complete answer in time.
+            TransportError: Any other failure; its `code` says which.
         """
         loop = asyncio.get_running_loop()
         failure: TransportError
@@ -120,15 +121,15 @@ class AiohttpTransport:
         except asyncio.CancelledError:
             if is_cancelled():
                 raise
-            # aiohttp stops a look-up that others share, when the owner of a session that was lent closes it.
-            failure = TransportError("the connection was given up by its owner", code="connection")
+            # aiohttp cancels a shared lookup when the session's owner closes the session.
+            failure = TransportError("the owner of the session closed it", code="connection")
         except TransportError as error:
-            # Without the frames below: they hold the body.
+            # Without the frames below, which hold the body.
             failure = error.with_traceback(None)
         except aiohttp.ClientSSLError:
-            failure = TransportError("the server's certificate or TLS was not acceptable", code="tls")
-        except Exception as error:  # noqa: BLE001 - of aiohttp, of the network, or of what somebody put on a session
-            # Only the kind is told, see rule 3.
+            failure = TransportError("the server's certificate or its TLS was not accepted", code="tls")
+        except Exception as error:  # noqa: BLE001 - from aiohttp, the network, or a hook of the session
+            # Only the type: see rule 3.
             failure = TransportError(f"the connection failed ({type(error).__name__})", code="connection")
         finally:
             exchange.over = True
@@ -148,7 +149,7 @@ class AiohttpTransport:
         except UnexpectedAiohttp as error:
             self._expect_no_more(error)
             if self._carrier is carrier:
-                # Others may still be waiting for answers over it.
+                # Other requests may still be waiting for their answers on it.
                 self._replaced.append(carrier)
                 self._carrier = None
             if exchange.sent_at is not None:
@@ -161,7 +162,7 @@ class AiohttpTransport:
         if not self._trust_env and AiohttpTransport._as_expected is not False:
             try:
                 return self._open_pool()
-            except Exception as error:  # noqa: BLE001 - whatever a release of aiohttp may come up with
+            except Exception as error:  # noqa: BLE001 - anything a new release of aiohttp may raise
                 self._expect_no_more(error)
         session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=self._keep_alive, resolver=OwnResolver()),
@@ -170,7 +171,7 @@ class AiohttpTransport:
         return Session(session, owned=True, proxies=Proxies() if self._trust_env else None)
 
     def _open_pool(self) -> Carrier:
-        # Only here, and guarded: what it imports may be gone.
+        # Imported only here, and guarded: names that it needs may be gone.
         from idura_ciba.http import pool  # noqa: PLC0415
 
         if AiohttpTransport._as_expected is None:
@@ -180,12 +181,12 @@ class AiohttpTransport:
 
     @staticmethod
     def _expect_no_more(error: Exception) -> None:
-        """Take the documented way from now on, and say so once."""
+        """Use the documented interface from now on, and log that once."""
         if AiohttpTransport._as_expected is not False:
             AiohttpTransport._as_expected = False
             _logger.warning(
-                "aiohttp %s is not as this release of idura_ciba expects it (%s: %s), so requests take aiohttp's "
-                "documented way: all works, and a poll costs more CPU",
+                "aiohttp %s differs from what this release of idura_ciba expects (%s: %s); using aiohttp's documented "
+                "interface instead: everything works, but a poll costs more CPU",
                 aiohttp.__version__,
                 type(error).__name__,
                 error,

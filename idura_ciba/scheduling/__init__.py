@@ -1,9 +1,9 @@
 """Serving many transactions at once.
 
-    scheduler  the two schedulers, what a client holds of one, and a snapshot of how it stands
+    scheduler  the two schedulers, a client's queue, and a snapshot of the state
     engine     one heap and one timer for all pending transactions, and the cap on requests in flight
-    queues     who comes first where not all can be served
-    budget     how many requests may leave, and what refusals teach about that
+    queues     the order of service under overload
+    budget     the rate limit, as agreed and as learned from refusals
 
 May import `explain`, `options` and what lies below. Never imports a transaction: it serves jobs, whatever they do.
 """

@@ -1,24 +1,24 @@
-"""How many requests may leave: by the number that was agreed, and by what the provider's refusals teach.
+"""The rate limit: as agreed with the provider, and as learned from its refusals.
 
 Rules:
-1. In no second leave more requests than `rate` allows. Whoever stays below it is never held back, however unevenly the
-   requests come; those that had to wait leave evenly spaced, because a provider may count in shorter stretches than we.
-2. Refusals (429, 503) concern all requests once they are a tenth of what comes back, beyond what is usual. Fewer are
-   about one login, or an accident of one of the provider's machines: only whose request it was waits, as its own rules
-   say. Otherwise one person's 429 would stop thousands, and where one request in thirty fails for another reason, ever
-   fewer requests would leave.
-3. Such refusals cut the rate: down to `CUT` times what was answered before them, at most by half, and at most once a
-   second. A request that left before the last cut says nothing about it. A `Retry-After` among them stops all requests
-   for so long.
-4. Nothing answered since the last cut, and refusals only: exponential backoff. Nothing leaves for a second, then for
-   two, four and so on, until something is answered.
-5. The rate grows back by `GROWTH` a second, and faster once that has been going well for a while. Only seconds in which
-   somebody waits count: a rate that nobody used was not tried out.
+1. In any second at most `rate` requests leave. A load below the rate is never held back, however bursty; requests that
+   had to wait leave evenly spaced, because the provider may count over shorter windows than we do.
+2. Refusals (429, 503) concern all requests once they are a tenth of the responses, beyond their usual share. Fewer
+   concern one login, or one faulty machine of the provider: then only the refused request waits, by its own rules.
+   Otherwise one person's 429 would stop thousands of logins; and if one request in thirty failed for another reason,
+   the rate would keep falling.
+3. Such refusals cut the rate: to `CUT` times the rate answered before them, by half at most, and at most once a second.
+   A request that left before the last cut says nothing about it. A `Retry-After` among these refusals stops all
+   requests for that long.
+4. If nothing but refusals came back since the last cut: exponential backoff. Nothing leaves for 1 s, then 2 s, 4 s and
+   so on, until a request is answered.
+5. The rate grows back by `GROWTH` a second, and faster once that has gone well for a while. Only seconds in which a
+   request waits count: an unused rate was not tested.
 
-The numbers of rule 3 and 5 belong together. Many providers count over ten seconds: when a rate that grows by 1 % a
-second is refused, it stands 5 % above the limit, and the places that come free are those of ten seconds ago, 5 % below
-it. A cut to 0.9 is below both, so one is enough, and on the way from there to the limit 95 % of it are used. A half
-instead would use 75 %.
+The numbers of rules 3 and 5 belong together. Many providers count over ten seconds: when a rate that grows by 1 % a
+second is refused, it is 5 % above the limit, and capacity is freed at the rate of ten seconds ago, 5 % below it. A cut
+to 0.9 is below both, so one cut is enough, and growing back from there uses 95 % of the limit on average. Halving would
+use 75 %.
 
 There is no clock in here: every instant is an argument, in monotonic seconds.
 """
@@ -33,48 +33,49 @@ from idura_ciba.options import positive
 
 __all__ = ["Budget", "Meter"]
 
-#: The seconds over which rule 1 counts.
+#: Seconds over which rule 1 counts.
 WINDOW = 1.0
-#: What comes back: over so many seconds, and at most so many answers and refusals.
+#: Responses are remembered for this many seconds, and at most this many of them.
 MEMORY = 10.0
 MOST_REMEMBERED = 50
-#: Of what came back, refusals that are more than accidents; in addition to twice the usual share, but never more than
-#: half. A cut needs `SPARE` more than that, because few are soon a tenth of few, or a `RUN` of them without an answer.
+#: Share of refusals among the responses that concerns all requests, in addition to twice the usual share, and at most
+#: half. A cut needs `SPARE` refusals more than that, because a few soon make a tenth of a few, or a `RUN` without an
+#: answer in between.
 TELLING = 0.1
 MOST_TELLING = 0.5
 SPARE = 2
 RUN = 4
-#: What is usual forgets after so many answers and refusals.
+#: Responses over which the usual share is averaged.
 USUAL = 300
-#: The rate after a cut, as a share of what was being answered.
+#: The rate after a cut, as a share of the answered rate.
 CUT = 0.9
-#: A cut takes no more than this share away: lately may have been a quiet time.
+#: A cut removes at most this share: the last seconds may have been quiet.
 DEEPEST_CUT = 0.5
-#: Seconds between two cuts at least; a second's answers are the least from which to tell a rate.
+#: Least seconds between two cuts: measuring a rate takes at least a second of answers.
 CUT_SPACING = 1.0
-#: Growth of the rate each second in which it is used up.
+#: Growth of the rate in each second in which it is used up.
 GROWTH = 0.01
-#: The same after `SETTLED` such seconds without a refusal. Near its limit a rate is refused every 16.
+#: The same after `SETTLED` such seconds without a refusal. A rate near its limit is refused every 16.
 FAST_GROWTH = 0.10
 SETTLED = 20.0
-#: No refusals make the rate lower than this: one request in ten seconds.
+#: Refusals never cut the rate below this: one request in ten seconds.
 LEAST = 0.1
-#: A client that sent fewer requests in a second than this was not refused for their number. Nor do all back off where
-#: fewer were refused in a row: each transaction does so by itself.
+#: A client that sent fewer requests than this in a second was not refused for sending too many. After fewer refusals in
+#: a row there is no common backoff either: each transaction backs off by itself.
 FEW = 10
-#: Seconds of backoff at first, and at most; also the most that a `Retry-After` can stop all requests.
+#: Seconds of the first and the longest backoff. The longest also bounds how long a `Retry-After` stops all requests.
 FIRST_BACKOFF = 1.0
 LONGEST_BACKOFF = 60.0
-#: Those who wait may leave this much closer together than evenly: a timer of a busy loop is late.
+#: Seconds by which waiting requests may leave closer together than evenly: in a busy event loop timers are late.
 CATCH_UP = 0.05
 
 
 class Meter:
-    """Counts events by the second, over the last ten."""
+    """Counts events per second, over the last ten seconds."""
 
     __slots__ = ("_counts", "_second", "_since", "_total")
 
-    #: Whole seconds that are remembered, beside the one that is running.
+    #: Whole seconds remembered, besides the current one.
     SECONDS = 10
 
     def __init__(self) -> None:
@@ -84,7 +85,7 @@ class Meter:
         self._since = math.inf
 
     def add(self, now: float) -> None:
-        """Something has happened."""
+        """Count one event."""
         second = math.floor(now)
         if second != self._second:
             self._turn(second)
@@ -93,13 +94,13 @@ class Meter:
         self._since = min(self._since, now)
 
     def rate(self, now: float) -> float:
-        """Events a second, over the last ten or since the first; at least a second, for no number jumps so high."""
+        """Events per second, over the last ten seconds or since the first event; over 1 s at least, to avoid spikes."""
         if math.floor(now) != self._second:
             self._turn(math.floor(now))
         return self._total / min(self.SECONDS + now % 1.0, max(1.0, now - self._since))
 
     def best(self, now: float) -> float:
-        """Events a second over whichever of the last 1, 2, ... 10 seconds up to now makes the most of them."""
+        """The highest of the rates over the last 1, 2, ... 10 seconds, in events per second."""
         self._turn(math.floor(now))
         part, second, lived = now % 1.0, math.floor(now), max(1.0, now - self._since)
         total = self._counts[second % len(self._counts)]
@@ -110,7 +111,7 @@ class Meter:
         return best
 
     def _turn(self, second: int) -> None:
-        """Clear the places of seconds in which nothing happened."""
+        """Reset the counters of the seconds that have passed since the last event."""
         if self._second is None:
             self._second = second
         for passed in range(self._second + 1, min(second, self._second + len(self._counts)) + 1):
@@ -121,11 +122,11 @@ class Meter:
 
 
 class Refusals:
-    """What came back since the last cut, and whether the refusals in it concern all requests.
+    """Responses since the last cut, and whether the refusals among them concern all requests.
 
     Attributes:
-        in_vain: How many since the last answer.
-        since: When the first of those came; infinite where there is none.
+        in_vain: Refusals since the last answer.
+        since: When the first of those arrived; infinite if there are none.
     """
 
     __slots__ = ("_came_back", "_usual", "in_vain", "since")
@@ -136,23 +137,23 @@ class Refusals:
         self.forget()
 
     def forget(self) -> None:
-        """The rate was cut: what came back before says nothing about it. What is usual stays."""
+        """Start anew after a cut: earlier responses say nothing about the new rate. The usual share is kept."""
         self._came_back.clear()
         self.in_vain: int = 0
         self.since: float = math.inf
 
     def answered(self, now: float) -> None:
-        """A request was answered."""
+        """Count an answer."""
         self._came_back.append((now, False))
         self._usual -= self._usual / USUAL
         self.in_vain = 0
         self.since = math.inf
 
     def refused(self, now: float) -> tuple[bool, bool]:
-        """A request was refused. Says whether that concerns all, and whether it calls for a cut."""
+        """Count a refusal; return whether refusals concern all requests, and whether to cut the rate."""
         telling = min(MOST_TELLING, TELLING + 2 * self._usual)
         if not self.in_vain:
-            # A run of them counts once: it is no accident.
+            # A run of refusals counts once towards the usual share: it is no accident.
             self.since = now
             self._usual += (1 - self._usual) / USUAL
         self.in_vain += 1
@@ -165,11 +166,11 @@ class Refusals:
 
 
 class Budget:
-    """Says when the next request may leave.
+    """The rate limit: says when the next request may leave.
 
     Args:
-        rate: Requests in any second at most; a fraction is rounded down, one below 1 says how far they are apart. None:
-            as many as come, until the provider refuses some.
+        rate: Most requests in any second; fractions are rounded down, and a rate below 1 spaces requests `1 / rate`
+            seconds apart. None: no limit until the provider refuses requests.
 
     Raises:
         UsageError: The rate is not a positive finite number.
@@ -187,42 +188,42 @@ class Budget:
         self.restart()
 
     def restart(self) -> None:
-        """Forget all instants, because they are of another clock; the rate that was learned stays."""
-        # When requests left, as far as rule 1 has to know.
+        """Forget all instants, which belong to another clock; the learned rate stays."""
+        # When the requests of the last window left (rule 1).
         self._sent = deque[float]()
-        # When the next one would leave if all left evenly spaced.
+        # When the next request leaves if all are evenly spaced.
         self._even = -math.inf
         self._closed_until = -math.inf
         self._cut_at = -math.inf
-        # Seconds since then in which somebody waited.
+        # Seconds since the cut in which a request waited.
         self._used = 0.0
         self._grown_at = -math.inf
         self._refusals = Refusals()
-        # The last one that was kept.
+        # The last backoff, in seconds.
         self._backoff = 0.0
         self._meter = Meter()
         self._answered_at = -math.inf
 
     @property
     def rate(self) -> float:
-        """Requests a second as agreed; infinite where nothing was."""
+        """The agreed rate in requests per second; infinite if none was given."""
         return self._rate
 
     @property
     def allowed(self) -> float:
-        """Requests a second for now; infinite until the provider has refused one."""
+        """The current rate in requests per second; infinite if none was given and none was learned yet."""
         return self._allowed
 
     @property
     def refused(self) -> int:
-        """How many requests the provider has refused."""
+        """Requests refused so far."""
         return self._refused
 
     def ready_at(self, *, queued: bool) -> float:
-        """From when the next request may leave; an instant that has passed means now.
+        """The earliest instant at which the next request may leave; one in the past means now.
 
         Args:
-            queued: Whether it has to wait, or others had to until now; see rule 1.
+            queued: Whether the request is waiting, or requests have been waiting until now; see rule 1.
         """
         if self._allowed == math.inf:
             return self._closed_until
@@ -230,10 +231,10 @@ class Budget:
         return at if len(self._sent) < self._most else max(at, self._sent[-self._most] + self._window)
 
     def take(self, now: float, *, queued: bool) -> None:
-        """A request leaves. The caller has asked `ready_at` before, and `queued` says the same."""
+        """Count a request that leaves. Call `ready_at` before, with the same `queued`."""
         sent = self._sent
         if self._allowed < math.inf:
-            # Spaced from when it might have left: what a timer was late is made up for.
+            # Spaced from when it could have left, to make up for a late timer.
             self._even = max(self.ready_at(queued=True), now - CATCH_UP) + 1 / self._allowed
             if queued and self._allowed < self._rate:
                 self._grow(now)
@@ -242,7 +243,7 @@ class Budget:
         sent.append(now)
 
     def answered(self, now: float, *, sent_at: float) -> None:
-        """A request that left at `sent_at` was not refused, whatever else the provider said."""
+        """Count a response other than a refusal, to a request that left at `sent_at`."""
         self._meter.add(now)
         self._answered_at = now
         if sent_at >= self._cut_at:
@@ -250,15 +251,15 @@ class Budget:
             self._backoff = 0.0
 
     def was_refused(self, now: float, *, sent_at: float, retry_after: float | None = None) -> None:
-        """A request that left at `sent_at` was refused, perhaps because there are too many.
+        """Count a refusal, perhaps because of too many requests.
 
         Args:
             now: When the refusal arrived.
-            sent_at: When the request had left.
-            retry_after: Seconds, where the provider named some.
+            sent_at: When the request left.
+            retry_after: The provider's `Retry-After` in seconds, if any.
         """
         self._refused += 1
-        # One that left before the last cut was of the same burst as those that led to it.
+        # A request that left before the last cut belongs to the burst that caused it.
         concerns_all, is_much = (True, False) if sent_at < self._cut_at else self._refusals.refused(now)
         if concerns_all and retry_after is not None:
             self._close(now, retry_after)
@@ -270,12 +271,12 @@ class Budget:
         self._cut(now)
 
     def _cut(self, now: float) -> None:
-        """Rule 3."""
+        """Cut the rate (rule 3)."""
         used = self._allowed
         if used == math.inf:
             used = max(FEW, sum(at + WINDOW > now for at in self._sent))
         if self._answered_at > -math.inf:
-            # Otherwise nothing was answered at all: that is an outage and tells nothing about numbers.
+            # Without any answer it is an outage, which says nothing about the rate.
             best = self._meter.best(max(self._answered_at, self._refusals.since))
             self._allow(min(used, max(LEAST, DEEPEST_CUT * used, CUT * best)))
         self._cut_at = self._grown_at = now
@@ -286,7 +287,7 @@ class Budget:
         self._closed_until = max(self._closed_until, now + min(seconds, LONGEST_BACKOFF))
 
     def _grow(self, now: float) -> None:
-        """Rule 5."""
+        """Let the rate grow (rule 5)."""
         seconds = min(now - self._grown_at, 1.0)
         self._grown_at = now
         self._used += seconds
@@ -294,7 +295,7 @@ class Budget:
         self._allow(min(self._rate, self._allowed * (1 + growth * seconds)))
 
     def _allow(self, rate: float) -> None:
-        """So many requests a second; by rule 1 that is `_most` within `_window` seconds."""
+        """Set the current rate: at most `_most` requests within `_window` seconds (rule 1)."""
         self._allowed = rate
         self._most = max(1, math.floor(rate)) if rate < math.inf else sys.maxsize
         self._window = WINDOW / min(1.0, rate)

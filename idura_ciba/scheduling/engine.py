@@ -1,4 +1,4 @@
-"""What serves the jobs: one heap, one timer, and a task for each job that is being worked on."""
+"""The engine of a scheduler: one heap, one timer, and a task for each job in flight."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from idura_ciba.scheduling.queues import SMALL, FifoQueue
 
 __all__ = ["Engine"]
 
-#: asyncio calls timers up to a nanosecond early. Asked again for the rest of it, it would call again at once, and a
-#: clock that stands still meanwhile, as a virtual one does, would never move on.
+#: Seconds. asyncio runs timers up to a nanosecond early. A new timer for the remainder would fire at once, and a clock
+#: that stands still in between, as a virtual one does, would never advance.
 CLOCK_RESOLUTION = 1e-6
-#: Seconds by which the end of a job that has no place may be noticed late: a poll of a busy budget leaves before.
+#: Seconds by which the end of a waiting job may be noticed late: under a busy budget the next poll leaves sooner.
 END_TOLERANCE = 0.05
-#: Requests that are begun in one turn of the loop: each keeps it for a fraction of a millisecond, and others wait.
+#: Requests started per turn of the event loop: each blocks it for a fraction of a millisecond.
 SLICE = 8
-#: Jobs a second that are taken to be served at least.
+#: Least throughput assumed, in jobs per second.
 LEAST_THROUGHPUT = 0.1
 
 
 class Engine:
-    """Serves what the queue says, as fast as the budget and the cap allow."""
+    """Serves jobs in the queue's order, as fast as the budget and the cap on requests in flight allow."""
 
     def __init__(self, budget: Budget, queue: FifoQueue, *, max_in_flight: int, max_pending: float) -> None:
         self.budget: Budget = budget
@@ -45,20 +45,20 @@ class Engine:
         self._restart()
 
     def _restart(self) -> None:
-        # What is not due yet, by instant.
+        # Jobs that are not due yet, by instant.
         self._heap: list[Entry] = []
-        # The ends of what is due and has no place.
+        # Jobs that are due and wait for a place, by their `until`.
         self._ends: list[tuple[float, int, Entry]] = []
-        # What has become due since it was last tried to serve it.
+        # Jobs that became due since the last round of serving.
         self._arrived: list[Entry] = []
         self.queue.clear()
         self._waiting = 0
         self._in_flight = 0
-        # Authentication requests that wait, and how many were admitted.
+        # Authentication requests that wait, and the number of admitted ones that are not over.
         self._admissions = deque[asyncio.Future[None]]()
         self._admitted = 0
         self._admissions_turn = True
-        # Whether something has had to wait for the budget, and until when.
+        # Whether requests wait for the budget, and until when.
         self._queued = False
         self._wake = math.inf
         self._serving = False
@@ -67,21 +67,21 @@ class Engine:
 
     @property
     def in_flight(self) -> int:
-        """Jobs that are being worked on."""
+        """Number of jobs in flight."""
         return self._in_flight
 
     @property
     def pending(self) -> int:
-        """Jobs that are being worked on, are due, or wait for their instant."""
+        """Number of jobs in flight, due, or waiting for their instant."""
         return self._waiting + self._in_flight
 
     @property
     def starting(self) -> int:
-        """Authentication requests that wait or were admitted."""
+        """Number of authentication requests that wait or are in flight."""
         return self._admitted + sum(not admission.done() for admission in self._admissions)
 
     def late(self) -> float:
-        """Seconds for which a job has been due, at most."""
+        """Seconds for which the longest-waiting job has been due."""
         if self._loop is None or not self._waiting:
             return 0.0
         # Nothing is moved to the queue here: a thread that gathers metrics may ask.
@@ -90,19 +90,19 @@ class Engine:
         return max(0.0, now - min(waiting, first.at if first else now))
 
     def join(self, owner: Owner) -> None:
-        """Know of an owner, to tell it when its event loop is gone."""
+        """Register an owner, so that it is cleared when its event loop has ended."""
         self._owners.add(owner)
 
     # --- jobs -------------------------------------------------------------------------------------------------------
 
     def schedule(self, owner: Owner, job: Job, at: float, until: float) -> None:
-        """Serve a job at an instant, and at no earlier named one; at `until` also where there is no place.
+        """Schedule a job, replacing its earlier instant; at `until` it is served even without a free place.
 
         Raises:
-            UsageError: The instant is none, or another event loop is being served.
+            UsageError: The instant is infinite or NaN, or the scheduler is serving another event loop.
         """
         if not at < math.inf:
-            raise UsageError("a job cannot be served at an instant that never comes", code="schedule")
+            raise UsageError("a job cannot be scheduled for an instant that never comes", code="schedule")
         self._bind()
         entry = Entry(at, next(self._numbers), job, owner, until)
         former = owner.entries.get(job)
@@ -115,14 +115,14 @@ class Engine:
             self._set_timer()
 
     def forget(self, owner: Owner, job: Job) -> None:
-        """Do not serve a job any more."""
+        """Remove a job from the schedule."""
         entry = owner.entries.pop(job, None)
         if entry is not None:
             self._invalidate(entry)
             self._resume()
 
     def close(self, owner: Owner) -> None:
-        """Forget all that an owner has waiting."""
+        """Remove all waiting jobs and authentication requests of an owner."""
         owner.closed = True
         entries = list(owner.entries.values())
         owner.entries.clear()
@@ -131,7 +131,7 @@ class Engine:
         self.refuse(owner)
 
     def refuse(self, owner: Owner) -> None:
-        """Admit no authentication request of an owner any more."""
+        """Refuse all authentication requests of an owner from now on, waiting ones included."""
         owner.refuses = True
         for admission in owner.admissions:
             if not admission.done():
@@ -140,7 +140,7 @@ class Engine:
         self._resume()
 
     def _invalidate(self, entry: Entry) -> None:
-        """An entry loses its job; stale ones are cleared away once they are the most."""
+        """Take the job from an entry; stale entries are removed once they are the majority."""
         entry.job = None
         self._waiting -= 1
         if entry.is_due:
@@ -163,7 +163,7 @@ class Engine:
         """Wait until an authentication request may leave.
 
         Raises:
-            UsageError: The owner was closed, or another event loop is being served.
+            UsageError: The owner was closed, or the scheduler is serving another event loop.
         """
         loop = self._bind()
         admission: asyncio.Future[None] = loop.create_future()
@@ -174,7 +174,7 @@ class Engine:
             await admission
         except asyncio.CancelledError:
             if admission.done() and not admission.cancelled() and admission.exception() is None:
-                # Cancelled just when its turn had come.
+                # Cancelled after it was admitted.
                 self.admission_over()
             else:
                 self._set_timer()
@@ -183,29 +183,29 @@ class Engine:
             owner.admissions.discard(admission)
 
     def admission_over(self) -> None:
-        """An authentication request that was admitted is over."""
+        """Free the place of an admitted authentication request."""
         self._admitted -= 1
         self._resume()
 
     # --- what the provider says -------------------------------------------------------------------------------------
 
     def answered(self, sent_at: float) -> None:
-        """A request got an answer."""
+        """Tell the budget that a request was answered."""
         self.budget.answered(self._bind().time(), sent_at=sent_at)
 
     def refused(self, sent_at: float, retry_after: float | None) -> None:
-        """A request was refused because there are too many."""
+        """Tell the budget that a request was refused because of too many requests."""
         self.budget.was_refused(self._bind().time(), sent_at=sent_at, retry_after=retry_after)
 
     # --- serving ----------------------------------------------------------------------------------------------------
 
     def _resume(self) -> None:
-        """Something has ended; others may have waited for that, unless it is the budget that they wait for."""
+        """Serve again after a place became free, unless the budget is what the others wait for."""
         if self._wake == math.inf and (self._admissions or len(self.queue)) and not self._serving:
             self._serve()
 
     def _serve(self) -> None:
-        """Serve whatever can be served now, and see to it that the rest will be."""
+        """Serve what can be served now, and set the timer for the rest."""
         loop = self._loop
         assert loop is not None  # noqa: S101 - for type checkers: something was scheduled
         now = loop.time()
@@ -238,7 +238,7 @@ class Engine:
         self._set_timer()
 
     def _serve_ends(self, loop: asyncio.AbstractEventLoop, now: float) -> None:
-        """Serve those whose end has come without a place; remember the ends of those that have to wait."""
+        """Serve waiting jobs whose `until` has come; record the `until` of newly waiting ones."""
         ends = self._ends
         for entry in self._arrived:
             if entry.job is not None and entry.until < math.inf:
@@ -253,7 +253,7 @@ class Engine:
             heapq.heapify(self._ends)
 
     def _collect(self, now: float) -> None:
-        """Move what is due from the heap to the queue."""
+        """Move due jobs from the heap to the queue."""
         heap = self._heap
         while heap and heap[0].at <= now:
             entry = heapq.heappop(heap)
@@ -265,7 +265,7 @@ class Engine:
         return self._has_admissions() and self.pending + self._admitted < self._max_pending
 
     def _has_admissions(self) -> bool:
-        """Whether any waits; those that were cancelled or turned away do not."""
+        """Whether any authentication request waits; drops cancelled and refused ones."""
         while self._admissions and self._admissions[0].done():
             self._admissions.popleft()
         return bool(self._admissions)
@@ -315,7 +315,8 @@ class Engine:
         now, at = self._loop.time(), self._wake
         if self._ends and self._ends[0][0] < at:
             at = self._ends[0][0]
-        # What becomes due while the budget is used up has an end, which may come first; not within the next moment.
+        # While the budget is used up, more jobs become due, and their `until` may come before it is free again. Within
+        # END_TOLERANCE that does not matter.
         if at > now + END_TOLERANCE and self._heap and self._heap[0].at < at:
             at = self._heap[0].at
         if not self._waiting and not self._has_admissions():
@@ -331,7 +332,7 @@ class Engine:
         self._serve()
 
     def _bind(self) -> asyncio.AbstractEventLoop:
-        """Belong to the running loop; what is left of another one that has ended is dropped."""
+        """Bind to the running event loop; jobs of a previous loop that has ended are dropped."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             former = self._loop

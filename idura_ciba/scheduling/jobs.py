@@ -1,4 +1,4 @@
-"""What is served, and for whom."""
+"""Jobs, their entries in the scheduler's heaps, and their owners."""
 
 from __future__ import annotations
 
@@ -11,48 +11,48 @@ __all__ = ["Entry", "Job", "Owner", "PricedJob", "UrgentJob"]
 
 
 class Job(Protocol):
-    """Something that wants to be served at an instant."""
+    """Anything that can be scheduled for an instant."""
 
     def serve(self) -> Coroutine[Any, Any, None] | None:
-        """The work to do now, or None when there is none after all; asked when a place is free, or at its end.
+        """Return the work to do now, or None if there is none; called when a place is free, or at the job's `until`.
 
-        It may be later than the job was scheduled for, and a job may then schedule itself anew and return None. The
-        coroutine may schedule its job anew and must not raise anything but `CancelledError`.
+        This may be later than the scheduled instant; a job may then reschedule itself and return None. The coroutine
+        may reschedule its job and must not raise anything but `CancelledError`.
         """
         ...
 
 
 class UrgentJob(Job, Protocol):
-    """A job that goes first from some instant on, because it comes to an end soon after.
+    """A job that goes first from some instant on, because its end is near.
 
     Attributes:
-        urgent_at: That instant, in monotonic seconds; infinite where there is none.
+        urgent_at: That instant, in monotonic seconds; infinite if there is none.
     """
 
     urgent_at: float
 
 
 class PricedJob(UrgentJob, Protocol):
-    """A job that an `IndexScheduler` can compare; any other counts as if its price were reached when it is due."""
+    """A job that `IndexScheduler` can rank; any other job counts as worth any price once it is due."""
 
     def due(self, price: float) -> float:
-        """The monotonic instant from which serving is worth `price` seconds of expected unseen waiting; never falls.
+        """The monotonic instant from which serving is worth `price` expected seconds of unseen waiting.
 
-        Asked once each time the job has become due and has to wait or to be compared.
+        Never falls as `price` grows. Called once each time the job becomes due and has to wait or be ranked.
         """
         ...
 
 
 class Entry:
-    """What stands in the heaps for one job that was scheduled once.
+    """An entry in the heaps: one job, scheduled once.
 
     Attributes:
-        at: The instant for which it was scheduled.
-        number: The order in which they were scheduled.
-        until: When it is served whether there is a place or not; infinite where it may wait for ever.
-        job: None as soon as it was served, forgotten or scheduled anew; the entry is then stale.
+        at: The instant it is scheduled for.
+        number: A running number, to break ties.
+        until: When it is served even without a free place; infinite if it may wait for ever.
+        job: None once the job was served, removed or rescheduled; the entry is then stale.
         owner: Whose job it is.
-        is_due: Whether it stands in a queue.
+        is_due: Whether it is in a queue.
     """
 
     __slots__ = ("at", "is_due", "job", "number", "owner", "until")
@@ -66,12 +66,12 @@ class Entry:
         self.is_due: bool = False
 
     def __lt__(self, other: Entry) -> bool:
-        """By instant. A heap of tuples would be quicker by a microsecond, and larger by a hundred bytes for each."""
+        """Order by instant. A heap of tuples would be 1 µs faster, and 100 bytes larger per entry."""
         return self.at < other.at or (self.at == other.at and self.number < other.number)
 
 
 class Owner:
-    """What belongs to one client: its jobs, its work in flight, and its authentication requests that wait."""
+    """What belongs to one client: its scheduled jobs, its work in flight, and its waiting authentication requests."""
 
     __slots__ = ("__weakref__", "admissions", "closed", "entries", "refuses", "tasks")
 

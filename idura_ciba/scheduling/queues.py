@@ -1,14 +1,14 @@
-"""Who comes first among the jobs that are due and cannot all be served. There is no clock in here.
+"""The order in which due jobs are served when not all can be. There is no clock in here.
 
-`FifoQueue` is round robin, except that an urgent job goes first: what it does not fetch now is lost. `IndexQueue` is a
-priority index as for restless bandits under a common budget (Whittle 1988), made cheap:
+`FifoQueue` is round robin, except that urgent jobs go first: an answer that they do not fetch now is lost. `IndexQueue`
+is a cheap form of the priority index for restless bandits under a common budget (Whittle 1988):
 
-1. Each job says from which instant serving it is worth a price, in seconds of expected unseen waiting. That instant is
-   its key; the smallest is served. So a poll goes where an answer is likely to have been waiting.
-2. The price follows the load: where the smallest key lies in the past, more is worth serving than can be served, and
-   the price rises; where it lies in the future, it falls. It moves by a factor e at most in the time in which everybody
-   is served once: faster than that it swings.
-3. With a guard a due job goes first once it has not been served for so many rounds of round robin.
+1. Each job says from which instant serving it is worth a price, in expected seconds of unseen waiting. That instant is
+   its key; the smallest key is served first. So polls go where an answer is likely to have been waiting.
+2. The price follows the load. If the smallest key is in the past, more jobs are worth serving than can be served, and
+   the price rises; if it is in the future, the price falls. It changes at most by a factor of e in the time in which
+   every job is served once; any faster and it oscillates.
+3. With a guard, a due job goes first once it has not been served for `guard` rounds of round robin.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ __all__ = ["SMALL", "FifoQueue", "IndexQueue"]
 
 _logger = logging.getLogger("idura_ciba")
 
-#: A heap up to this size may hold any number of stale entries.
+#: Heaps up to this size are not cleared of stale entries.
 SMALL = 64
-#: Nobody is made to wait for more than a minute of expected unseen waiting.
+#: Seconds of expected unseen waiting: the upper bound of the price.
 HIGHEST_PRICE = 60.0
-#: The least time in which everybody is taken to be served once.
+#: Least seconds assumed for serving every job once.
 LEAST_CYCLE = 1.0
 
 
 class FifoQueue:
-    """First come, first served, but for urgent jobs. Whoever takes an entry's job away says so with `discard`."""
+    """First come, first served, except that urgent jobs go first. Call `discard` after taking an entry's job."""
 
-    #: What serving has to be worth; None where that does not matter.
+    #: Expected seconds of unseen waiting that make a poll worth serving; None where that does not matter.
     price: float | None = None
 
     def __init__(self) -> None:
         self._order = deque[Entry]()
         self._live = 0
         self._numbers = itertools.count()
-        # Due, and not yet compared with any other.
+        # Due, and not ranked yet.
         self._fresh: list[Entry] = []
         self._by_urgency: list[tuple[float, int, Entry]] = []
         self._complained = False
@@ -56,32 +56,32 @@ class FifoQueue:
         return self._live
 
     def push(self, entry: Entry) -> None:
-        """An entry has become due; in the order of their instants."""
+        """Add a due entry; entries come in the order of their instants."""
         entry.is_due = True
         self._order.append(entry)
         self._fresh.append(entry)
         self._live += 1
 
     def first(self) -> Entry | None:
-        """The one that has been due longest."""
+        """The entry that has been due longest."""
         order = self._order
         while order and order[0].job is None:
             order.popleft()
         return order[0] if order else None
 
     def choose(self, now: float, *, pending: int, throughput: float) -> Entry | None:
-        """The one to serve now; None where none is due.
+        """The entry to serve now; None if none is due.
 
         Args:
-            now: The present instant.
-            pending: How many jobs there are, due or not.
-            throughput: How many are being served a second.
+            now: The current instant.
+            pending: Number of jobs, due or not.
+            throughput: Jobs served per second.
         """
         del pending, throughput
         return self._most_urgent(now) or self.first()
 
     def discard(self) -> None:
-        """One entry that is due has lost its job."""
+        """Count out one due entry that has lost its job."""
         self._live -= 1
         if self._is_stale(len(self._order)):
             self._order = deque(entry for entry in self._order if entry.job is not None)
@@ -92,7 +92,7 @@ class FifoQueue:
                 heapq.heapify(heap)
 
     def clear(self) -> None:
-        """Nothing is due any more."""
+        """Remove all entries."""
         self._live = 0
         self._order.clear()
         self._fresh.clear()
@@ -103,9 +103,9 @@ class FifoQueue:
         return (self._by_urgency,)
 
     def _most_urgent(self, now: float) -> Entry | None:
-        """The one that has been urgent longest, if one is."""
+        """The entry that has been urgent longest, or None."""
         if self._live <= 1:
-            # Under the budget nearly always: nothing to compare.
+            # Nothing to compare: the usual case while the budget is not used up.
             return None
         for entry in self._fresh:
             if entry.job is not None:
@@ -120,7 +120,7 @@ class FifoQueue:
             heapq.heappush(self._by_urgency, (urgent_at, number, entry))
 
     def _ask(self, question: Callable[[], Any], otherwise: float) -> float:
-        """What a job answers, or where that is no instant, something else."""
+        """The instant that a job returns; `otherwise` if it raises or returns NaN or no number."""
         try:
             answer = float(question())
             what = "NaN"
@@ -130,7 +130,7 @@ class FifoQueue:
             return answer
         if not self._complained:
             self._complained = True
-            _logger.warning("a job answered due() with %s and is served in its turn; further ones are not logged", what)
+            _logger.warning("due() of a job returned or raised %s: served in turn; not logged again", what)
         return otherwise
 
     def _is_stale(self, size: int) -> bool:
@@ -138,11 +138,11 @@ class FifoQueue:
 
 
 class IndexQueue(FifoQueue):
-    """The rules above.
+    """The priority index of this module's rules.
 
     Args:
-        guard: See rule 3; None for none.
-        reserve: The price where there is enough for all.
+        guard: See rule 3; None: no guard.
+        reserve: The price while all jobs can be served.
     """
 
     price: float
@@ -155,7 +155,7 @@ class IndexQueue(FifoQueue):
         self._by_key: list[tuple[float, int, Entry]] = []
 
     def choose(self, now: float, *, pending: int, throughput: float) -> Entry | None:
-        """By urgency, by the guard, by key."""
+        """The entry to serve now: by urgency, then by the guard, then by key."""
         cycle = max(LEAST_CYCLE, pending / throughput)
         urgent = self._most_urgent(now)
         if self._live <= 1:
@@ -165,7 +165,7 @@ class IndexQueue(FifoQueue):
         self._steer(now, now - key, cycle)
         if urgent is not None or self._guard is None:
             return urgent or chosen
-        # A round is `pending / throughput`. What of it a job is not due for is not known, but for the average job.
+        # A round takes `pending / throughput`. For how much of it a job is not due is known only on average.
         first = self.first()
         waits = first is not None and (now - first.at) * throughput > (self._guard - 1) * pending + self._live
         return first if waits else chosen
@@ -186,7 +186,7 @@ class IndexQueue(FifoQueue):
 
 
 def _top(heap: list[tuple[float, int, Entry]]) -> tuple[float, Entry | None]:
-    """The smallest that is not stale."""
+    """The smallest entry that is not stale, with its key."""
     while heap and heap[0][2].job is None:
         heapq.heappop(heap)
     return (heap[0][0], heap[0][2]) if heap else (math.inf, None)

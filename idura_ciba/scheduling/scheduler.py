@@ -1,12 +1,12 @@
-"""Serving every pending transaction, of one client or of several that share a provider.
+"""Schedulers: they serve all pending transactions of one client, or of several that share a provider.
 
-A pending job is one heap entry; a task exists only while it is being worked on, and there is one timer. Rules:
+A pending job is one heap entry; it has a task only while it is in flight, and there is one timer for all. Rules:
 
-1. A job is served at the instant for which it was scheduled, never before, and once for each time it was scheduled.
-2. It is late only where the cap on work in flight or the request budget is used up. Who comes first then is what the
-   two schedulers differ in; where there is enough for all they do the same.
-3. An authentication request counts as a request. Where such requests and jobs both wait for the budget they take turns:
-   neither a batch of new logins nor a backlog of polls stops the other.
+1. A job is served at the instant it was scheduled for, never before, and once each time it was scheduled.
+2. It is late only while the cap on requests in flight or the rate is used up. The two schedulers differ only in who
+   goes first then.
+3. An authentication request counts as a request. While both authentication requests and jobs wait for the budget, they
+   take turns: neither a batch of new logins nor a backlog of polls blocks the other.
 """
 
 from __future__ import annotations
@@ -31,21 +31,22 @@ __all__ = ["ClientQueue", "FairScheduler", "IndexScheduler", "Snapshot", "client
 
 @frozen
 class Snapshot:
-    """How a scheduler stands at one instant, over all its clients. Durations are seconds.
+    """The state of a scheduler at one instant, over all its clients. Durations are seconds.
 
     Attributes:
-        pending: Jobs that wait for their instant, are due, or are being worked on.
-        due: Those that are due and wait for a place.
+        pending: Jobs that wait for their instant, are due, or are in flight.
+        due: Jobs that are due and wait for a place.
         late: How long the first of those has been waiting.
-        in_flight: Those that are being worked on.
-        starting: Authentication requests that wait for a place or are under way.
-        rate: Requests a second as agreed; infinite where nothing was.
-        allowed: Requests a second for now, as refusals have taught; infinite where there is no limit.
-        price: Expected unseen waiting that makes a poll worth while, by the load; None under round robin.
+        in_flight: Jobs in flight.
+        starting: Authentication requests that wait for a place or are in flight.
+        rate: The agreed rate in requests per second; infinite if none was given.
+        allowed: The current rate in requests per second, as learned from refusals; infinite if there is no limit.
+        price: Expected seconds of unseen waiting that make a poll worth serving under the current load; None under
+            round robin.
         served: Jobs served so far.
-        refused: Requests that the provider has refused so far.
-        slow_downs: How many polls were answered so, so far.
-        learned: Decisions that the strategies have learned from.
+        refused: Requests refused by the provider so far.
+        slow_downs: Polls answered `slow_down` so far.
+        learned: Decisions that the strategies have learned from so far.
     """
 
     pending: int
@@ -62,7 +63,7 @@ class Snapshot:
     learned: int
 
     def __str__(self) -> str:
-        """One line."""
+        """The snapshot in one line."""
         parts = [f"{self.pending} pending", f"{self.due} due"]
         if self.due:
             parts[-1] += f" for up to {self.late:.1f} s"
@@ -78,7 +79,7 @@ class Snapshot:
 
 
 class ClientQueue:
-    """One client's place in a scheduler. Nothing in it touches the jobs of others."""
+    """One client's queue in a scheduler; it never touches the jobs of other clients."""
 
     __slots__ = ("_engine", "_owner")
 
@@ -89,42 +90,42 @@ class ClientQueue:
 
     @property
     def in_flight(self) -> int:
-        """How many jobs of this queue are being worked on."""
+        """Number of jobs of this queue in flight."""
         return len(self._owner.tasks)
 
     @property
     def waiting(self) -> int:
-        """How many jobs of this queue have an instant or are due."""
+        """Number of jobs of this queue that wait for their instant or are due."""
         return len(self._owner.entries)
 
     def schedule(self, job: Job, at: float, *, until: float = math.inf) -> None:
-        """Serve `job` at the monotonic instant `at`, and no longer at any earlier named one.
+        """Schedule `job` for the monotonic instant `at`, replacing any earlier instant.
 
-        Where it has to wait for a place it is served at `until` all the same; there should be no work for it then.
+        If the job is still waiting for a place at `until`, it is served then anyway; it should have no work by then.
         """
         if not self._owner.closed:
             self._engine.schedule(self._owner, job, at, until)
 
     def forget(self, job: Job) -> None:
-        """Do not serve `job` any more; work in flight goes on."""
+        """Remove `job` from the schedule; work in flight goes on."""
         self._engine.forget(self._owner, job)
 
     def stop_admitting(self) -> None:
-        """Admit no authentication request any more, also none that waits; those that were admitted go on."""
+        """Refuse all authentication requests from now on, waiting ones included; admitted ones go on."""
         self._engine.refuse(self._owner)
 
     @asynccontextmanager
     async def admit(self, *, until: float | None = None) -> AsyncIterator[None]:
-        """Wait until an authentication request may leave: for the budget, and while too many logins are pending.
+        """Wait until an authentication request may leave: for the rate, the cap in flight, and `max_pending`.
 
-        The block is the request. What comes of it must be scheduled within the block, to be counted without a gap.
+        Send the request within the block, and schedule its transaction there too, so that it is counted without a gap.
 
         Args:
-            until: Monotonic instant from which on nobody waits any more.
+            until: Monotonic instant at which to give up waiting.
 
         Raises:
             Abandoned: That instant came before there was a place.
-            UsageError: The queue is closed, or was before the request was admitted.
+            UsageError: The queue is closed, or was closed while the request waited.
         """
         if self._owner.refuses:
             raise explain.closed()
@@ -139,26 +140,26 @@ class ClientQueue:
             self._engine.admission_over()
 
     def answered(self, *, sent_at: float) -> None:
-        """A request that left at the monotonic instant `sent_at`, of either kind, got an answer from the provider."""
+        """Report that the provider answered a request, of either kind, that left at the monotonic instant `sent_at`."""
         self._engine.answered(sent_at)
 
     def refused(self, *, sent_at: float, retry_after: float | None = None) -> None:
-        """A request was answered 429 or 503. Where that is no accident, all requests of the scheduler become fewer.
+        """Report that a request was answered 429 or 503; unless that is an accident, the scheduler's rate is cut.
 
         Args:
-            sent_at: When it had left, in monotonic seconds.
-            retry_after: What the provider named, in seconds. Then all requests wait that long too, a minute at most;
-                whose request it was may have to wait longer.
+            sent_at: When the request left, in monotonic seconds.
+            retry_after: The provider's `Retry-After` in seconds. Unless it is an accident, all requests wait that long
+                too, 60 s at most; the refused one may have to wait longer.
         """
         self._engine.refused(sent_at, retry_after)
 
     def note(self, *, slow_downs: int = 0, learned: int = 0) -> None:
-        """Count what the scheduler itself does not see, for its snapshot."""
+        """Count what only the caller sees, for the snapshot."""
         self._engine.slow_downs += slow_downs
         self._engine.learned += learned
 
     async def aclose(self, *, patience: float) -> None:
-        """Stop serving; let work in flight end for `patience` seconds, then cancel it. May be called again."""
+        """Stop serving; wait `patience` seconds for work in flight, then cancel it. May be called again."""
         self._engine.close(self._owner)
         tasks = set(self._owner.tasks)
         if not tasks:
@@ -166,26 +167,25 @@ class ClientQueue:
         try:
             await asyncio.wait(tasks, timeout=patience)
         finally:
-            # Also when the closer itself is cancelled: nothing stays behind.
+            # Also if the caller is cancelled: no task must stay behind.
             for task in tasks:
                 task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class FairScheduler:
-    """Serves what is due in the order in which it became due: round robin.
+    """Serves jobs in the order in which they become due: round robin.
 
-    One scheduler may serve several clients of one event loop, which then share its limits. When that loop has ended
-    another one may use it; what was learned about the provider stays.
+    One scheduler may serve several clients of one event loop, which then share its limits. After that loop has ended,
+    another one may use the scheduler; the learned rate stays.
 
     Args:
-        rate: Requests a second, polls and new logins together: in no second more leave. Lowered while the provider
-            refuses a tenth of them, beyond what is usual. None: no limit until it does.
-        max_in_flight: Requests under way at once, polls and new logins together: so many connections there are at
-            most.
-        max_pending: Logins pending at once, beyond which new ones wait. None: no limit. Right for a batch is twice the
-            interval times the polls a second: `1.8 * rate * interval` where new logins take a tenth of the rate, as
-            they do at half a minute for each login. With more, everybody is heard later and little time is saved.
+        rate: Most requests in any second, polls and new logins together. Cut while the provider refuses a tenth of
+            them, beyond the usual share. None: no limit until it does.
+        max_in_flight: Most requests in flight at once, polls and new logins together, and so most connections.
+        max_pending: Most logins pending at once; further ones wait. None: no limit. For a batch, use twice the interval
+            times the polls per second: `1.8 * rate * interval` if new logins take a tenth of the rate, as they do at
+            half a minute per login. A higher limit delays every answer and saves little time overall.
 
     Raises:
         UsageError: A limit that is not positive.
@@ -195,11 +195,11 @@ class FairScheduler:
         self._engine = _engine(FifoQueue(), rate, max_in_flight, max_pending)
 
     def queue(self) -> ClientQueue:
-        """A place for one more client; `CibaClient(scheduler=...)` takes one for itself."""
+        """Return a queue for one more client; `CibaClient(scheduler=...)` does this itself."""
         return ClientQueue(self._engine)
 
     def snapshot(self) -> Snapshot:
-        """How things stand: print it, or export it with `attrs.asdict`."""
+        """Return the current state: print it, or export it with `attrs.asdict`."""
         engine = self._engine
         late = engine.late()
         return Snapshot(
@@ -219,19 +219,18 @@ class FairScheduler:
 
 
 class IndexScheduler(FairScheduler):
-    """Serves first where an answer is likely to have been waiting longest.
+    """Serves first the login whose answer is likely to have been waiting longest.
 
-    At twice the load that `rate` can carry, logins are heard of a quarter to a half sooner than under round robin, on
-    average; a few are heard of later. It needs strategies that know what a poll is worth, such as `HazardAware`;
-    without one it is round robin, except that last polls before the end go first.
+    At twice the load that `rate` can carry, answers arrive a quarter to a half sooner than under round robin, on
+    average; a few arrive later. It needs a strategy that knows what a poll is worth, such as `HazardAware`; without
+    one it is round robin, except that last polls before the end go first.
 
     Args:
         rate: As for `FairScheduler`.
         max_in_flight: As for `FairScheduler`.
         max_pending: As for `FairScheduler`.
-        guard: A job that is due goes first once it has not been served for this many rounds of round robin. 1.2 gives
-            up half of what is gained on average, and the last to be heard of are hardly later than under round robin.
-            None: no such bound.
+        guard: A due job goes first once it has not been served for this many rounds of round robin. 1.2 gives up half
+            of the average gain, and the slowest answers are hardly later than under round robin. None: no such bound.
 
     Raises:
         UsageError: A limit that is not positive, or a guard below 1.
@@ -245,16 +244,16 @@ class IndexScheduler(FairScheduler):
         max_pending: int | None = None,
         guard: float | None = None,
     ) -> None:
-        # Below round robin's own wait nobody can be guarded.
+        # A guard cannot promise less than round robin's own wait.
         guard = None if guard is None else positive("guard", guard, least=1.0)
         self._engine = _engine(IndexQueue(guard=guard), rate, max_in_flight, max_pending)
 
 
 def client_queue(scheduler: FairScheduler | None) -> ClientQueue:
-    """A place in the scheduler that a client was lent, or else in one of its own without a rate.
+    """Return a queue in the given scheduler, or in a new one without a rate.
 
     Raises:
-        UsageError: It is no scheduler.
+        UsageError: Not a scheduler.
     """
     if not isinstance(scheduler, FairScheduler | None):
         raise UsageError("this is not a scheduler", code="scheduler", advice="pass FairScheduler(...) or None")

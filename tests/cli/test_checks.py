@@ -175,7 +175,7 @@ async def test_a_certificate_that_is_not_accepted_is_a_problem(clock: Clock) -> 
     class Untrusted:
         async def send(self, request: HttpRequest) -> HttpResponse:
             del request
-            raise TransportError("the server's certificate or TLS was not acceptable", code="tls")
+            raise TransportError("the server's certificate or its TLS was not accepted", code="tls")
 
         async def aclose(self) -> None: ...
 

@@ -143,7 +143,7 @@ async def test_it_may_trust_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     async with serving(http()) as proxy, lending(trust_env=True) as (session, transport):
         monkeypatch.setenv("http_proxy", proxy.url)
         await transport.send(HttpRequest("POST", "http://127.0.0.1:9/x", body=b"a=b"))
-        with pytest.raises(UsageError, match="trusts the environment"):
+        with pytest.raises(UsageError, match="does not apply to a session"):
             AiohttpTransport(session=session, trust_env=True)
     assert len(proxy.requests) == 1
 
@@ -426,7 +426,7 @@ async def test_what_a_busy_loop_has_not_read_yet_is_read_before_the_form_leaves(
             os.write(writer.get_extra_info("socket").fileno(), LATE["a whole answer"])
         error = await failure(transport, server.request())
         assert not error.maybe_sent
-        assert "before it was asked" in error.what
+        assert "before the request was sent" in error.what
         assert (await transport.send(server.request())).body == b'{"of":"this one"}'
 
 

@@ -138,7 +138,7 @@ async def test_an_attribute_that_is_gone_breaks_nothing(
                 await takes_the_documented_way(transport, server)
     (warning,) = warnings()
     assert aiohttp.__version__ in warning
-    assert "documented way" in warning
+    assert "documented interface" in warning
 
 
 @pytest.mark.sockets
