@@ -1,6 +1,6 @@
 """Ask people to prove who they are through their eID app: OpenID Connect CIBA at Idura Verify, on asyncio.
 
-PYTEST_DONT_REWRITE: a program may import this before it runs pytest, which loads the fixtures from here.
+PYTEST_DONT_REWRITE: a program may import this package before it runs pytest, which then loads the fixtures from it.
 """
 
 from importlib import import_module
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from idura_ciba.transaction.transaction import Transaction
     from idura_ciba.trust.authentication import Authentication
 
-#: The only place where it stands: `pyproject.toml` reads it from here.
+#: The only place with the version: `pyproject.toml` reads it from here.
 __version__ = "0.1.0"
 
 __all__ = [
@@ -95,7 +95,7 @@ __all__ = [
     "UsageError",
 ]
 
-#: What stands where. Loaded when it is asked for: whoever wants an error's name needs no HTTP library.
+#: Public names by module. Loaded on first use, so that importing an error loads no HTTP library.
 _MODULES = {
     "client": ("CibaClient",),
     "credentials.client_auth": (
@@ -155,7 +155,7 @@ _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
 
 def __getattr__(name: str) -> object:
-    """One of the names above (PEP 562)."""
+    """Load a public name on first use (PEP 562)."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name, obj=__name__)
     value = globals()[name] = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
@@ -163,5 +163,5 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    """All of them, loaded or not."""
+    """All public names, loaded or not."""
     return sorted({*globals(), *__all__})

@@ -1,4 +1,4 @@
-"""Validation of arguments. Annotations are no guarantee: an option may come from a file or a form."""
+"""Validation of arguments. Type annotations are no guarantee: an option may come from a file or a form."""
 
 from __future__ import annotations
 
@@ -14,39 +14,39 @@ T = TypeVar("T")
 
 
 def whole_number(name: str, value: int) -> int:
-    """A whole number of at least 1.
+    """Return `value` if it is a whole number of at least 1.
 
     Raises:
         UsageError: Anything else; its code is the option's name.
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise UsageError(f"{name} is not a whole number of at least 1", code=name)
+        raise UsageError(f"{name} must be a whole number of at least 1", code=name)
     return value
 
 
 def positive(name: str, value: float, *, least: float = 0.0) -> float:
-    """A finite number above 0, and at least `least`.
+    """Return `value` as a float if it is finite, above 0, and at least `least`.
 
     Raises:
         UsageError: Anything else; its code is the option's name.
     """
-    # The upper bound refuses infinity as well as whole numbers that no float can hold; NaN is within no bounds.
+    # The upper bound refuses infinity and integers too large for a float; NaN fails every comparison.
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not 0 < value <= sys.float_info.max or value < least:
         bound = f"of at least {least:g}" if least else "above 0"
-        raise UsageError(f"{name} is not a finite number {bound}", code=name)
+        raise UsageError(f"{name} must be a finite number {bound}", code=name)
     return float(value)
 
 
 def seconds(name: str, value: float, *, most: float) -> float:
-    """Seconds above 0.
+    """Return `value` if it is a number of seconds above 0 and at most `most`.
 
     Raises:
-        UsageError: Anything else, NaN and text from a configuration included; its code is the option's name.
+        UsageError: Anything else, including NaN and text from a configuration; its code is the option's name.
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= most:
         raise UsageError(
-            f"{name} is not a number of seconds above 0",
+            f"{name} must be a number of seconds above 0",
             code=name,
             phone="The phone has not rung for this",
             advice=f"pass at most {most:.0f} seconds, or None",
@@ -55,22 +55,22 @@ def seconds(name: str, value: float, *, most: float) -> float:
 
 
 def several(name: str, values: Iterable[T], is_one: Callable[[T], bool]) -> tuple[T, ...]:
-    """Several values of one type. A single text is refused: Python would iterate over its letters.
+    """Return several values of one type as a tuple. A single string is refused: Python would iterate over its letters.
 
     Raises:
-        UsageError: Not iterable, one text, or a value of another kind; its code is the option's name.
+        UsageError: Not iterable, a single string, or a value of another type; its code is the option's name.
     """
     if isinstance(values, Iterable) and not isinstance(values, str | bytes):
         found = tuple(values)
         if all(map(is_one, found)):
             return found
     raise UsageError(
-        f"{name} is not a list of the right kind of value", code=name, advice="pass a list, even for one value"
+        f"{name} must be a list of values of the right type", code=name, advice="pass a list, even for one value"
     )
 
 
 def texts(name: str, values: Iterable[str]) -> tuple[str, ...]:
-    """Several texts.
+    """Return several strings as a tuple.
 
     Raises:
         UsageError: As for `several`.

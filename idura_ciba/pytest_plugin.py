@@ -1,9 +1,9 @@
-"""The fixtures of `idura_ciba.testing`, which pytest finds by itself where the package is installed.
+"""The fixtures of `idura_ciba.testing`, which pytest finds through an entry point.
 
-pytest loads this in every run of every project that has the package installed, and before a coverage tool of pytest's
-can start. So nothing of the package is imported until a test asks for a fixture.
+pytest loads this module in every test run of every project that has the package installed, before a coverage plugin can
+start. So nothing else of the package is imported until a test requests a fixture.
 
-PYTEST_DONT_REWRITE: there is no assertion in here.
+PYTEST_DONT_REWRITE: there are no assertions here.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def virtual_clock() -> Clock:
 
 @pytest.fixture
 def simulated_idura() -> SimulatedIdura:
-    """A provider in memory that knows the client of `make_ciba_client`."""
+    """A provider in memory, where the client of `make_ciba_client` is registered."""
     from idura_ciba.simulator import SimulatedIdura  # noqa: PLC0415
 
     idura = SimulatedIdura(seed=1)
@@ -45,7 +45,7 @@ def simulated_idura() -> SimulatedIdura:
 
 @pytest.fixture
 def make_ciba_client(simulated_idura: SimulatedIdura) -> Callable[..., CibaClient]:
-    """Makes clients of `simulated_idura`; any argument of `CibaClient` but the first two can be given."""
+    """Makes clients of `simulated_idura`; takes any argument of `CibaClient` except the first two."""
     from idura_ciba import testing  # noqa: PLC0415
     from idura_ciba.client import CibaClient  # noqa: PLC0415
     from idura_ciba.credentials.client_auth import ClientSecretPost  # noqa: PLC0415

@@ -1,11 +1,11 @@
-"""Tools for tests of programs that use this package: a virtual clock that needs no waiting.
+"""Tools for testing programs that use this package: an event loop with a virtual clock, and pytest fixtures.
 
-`run_virtual` runs a coroutine on a `VirtualLoop`: two minutes of waiting take no time, and every run is the same to
-the last bit. With pytest there are fixtures, which it finds by itself; where its plugins are not loaded by themselves,
-`pytest_plugins = ["idura_ciba.testing"]` in the outermost `conftest.py` brings them:
+`run_virtual` runs a coroutine on a `VirtualLoop`: two minutes of waiting take no time, and every run is bit-for-bit the
+same. pytest finds these fixtures by itself; if plugin autoloading is off, put `pytest_plugins = ["idura_ciba.testing"]`
+into the outermost `conftest.py`:
 
     virtual_clock       wall-clock time of the virtual loop
-    simulated_idura     a provider that knows the client of the next one; script its people
+    simulated_idura     a provider where the client of `make_ciba_client` is registered; script its people
     make_ciba_client    makes clients that talk to it in memory; takes the arguments of `CibaClient`
 
     def test_a_login(simulated_idura, make_ciba_client):
@@ -20,11 +20,11 @@ the last bit. With pytest there are fixtures, which it finds by itself; where it
 
 Rules of the virtual clock:
 
-1. Time stands still while anything can run. When nothing can, it jumps to the next timer's exact instant. Timers less
-   than a nanosecond apart run together, as asyncio has it.
-2. Nothing real may be waited for, because time would jump while it is under way: sockets, pipes, subprocesses and name
-   resolution are refused, and `run_in_executor` runs its function on the loop instead of in a thread.
-3. When nothing is left that could ever happen, the run ends with `DeadlockError` instead of hanging.
+1. Time stands still while anything can run. Otherwise it jumps to the exact instant of the next timer. Timers less than
+   a nanosecond apart run together, as in asyncio.
+2. Nothing real may be awaited, because time would jump in the meantime: sockets, pipes, subprocesses and name lookups
+   are refused, and `run_in_executor` runs its function on the loop instead of in a thread.
+3. If nothing can ever run again, the run ends with `DeadlockError` instead of hanging.
 
 PYTEST_DONT_REWRITE: a `conftest.py` may import from here before pytest does.
 """
@@ -45,7 +45,7 @@ from idura_ciba.aio.clock import Clock
 
 __all__ = ["VIRTUAL_EPOCH", "DeadlockError", "VirtualLoop", "run_virtual", "virtual_clock"]
 
-#: What pytest loads along with this module. By a name that it has loaded already, nothing is loaded again.
+#: Plugins that pytest loads with this module. One that it has loaded under this name is not loaded again.
 pytest_plugins: list[str] = ["idura_ciba.pytest_plugin"]
 
 _T = TypeVar("_T")
@@ -54,20 +54,20 @@ _Ts = TypeVarTuple("_Ts")
 #: Wall time at the virtual instant 0: 2026-01-01T00:00:00Z.
 VIRTUAL_EPOCH: float = 1_767_225_600.0
 
-#: asyncio runs a timer when its instant is less than this ahead (`BaseEventLoop._run_once`).
+#: Seconds. asyncio runs a timer up to this long before its instant (`BaseEventLoop._run_once`).
 _RESOLUTION = time.get_clock_info("monotonic").resolution
 
 
 class DeadlockError(RuntimeError):
-    """Everything waits and no timer is left: on a real clock the program would hang for ever."""
+    """Everything waits and there is no timer: on a real clock the program would hang for ever."""
 
 
 class _VirtualSelector(selectors.BaseSelector):
-    """The place where an event loop sleeps; here it turns the clock instead.
+    """The selector in which an event loop sleeps; this one advances the clock instead.
 
     Attributes:
         now: The virtual time in seconds.
-        timers: A heap of the loop's timers, also of those that have run or were cancelled.
+        timers: A heap of the loop's timers, including those that have run or were cancelled.
     """
 
     def __init__(self, start: float) -> None:
@@ -76,15 +76,15 @@ class _VirtualSelector(selectors.BaseSelector):
         self._real = selectors.DefaultSelector()
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """Return what is ready; where nothing is and the loop would sleep, turn the clock."""
-        # Also here, signals and other threads wake the loop through a real pipe.
+        """Return what is ready; if nothing is and the loop would sleep, advance the clock."""
+        # Signals and other threads wake this loop too through a real pipe.
         ready = self._real.select(0)
         if not ready and (timeout is None or timeout > 0):
             self._advance()
         return ready
 
     def _advance(self) -> None:
-        # Not `now + timeout`: that sum is rounded, so a timer would see a time beside its own.
+        # Not `now + timeout`: that sum is rounded, so a timer would not run at exactly its instant.
         timers = self.timers
         while timers and (timers[0].cancelled() or timers[0].when() <= self.now):
             heapq.heappop(timers)
@@ -114,13 +114,13 @@ class _VirtualSelector(selectors.BaseSelector):
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop whose time is virtual: it never sleeps, and timers run at exactly their instant.
+    """An event loop with virtual time: it never sleeps, and timers run at exactly their instant.
 
-    `asyncio.sleep`, `asyncio.timeout`, `call_later`, `asyncio.to_thread` and `asyncio.Runner` work as ever; whatever
-    would wait for something real raises `RuntimeError`. Threads of your own are not waited for.
+    `asyncio.sleep`, `asyncio.timeout`, `call_later`, `asyncio.to_thread` and `asyncio.Runner` work as usual; anything
+    that would wait for something real raises `RuntimeError`. The loop does not wait for threads of your own.
 
     Args:
-        start: The virtual time at the beginning, in seconds.
+        start: The virtual time at the start, in seconds.
     """
 
     def __init__(self, start: float = 0.0) -> None:
@@ -134,13 +134,13 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def call_at(
         self, when: float, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
-        """Call back at a virtual instant. Every timer of the loop comes through here."""
+        """Call back at a virtual instant. All timers of the loop are set here."""
         handle = super().call_at(when, callback, *args, context=context)
         heapq.heappush(self._virtual.timers, handle)
         return handle
 
     def run_in_executor(self, executor: Executor | None, func: Callable[[*_Ts], _T], *args: *_Ts) -> asyncio.Future[_T]:
-        """Run `func` on the loop's own thread, after everything that is ready now; `executor` stays unused."""
+        """Run `func` on the loop's own thread, after everything that is ready now; `executor` is not used."""
         del executor
         future: asyncio.Future[_T] = self.create_future()
 
@@ -158,12 +158,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 def _describe_waiting() -> str:
     waiting = (f"{task.get_name()} in {getattr(task.get_coro(), '__qualname__', '?')}" for task in asyncio.all_tasks())
-    return f"no timer is left and nothing is ready; waiting for ever: {', '.join(sorted(waiting)) or 'the loop itself'}"
+    return f"nothing is ready and no timer is set; waiting for ever: {', '.join(sorted(waiting)) or 'the loop itself'}"
 
 
 def _refusal(name: str) -> Callable[..., NoReturn]:
     def refuse(*_args: object, **_kwargs: object) -> NoReturn:
-        msg = f"{name}: the virtual clock would jump while something real is under way; use a real event loop"
+        msg = f"{name}: the virtual clock would jump during real I/O; use a real event loop"
         raise RuntimeError(msg)
 
     return refuse
@@ -209,7 +209,7 @@ def run_virtual(main: Coroutine[Any, Any, _T], *, start: float = 0.0) -> _T:
 
     Args:
         main: What to run.
-        start: The virtual time at the beginning, in seconds.
+        start: The virtual time at the start, in seconds.
 
     Returns:
         What `main` returns.

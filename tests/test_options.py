@@ -34,7 +34,7 @@ def test_a_positive_number_passes(value: float) -> None:
 @pytest.mark.parametrize("value", [0, -1, 10**400, float("nan"), float("inf"), "5", None, True])
 def test_what_is_not_positive_is_refused_by_name(value: Any) -> None:
     """Nothing, too, and what no float can hold."""
-    with pytest.raises(UsageError, match="is not a finite number above 0") as caught:
+    with pytest.raises(UsageError, match="must be a finite number above 0") as caught:
         positive("rate", value)
     assert caught.value.code == "rate"
 
@@ -45,7 +45,7 @@ def test_a_positive_number_may_have_a_least(value: float, passes: bool) -> None:
     if passes:
         assert positive("guard", value, least=1.0) == value
         return
-    with pytest.raises(UsageError, match="is not a finite number of at least 1"):
+    with pytest.raises(UsageError, match="must be a finite number of at least 1"):
         positive("guard", value, least=1.0)
 
 

@@ -1,14 +1,14 @@
-"""A faithful stand-in for Idura Verify, so that everybody can try, test and demonstrate without credentials.
+"""A faithful simulation of Idura Verify: try, test and demonstrate without credentials.
 
     idura = SimulatedIdura(seed=1)
     idura.register_client("urn:my:app", secret="...")
     idura.script("209801011231", Script.approve(after=8))
 
-`SimulatedIdura` is pure. `MemoryTransport` lets a client in the same process talk to it on any event loop, also a
-virtual one; `SimulatorServer` serves it on a port. Each eID is a `SimulatedEid`, in a file of its own.
+`SimulatedIdura` is pure. `MemoryTransport` connects a client in the same process to it, on any event loop, including a
+virtual one; `SimulatorServer` serves it on a port. Each eID is a `SimulatedEid` in a file of its own.
 
-May import joserfc, cryptography, aiohttp.web and `aio`, `errors` and `redaction`. Never imports `protocol` or anything
-else of the client's half of this package, so that the two cannot share a misreading of the specifications.
+May import joserfc, cryptography, aiohttp.web and `aio`, `errors` and `redaction`. Never imports `protocol` or any other
+part of the client, so that the two cannot share a misreading of the specifications.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Load the server when it is asked for: it brings aiohttp.web, which most programs do not need."""
+    """Load the server on first use: it imports aiohttp.web, which most programs do not need."""
     if name == "SimulatorServer":
         from idura_ciba.simulator.server import SimulatorServer  # noqa: PLC0415
 

@@ -1,9 +1,9 @@
-"""What can go wrong on the way, by name, and a rule that makes it happen.
+"""Faults by name, and rules that make them happen.
 
     idura.faults.append(on("token", CATALOGUE["token"]["503"], person="209801011231", nth=2))
 
-Everything in `ANYWHERE` can happen to any request; an endpoint's part of the `CATALOGUE` has what only its own answers
-can have besides. A clock that is off is no fault of an exchange: give the carrier of requests another clock.
+The faults in `ANYWHERE` fit any request; each endpoint's part of the `CATALOGUE` adds those that only its own answers
+can have. A wrong clock is not a fault: give the transport or server another clock.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ _ELSEWHERE = "https://elsewhere.example"
 _HTML = b"<!doctype html><title>Sorry</title><p>Something went wrong."
 _HTML_TYPE = {"Content-Type": "text/html; charset=utf-8"}
 _JSON_TYPE = {"Content-Type": JSON}
-#: Above every bound that a client of this protocol could reasonably have.
+#: Bytes: more than any reasonable size limit of a client.
 _HUGE = 4 * 1024 * 1024
 
 
 def on(endpoint: Endpoint, fault: Fault, *, person: str | None = None, nth: int | None = None) -> FaultRule:
-    """A rule: this fault at one endpoint.
+    """Return a rule for one fault at one endpoint.
 
     Args:
-        endpoint: Where.
-        fault: What happens there.
-        person: Only to orders and polls about this person; None for everybody. Documents are about nobody.
-        nth: Only to the nth of the requests that the rest describes, counted by this rule; None for all of them.
+        endpoint: Where the fault happens.
+        fault: What happens.
+        person: Only to orders and polls for this person; None: for everybody. Documents are for nobody.
+        nth: Only to the nth of the requests that match the rest, counted by this rule; None: to all of them.
     """
     seen = 0
 
@@ -54,11 +54,11 @@ def on(endpoint: Endpoint, fault: Fault, *, person: str | None = None, nth: int 
 
 
 def rotate_keys(idura: SimulatedIdura, *, after: Endpoint, overlap: float = 0.0) -> FaultRule:
-    """A rule that does nothing to a request: when the first one comes to this endpoint, the keys change.
+    """Return a rule that rotates the keys on the first request to an endpoint, and leaves requests alone.
 
     Args:
-        idura: Whose keys.
-        after: Where.
+        idura: The provider whose keys are rotated.
+        after: The endpoint.
         overlap: Seconds for which the old key stays published.
     """
     done = False
@@ -73,13 +73,13 @@ def rotate_keys(idura: SimulatedIdura, *, after: Endpoint, overlap: float = 0.0)
 
 
 def edit(**members: object) -> Fault:
-    """A good answer says something else: members of its JSON are replaced or added; one with the value `...` is gone.
+    """Return a fault that replaces or adds members of a 200 answer's JSON; a member with the value `...` is removed.
 
-    An answer that is no success, or lacks an `id_token` where that is to be edited, stays as it is.
+    Other answers are left alone.
     """
 
     def rewrite(reply: SimReply) -> SimReply:
-        if reply.status != 200:  # noqa: PLR2004 - success, and nothing else
+        if reply.status != 200:  # noqa: PLR2004 - only success is edited
             return reply
         answer = {**json.loads(reply.body), **members}
         kept = {name: value for name, value in answer.items() if value is not ...}
@@ -89,13 +89,13 @@ def edit(**members: object) -> Fault:
 
 
 def _body(change: Callable[[bytes], bytes], **headers: str) -> Fault:
-    """The body comes otherwise than it was sent."""
+    """A fault that changes the body, and adds header fields."""
     fields = {name.replace("_", "-"): value for name, value in headers.items()}
     return Fault.change(lambda reply: SimReply(reply.status, {**reply.headers, **fields}, change(reply.body)))
 
 
 def _smuggle(member: bytes) -> Fault:
-    """One more member at the beginning of the JSON object."""
+    """A fault that inserts a member at the beginning of the JSON object."""
     return _body(lambda body: b"{" + member + b"," + body[1:])
 
 
@@ -131,14 +131,14 @@ ANYWHERE: Mapping[str, Fault] = {
     "held for ever": Fault.delay(math.inf),
     "a byte a millisecond": Fault.trickle(0.001),
     "a byte a second": Fault.trickle(1),
-    # something in front answers: it does not work
+    # a gateway in front of the provider fails
     "500": Fault.answer(500, _HTML_TYPE, _HTML),
     "501": Fault.answer(501),
     "502": Fault.answer(502, _HTML_TYPE, _HTML),
     "504": Fault.answer(504),
     "520": Fault.answer(520),
     "500 with JSON of its own": _error(500, "internal_error"),
-    # come back later
+    # retry later
     "503": Fault.answer(503, _HTML_TYPE, _HTML),
     "503, Retry-After in seconds": _later(503, "7"),
     "503, Retry-After as a date": _later(503, "Thu, 01 Jan 2026 00:00:20 GMT"),
@@ -152,7 +152,7 @@ ANYWHERE: Mapping[str, Fault] = {
     "429 with JSON of its own": _error(429, "too_many_requests"),
     "408": Fault.answer(408),
     "425": Fault.answer(425),
-    # turned away by an edge
+    # refused by an edge
     "400 with HTML": Fault.answer(400, _HTML_TYPE, _HTML),
     "401 without a body": Fault.answer(401, {"WWW-Authenticate": "Negotiate"}),
     "403 from an edge": Fault.answer(403, _HTML_TYPE, _HTML),
@@ -170,7 +170,7 @@ ANYWHERE: Mapping[str, Fault] = {
     },
     "300 without an address": Fault.answer(300),
     "304": Fault.answer(304),
-    # good by its status, and not by its body
+    # a good status with a bad body
     "200 with HTML": Fault.answer(200, _HTML_TYPE, _HTML),
     "200 with HTML that says JSON": Fault.answer(200, _JSON_TYPE, _HTML),
     "200 without a body": Fault.answer(200, _JSON_TYPE),
@@ -179,7 +179,7 @@ ANYWHERE: Mapping[str, Fault] = {
     "200 with null": Fault.answer(200, _JSON_TYPE, b"null"),
     "200 with text in JSON": Fault.answer(200, _JSON_TYPE, b'"ok"'),
     "200 with an empty object": Fault.answer(200, _JSON_TYPE, b"{}"),
-    # the provider's own, spoilt
+    # the provider's own answer, corrupted
     "cut short without a sign": _body(lambda body: body[:20]),
     "something after the end": _body(lambda body: body + b"}"),
     "twice in one body": _body(lambda body: body + body),
@@ -201,7 +201,7 @@ ANYWHERE: Mapping[str, Fault] = {
     "compressed with what nobody knows": _body(bytes, Content_Encoding="br"),
     "compressed and broken off": _body(lambda body: gzip.compress(body)[:-1], Content_Encoding="gzip"),
     "compressed without a word": _body(gzip.compress),
-    # the provider's own, in a strange wrapping
+    # the provider's own answer, with odd headers or members
     "as text/html": _body(bytes, Content_Type="text/html"),
     "as charset utf-7": _body(bytes, Content_Type=f"{JSON}; charset=utf-7"),
     "as a charset that is none": _body(bytes, Content_Type=f"{JSON}; charset=hex_codec"),
@@ -243,7 +243,7 @@ _ACKNOWLEDGEMENTS: Mapping[str, Fault] = {
 
 
 def _in_tokens(**members: object) -> Fault:
-    """Edit the answer that carries the tokens, and no other."""
+    """A fault that edits only the answer with the tokens."""
     edited = edit(**members).rewrite
     assert edited is not None  # noqa: S101 - for type checkers
     return Fault.change(lambda reply: edited(reply) if b'"id_token"' in reply.body else reply)
@@ -310,7 +310,7 @@ def _foreign_key() -> Mapping[str, Any]:
 
 
 def _keys(change: Callable[[list[dict[str, Any]]], object]) -> Fault:
-    """Publish other keys."""
+    """A fault that publishes other keys."""
 
     def rewrite(reply: SimReply) -> SimReply:
         keys = change(json.loads(reply.body)["keys"])
@@ -337,7 +337,7 @@ _KEY_SETS: Mapping[str, Fault] = {
     "a key without a kid": _keys(lambda keys: [{**key, "kid": None} for key in keys]),
 }
 
-#: By endpoint and name.
+#: All faults, by endpoint and name.
 CATALOGUE: Mapping[Endpoint, Mapping[str, Fault]] = {
     "bc-authorize": {**ANYWHERE, **_ACKNOWLEDGEMENTS},
     "token": {**ANYWHERE, **_TOKEN_ANSWERS},

@@ -1,11 +1,11 @@
-"""The clients of the simulated tenant, and how they prove who they are.
+"""The clients of the simulated tenant, and client authentication.
 
 Rules:
 
 1. One method per request; two are `invalid_request` (RFC 6749 section 2.3).
-2. A client with keys signs assertions, a client with a secret uses the secret; nobody gets in without.
-3. An assertion is for this issuer alone, lives five minutes at most and is taken once, whatever came of the request.
-4. Every failure is the same 401 `invalid_client`; only its description says more.
+2. A client with keys signs assertions, a client with a secret uses the secret; every client must authenticate.
+3. An assertion is for this issuer only, lives at most five minutes and is accepted once, even if the request fails.
+4. Every failure is the same 401 `invalid_client`; only the description differs.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SECRET_ALGORITHMS = ("HS256", "HS384", "HS512")
 
 
 class Signatures(jws.JWSRegistry):
-    """The algorithms that somebody allows; without joserfc's warning that `EdDSA` is now spelt `Ed25519`."""
+    """A joserfc registry of allowed algorithms, without the warning that `EdDSA` is now called `Ed25519`."""
 
     def __init__(self, algorithms: Collection[str]) -> None:
         super().__init__(algorithms=frozenset(algorithms))
@@ -48,7 +48,7 @@ class Signatures(jws.JWSRegistry):
         return self.algorithms[name]
 
 
-#: One list for keys and secrets: joserfc refuses an algorithm whose kind of key the client does not have.
+#: One list for keys and secrets: joserfc refuses an algorithm that does not fit the client's kind of key.
 _SIGNATURES = Signatures((*KEY_ALGORITHMS, *SECRET_ALGORITHMS))
 
 
@@ -60,10 +60,10 @@ class _Client:
 
 
 class ClientRegistry:
-    """Knows who may ask.
+    """The registered clients, and their authentication.
 
     Args:
-        totals: Where refused clients and replayed assertions are counted.
+        totals: Counts refused clients and replayed assertions.
         tolerance: Seconds by which a client's clock may be off.
     """
 
@@ -87,12 +87,12 @@ class ClientRegistry:
     def authenticate(
         self, headers: Mapping[str, str], form: Mapping[str, str], *, audiences: Collection[str], now: float
     ) -> str:
-        """Say which client sends this request.
+        """Return which client sent this request.
 
         Args:
-            headers: By lower-case name.
+            headers: Header fields by lower-case name.
             form: The form's parameters.
-            audiences: What the `aud` of an assertion may be.
+            audiences: Accepted values of an assertion's `aud`.
             now: The provider's wall clock.
 
         Returns:
@@ -114,7 +114,7 @@ class ClientRegistry:
             return self._check_secret(form.get("client_id", ""), form.get("client_secret", ""))
         except _Unconvinced as reason:
             self._totals.rejected_clients += 1
-            # RFC 6749 section 5.2: whoever used the header is told which scheme would have been right.
+            # RFC 6749 section 5.2: a client that used the header is told the scheme to use.
             challenge = {"WWW-Authenticate": 'Basic realm="simulator"'} if basic is not None else {}
             raise Refusal("invalid_client", str(reason), status=401, headers=challenge) from None
 
@@ -157,11 +157,11 @@ class ClientRegistry:
 
 
 class _Unconvinced(Exception):  # noqa: N818 - a verdict, not an error
-    """Why a client is not let in; a constant text."""
+    """Why a client is refused; a constant text."""
 
 
 class _Seen:
-    """Remembers what it was shown for at least `keep` seconds, in two generations so that it never has to search."""
+    """Remembers keys for at least `keep` seconds, in two generations, so that expiry needs no search."""
 
     def __init__(self, keep: float) -> None:
         self._keep = keep
@@ -170,7 +170,7 @@ class _Seen:
         self._turned_at = 0.0
 
     def add(self, key: str, now: float) -> bool:
-        """Whether the key is new."""
+        """Add a key; return whether it is new."""
         if now - self._turned_at >= self._keep:
             self._young, self._old, self._turned_at = set(), self._young, now
         if key in self._young or key in self._old:
@@ -180,7 +180,7 @@ class _Seen:
 
 
 def _read_basic(header: str) -> tuple[str, str]:
-    """Read `Authorization: Basic`; each part is form-encoded before the base64 (RFC 6749 section 2.3.1)."""
+    """Parse `Authorization: Basic`; each part is form-encoded before the base64 (RFC 6749 section 2.3.1)."""
     scheme, _, value = header.partition(" ")
     try:
         name, colon, secret = b64decode(value.strip(), validate=True).decode("ascii").partition(":")
@@ -192,7 +192,7 @@ def _read_basic(header: str) -> tuple[str, str]:
 
 
 def _open_assertion(token: str) -> tuple[jws.CompactSignature, dict[str, Any]]:
-    """Split an assertion, unverified, because only its claims say whose keys to verify it with."""
+    """Parse an assertion without verifying it: its claims say whose keys to verify it with."""
     try:
         signed = jws.extract_compact(token.encode("ascii"))
         claims = json.loads(signed.payload)
@@ -204,11 +204,11 @@ def _open_assertion(token: str) -> tuple[jws.CompactSignature, dict[str, Any]]:
 
 
 def _is_signed_by(signed: jws.CompactSignature, client: _Client) -> bool:
-    # Not OctKey.import_key, which warns of secrets that are short; they are the client's own affair.
+    # Not OctKey.import_key, which warns of short secrets; those are the client's choice.
     key = client.keys or OctKey(client.secret or b"", client.secret)
     try:
         return jws.validate_compact(signed, key, registry=_SIGNATURES)
-    except Exception:  # noqa: BLE001 - as above: whatever it is, nothing was proved
+    except Exception:  # noqa: BLE001 - as above
         return False
 
 

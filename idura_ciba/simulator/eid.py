@@ -1,7 +1,7 @@
-"""What the simulator knows of an eID, and how it reads an authentication request.
+"""Declarations of simulated eIDs, and the parser of authentication requests.
 
-Each eID has its own file: what it is asked with, what the phone goes through, and what its tokens say. It is written
-from the provider's documentation and not from the client's half of this package.
+Each eID has its own file: its request parameters, the phases on the phone, and its token claims. They are written from
+the provider's documentation, not from the client.
 """
 
 from __future__ import annotations
@@ -26,24 +26,25 @@ class SimulatedEid:
 
     Attributes:
         name: Short name, used in the ledger and in settings.
-        acr_values: What a request may ask for; the first is the usual one.
-        reached: The `authenticationtype` that its tokens state.
-        scheme: The `identityscheme` that they state.
+        acr_values: Values that a request may ask for; the usual one first.
+        reached: The `authenticationtype` in its tokens.
+        scheme: The `identityscheme` in its tokens.
         expires_in: Seconds that an order lives, unless the request or a setting says otherwise.
         interval: Seconds between polls.
-        pending: `error_description` before the app is opened, until the person agrees, until the person identifies.
-        claims: What its tokens say besides, of what was asked for, of whoever answered, and with the identity number
-            or without it.
-        number: How an identity number is written in a hint.
-        prefix: What stands before it there.
+        pending: The `error_description` before the app is open, then before the person agrees, then before the person
+            identifies.
+        claims: Returns the eID's own claims, given the request, the person who answered, and whether to include the
+            identity number.
+        number: The form of an identity number in a hint.
+        prefix: The prefix of an identity number in a hint.
         other_hints: Further forms of `login_hint`, by prefix.
-        qualifiers: Prefixes of further parts of a hint, which do not say who is meant.
-        details: What the one object in `authorization_details` may be; None where nothing is known.
+        qualifiers: Prefixes of further parts of a hint, which do not name the person.
+        details: Allowed objects in `authorization_details`, of which there must be one; None: anything goes.
         words: Makes up the word pair that is read to the person (`bindingMessage`); such an eID takes no
             `binding_message`.
-        message_bytes: Of a `binding_message` in UTF-8 at most.
-        shares_number: Whether tokens carry the number when a script does not say.
-        invent_number: Makes up the number of somebody who is known otherwise, of a seed and the hint.
+        message_bytes: Most bytes of a `binding_message` in UTF-8.
+        shares_number: Whether tokens carry the number, unless a script says otherwise.
+        invent_number: Makes up the number of a person known by another hint, from a seed and the hint.
     """
 
     name: str
@@ -67,14 +68,14 @@ class SimulatedEid:
 
 @frozen
 class Wish:
-    """An authentication request that has been read: who is to be asked, through which eID.
+    """A parsed authentication request: whom to ask, through which eID.
 
     Attributes:
         eid: The eID that `acr_values` names.
-        person: Identity number, e-mail address or phone number, as the hint gave it.
-        is_number: `person` is an identity number.
-        qualifiers: What else the hint said, by prefix.
-        requested_expiry: The lifetime that the client wishes, in seconds.
+        person: Identity number, e-mail address or phone number, as in the hint.
+        is_number: Whether `person` is an identity number.
+        qualifiers: Further parts of the hint, by prefix.
+        requested_expiry: The lifetime that the client asks for, in seconds.
     """
 
     eid: SimulatedEid
@@ -85,16 +86,16 @@ class Wish:
 
 
 def by_acr(eids: Iterable[SimulatedEid]) -> Mapping[str, SimulatedEid]:
-    """The eIDs of a tenant by what a request may ask for.
+    """The eIDs of a tenant, by acr value.
 
     Raises:
-        UsageError: Two of them have one name, or are asked for in the same words.
+        UsageError: Two of them share a name or an acr value.
     """
     eids = tuple(eids)
     found = {acr: eid for eid in eids for acr in eid.acr_values}
     if len({eid.name for eid in eids}) < len(eids) or len(found) < sum(len(eid.acr_values) for eid in eids):
         raise UsageError(
-            "Two simulated eIDs have one name or one acr value",
+            "Two simulated eIDs share a name or an acr value",
             code="eid_twice",
             advice="Give each a name and acr_values of its own",
         )
@@ -102,14 +103,14 @@ def by_acr(eids: Iterable[SimulatedEid]) -> Mapping[str, SimulatedEid]:
 
 
 def read_wish(form: Mapping[str, str], eids: Mapping[str, SimulatedEid]) -> Wish:
-    """Read the parameters of an authentication request.
+    """Parse the parameters of an authentication request.
 
     Args:
         form: The parameters.
-        eids: Those of the tenant, by `acr_values`.
+        eids: The tenant's eIDs, by acr value.
 
     Raises:
-        Refusal: With the code of CIBA Core section 13 or RFC 9396 section 5.
+        Refusal: The request is not valid; the code is from CIBA Core section 13 or RFC 9396 section 5.
 
     Spec: CIBA Core section 7.1; Idura "Caller Authentication", step 1.
     """
@@ -143,7 +144,7 @@ def _only_hint(form: Mapping[str, str]) -> str:
 
 
 def _read_hint(eid: SimulatedEid, hint: str) -> tuple[str, bool, dict[str, str]]:
-    """The person that a hint names, whether it does so by number, and what else it says."""
+    """The person that a hint names, whether by number, and the hint's qualifiers."""
     forms = {eid.prefix: eid.number, **eid.other_hints}
     people: list[tuple[str, bool]] = []
     qualifiers: dict[str, str] = {}

@@ -9,5 +9,5 @@ from idura_ciba.simulator.swedish_bankid import SWEDISH_BANKID
 
 __all__ = ["EIDS"]
 
-#: As it comes; `SimulatedIdura(eids=(*EIDS, MINE))` adds one.
+#: The default; `SimulatedIdura(eids=(*EIDS, MINE))` adds one.
 EIDS: tuple[SimulatedEid, ...] = (SWEDISH_BANKID, NORWEGIAN_BANKID, FREJAID)

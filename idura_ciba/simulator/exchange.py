@@ -1,4 +1,4 @@
-"""One request on its way to the provider and its answer on the way back."""
+"""One request and its answer, in flight between client and provider."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ _PATHS: dict[str, tuple[Endpoint, str]] = {
 
 
 class Exchange:
-    """One request from the moment it leaves its sender until its answer is there, or never will be.
+    """One request, from when it leaves the client until its answer has arrived or is lost.
 
-    A context manager: while it is open, the poll that it carries counts as under way.
+    A context manager: while it is open, its poll counts as in flight.
 
     Args:
-        request: What is sent.
+        request: The request.
         orders: The provider's orders by `auth_req_id`.
-        process: The provider's work.
+        process: Makes the provider's answer.
 
     Attributes:
-        request: What is sent.
+        request: The request.
         endpoint: Where it goes.
         method: The HTTP method that this endpoint takes.
         form: The parameters of a `POST`.
-        refusal: Why the form cannot be read.
-        order: The order that a poll asks for.
-        verdict: How the provider decided a poll.
-        fault: What the carrier is to do to it; by default nothing.
-        intact: The answer is the provider's own.
+        refusal: Why the form is invalid, or None.
+        order: The order that a poll asks for, or None.
+        verdict: The provider's decision on a poll, or None.
+        fault: What the transport or server must do to the exchange; by default nothing.
+        intact: Whether the answer is the provider's own.
     """
 
     __slots__ = (
@@ -74,7 +74,7 @@ class Exchange:
             self.order = orders.get(self.form.get("auth_req_id", ""))
 
     def __enter__(self) -> Self:
-        """The request leaves."""
+        """Note that the request leaves."""
         if self.order is not None:
             self.order.in_flight += 1
             if self.order.in_flight > 1:
@@ -84,23 +84,23 @@ class Exchange:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """The answer has arrived, or nobody waits for it any more."""
+        """Note that the answer has arrived, or that nobody waits for it any more."""
         if self.order is not None:
             self.order.in_flight -= 1
 
     def process(self, now: float) -> SimReply | None:
-        """Let the provider see the request; once.
+        """Hand the request to the provider; call it once.
 
         Args:
-            now: Wall-clock seconds at its arrival.
+            now: Wall-clock seconds at the request's arrival.
 
         Returns:
-            The answer, for the carrier to treat as `fault` says; None where the connection breaks before it.
+            The answer, to be treated as `fault` says; None if the connection breaks before it.
         """
         return self._process(self, now)
 
     def delivered(self) -> None:
-        """Say that the whole answer has reached whoever asked."""
+        """Note that the client got the whole answer."""
         if self.order is None or not self.intact or self.verdict in {None, "pending", "slow_down"}:
             return
         self.order.record.told = True

@@ -1,14 +1,14 @@
-"""Things that go wrong between the provider and a client, on demand.
+"""Faults on demand, between the provider and a client.
 
-A rule is any callable that looks at what arrives and returns a `Fault`, or None to let it pass:
+A rule is any callable that takes an `Arrival` and returns a `Fault`, or None to let the request pass:
 
     def second_answer_is_lost(arrival: Arrival) -> Fault | None:
         return Fault.lose_answer() if arrival.endpoint == "token" and arrival.nth == 2 else None
 
     idura.faults.append(second_answer_is_lost)
 
-Rules are asked in order; the first that answers decides. Both transports of the simulator act alike on a fault.
-`idura_ciba.simulator.catalogue` has faults by name, and a rule for the usual cases.
+Rules are tried in order; the first to return a fault decides. `MemoryTransport` and `SimulatorServer` apply faults
+alike. `idura_ciba.simulator.catalogue` has faults by name, and a rule for the usual cases.
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ class Arrival:
         endpoint: Where it arrives.
         nth: 1 for the first request to this endpoint.
         request: The request.
-        order: For a poll of a known order, its page in the ledger as it stands before this poll.
-        person: Whom an order or a poll is about, by the identity number or address of the hint; None elsewhere.
+        order: For a poll of a known order, its record in the ledger before this poll.
+        person: The person of an order or a poll, by the hint's identity number, e-mail address or phone number;
+            otherwise None.
         now: The provider's wall clock.
     """
 
@@ -49,17 +50,18 @@ class Arrival:
 
 @frozen(kw_only=True)
 class Fault:
-    """What happens to one exchange. Made with the class methods, or member by member.
+    """What happens to one exchange. Made with the class methods, or attribute by attribute.
 
     Attributes:
-        reaches_provider: Whether the provider sees the request, and with it burns assertions and spends orders.
-        rewrite: Makes another answer out of the provider's; of an empty one where the provider saw nothing.
-        hold: Seconds by which the answer is held back.
+        reaches_provider: Whether the provider sees the request, and so uses up its assertion and its order.
+        rewrite: Changes the provider's answer; gets an empty one if the provider saw nothing.
+        hold: Seconds by which the answer is delayed.
         dropped: The client gets no answer.
-        refused: It never even got a connection. A server that listens cannot do that for one request; it drops it.
-        cut: Bytes of the answer's body after which the connection breaks; 0 is right after the headers.
+        refused: The client does not even get a connection. A listening server cannot do that for one request, so it
+            drops the request instead.
+        cut: Bytes of the answer's body after which the connection breaks; 0: right after the headers.
         drip: Seconds before each byte of the body.
-        reset: A connection that breaks does so with a reset, not with an orderly end.
+        reset: Whether a broken connection ends with a reset instead of an orderly close.
     """
 
     reaches_provider: bool = True
@@ -73,18 +75,18 @@ class Fault:
 
     @classmethod
     def answer(cls, status: int, headers: Mapping[str, str] | None = None, body: bytes = b"") -> Self:
-        """Something in front of the provider answers in its stead."""
+        """A gateway answers instead of the provider."""
         reply = SimReply(status, headers or {}, body)
         return cls(reaches_provider=False, rewrite=lambda _: reply)
 
     @classmethod
     def change(cls, rewrite: Callable[[SimReply], SimReply]) -> Self:
-        """The provider does its work, and its answer is altered on the way."""
+        """The provider handles the request, and its answer is changed on the way."""
         return cls(rewrite=rewrite)
 
     @classmethod
     def delay(cls, seconds: float) -> Self:
-        """The provider does its work, and its answer comes late."""
+        """The provider handles the request, and its answer comes late."""
         return cls(hold=seconds)
 
     @classmethod
@@ -99,19 +101,19 @@ class Fault:
 
     @classmethod
     def lose_answer(cls, *, reset: bool = False) -> Self:
-        """The provider does its work, and the connection breaks before its answer leaves."""
+        """The provider handles the request, and the connection breaks before its answer leaves."""
         return cls(dropped=True, reset=reset)
 
     @classmethod
     def cut_answer(cls, after: int, *, reset: bool = False) -> Self:
-        """The provider does its work, and the connection breaks after so many bytes of its answer's body."""
+        """The provider handles the request, and the connection breaks after `after` bytes of the answer's body."""
         return cls(cut=after, reset=reset)
 
     @classmethod
     def trickle(cls, seconds: float) -> Self:
-        """The provider does its work, and each byte of its answer's body takes so long."""
+        """The provider handles the request, and each byte of the answer's body takes `seconds`."""
         return cls(drip=seconds)
 
 
-#: Looks at what arrives; None lets it pass.
+#: Returns the fault of an arriving request, or None to let it pass.
 FaultRule = Callable[[Arrival], Fault | None]

@@ -1,7 +1,7 @@
 """The simulated phone of FrejaID.
 
-How FrejaID behaves over CIBA is not published: its lifetime is Freja's own (two minutes), its tokens are those of a
-login in a browser, and its description of a pending order is this simulator's choice.
+How FrejaID behaves over CIBA is not published. The lifetime here is Freja's own (two minutes), the tokens are those of
+a browser login, and the `error_description` of a pending order is this simulator's choice.
 
 Spec: Idura "FrejaID".
 """

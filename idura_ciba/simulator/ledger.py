@@ -1,7 +1,7 @@
-"""What really happened at the provider, for tests and benchmarks to hold a client's account against.
+"""A record of what really happened at the provider, for tests and benchmarks to compare a client's results with.
 
-The ledger keeps person numbers and `auth_req_id`s, since only they tie it to what a client knows. Neither its repr
-nor its summary nor its lines show them.
+The ledger keeps identity numbers and `auth_req_id`s, because only they match its records with the client's. Its repr,
+its summary and its lines do not show them.
 """
 
 from __future__ import annotations
@@ -18,32 +18,32 @@ Outcome = Literal["open", "approved", "denied", "expired", "cancelled"]
 
 @define(eq=False, kw_only=True)
 class OrderRecord:
-    """One order: one prompt on one person's phone. All instants are wall-clock seconds of the provider.
+    """One order: one prompt on one person's phone. Instants are wall-clock seconds of the provider.
 
     Attributes:
         number: 1 for the first order of the ledger.
         eid: Short name of the eID.
-        client_id: Who ordered.
-        person: Whom the hint named.
-        auth_req_id: The order's id; empty where none was given out.
+        client_id: The client that placed the order.
+        person: The person named by the hint.
+        auth_req_id: The order's id; empty if none was issued.
         started_at: When the request arrived.
-        expires_at: When the order runs out.
-        decided_at: When the person answers, None if never within the order's life.
+        expires_at: When the order expires.
+        decided_at: When the person answers; None if not within the order's lifetime.
         decision: What the person answers then.
-        outcome: What the provider told, or would have to tell; `open` while neither it nor the person is done.
-        ended_at: When the provider told so, or when the order ended untold.
+        outcome: The final answer that the provider gave, or owes; `open` until then.
+        ended_at: When the provider first gave that answer, or when the order ended without a poll.
         collided: Cancelled by, or refused as, a second order for the same person.
         polls: Polls that arrived.
-        first_poll_at: When the first one did.
-        last_poll_at: When the last one did.
-        min_spacing: The shortest time between two of them.
-        slow_downs: How many were answered `slow_down`.
-        overlapping: How many began while another one was under way.
-        told: The client was handed a final answer.
-        polls_after_final: How many polls arrived after that.
-        tokens_issued_at: When tokens were made.
-        tokens_revoked: A later poll made the provider revoke them.
-        delivered: How often the outcome (tokens, denial, expiry) was handed to the client whole.
+        first_poll_at: When the first poll arrived.
+        last_poll_at: When the last poll arrived.
+        min_spacing: The shortest time between two polls, in seconds.
+        slow_downs: Polls answered `slow_down`.
+        overlapping: Polls that began while another one was in flight.
+        told: The client got a final answer.
+        polls_after_final: Polls that arrived after that.
+        tokens_issued_at: When tokens were issued.
+        tokens_revoked: A later poll made the provider revoke the tokens.
+        delivered: How often the client got the outcome (tokens, denial, expiry) complete.
     """
 
     number: int
@@ -99,11 +99,11 @@ class Totals:
 
     Attributes:
         requests: Requests of any kind that reached the provider.
-        refused: Authentication requests that began nothing, collisions among them.
-        collisions: Times that a second order for a person cancelled both.
-        rejected_clients: Requests whose sender was not accepted as a client.
-        replayed_jti: Those among them that showed an assertion a second time.
-        unknown_ids: Polls for an order that does not exist or is another client's.
+        refused: Authentication requests that were refused, collisions included.
+        collisions: How often a second order for a person cancelled both.
+        rejected_clients: Requests that failed client authentication.
+        replayed_jti: Those among them that reused an assertion.
+        unknown_ids: Polls for an order that does not exist or belongs to another client.
     """
 
     requests: int = 0
@@ -116,10 +116,10 @@ class Totals:
 
 @define(eq=False)
 class Ledger:
-    """The provider's books.
+    """The provider's record of orders and requests.
 
     Attributes:
-        orders: Every order in order of arrival.
+        orders: Every order, by arrival.
         totals: Counts of everything else.
     """
 
@@ -127,13 +127,13 @@ class Ledger:
     totals: Totals = field(factory=Totals)
 
     def settle(self, now: float) -> None:
-        """Book every open order that has run out by `now` as expired."""
+        """Mark every open order that has expired by `now`."""
         for record in self.orders:
             if record.outcome == "open" and now >= record.expires_at:
                 record.end("expired", record.expires_at)
 
     def summary(self, now: float | None = None) -> dict[str, int]:
-        """Everything as counts; with `now`, after `settle`."""
+        """Return all counts; with `now`, call `settle` first."""
         if now is not None:
             self.settle(now)
         outcomes = Counter(record.outcome for record in self.orders)
@@ -155,9 +155,9 @@ class Ledger:
         }
 
     def lines(self) -> list[str]:
-        """One line for each order and one for the totals, without anything secret or personal.
+        """Return one line per order and one for the totals, without anything secret or personal.
 
-        Times are seconds since the first order, so two runs with one seed give the same lines.
+        Times are seconds since the first order, so two runs with the same seed give the same lines.
         """
         epoch = self.orders[0].started_at if self.orders else 0.0
         lines = [_line(record, epoch) for record in self.orders]

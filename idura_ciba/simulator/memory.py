@@ -1,4 +1,4 @@
-"""Carries requests to a simulated provider within the process, without sockets and on whatever clock the loop has."""
+"""A transport to a simulated provider in the same process: no sockets, and the event loop's clock, real or virtual."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from idura_ciba.simulator.provider import SimulatedIdura
 
 __all__ = ["Latency", "MemoryTransport"]
 
-#: Draws the seconds that one request takes to the provider and its answer back.
+#: Draws the seconds that one request takes to the provider, and those that its answer takes back.
 Latency = Callable[[Random], tuple[float, float]]
 
 R = TypeVar("R")
@@ -23,7 +23,7 @@ R_co = TypeVar("R_co", covariant=True)
 
 
 class Request(Protocol[R_co]):
-    """What a client hands to its transport. It makes its answer itself, so nothing of the client's is imported here."""
+    """What a client passes to its transport. It builds its own answer, so nothing of the client is imported here."""
 
     @property
     def method(self) -> str: ...
@@ -43,18 +43,18 @@ class Request(Protocol[R_co]):
     def answered(
         self, status: int, headers: Mapping[str, str], body: bytes, *, sent_at: float, received_at: float
     ) -> R_co:
-        """The answer in the client's own form."""
+        """Return the answer as the client's own type."""
         ...
 
 
 class MemoryTransport:
-    """A `Transport` whose network is a pause.
+    """A `Transport` in memory, whose network is a pause.
 
     Args:
-        idura: The provider; requests to any other origin find no connection.
-        latency: Seconds each way, or what draws them.
-        seed: Of the dice for `latency`.
-        clock: The provider's wall clock, and where `sent_at` and `received_at` are read.
+        idura: The provider; requests to any other origin get no connection.
+        latency: Seconds each way, or a function that draws them.
+        seed: Seeds the random numbers for `latency`.
+        clock: The provider's wall clock, and the source of `sent_at` and `received_at`.
     """
 
     def __init__(
@@ -74,22 +74,22 @@ class MemoryTransport:
         """Nothing to release."""
 
     async def send(self, request: Request[R]) -> R:
-        """Carry one request, as the client's `Transport` says.
+        """Send one request, as the client's `Transport` specifies.
 
         Raises:
-            TransportTimeout: The answer takes longer than the request allows.
-            TransportError: No such provider, an answer that is longer than allowed, or a fault.
+            TransportTimeout: The answer takes longer than the request's timeout.
+            TransportError: No such provider, an answer above the size limit, or a fault.
         """
         path = request.url.removeprefix(self._idura.issuer)
         if path == request.url or not path.startswith("/"):
             await asyncio.sleep(0)
-            raise self._broken("nobody listens there, nothing was sent", None)
+            raise self._broken("nothing listens at this address, nothing was sent", None)
         up, down = self._latency(self._dice)
         sent_at = self._clock.monotonic()
         if request.not_after is not None and sent_at >= request.not_after:
             raise self._marked(TransportError("it was too late to send it", code="too_late"), None)
         with self._idura.exchange(SimRequest(request.method, path, request.headers, request.body)) as exchange:
-            # What travels for longer than its sender waits arrives all the same, here somewhat early.
+            # A request that travels longer than its timeout still arrives; here, at the timeout.
             await asyncio.sleep(min(up, request.timeout))
             reply = exchange.process(self._clock.wall())
             fault = exchange.fault
@@ -117,7 +117,7 @@ class MemoryTransport:
         return self._marked(TransportError(what, code="connection"), sent_at)
 
     def _marked(self, error: TransportError, sent_at: float | None) -> TransportError:
-        """Say of an error when its request had a connection, as a real transport does."""
+        """Set on an error when its request got a connection, as a real transport does."""
         error.sent_at = sent_at
         error.maybe_sent = sent_at is not None
         error.ended_at = self._clock.monotonic()

@@ -1,6 +1,6 @@
-"""What the simulator reads and writes: HTTP messages as plain values, forms, and JSON.
+"""HTTP messages as plain values, forms and JSON, as the simulator reads and writes them.
 
-It shares none of this with the client, so that the two cannot agree on one misreading of the specifications.
+None of this is shared with the client, so that the two cannot share a misreading of the specifications.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class SimRequest:
     Attributes:
         method: The HTTP method, upper case.
         path: Path and, after a `?`, the query.
-        headers: Header fields; kept by lower-case name.
-        body: The undecoded body.
+        headers: Header fields; stored by lower-case name.
+        body: The raw body.
     """
 
     method: str
@@ -45,7 +45,7 @@ class SimReply:
 
     Attributes:
         status: The HTTP status code.
-        headers: Header fields, spelt as on the wire.
+        headers: Header fields, spelled as on the wire.
         body: The encoded body.
     """
 
@@ -54,12 +54,12 @@ class SimReply:
     body: bytes = field(default=b"", repr=False)
 
 
-class Refusal(Exception):  # noqa: N818 - a refusal is an answer of the provider, not a fault of the simulator
-    """An OAuth error on its way to the wire (RFC 6749 section 5.2).
+class Refusal(Exception):  # noqa: N818 - an answer of the provider, not an error of the simulator
+    """An OAuth error to be sent (RFC 6749 section 5.2).
 
     Args:
-        error: The wire code.
-        description: A constant text: it may be cached and shown, so it quotes nothing of the request.
+        error: The error code.
+        description: A constant text that quotes nothing of the request: it may be cached and shown.
         status: The HTTP status.
         headers: Further header fields.
     """
@@ -81,15 +81,15 @@ def json_bytes(value: object) -> bytes:
 
 @functools.cache
 def error_body(error: str, description: str) -> bytes:
-    """The JSON of an OAuth error. Both texts are constants of the simulator, so the cache stays small."""
+    """The JSON of an OAuth error. Both texts are constants, so the cache stays small."""
     return json_bytes({"error": error, "error_description": description})
 
 
 def read_form(request: SimRequest) -> dict[str, str]:
-    """Read a form body.
+    """Parse a form body.
 
     Raises:
-        Refusal: `invalid_request` when the type is another one, the text is not UTF-8 or a parameter comes twice.
+        Refusal: `invalid_request`: another content type, not UTF-8, or a repeated parameter.
 
     Spec: RFC 6749 section 3.2: a parameter without a value counts as absent, and none may occur twice.
     """

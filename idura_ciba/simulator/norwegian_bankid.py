@@ -25,12 +25,12 @@ _NOUNS = (
 )  # fmt: skip
 #: D-numbers add 40 to the day; synthetic numbers add 80 (Skatteetaten), 65 (Norsk helsenett) or 40 (NAV) to the month.
 _DAY_SHIFTS, _MONTH_SHIFTS = (40,), (80, 65, 40)
-#: Serials from 500 mean 2000-2039 up to this year of the century; older centuries are left aside.
+#: Serials from 500 up mean 2000-2039 if the year is below this; older centuries are not supported.
 _FIRST_YEAR_OF_1900S = 40
 
 
 def invent_words(made_up: Random) -> str:
-    """A word pair for the person to recognise in the app."""
+    """Make up a word pair for the person to recognise in the app."""
     return f"{made_up.choice(_ADJECTIVES)} {made_up.choice(_NOUNS)}"
 
 
@@ -39,7 +39,7 @@ def _claims(_wish: Wish, person: Person, shares_number: bool) -> dict[str, objec
     return {
         "uniqueuserid": person.unique_id,
         "certissuer": "CN=BankID - Simulator - Bank CA,O=Simulator,C=NO",
-        # No certsubject: that comes with the code device only.
+        # No certsubject: only logins with the code device have it.
         "birthdate": birthdate,
         "dateofbirth": birthdate,
         "emailaddress": person.email,
@@ -53,7 +53,7 @@ def _claims(_wish: Wish, person: Person, shares_number: bool) -> dict[str, objec
 
 
 def _birthdate(number: str) -> str:
-    """The date that a number holds, of synthetic ones and D-numbers too; not checked for existence."""
+    """The birth date in a number, also in synthetic numbers and D-numbers; not checked to be a valid date."""
     day, month, year = int(number[:2]), int(number[2:4]), int(number[4:6])
     day -= next((shift for shift in _DAY_SHIFTS if day > shift), 0)
     month -= next((shift for shift in _MONTH_SHIFTS if month > shift), 0)

@@ -1,11 +1,11 @@
-"""One order at the provider: its life, its throttle and what a poll of it is told.
+"""One order at the provider: its lifetime, its throttle, and the answers to its polls.
 
-Rules, in the order in which a poll meets them:
+Rules, in the order in which a poll is checked:
 
-1. Tokens are handed out once. After that the id is spent, and the tokens are revoked when somebody asks again.
-2. Expiry comes first, so an approval that nobody fetched in time is lost.
-3. Then the throttle, so `slow_down` can hide an approval.
-4. Only then what the person said.
+1. Tokens are issued once. After that the id is spent, and another poll revokes the tokens.
+2. Expiry comes before the decision, so an approval that is not fetched in time is lost.
+3. The throttle comes next, so `slow_down` can hide an approval.
+4. The person's decision comes last.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from idura_ciba.simulator.scenario import Script
 
 __all__ = ["Order", "Rules", "Verdict"]
 
-#: Below what sums of wall-clock floats and any network can tell apart, so that a poll after exactly `interval` passes.
+#: Seconds of tolerance for rounding errors of wall-clock floats, so that a poll after exactly `interval` passes.
 _GRAIN = 0.001
-#: CIBA Core section 11: by at least 5 seconds.
+#: Seconds. CIBA Core section 11: `slow_down` raises the interval by at least 5 s.
 _SLOW_DOWN_STEP = 5.0
 
 Verdict = Literal["approved", "pending", "slow_down", "denied", "cancelled", "expired", "spent"]
@@ -31,18 +31,18 @@ Verdict = Literal["approved", "pending", "slow_down", "denied", "cancelled", "ex
 
 @frozen(kw_only=True)
 class Rules:
-    """How this provider behaves where real ones differ; by default strict.
+    """How this provider behaves where real ones differ; strict by default.
 
     Attributes:
-        throttle: What an arrival less than the interval after the last one does besides earning `slow_down`: `reset`
-            counts from it (Duende), `ttl` goes on counting from the last good one (Keycloak), `off` allows it.
-        throttle_from_start: The first poll must keep its distance from the acknowledgement too.
-        expiry: `exact`, or counted in whole seconds: `early` (up to 1 s too soon) or `late` (up to 1 s too late).
-        denials_are_spent: A denial is told once, then `invalid_grant`; else it is told again.
+        throttle: What a poll within the interval does, apart from being answered `slow_down`: `reset` restarts the
+            interval (Duende), `ttl` keeps counting from the last good poll (Keycloak). `off`: no `slow_down` at all.
+        throttle_from_start: The interval also applies between the acknowledgement and the first poll.
+        expiry: `exact`, or in whole seconds: `early` (up to 1 s too soon) or `late` (up to 1 s too late).
+        denials_are_spent: A denial is given once, then `invalid_grant`; otherwise every time.
         known_people_only: People without a script are `unknown_user_id`.
-        accepted_audiences: What the `aud` of a client assertion may be; empty: the issuer and nothing else.
+        accepted_audiences: Accepted values of a client assertion's `aud`; empty: the issuer only.
         clock_tolerance: Seconds by which a client's clock may be off.
-        expires_in_as_text: Token answers say `"120"` and not `120`, as in some of Idura's examples.
+        expires_in_as_text: Token answers say `"120"` instead of `120`, as in some of Idura's examples.
         announces_backchannel: Discovery lists the `backchannel_*` members, which Idura may or may not do.
     """
 
@@ -57,7 +57,7 @@ class Rules:
     announces_backchannel: bool = True
 
     def expires_at(self, now: float, expires_in: float) -> float:
-        """When an order that begins now runs out."""
+        """When an order that begins at `now` expires."""
         if self.expiry == "early":
             now = math.floor(now)
         elif self.expiry == "late":
@@ -67,16 +67,16 @@ class Rules:
 
 @define(eq=False)
 class Order:
-    """The live state behind one `auth_req_id`.
+    """The state behind one `auth_req_id`.
 
     Attributes:
-        record: Its page in the ledger.
-        wish: Who was asked, through which eID.
+        record: Its record in the ledger.
+        wish: Whom to ask, through which eID.
         script: What the person does.
-        interval: Seconds that polls must keep between them; grows with each `slow_down`.
-        spaced_from: The instant from which the next poll must keep its distance, None where it need not.
-        dice_key: Seeds what is made up for this order.
-        in_flight: Polls of it that are under way.
+        interval: Least seconds between polls; grows with each `slow_down`.
+        spaced_from: The instant from which the interval to the next poll counts; None: no throttle yet.
+        dice_key: Seeds whatever is made up for this order.
+        in_flight: Polls in flight.
     """
 
     record: OrderRecord
@@ -93,7 +93,7 @@ class Order:
         return record.outcome == "open" and now < record.expires_at and record.answer_by(now) is None
 
     def cancel(self, now: float) -> None:
-        """End the order because a second one for the same person came in."""
+        """End the order because a second one for the same person arrived."""
         self.record.collided = True
         self.record.decision = self.record.decided_at = None
         self.record.end("cancelled", now)
@@ -122,7 +122,7 @@ class Order:
         return "cancelled" if record.outcome == "cancelled" else "denied"
 
     def pending_text(self, now: float) -> str:
-        """How far the person has come, in the eID's words."""
+        """The progress of the person, in the eID's words."""
         return self.wish.eid.pending[self.script.phase(now - self.record.started_at)]
 
     def _comes_too_soon(self, now: float, rules: Rules) -> bool:

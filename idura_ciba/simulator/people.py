@@ -1,4 +1,4 @@
-"""Made-up people. Every detail follows from a seed and the number asked for; none of it is anybody's."""
+"""Made-up people. Every detail follows from a seed and the identity number; none belongs to a real person."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _FAMILY = (
 
 @frozen
 class Person:
-    """Somebody who does not exist.
+    """A made-up person.
 
     Attributes:
         number: The identity number.
-        guid: A pseudonym that stays the same over all logins of this person.
-        given_name: A name nobody has.
+        guid: A pseudonym, the same for all logins of this person.
+        given_name: A name that nobody has.
         family_name: Likewise.
-        unique_id: What `uniqueuserid` of Norwegian BankID states.
-        address: The telephone's IP address, from the networks for documentation (RFC 5737).
+        unique_id: The `uniqueuserid` of Norwegian BankID.
+        address: The phone's IP address, from a documentation range (RFC 5737).
         phone: A number with a letter in it, so that nobody can be called.
         email: An address in a domain that cannot exist (RFC 2606).
     """
@@ -44,7 +44,7 @@ class Person:
     email: str
 
     def names(self) -> dict[str, object]:
-        """The claims that name somebody, spelt in each of the ways in which Idura spells them."""
+        """Return the name claims, in every spelling that Idura uses."""
         return {
             "name": f"{self.given_name} {self.family_name}",
             "givenname": self.given_name,
@@ -55,12 +55,12 @@ class Person:
 
 
 def dice(*seed: object) -> Random:
-    """Dice that fall alike in every run for equal seeds."""
+    """Return a random generator that is the same in every run for equal seeds."""
     return Random("/".join(map(str, seed)))  # predictable on purpose
 
 
 def invent_person(seed: int, eid: str, number: str) -> Person:
-    """The one person that a number stands for in a simulation with this seed."""
+    """Make up the person with this number, always the same one for the same seed and eID."""
     guid = uuid5(NAMESPACE_URL, f"urn:idura-ciba:simulator:{seed}:{eid}:{number}")
     made_up = dice(guid)
     given_name, family_name = made_up.choice(_GIVEN), made_up.choice(_FAMILY)
@@ -77,7 +77,7 @@ def invent_person(seed: int, eid: str, number: str) -> Person:
 
 
 def invent_swedish_number(seed: int, key: str) -> str:
-    """A number for somebody known by e-mail or phone: well formed, with a birth date that lies in the future."""
+    """Make up a number for a person known by e-mail or phone: well formed, with a birth date in the future."""
     made_up = dice(seed, "number", key)
     digits = f"98{made_up.randrange(1, 13):02}{made_up.randrange(1, 29):02}{made_up.randrange(1, 1000):03}"
     doubled = (int(digit) * (2 - place % 2) for place, digit in enumerate(digits))
@@ -85,5 +85,5 @@ def invent_swedish_number(seed: int, key: str) -> str:
 
 
 def invent_uuid(made_up: Random) -> str:
-    """A random-looking UUID."""
+    """Make up a version 4 UUID."""
     return str(UUID(int=made_up.getrandbits(128), version=4))

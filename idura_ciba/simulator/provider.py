@@ -1,8 +1,8 @@
-"""An Idura of our own, as a pure function of requests and time.
+"""A simulated Idura, as a pure function of requests and time.
 
-It serves what Idura's CIBA does (discovery, JWKS, `/ciba/bc-authorize`, `/oauth2/token`) and is written from the
-specifications alone. It knows no clock, no socket and no event loop: whoever carries the requests says what time it
-is. `MemoryTransport` and `SimulatorServer` carry them.
+It serves Idura's CIBA endpoints (discovery, JWKS, `/ciba/bc-authorize`, `/oauth2/token`) and is written from the
+specifications alone. It has no clock, no socket and no event loop: `MemoryTransport` and `SimulatorServer` bring the
+requests and the time.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ __all__ = ["DEFAULT_ISSUER", "SimulatedIdura"]
 
 DEFAULT_ISSUER = "https://simulator.idura.broker"
 GRANT_TYPE = "urn:openid:params:grant-type:ciba"
-#: `expires_in` of Idura's sample token answer.
+#: Seconds: the `expires_in` of Idura's sample token answer.
 TOKEN_LIFETIME = 120
 
-#: What a poll is told, by how it was decided.
+#: Error code and description of a poll's answer, by verdict.
 _ERRORS: dict[Verdict, tuple[str, str]] = {
-    "slow_down": ("slow_down", "the polls come too fast"),
+    "slow_down": ("slow_down", "polling too fast"),
     "denied": ("access_denied", "user declined"),
     "cancelled": ("access_denied", "cancelled"),
     "expired": ("expired_token", "the order has expired"),
@@ -43,26 +43,26 @@ _NO_STORE = {"Cache-Control": "no-store"}
 
 
 class SimulatedIdura:
-    """A provider that behaves like Idura Verify and keeps book of what its clients do.
+    """A provider that behaves like Idura Verify and records what its clients do.
 
     Args:
-        issuer: Its issuer identifier, without a slash at the end.
-        eids: Those of the tenant.
+        issuer: Its issuer identifier, without a trailing slash.
+        eids: The tenant's eIDs.
         seed: Everything made up (names, words, ids, behaviour) follows from it.
         rules: How it behaves where real providers differ.
         expires_in: Seconds that an order lives, for all eIDs or by short name (`se`, `no`, `freja`).
         interval: Seconds between polls, likewise.
         people: What people without a script do.
         signing_alg: The algorithm of ID tokens; `ES256` is much cheaper than Idura's `RS256`.
-        signing_key: A key for it; None for one that all providers of the process share.
+        signing_key: A key for it; None: one that all providers of the process share.
 
     Raises:
-        UsageError: Two eIDs have one name, or are asked for in the same words.
+        UsageError: Two eIDs share a name or an acr value.
 
     Attributes:
-        issuer: May be set while nothing is under way; the server does so when it knows its port.
+        issuer: May be set while nothing is in flight; the server sets it once it knows its port.
         ledger: What really happened.
-        faults: Rules for what goes wrong on the way.
+        faults: Rules for faults; see `FaultRule`.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class SimulatedIdura:
     def register_client(
         self, client_id: str, *, jwks: Mapping[str, object] | None = None, secret: str | None = None
     ) -> None:
-        """Let a client in, by its public keys or by a secret.
+        """Register a client with its public keys or a secret.
 
         Args:
             client_id: Its id.
@@ -116,7 +116,7 @@ class SimulatedIdura:
         """Serve further eIDs.
 
         Raises:
-            UsageError: Two eIDs have one name, or are asked for in the same words.
+            UsageError: Two eIDs share a name or an acr value.
         """
         everything = (*self._eids, *eids)
         self._by_acr = by_acr(everything)
@@ -127,11 +127,11 @@ class SimulatedIdura:
             self._interval[eid.name] = _setting(interval, eid) or eid.interval
 
     def script(self, person: str, *scripts: Script) -> None:
-        """Say what a person does: the first script for the first order, the last one for all that follow.
+        """Set what a person does: one script per order, the last one for all further orders.
 
         Args:
-            person: The identity number, or with Freja the e-mail address or phone number, of the hint.
-            scripts: Without any, the person is known and acts like the rest of the crowd.
+            person: The identity number in the hint; with Freja also the e-mail address or phone number.
+            scripts: Without any, the person is known and acts like everybody else.
         """
         self._scripts[person] = scripts
 
@@ -157,11 +157,11 @@ class SimulatedIdura:
             return reply
 
     def exchange(self, request: SimRequest) -> Exchange:
-        """Begin an exchange that takes time; for those that carry requests."""
+        """Begin an exchange that takes time; used by `MemoryTransport` and `SimulatorServer`."""
         return Exchange(request, self._orders, self._process)
 
     def _process(self, exchange: Exchange, now: float) -> SimReply | None:
-        """Answer, unless a fault comes between."""
+        """Apply the faults and answer."""
         self._arrivals[exchange.endpoint] += 1
         fault = self._find_fault(exchange, now) if self.faults else None
         if fault is None:
@@ -180,7 +180,7 @@ class SimulatedIdura:
         return next((fault for rule in self.faults if (fault := rule(arrival)) is not None), None)
 
     def _answer(self, exchange: Exchange, now: float) -> SimReply:
-        """The provider's own answer, faults apart."""
+        """Return the provider's own answer, without faults."""
         self.ledger.totals.requests += 1
         request = exchange.request
         try:
@@ -188,7 +188,7 @@ class SimulatedIdura:
                 return self._reply(request, now, 404, error_body("not_found", "no such path"))
             if request.method != exchange.method:
                 allow = {"Allow": exchange.method}
-                return self._reply(request, now, 405, error_body("method_not_allowed", "another method"), allow)
+                return self._reply(request, now, 405, error_body("method_not_allowed", "wrong method"), allow)
             if exchange.endpoint == "discovery":
                 return self._reply(request, now, 200, json_bytes(self._discovery()))
             if exchange.endpoint == "jwks":
@@ -250,7 +250,7 @@ class SimulatedIdura:
         """Put a prompt on somebody's phone (CIBA Core section 7)."""
         wish = read_wish(form, self._by_acr)
         if self._rules.known_people_only and wish.person not in self._scripts:
-            raise Refusal("unknown_user_id", "nobody is known by this hint")
+            raise Refusal("unknown_user_id", "no person is known by this hint")
         expires_in = wish.requested_expiry or self._expires_in[wish.eid.name]
         record = OrderRecord(
             number=len(self.ledger.orders) + 1,
@@ -270,7 +270,7 @@ class SimulatedIdura:
         return json_bytes(answer)
 
     def _refuse_second(self, key: tuple[str, str], record: OrderRecord, now: float) -> None:
-        """A second order for one person cancels both, as at BankID and at Freja."""
+        """Cancel both orders if this is a second one for the same person, as BankID and Freja do."""
         first = self._latest.get(key)
         if first is None or not first.is_open(now):
             return
@@ -341,7 +341,7 @@ class SimulatedIdura:
         )
 
     def _person_of(self, exchange: Exchange) -> str | None:
-        """Whom an order or a poll is about."""
+        """The person of an authentication request or a poll, or None."""
         if exchange.order is not None:
             return exchange.order.record.person
         if exchange.endpoint == "bc-authorize":
@@ -351,5 +351,5 @@ class SimulatedIdura:
 
 
 def _setting(value: int | Mapping[str, int] | None, eid: SimulatedEid) -> int | None:
-    """One eID's share of a setting that may be one number for all."""
+    """The value for one eID of a setting that may be one number for all."""
     return value.get(eid.name) if isinstance(value, Mapping) else value

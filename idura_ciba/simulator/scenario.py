@@ -1,4 +1,4 @@
-"""What people do with their phones: scripts for named people, a random crowd for everybody else."""
+"""What people do with their phones: scripts for specific people, a random crowd for everybody else."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from attrs import field, frozen
 
 __all__ = ["Crowd", "Population", "Script"]
 
-#: Where a script names only its end: the shares of that time after which the app is open and the request agreed to.
-#: They are those of the medians of `Crowd`.
+#: For scripts that give only `after`: the shares of it after which the app is open and the request is acknowledged.
+#: They follow from the medians of `Crowd`.
 _OPENED, _ACKNOWLEDGED = 0.45, 0.71
 
 
@@ -21,13 +21,13 @@ class Script:
     """What one person does with one order. Made with `approve`, `deny`, `never` and `wrong_words`.
 
     Attributes:
-        decision: What the person answers; None for no answer at all.
+        decision: The person's answer; None: no answer.
         after: Seconds from the order to the answer; infinite without one.
         opened_after: Seconds from the order until the app is open.
-        acknowledged_after: Seconds from the order until the person has agreed that the request is warranted.
-        answered_by: The identity number that the token states, where somebody else holds the phone.
-        shares_number: Whether the token carries the number; None leaves it to the eID.
-        claims: Claims that replace or extend the usual ones; one with the value `...` is left out.
+        acknowledged_after: Seconds from the order until the person has acknowledged the request.
+        answered_by: The identity number in the token, if another person answers.
+        shares_number: Whether the token carries the number; None: as the eID does.
+        claims: Claims that replace or extend the usual ones; a claim with the value `...` is left out.
     """
 
     decision: Literal["approved", "denied"] | None
@@ -55,7 +55,7 @@ class Script:
         shares_number: bool | None = None,
         claims: Mapping[str, object] | None = None,
     ) -> Self:
-        """Log in after so many seconds."""
+        """Log in after `after` seconds."""
         opened, acknowledged = _steps(after, opened_after, acknowledged_after)
         return cls(
             decision="approved",
@@ -71,27 +71,27 @@ class Script:
     def deny(
         cls, after: float = 0.0, *, opened_after: float | None = None, acknowledged_after: float | None = None
     ) -> Self:
-        """Say no or cancel after so many seconds."""
+        """Decline or cancel after `after` seconds."""
         opened, acknowledged = _steps(after, opened_after, acknowledged_after)
         return cls(decision="denied", after=after, opened_after=opened, acknowledged_after=acknowledged)
 
     @classmethod
     def wrong_words(cls, after: float = 0.0) -> Self:
-        """Choose the wrong word pair in the app, which Idura reports like any other no."""
+        """Choose the wrong word pair in the app, which Idura reports like any other denial."""
         return cls.deny(after)
 
     @classmethod
     def never(cls, *, opened_after: float = math.inf, acknowledged_after: float = math.inf) -> Self:
-        """Leave the order unanswered; without times the app is never opened either."""
+        """Leave the order unanswered; by default the app is never opened either."""
         return cls(decision=None, after=math.inf, opened_after=opened_after, acknowledged_after=acknowledged_after)
 
     def phase(self, elapsed: float) -> int:
-        """How far the person has come: 0 the app is not open, 1 the request not agreed to, 2 nobody identified."""
+        """The phase: 0 before the app is open, 1 before the request is acknowledged, 2 before identification."""
         return (elapsed >= self.opened_after) + (elapsed >= self.acknowledged_after)
 
 
 def _steps(after: float, opened_after: float | None, acknowledged_after: float | None) -> tuple[float, float]:
-    """When the app is open and the request agreed to, filling in what the caller left open."""
+    """When the app is open and when the request is acknowledged, with defaults filled in."""
     opened = after * _OPENED if opened_after is None else opened_after
     acknowledged = after * _ACKNOWLEDGED if acknowledged_after is None else acknowledged_after
     if opened_after is None:
@@ -101,23 +101,23 @@ def _steps(after: float, opened_after: float | None, acknowledged_after: float |
     return opened, acknowledged
 
 
-#: What somebody without a script does. The dice are seeded by the person and the number of the order, so nobody's
-#: behaviour depends on who else was asked or when.
+#: Draws what a person without a script does. The generator is seeded by the person and the number of the order, so a
+#: person's behaviour does not depend on who else is asked, or when.
 Population = Callable[[Random], Script]
 
 
 @frozen
 class Crowd:
-    """People as they are: lognormal times for each step, some who never answer, some who say no.
+    """Realistic people: lognormal times for each step, some who never answer, some who decline.
 
-    The figures are assumptions for want of published ones. Each step is (median seconds, sigma of the logarithm).
+    The figures are assumptions, because none are published. Each step is (median seconds, sigma of the logarithm).
 
     Attributes:
         never: Share of people who never open the app.
-        deny: Share of people who say no.
+        deny: Share of people who decline.
         opening: Until the app is open.
-        acknowledging: From there until the request is agreed to.
-        identifying: From there until the PIN or the finger.
+        acknowledging: From there until the request is acknowledged.
+        identifying: From there until the PIN or fingerprint.
     """
 
     never: float = 0.10

@@ -1,4 +1,4 @@
-"""Serves a simulated provider over HTTP on this machine, so that any client in any language can try it."""
+"""Serves a simulated provider over HTTP on this machine, for clients in any language."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from idura_ciba.simulator.provider import SimulatedIdura
 __all__ = ["SimulatorServer"]
 
 _HOST = "127.0.0.1"
-#: Seconds that closing waits for answers still held back; 0 would mean for ever.
+#: Seconds that closing waits for delayed answers; 0 would mean for ever.
 _PATIENCE = 0.1
 _WELCOME = """\
-This is a simulated Idura Verify. It asks nobody and proves nothing: people, names and tokens are made up.
+This is a simulated Idura Verify. It asks no real person and proves nothing: people, names and tokens are made up.
 
     issuer      {issuer}
     discovery   GET  /.well-known/openid-configuration
@@ -37,8 +37,8 @@ class SimulatorServer:
     """A simulated provider on a port of 127.0.0.1, as an async context manager.
 
     Args:
-        idura: The provider; its issuer becomes that of this server.
-        port: 0 for any that is free.
+        idura: The provider; its issuer becomes this server's address.
+        port: 0: any free port.
         wall: The provider's clock.
 
     Example:
@@ -55,7 +55,7 @@ class SimulatorServer:
 
     @property
     def issuer(self) -> str:
-        """The issuer identifier, which is also the address."""
+        """The issuer identifier, which is also the server's address."""
         return self.idura.issuer
 
     async def __aenter__(self) -> Self:
@@ -70,8 +70,8 @@ class SimulatorServer:
         await self.aclose()
 
     async def start(self) -> None:
-        """Listen, and give the provider its issuer."""
-        # Cancelling handlers: a poll whose sender has gone is no longer under way.
+        """Listen, and set the provider's issuer."""
+        # Handlers are cancelled, because a poll whose client has gone is no longer in flight.
         server = web.Server(self._handle, access_log=None, handler_cancellation=True)
         self._runner = web.ServerRunner(server, shutdown_timeout=_PATIENCE)
         await self._runner.setup()
@@ -102,7 +102,7 @@ class SimulatorServer:
                     exchange.delivered()
                 return _hang_up(request, fault)
             response = web.Response(status=reply.status, headers=reply.headers, body=reply.body)
-            # Nobody may be there any more: then it is not delivered, and that is no fault of the simulator's.
+            # The client may have gone: then the answer is not delivered, and that is not an error.
             with suppress(ConnectionError):
                 await response.prepare(request)
                 await response.write_eof()
@@ -111,7 +111,7 @@ class SimulatorServer:
 
 
 async def _write(request: web.BaseRequest, reply: SimReply, fault: Fault) -> None:
-    """Write an answer byte by byte or only its beginning, as aiohttp never would."""
+    """Write an answer byte by byte, or only its beginning, which aiohttp cannot do."""
     transport = request.transport
     assert transport is not None  # noqa: S101 - for type checkers: whose connection is gone is cancelled
     fields = {**reply.headers, "Content-Length": str(len(reply.body)), "Connection": "close"}
@@ -128,8 +128,8 @@ def _hang_up(request: web.BaseRequest, fault: Fault) -> web.Response:
     """Break the connection."""
     connection = request.get_extra_info("socket")
     if fault.reset and connection is not None:
-        # To close without lingering is what makes a kernel send a reset.
+        # With a linger time of 0, closing makes the kernel send a reset.
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     request.protocol.force_close()
-    # What aiohttp then tries to write goes nowhere.
+    # aiohttp writes this to a closed connection, where it is lost.
     return web.Response()

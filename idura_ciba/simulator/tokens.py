@@ -1,4 +1,4 @@
-"""What the simulator issues: signing keys, the JWKS, and the claims that ID tokens of all eIDs have."""
+"""Signing keys, the JWKS, and the claims that the ID tokens of all eIDs have."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ __all__ = ["PrivateKey", "SigningAlg", "SigningKeys", "claims_of"]
 PrivateKey = RSAKey | ECKey | OKPKey
 SigningAlg = Literal["RS256", "PS256", "ES256", "EdDSA"]
 
-#: Idura's sample token lives 1200 seconds.
+#: Seconds: the lifetime of Idura's sample token.
 ID_TOKEN_LIFETIME = 1200
 
 
 @functools.cache
 def _generated(kind: Literal["RSA", "EC", "OKP"], serial: int) -> PrivateKey:
-    """The process's key number `serial` of a kind. Making RSA keys is slow, so all providers share them."""
-    del serial  # only tells the keys apart
+    """Key number `serial` of a kind, shared by all providers of the process: generating RSA keys is slow."""
+    del serial  # only part of the cache key
     if kind == "RSA":
         return RSAKey.generate_key(2048)
     return ECKey.generate_key("P-256") if kind == "EC" else OKPKey.generate_key("Ed25519")
@@ -47,8 +47,8 @@ class SigningKeys:
     """The provider's keys: one signs, earlier ones may still be published.
 
     Args:
-        alg: What it signs with.
-        first: The first key; None for one that is made when it is needed and shared within the process.
+        alg: The signature algorithm.
+        first: The first key; None: one that is generated on first use and shared within the process.
     """
 
     alg: SigningAlg
@@ -57,13 +57,13 @@ class SigningKeys:
     _rotations: int = field(default=0, init=False)
 
     def sign(self, claims: Mapping[str, object]) -> str:
-        """Make a JWT."""
+        """Return a signed JWT."""
         current = self._current()
         header = {"alg": self.alg, "kid": current.kid}
         return jwt.encode(header, dict(claims), current.key, registry=Signatures([self.alg]))
 
     def jwks(self, now: float) -> dict[str, object]:
-        """The public keys, as a client may fetch them at this instant."""
+        """Return the JWK set published at this instant."""
         self._current()
         members = {"use": "sig", "alg": self.alg}
         return {
@@ -88,7 +88,7 @@ class SigningKeys:
         return self._keys[-1]
 
     def _add(self, key: PrivateKey) -> None:
-        # Idura's `kid`s are 40 upper-case hexadecimal digits, presumably a certificate's thumbprint.
+        # Idura's `kid` is 40 upper-case hexadecimal digits, presumably a certificate thumbprint.
         self._keys.append(_SigningKey(key, hashlib.sha256(key.thumbprint().encode()).hexdigest()[:40].upper()))
 
     def _kind(self) -> Literal["RSA", "EC", "OKP"]:
@@ -106,17 +106,17 @@ def claims_of(
     decided_at: float,
     now: float,
 ) -> dict[str, object]:
-    """The claims of one login, named and shaped as Idura's samples are.
+    """Return the claims of one login, named and shaped as in Idura's samples.
 
     Args:
-        wish: What was asked for.
+        wish: The authentication request.
         person: Who answered.
         issuer: For `iss`.
         client_id: For `aud`.
         session: For `sessionindex`.
-        shares_number: The token may carry the identity number.
+        shares_number: Whether the token carries the identity number.
         decided_at: When the person identified.
-        now: When the token is made.
+        now: When the token is issued.
     """
     eid = wish.eid
     issued_at = math.floor(now)

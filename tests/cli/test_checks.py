@@ -155,7 +155,7 @@ async def test_two_clocks_are_compared(
     ("issuer", "words"),
     [
         ("http://tenant.example", "not an absolute https URL"),
-        ("https://elsewhere.example", "Nobody listens"),
+        ("https://elsewhere.example", "Nothing listens"),
         (None, "names another issuer"),
     ],
 )

@@ -184,7 +184,7 @@ def test_batch_simulates_the_phone_of_a_user(folder: Path, invoke: Callable[...,
         ((*MITID, "--eid-option", "colour=red"), "call_initiator, country"),
         ((*MITID, "--eid-option", "reference"), "NAME=VALUE"),
         ((*MITID, "--eid-option", "reference=@missing"), "option reference cannot be read"),
-        ((*MITID, "--call-initiator", "RP"), "no option call_initiator for Danish MitID"),
+        ((*MITID, "--call-initiator", "RP"), "Danish MitID has no option call_initiator"),
         ((*MITID, "--ssn", "12"), "Danish national number"),
         ((*MITID, "--message", "å" * 66), "longer than 130 bytes"),
         (("--eid", "mitid"), "no eID called 'mitid'"),
@@ -373,7 +373,7 @@ def test_a_file_may_be_of_described_and_other_eids(
         (("--eid", "raw", "--login-hint", "a", "--login-hint-file", "mitid.py"), "given twice"),
         (("--eid", "raw", "--login-hint", "{cpr}"), "blank that nothing fills: {cpr}"),
         (("--eid", "raw", "--identity", "cpr"), "PATH=VALUE"),
-        (("--eid", "raw", "--authorization-details", "{}"), "no JSON array"),
+        (("--eid", "raw", "--authorization-details", "{}"), "must be a JSON array"),
         (("--eid", "raw", "--parameter", "x"), "NAME=VALUE"),
         (("--eid", "raw", "--hint-parameter", "hint"), "--hint-parameter"),
         (("--eid", "raw", "--missing-acr", "x"), "--missing-acr"),
@@ -408,7 +408,7 @@ def test_the_options_of_a_command_are_those_that_are_declared() -> None:
     assert list(parameters)[-2:] == ["message", "last"]
     kind, option = get_args(parameters["call_initiator"].annotation)
     assert kind == Literal["RP", "user"] | None
-    assert option.help == "Swedish BankID: RP when you called the person, user when they called you."
+    assert option.help == "Swedish BankID: RP if you called the person, user if they called you."
     assert get_args(parameters["identity"].annotation)[0] == list[str] | None
     assert "{ssn} by default" in get_args(parameters["login_hint"].annotation)[1].help
 
