@@ -1,17 +1,17 @@
-"""Whom to ask, through which eID, and what the answer must prove: one eID, one file.
+"""Whom to ask, through which eID, and what the answer must prove: one file per eID.
 
     request          `EidRequest`, which is plain data
     eid              `Eid`, which declares one eID for the client, the command, batches and the documentation
     swedish_bankid, norwegian_bankid, frejaid, raw
-    registry         `EIDS`, those that can be asked by name
-    written_number   national numbers as they are written, brought into one form
+    registry         `EIDS`, the eIDs by name
+    written_number   national numbers as people write them, read into one normal form
     written_contact  phone numbers and e-mail addresses, likewise
-    written_text     what others have put into a text and around it
-    identity_number  the rules of national numbers in that form
-    person           tags that stand for a person without showing the number
+    written_text     what other programs have put into a text and around it
+    identity_number  the rules of national numbers in normal form
+    person           tags that identify a person without showing the number
 
-May import `protocol`, `options`, `aio` and what lies below. Never knows how a request travels, or what time it is; only
-today's date is looked up, where a Swedish number without its century needs it and the caller does not say it.
+May import `protocol`, `options`, `aio` and what lies below. Never knows how a request is sent, or what time it is; it
+looks up today's date only for a Swedish number without a century, and only if the caller does not pass the date.
 """
 
 from idura_ciba.eids.eid import Eid, Option

@@ -1,9 +1,9 @@
-"""What an eID is, declared once: a request with blanks, and what is to be known to fill them in.
+"""The declaration of an eID: a request with blanks, and the options that fill them in.
 
 Rules:
-1. Values in `Eid.fields` may hold blanks: `{ssn}`, which is whom to ask, and the names of the eID's options in braces.
-2. A blank that nothing fills is an error where the eID is declared, and never a hint that reaches a provider.
-3. What is put into a longer hint can neither end it nor begin another one, whatever file it comes from.
+1. Values in `Eid.fields` may contain blanks: `{ssn}`, whom to ask, and names of the eID's options in braces.
+2. A blank that nothing fills is an error when the eID is declared, so it never reaches a provider.
+3. A value that is part of a hint can neither end that part nor begin another, wherever the value comes from.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["Eid", "MessageRule", "Option"]
 
 MessageRule = Literal["required", "optional", "forbidden"]
 
-#: Whom to ask, as a blank. The option `--ssn` and the column `ssn` of a file fill it.
+#: The blank for whom to ask, filled by the option `--ssn` or the column `ssn` of a file.
 _PERSON: Final = "ssn"
 _BLANK: Final = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
@@ -34,17 +34,17 @@ _PART: Final = re.compile(r"""[^\s\x00-\x20\x7f\ud800-\udfff"'\\{}]+""")
 
 @frozen(kw_only=True)
 class Option:
-    """What an eID takes beside the person: an option of the command, and a column of a file.
+    """An option that an eID takes besides the person: an option of the command, and a column of a file.
 
     Attributes:
-        name: Of the column and in Python; on the command line `some_name` is `--some-name`.
-        help: What it says, in a few words.
-        choices: What it may be; empty for any text.
-        default: What it is where nobody says.
-        required: Nobody can be asked without it.
-        repeatable: It may be given more than once; the values come as a tuple. No column of a file.
-        secret: It may tell who is asked: the command also reads it from a file, `--some-name-file`.
-        elsewhere: What becomes of it where another eID is asked. `ignored` is for what only describes the person.
+        name: Its name in Python and as a column; on the command line `some_name` becomes `--some-name`.
+        help: A short description.
+        choices: Allowed values; empty: any text.
+        default: The value if none is given.
+        required: Whether it must be given.
+        repeatable: Whether it may be given more than once; the values are passed as a tuple. Never a column of a file.
+        secret: Whether it may reveal who is asked: the command can then also read it from a file, `--some-name-file`.
+        elsewhere: What happens if it is given for another eID. `ignored` is for options that only describe the person.
     """
 
     name: str
@@ -57,17 +57,17 @@ class Option:
     elsewhere: Literal["refused", "ignored"] = "refused"
 
     def __attrs_post_init__(self) -> None:
-        """Refuse a name that cannot be one of an option, a column and a blank."""
+        """Refuse a name that cannot serve as an option, a column and a blank."""
         if not _NAME.fullmatch(self.name) or self.name in {"key", "eid", "message", _PERSON}:
             raise UsageError(
                 f"An option cannot be called {self.name!r}",
                 code="option_name",
-                advice="Take small letters, digits and _; key, eid, ssn and message are taken",
+                advice="Use lower-case letters, digits and _; key, eid, ssn and message are reserved",
             )
 
     @property
     def flag(self) -> str:
-        """What it is on the command line."""
+        """Its name on the command line."""
         return f"--{self.name.replace('_', '-')}"
 
 
@@ -81,29 +81,29 @@ def _hidden(text: str | None) -> Redacted | None:
 
 @frozen(kw_only=True, eq=False)
 class Eid:
-    """One eID: what is sent, what the answer proves, what it takes, and what people call it.
+    """One eID: its name, the request it sends, what the answer proves, and the options it takes.
 
-    The client's request classes, the command, batches and the documentation read it. `fields` alone makes an eID;
-    `request` is for those that check more than data can say.
+    The client's request classes, the command, batches and the documentation all read it. `fields` is enough for most
+    eIDs; `request` is for eIDs with checks that data cannot express.
 
     Attributes:
-        name: Short, for the command line and for files.
-        label: What people call it.
+        name: Short name, for the command line and for files.
+        label: The name that people know it by.
         fields: The fields of `EidRequest`, with blanks.
         number: Reads a person's number as it is written and returns it as it is sent, or raises `UsageError`; None:
             anything goes. Those of this package stand in `written_number`.
         number_options: The names of the options by which it does so; it takes them by keyword.
         message: Whether the app shows a text of yours.
-        message_bytes: Bytes of it in UTF-8 at most; None for no limit.
-        spoken_words: The provider answers with words that somebody has to read to the person.
-        phases: The provider's words on progress, in the order in which they come; empty where they are unknown.
-        options: What it takes beside the person.
-        request: Makes a request of the person and, by keyword, of options, `message` where there is one, and fields
-            of `EidRequest`; None: `fields` do.
-        build: Makes the eID of its options, where it is them that say what it is.
-        person: What `ssn` is with this eID, for whoever is prompted for it.
-        verbatim: `ssn` is no number, or one in which spaces and hyphens count.
-        somebody: One that is nobody's, for trials.
+        message_bytes: Most bytes of that text in UTF-8; None: no limit.
+        spoken_words: Whether the provider answers with words that you must read to the person.
+        phases: The provider's progress hints, in order; empty if unknown.
+        options: Its options.
+        request: Makes a request from the person and, by keyword, from options, `message` if there is one, and fields
+            of `EidRequest`. None: `fields` does.
+        build: Makes the eID from its options, if they define it.
+        person: What `ssn` means for this eID, shown when prompting for it.
+        verbatim: Whether `ssn` is not a number, or is one in which spaces and hyphens count.
+        somebody: A well-formed value of `ssn` that belongs to nobody, for trials.
 
     Raises:
         UsageError: The declaration cannot work.
@@ -137,15 +137,15 @@ class Eid:
     person: str = "National number"
     verbatim: bool = False
     somebody: Redacted | None = field(default=None, converter=_hidden, repr=False)
-    # Looked for once: which fields have blanks, the names in these, and those of them that are parts of hints.
+    # Computed once: fields with blanks, the names of the blanks, and those of them that are parts of hints.
     _open: tuple[str, ...] = field(init=False, repr=False)
     _blanks: frozenset[str] = field(init=False, repr=False)
     _parts: frozenset[str] = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        """Look for blanks, and refuse what could only fail when somebody is asked."""
+        """Find the blanks, and refuse a declaration that would fail when used."""
         if not _NAME.fullmatch(self.name.replace("-", "_")):
-            raise _undeclarable(f"An eID cannot be called {self.name!r}", "Take small letters, digits, - and _")
+            raise _undeclarable(f"An eID cannot be called {self.name!r}", "Use lower-case letters, digits, - and _")
         if unknown := self.fields.keys() - EidOptions.__annotations__.keys():
             raise _undeclarable(f"{self.label} has fields that no request has: {', '.join(sorted(unknown))}")
         blanks = {name: found for name, value in self.fields.items() if (found := frozenset(_blanks_in(value)))}
@@ -167,26 +167,26 @@ class Eid:
 
     @property
     def guarantees_person(self) -> bool:
-        """Whether its tokens always say who approved; else they may omit the national number."""
+        """Whether its tokens always say who approved; otherwise they may omit the national number."""
         return self.fields.get("identity_guaranteed", False)
 
     @property
     def needs_ssn(self) -> bool:
-        """Whether `ssn` says who is asked, and not an option alone."""
+        """Whether `ssn` is needed to say who is asked; otherwise the options say it."""
         return self.request is not None or _PERSON in self._blanks
 
     def takes(self, name: str) -> bool:
-        """Whether it has an option of this name, `message` included."""
+        """Whether it has an option of this name, including `message`."""
         return self.message != "forbidden" if name == "message" else any(name == each.name for each in self.options)
 
     def resolve(self, given: Mapping[str, Any]) -> tuple[Eid, dict[str, Any]]:
-        """The eID that is asked, and what is left to ask it with; this one unless `build` makes another.
+        """Return the eID to ask, and the remaining arguments; this eID unless `build` makes another.
 
         Args:
             given: As for `ask`.
 
         Raises:
-            UsageError: An option is missing, is not taken or cannot be used.
+            UsageError: An option is missing, unknown or invalid.
         """
         options = self._read(given)
         rest = {name: value for name, value in given.items() if not any(name == each.name for each in self.options)}
@@ -196,12 +196,12 @@ class Eid:
         """Make the request for one person.
 
         Args:
-            ssn: Who is asked: the national number, or what this eID has in its place.
+            ssn: Whom to ask: the national number, or what this eID uses instead.
             given: Options by name, `message` for the text that the app shows, and any field of `EidRequest`.
 
         Raises:
-            UsageError: Something is missing, is not taken, or is no such number. Its code is the option's name,
-                `message_required`, `message_forbidden`, `message_too_long`, or what the number's rule says.
+            UsageError: An argument is missing, unknown or invalid. Its code is the option's name, `message_required`,
+                `message_forbidden`, `message_too_long`, or the code of the number's rule.
         """
         ssn, given = as_text(_PERSON, ssn), self._hidden(given)
         eid, rest = self.resolve(given)
@@ -210,22 +210,22 @@ class Eid:
         message = rest.get("message")
         if self.message == "required" and not (message or "").strip() and "binding_message" not in rest:
             raise UsageError(
-                f"{self.label} needs a message that the person reads in the app",
+                f"{self.label} needs a message for the person to read in the app",
                 code="message_required",
-                advice="Pass --message, in a file the column message",
+                advice="Pass --message, or in a file the column message",
             )
         if self.message == "forbidden":
             self.check_message(message)
         return self._fill_in(ssn, rest) if self.request is None else self.request(ssn, **rest)
 
     def fill(self, **values: str) -> EidOptions:
-        """The fields of a request, with values in the place of the blanks.
+        """Return the fields of a request with the blanks filled in.
 
         Args:
-            values: By the names of the blanks; others are not looked at.
+            values: Values by blank; others are ignored.
 
         Raises:
-            UsageError: A value is missing, or could make another hint of the hint.
+            UsageError: A value is missing, or could turn the hint into another one.
         """
         for name in sorted(self._blanks):
             self._check_blank(name, values.get(name))
@@ -233,14 +233,14 @@ class Eid:
         return cast("EidOptions", {**self.fields, **filled})
 
     def check_ssn(self, ssn: str, /, **given: Any) -> Redacted:
-        """Read whoever is asked and return it as it is sent: two spellings of one person are one text.
+        """Read `ssn` and return it as it is sent: two spellings of one person give the same text.
 
         Args:
             ssn: As for `ask`.
             given: As for `ask`; only `number_options` are looked at.
 
         Raises:
-            UsageError: It is no such number, or could make another hint of the hint.
+            UsageError: It is not a valid number, or could turn the hint into another one.
         """
         ssn = as_text(_PERSON, ssn)
         if self.number is not None:
@@ -253,24 +253,24 @@ class Eid:
 
     def _check_blank(self, name: str, value: str | None) -> None:
         if not value:
-            raise UsageError(f"The {name} is empty", code="missing", advice="Say who is to be asked, and how")
+            raise UsageError(f"The {name} is empty", code="missing", advice="Say whom to ask, and how")
         if name in self._parts and not _PART.fullmatch(value):
             raise UsageError(
-                f"The {name} has a character that a part of a hint cannot have",
+                f"The {name} contains a character that is not allowed in a hint",
                 code=name,
                 advice="Write it without spaces, quotes, braces and backslashes",
             )
 
     def check_message(self, message: str | None) -> None:
-        """Hold a text to what the app can show.
+        """Check that the app can show a message.
 
         Raises:
-            UsageError: It is too long, or there may be none; `message_too_long` or `message_forbidden`.
+            UsageError: It is too long (`message_too_long`), or this eID takes none (`message_forbidden`).
         """
         if message is not None and self.message == "forbidden":
             instead = ", and read the spoken_words of the transaction to the person instead" * self.spoken_words
             raise UsageError(
-                f"{self.label} must not be sent a binding_message",
+                f"{self.label} takes no binding_message",
                 code="message_forbidden",
                 advice=f"Leave it out{instead}",
             )
@@ -278,33 +278,33 @@ class Eid:
             raise UsageError(
                 f"The message for {self.label} is longer than {self.message_bytes} bytes in UTF-8",
                 code="message_too_long",
-                advice="Shorten it; letters beyond ASCII count for two bytes or more",
+                advice="Shorten it; each letter beyond ASCII takes two bytes or more",
             )
 
     def _hidden(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """What was given, with what tells of the person hidden: the variables of a frame end up in crash reports."""
+        """The arguments with personal ones redacted, because the variables of a frame end up in crash reports."""
         told = {"message", *(option.name for option in self.options if option.secret)}
         said = {name: value for name, value in given.items() if value is not None or name not in told}
         return {name: as_text(name, value) if name in told else value for name, value in said.items()}
 
     def _fill_in(self, ssn: Redacted, given: dict[str, Any]) -> EidRequest:
-        """A request of data alone."""
+        """Make a request from `fields`."""
         options = {each.name: given.pop(each.name) for each in self.options if each.name in given}
         if "message" in given:
             given = {"binding_message": given.pop("message"), **given}
         if _PERSON in self._blanks:
             ssn = self.check_ssn(ssn, **options)
         request = EidRequest(**(self.fill(ssn=ssn, **options) | cast("EidOptions", given)))
-        # Encoding has been tried by now: a message that UTF-8 cannot hold is refused before it is measured.
+        # Only now: `EidRequest` has refused a message that UTF-8 cannot encode, which cannot be measured.
         self.check_message(request.binding_message)
         return request
 
     def _read(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Its options among what was given, defaults filled in."""
+        """Return its options from the arguments, with defaults filled in."""
         for name in given:
             if not self.takes(name) and name != "message" and name not in EidOptions.__annotations__:
                 raise UsageError(
-                    f"There is no option {name} for {self.label}", code=name, advice="Leave it out, or ask another eID"
+                    f"{self.label} has no option {name}", code=name, advice="Leave it out, or choose another eID"
                 )
         read = {}
         for option in self.options:
@@ -312,7 +312,7 @@ class Eid:
             if value is None:
                 if option.required:
                     raise UsageError(
-                        f"The option {option.name} is missing; {self.label} needs it",
+                        f"{self.label} needs the option {option.name}",
                         code=option.name,
                         advice=f"Pass it: {option.help}",
                     )
@@ -321,7 +321,7 @@ class Eid:
                 as_text(option.name, text)
             if option.choices and value not in option.choices:
                 raise UsageError(
-                    f"The {option.name} for {self.label} is none of {', '.join(option.choices)}",
+                    f"The {option.name} for {self.label} must be one of {', '.join(option.choices)}",
                     code=option.name,
                     advice="Pass one of them",
                 )
@@ -341,9 +341,9 @@ def _blanks_in(value: object) -> Iterator[str]:
 
 
 def _filled(value: object, values: Mapping[str, str]) -> object:
-    """The same with the blanks filled in; what they stand in is hidden from every repr."""
+    """The value with its blanks filled in; texts that had blanks become `Redacted`."""
     if isinstance(value, str):
-        # One pass: a value that looks like a blank is none.
+        # One pass, so that a value that looks like a blank is not filled in.
         return Redacted(_BLANK.sub(lambda blank: values[blank[1]], value)) if _BLANK.search(value) else value
     if isinstance(value, Mapping):
         return {name: _filled(item, values) for name, item in value.items()}

@@ -1,6 +1,6 @@
 """FrejaID caller authentication, as far as it is known.
 
-Spec: Idura "FrejaID", `login_hint` and tokens; the sentence stands in Idura's "CIBA".
+Spec: Idura "FrejaID", `login_hint` and tokens; Idura "CIBA" says only that FrejaID is supported.
 """
 
 from __future__ import annotations
@@ -30,26 +30,26 @@ _READERS: Final[Mapping[str, Callable[[str], Redacted]]] = {
 class FrejaID(EidRequest):
     """FrejaID caller authentication, as far as it is known.
 
-    **FrejaID over CIBA is documented in one sentence, which says that Idura supports it.** Everything here is
-    assumed from Idura's description of FrejaID in the browser: the `acr_values`, the notation of the hints, that
-    there are no `authorization_details`, that a message is optional, and where the ID token has the number. Idura
-    may want something else; every field can be overridden, so no new release is needed when it does.
+    **FrejaID is provisional: Idura's documentation only says, in one sentence, that CIBA supports it.** The rest is
+    assumed from Idura's description of FrejaID in the browser: the `acr_values`, the form of the hints, that there are
+    no `authorization_details`, that a message is optional, and where the ID token has the number. If Idura expects
+    something else, override the field; no new release is needed.
 
     The ID token may omit the national number: see `NorwegianBankID`. Here the scope is `frejaid:ssn`.
-    Who is asked by phone number or e-mail address is not confirmed at all unless you pass `identity`.
+    A person asked by phone number or e-mail address is not confirmed at all unless you pass `identity`.
 
     Args:
-        ssn: National number in any written form; exactly one of `ssn`, `phone` and `email` is given.
-        country: Whose number it is: `SE`, `NO`, `DK` or `FI`. The rules of Danish numbers are not checked.
-        phone: With the country code: `+46701740605`, also with spaces, hyphens and brackets.
+        ssn: National number in any written form. Pass exactly one of `ssn`, `phone` and `email`.
+        country: The country of the number: `SE`, `NO`, `DK` or `FI`. The rules of Danish numbers are not checked.
+        phone: Phone number with the country code: `+46701740605`, also with spaces, hyphens and brackets.
         email: An address registered with Freja.
         today: See `SwedishBankID`.
         overrides: Any field of `EidRequest`.
 
     Raises:
-        UsageError: A rule is broken; nothing was sent.
+        UsageError: An argument is invalid; nothing was sent.
 
-    Spec: Idura "FrejaID", `login_hint` and tokens; the sentence stands in Idura's "CIBA".
+    Spec: Idura "FrejaID", `login_hint` and tokens; Idura "CIBA" says only that FrejaID is supported.
     """
 
     __slots__ = ()
@@ -67,9 +67,9 @@ class FrejaID(EidRequest):
         ssn, phone, email = as_text("ssn", ssn or ""), as_text("phone", phone or ""), as_text("email", email or "")
         if sum(map(bool, (ssn, phone, email))) != 1:
             raise UsageError(
-                "FrejaID asks by exactly one of ssn, phone and email",
+                "FrejaID needs exactly one of ssn, phone and email",
                 code="one_hint",
-                advice="Say in one way who is to be asked",
+                advice="Pass one of them",
             )
         if ssn:
             fields = FREJAID.fill(ssn=_reader(country, today)(ssn), country=country)
@@ -84,7 +84,7 @@ def _reader(country: object, today: date | None = None) -> Callable[[str], Redac
     reader = _READERS.get(country) if isinstance(country, str) else None
     if reader is None:
         raise UsageError(
-            "FrejaID knows no national numbers of that country",
+            "FrejaID does not support national numbers of that country",
             code="country",
             advice=f"Pass one of {', '.join(_READERS)}",
         )
@@ -92,7 +92,7 @@ def _reader(country: object, today: date | None = None) -> Callable[[str], Redac
 
 
 def _unconfirmed(hint: Redacted) -> EidOptions:
-    """Who is asked without a number has none to compare."""
+    """The fields of a request without a number, and so without anything to compare in the ID token."""
     fields = FREJAID.fields
     return {
         "login_hint": hint,
@@ -116,25 +116,26 @@ def _read(person: str, *, country: str) -> Redacted:
 
 
 def _ask(ssn: str, *, country: Any, message: str | None = None, **overrides: Any) -> FrejaID:
+    """Make a request from what was typed or read from a file: an @ means e-mail, a leading + means phone number."""
     if message is not None:
         overrides = {"binding_message": message, **overrides}
     named: dict[str, Any] = {_kind(ssn): ssn}
     return FrejaID(**named, country=country, **overrides)
 
 
-#: Idura describes where the token has it only for logins in a browser.
+#: The number's claim path, as Idura describes it for browser logins.
 _NUMBER: Final = ("details", "requestedAttributes", "ssn")
 
 FREJAID: Final = Eid(
     name="freja",
     label="FrejaID",
     fields={
-        # Idura describes the country's hint only together with the number's, so they are never sent apart.
+        # Idura describes the country hint only together with the number hint, so they are always sent together.
         "login_hint": "sub:ssncountry:{country} sub:ssn:{ssn}",
         "acr_values": "urn:grn:authn:se:frejaid",
         "identity": {(*_NUMBER, "ssn"): "{ssn}", (*_NUMBER, "country"): "{country}"},
         "identity_elsewhere": {("ssn",): "{ssn}", ("socialno",): "{ssn}"},
-        # Freja: an authentication lives two minutes at most.
+        # Freja: an authentication lives at most two minutes.
         "prompt_lifetime": 120.0,
     },
     options=(
@@ -150,6 +151,6 @@ FREJAID: Final = Eid(
     number_options=("country",),
     request=_ask,
     person="National number, e-mail address or phone number",
-    # Well formed, and nobody's: the date of birth lies in the future.
+    # Well formed, but nobody's: the birth date is in the future.
     somebody="209602294564",
 )

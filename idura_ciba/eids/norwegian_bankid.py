@@ -17,21 +17,21 @@ __all__ = ["NORWEGIAN_BANKID", "NorwegianBankID"]
 class NorwegianBankID(EidRequest):
     """Norwegian BankID caller authentication.
 
-    There is no message to pass: Idura answers with two words, `Transaction.spoken_words`, which you read to the
-    person before waiting, and which the person picks in the app.
+    It takes no message. Idura answers with two words, `Transaction.spoken_words`: read them to the person before
+    waiting; the person picks them in the app.
 
-    **The ID token may omit the national number.** It stands there only with the `ssn` scope and the person's consent.
-    Without it the login has `person_confirmed = False`: somebody picked the right words, and nothing in the token says
-    that it was the person you asked for. Where that is not enough, pass `scope="openid ssn"`, which needs dynamic
-    scopes enabled for the application at Idura, and `require_person=True`.
+    **The ID token may omit the national number.** It has the number only with the `ssn` scope and the person's consent.
+    Without it the login has `person_confirmed = False`: somebody picked the right words, but nothing in the token says
+    that it was the person you asked. If that is not enough, pass `require_person=True` and `scope="openid ssn"`, which
+    needs dynamic scopes enabled for the application at Idura.
 
     Args:
         ssn: Eleven digits, in any written form.
-        allow_synthetic: Whether the numbers of test persons pass.
-        overrides: Any field of `EidRequest` but `binding_message`.
+        allow_synthetic: Whether to accept the numbers of test persons.
+        overrides: Any field of `EidRequest` except `binding_message`.
 
     Raises:
-        UsageError: A rule is broken; nothing was sent.
+        UsageError: An argument is invalid; nothing was sent.
 
     Spec: Idura "Caller Authentication", Norwegian BankID.
     """
@@ -61,6 +61,6 @@ NORWEGIAN_BANKID: Final = Eid(
     spoken_words=True,
     phases=("User has not yet granted authorization",),
     request=NorwegianBankID,
-    # Well formed, and nobody's: the date of birth lies in the future.
+    # Well formed, but nobody's: the birth date is in the future.
     somebody="01023990128",
 )

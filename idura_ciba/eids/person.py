@@ -1,8 +1,8 @@
-"""Who was asked, kept so that it can be recognised and not read.
+"""Tags that identify a person without revealing the national number.
 
-A transaction lives for minutes, in memory and in resume tokens, and needs a national number for one comparison only.
-So the number itself is dropped once the request has left; what stays is a tag under a key that only holders of the
-client's credential have. Without the key a tag would be no protection: there are few national numbers to try.
+A transaction lives for minutes, in memory and in resume tokens, and needs the national number for one comparison only.
+So the number itself is dropped once the request has left. What stays is a tag, keyed from the client's credential: an
+unkeyed hash would be no protection, because there are few national numbers to try.
 """
 
 from __future__ import annotations
@@ -16,35 +16,35 @@ from attrs import field, frozen
 
 __all__ = ["TAG_LENGTH", "ClaimPath", "PersonTags", "find_claim"]
 
-#: Names to follow into nested claims.
+#: Names that lead into nested claims.
 ClaimPath = tuple[str, ...]
 
-#: Bytes kept of each tag: NIST SP 800-107 section 5.3.4 finds no fault with half of an HMAC-SHA-256, and several of
-#: them are kept for each login.
+#: Bytes of a tag: half of an HMAC-SHA-256, which NIST SP 800-107 section 5.3.4 allows. Each login keeps several tags.
 TAG_LENGTH: Final = 16
 
 
 @frozen
 class PersonTags:
-    """Makes and compares tags. `key` comes from the client's credential."""
+    """Makes and compares tags. `key` is derived from the client's credential."""
 
     key: bytes = field(repr=False)
 
     def tag(self, path: Sequence[str], value: str) -> bytes:
-        """The tag of a value at a path; equal for equal pairs, otherwise unrelated."""
-        # JSON keeps pairs apart that read alike when joined: any separator may stand in a claim too.
+        """Return the tag of a value at a path; equal for equal pairs, otherwise unrelated."""
+        # JSON, because a plain separator may also occur in a claim and make different pairs look alike.
         message = json.dumps([*path, value]).encode()
         return hmac.digest(self.key, message, "sha256")[:TAG_LENGTH]
 
     def matches(self, path: Sequence[str], value: str, tag: bytes) -> bool:
-        """Whether `value` at `path` is what the tag was made of."""
+        """Whether the tag was made from `value` at `path`."""
         return hmac.compare_digest(self.tag(path, value), tag)
 
 
 def find_claim(claims: Mapping[str, Any], path: Sequence[str]) -> object:
-    """The value at `path`; None where any step is missing. A step that leads through no object is not missing.
+    """Return the value at `path`, or None if any step is missing.
 
-    What is found there instead may well name somebody, so it is returned wrapped: it equals nothing that was asked for.
+    If a step leads to something other than an object, that is not missing: it may well name somebody. It is returned in
+    a list, which equals no expected value.
     """
     value: object = claims
     for name in path:

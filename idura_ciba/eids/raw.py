@@ -1,6 +1,6 @@
-"""An eID that nobody has declared, described where it is asked: what `--eid raw` means.
+"""The eID behind `--eid raw`: not declared, but described by options.
 
-It is for a first try and for an eID that is asked in one place only. What is asked for again deserves an `Eid`.
+Meant for a first try, and for an eID used in one place only. For repeated use, declare an `Eid`.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ def _describe(
     parameter: tuple[str, ...] = (),
     requested_expiry: str | None = None,
 ) -> Eid:
-    """The eID that some options describe.
+    """Return the eID that the options describe.
 
     Raises:
-        UsageError: One of them cannot be read.
+        UsageError: An option is malformed.
     """
     fields: dict[str, Any] = {hint_parameter: Redacted(login_hint), "require_acr": missing_acr == "refuse"}
     if acr is not None:
@@ -54,14 +54,14 @@ def _claim(text: str) -> tuple[ClaimPath, Redacted]:
     path, equals, value = text.partition("=")
     names: object = path.split(".")
     if path.startswith("["):
-        # A claim may have dots in its name, or an equals sign.
+        # As JSON, because a claim's name may contain dots or an equals sign.
         names = None
         with suppress(ValueError, RecursionError):
             names, end = json.JSONDecoder().raw_decode(text)
             equals, value = text[end : end + 1], text[end + 1 :]
     if equals != "=" or not value or not isinstance(names, list) or not names or not all(map(_is_name, names)):
         raise UsageError(
-            "An --identity is not PATH=VALUE",
+            "An --identity must be PATH=VALUE",
             code="identity",
             advice='Write for example cpr={ssn} or details.person.cpr={ssn}; or ["urn:x.y","cpr"]={ssn}',
         )
@@ -78,7 +78,7 @@ def _details(text: str) -> list[object]:
         details = json.loads(text)
     if not isinstance(details, list):
         raise UsageError(
-            "The authorization_details are no JSON array",
+            "The authorization_details must be a JSON array",
             code="authorization_details",
             advice='Write for example [{"type": "caller"}]',
         )
@@ -88,14 +88,16 @@ def _details(text: str) -> list[object]:
 def _parameter(text: str) -> tuple[str, Redacted]:
     name, equals, value = text.partition("=")
     if not name or not equals:
-        raise UsageError("A --parameter is not NAME=VALUE", code="parameter", advice="Write for example language=da")
+        raise UsageError("A --parameter must be NAME=VALUE", code="parameter", advice="Write for example language=da")
     return name, Redacted(value)
 
 
 def _seconds(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < len("1000000000") and int(text)):
         raise UsageError(
-            "The requested_expiry is no positive whole number of seconds", code="requested_expiry", advice="Write 300"
+            "The requested_expiry must be a positive whole number of seconds",
+            code="requested_expiry",
+            advice="Write for example 300",
         )
     return int(text)
 
@@ -104,10 +106,10 @@ RAW: Final = Eid(
     name="raw",
     label="raw request",
     options=(
-        Option(name="acr", help="the acr_values to ask for; without it any eID and any level will do"),
+        Option(name="acr", help="the acr_values to ask for; without it, any eID and any level is accepted"),
         Option(
             name="login_hint",
-            help="whom to ask, in the provider's notation, such as 'cpr:{ssn}'; {ssn} is what --ssn says",
+            help="whom to ask, in the provider's notation, such as 'cpr:{ssn}'; {ssn} is the value of --ssn",
             default="{ssn}",
             secret=True,
         ),
@@ -115,17 +117,17 @@ RAW: Final = Eid(
         Option(name="authorization_details", help="RFC 9396, as a JSON array", secret=True),
         Option(
             name="identity",
-            help="PATH=VALUE that the ID token must say of the person, such as 'cpr={ssn}'",
+            help="PATH=VALUE that the ID token must contain, such as 'cpr={ssn}'",
             repeatable=True,
         ),
         Option(
             name="missing_acr",
-            help="what becomes of an ID token that names no level",
+            help="what to do with an ID token that names no level",
             choices=("refuse", "accept"),
             default="refuse",
         ),
-        Option(name="requested_expiry", help="the seconds for which the request should live"),
-        Option(name="parameter", help="NAME=VALUE of a further form parameter", repeatable=True),
+        Option(name="requested_expiry", help="how long the request should live, in seconds"),
+        Option(name="parameter", help="a further form parameter, as NAME=VALUE", repeatable=True),
     ),
     build=_describe,
     person="Whom to ask, in the provider's notation",

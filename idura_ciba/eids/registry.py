@@ -1,4 +1,4 @@
-"""The eIDs that can be asked by name, and how those of other modules join them."""
+"""The eIDs by name, and how to add those of other modules."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ T = TypeVar("T")
 
 
 class Eids(Mapping[str, Eid]):
-    """EIDs by their short names; does not change.
+    """An immutable mapping of short names to eIDs.
 
     Args:
-        eids: In the order in which they are listed.
+        eids: The eIDs, in the order in which they are listed.
 
     Raises:
-        UsageError: Two of them have one name.
+        UsageError: Two of them have the same name.
 
     Example:
         ::
@@ -57,15 +57,15 @@ class Eids(Mapping[str, Eid]):
         return len(self._eids)
 
     def plus(self, *eids: Eid) -> Eids:
-        """These and more; one that is here already does not count twice.
+        """Return these eIDs and more; one that is already here is not added twice.
 
         Raises:
-            UsageError: Another one has the name of one of them.
+            UsageError: Two different eIDs have the same name.
         """
         return Eids(*dict.fromkeys((*self.values(), *eids)))
 
     def find(self, name: str) -> Eid:
-        """The eID of this name.
+        """Return the eID of this name.
 
         Raises:
             UsageError: There is none.
@@ -74,12 +74,12 @@ class Eids(Mapping[str, Eid]):
             raise UsageError(
                 f"There is no eID called {name[:40]!r}",
                 code="eid",
-                advice=f"Name one of {', '.join(self)}; one of your own comes with --eid-module",
+                advice=f"Use one of {', '.join(self)}; add your own with --eid-module",
             )
         return self._eids[name]
 
     def options(self) -> Mapping[str, tuple[tuple[Eid, Option], ...]]:
-        """What they take beside the person, by name, each with those who take it."""
+        """Their options by name, each with the eIDs that take it."""
         found: dict[str, tuple[tuple[Eid, Option], ...]] = {}
         for eid in self.values():
             for option in eid.options:
@@ -87,11 +87,11 @@ class Eids(Mapping[str, Eid]):
         return found
 
     def columns(self, default: str | None = None) -> tuple[str, ...]:
-        """What a row of a file can say.
+        """Return the columns that a file may have.
 
         Args:
-            default: The eID of rows that name none. Only where it is `raw` are columns read that describe an eID:
-                their names are common ones, `acr` among them.
+            default: The eID of rows that name none. Only if it is `raw` are the columns read that describe an eID,
+                because their names are common ones, such as `acr`.
         """
         described = RAW.name if default != RAW.name else None
         own = {
@@ -102,21 +102,21 @@ class Eids(Mapping[str, Eid]):
         return ("key", "ssn", "eid", "message", *own)
 
 
-#: Those of this package.
+#: The eIDs of this package.
 EIDS: Final = Eids(SWEDISH_BANKID, NORWEGIAN_BANKID, FREJAID, RAW)
 
 
 def declared(module: str, kind: type[T]) -> tuple[T, ...]:
-    """What a module declares of a kind, in its order. It is looked for where Python does, and then in this folder.
+    """Return the objects of a type that a module declares, in order. The working directory is searched last.
 
     Args:
         module: Its dotted name.
-        kind: `Eid`, or what the simulator has for its own side.
+        kind: `Eid`, or the simulator's counterpart.
 
     Raises:
-        UsageError: There is no such module, it cannot be imported, or what it declares cannot work.
+        UsageError: There is no such module, it cannot be imported, or its declarations cannot work.
     """
-    folder, reason = os.getcwd(), ""  # noqa: PTH109 - it goes onto a path of texts
+    folder, reason = os.getcwd(), ""  # noqa: PTH109 - `sys.path` holds strings
     found: tuple[object, ...] = ()
     if folder not in sys.path:
         sys.path.append(folder)
@@ -124,12 +124,12 @@ def declared(module: str, kind: type[T]) -> tuple[T, ...]:
         found = tuple(vars(importlib.import_module(module)).values())
     except UsageError:
         raise
-    except Exception as error:  # noqa: BLE001 - it may raise anything, and its words may say anything
+    except Exception as error:  # noqa: BLE001 - it may raise anything, with any message
         reason = type(error).__name__
     if reason:
         raise UsageError(
             f"The module {module[:80]!r} cannot be imported: {reason}",
             code="eid_module",
-            advice="Name it as in an import statement, and see what python -c 'import MODULE' says in this folder",
+            advice="Name it as in an import statement, and try python -c 'import MODULE' in this folder",
         )
     return tuple(dict.fromkeys(value for value in found if isinstance(value, kind)))

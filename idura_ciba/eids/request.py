@@ -1,6 +1,6 @@
 """Whom to ask, through which eID, and what the answer must prove.
 
-`EidRequest` is plain data and open: an eID is an instance of it, or a subclass whose `__init__` fills it in.
+`EidRequest` is plain data and open for extension: an eID is an instance, or a subclass whose `__init__` fills it in.
 
 Spec: CIBA Core 1.0 section 7.1; Idura "Caller Authentication".
 """
@@ -27,7 +27,7 @@ __all__ = ["EidOptions", "EidRequest", "as_text", "extends"]
 
 
 class EidOptions(TypedDict, total=False):
-    """The fields of `EidRequest` as keyword arguments; every eID takes them and they win."""
+    """The fields of `EidRequest` as keyword arguments; every eID takes them, and they override its own."""
 
     login_hint: str | None
     login_hint_token: str | None
@@ -48,18 +48,18 @@ class EidOptions(TypedDict, total=False):
     prompt_lifetime: float
 
 
-# Converters let what is of the wrong kind through: `str` would make "None" of None, and the checks of the finished
-# request can say what is wrong.
+# The converters let values of the wrong type through: `str` would turn None into "None", and the checks after
+# initialisation can say what is wrong.
 
 
-#: Seconds. Of the eIDs known, Norwegian BankID keeps a prompt the longest (Idura "Caller Authentication").
+#: Seconds. Of the known eIDs, Norwegian BankID keeps a prompt the longest (Idura "Caller Authentication").
 LONGEST_PROMPT: Final = 900.0
-#: What may follow a level: whole segments of printable ASCII.
+#: What may follow a requested level: whole segments of printable ASCII.
 _SEGMENTS: Final = re.compile(r"(?::[!-9;-~]+)*")
 
 
 def extends(level: str, asked: str) -> bool:
-    """Whether a level is the one that was asked for, or adds whole `:` segments to it."""
+    """Whether a level is the requested one, or adds whole `:` segments to it."""
     return level.startswith(asked) and _SEGMENTS.fullmatch(level, len(asked)) is not None
 
 
@@ -84,7 +84,7 @@ def _identity(value: Mapping[ClaimPath, str]) -> Mapping[ClaimPath, Redacted]:
 
 
 def _subject(request: EidRequest) -> Mapping[ClaimPath, str]:
-    """Whom the hinted ID token is about; nothing where only the provider can read it."""
+    """The subject of the hinted ID token; empty if only the provider can read it."""
     hint = request.id_token_hint
     if not isinstance(hint, str):
         return {}
@@ -97,33 +97,33 @@ def _subject(request: EidRequest) -> Mapping[ClaimPath, str]:
 
 @frozen(kw_only=True, repr=False)
 class EidRequest:
-    """One person, asked through one eID. Checked when it is made, so a bad one never reaches a phone.
+    """A request to ask one person through one eID. Validated on creation, so an invalid one never reaches a phone.
 
-    To change one, make another: the eIDs of this package do not take their arguments back through `attrs.evolve`.
+    To change a request, make a new one: the eIDs of this package do not work with `attrs.evolve`.
 
     Attributes:
-        login_hint: Who is asked, in the provider's own notation. Exactly one of the three hints is given.
-        login_hint_token: The same as a token made elsewhere.
-        id_token_hint: The same as an earlier ID token of this client; the answer must be about the same `sub`.
-        acr_values: Which eID and level. Idura reads one value; without any, no eID is checked in the answer.
-        scope: Space separated, contains `openid`.
+        login_hint: Whom to ask, in the provider's own notation. Pass exactly one of the three hints.
+        login_hint_token: The same, as a token made elsewhere.
+        id_token_hint: The same, as an earlier ID token of this client; the answer must have the same `sub`.
+        acr_values: Which eID and level. Idura reads one value; without any, the answer's eID is not checked.
+        scope: Space-separated; contains `openid`.
         binding_message: Shown to the person in the app. Not Idura's `bindingMessage`, which comes back to be spoken.
         user_code: The person's secret at providers that use one. Ask for it each time, never store it.
         requested_expiry: Seconds the request should live; the provider may ignore it.
         authorization_details: RFC 9396 objects, each with a `type`.
         extra: Further form parameters, for other providers.
-        identity: What the ID token must say of the person, by the path into its claims. A claim that says something
-            else is refused always; a missing one as the next two fields say. By default an `id_token_hint`'s `sub`.
-        identity_elsewhere: Further claims that may be missing, and that may not say something else where they are not.
-        identity_guaranteed: Tokens of this eID always carry these claims, so a missing one is refused.
-        require_person: The caller insists on the claims where the eID may withhold them.
-        require_acr: With `acr_values`: an answer that names no level is refused.
-        pin_acr: The exact level the answer must name, where one that extends `acr_values` would not do.
-        prompt_lifetime: Seconds for which a prompt stays on the phone at most. The person is held so long where the
-            provider's answer, which says it, was lost.
+        identity: Claims that the ID token must have, by path. A claim with another value is always refused; a missing
+            one, if `identity_guaranteed` or `require_person` is set. Default: the `sub` of an `id_token_hint`.
+        identity_elsewhere: Further claims that may be missing, but must not have another value.
+        identity_guaranteed: Tokens of this eID always have the `identity` claims, so a missing one is refused.
+        require_person: Refuse a missing `identity` claim even if the eID may omit it.
+        require_acr: With `acr_values`: refuse an answer that names no level.
+        pin_acr: The exact level that the answer must name, if one that extends `acr_values` is not enough.
+        prompt_lifetime: Most seconds that a prompt stays on the phone. If the provider's answer, which says it, is
+            lost, the person is not asked again for that long.
 
     Raises:
-        UsageError: The parameters cannot be sent, or the demands cannot be met.
+        UsageError: The parameters cannot be sent, or no answer could ever be accepted.
 
     Example:
         A provider's own eID, as data::
@@ -159,32 +159,32 @@ class EidRequest:
     prompt_lifetime: float = LONGEST_PROMPT
 
     def __attrs_post_init__(self) -> None:
-        """Refuse what cannot be sent and what could never be confirmed."""
+        """Refuse a request that cannot be sent, or whose answer could never be accepted."""
         self._check_kinds()
         encode_form(self.parameters())
         for path, expected in (*self.identity.items(), *self.identity_elsewhere.items()):
-            names: object = path  # {"ssn": ...} without the tuple is an easy mistake, and each letter would be a name
+            names: object = path  # {"ssn": ...} without the tuple is an easy slip: each letter would become a name
             if not isinstance(names, tuple) or not path or not all(map(_is_text, (*path, expected))):
                 raise UsageError(
-                    "An identity is not a tuple of claim names with the value to find there",
+                    "An identity must map a tuple of claim names to the expected text",
                     code="identity",
                     advice='Write {("ssn",): number}, with the comma',
                 )
         if self.pin_acr is not None and not any(extends(self.pin_acr, asked) for asked in self._asked_levels()):
             raise UsageError(
-                "The pin_acr is none of the acr_values, so no answer could ever be accepted",
+                "The pin_acr matches none of the acr_values, so no answer could ever be accepted",
                 code="pin_acr",
                 advice="Pass one of the acr_values, or one that extends it by whole segments",
             )
         if self.require_person and not self.identity:
             raise UsageError(
-                "The person is required to be confirmed and nothing says by which claim",
+                "require_person is set, but there is no identity claim to confirm the person by",
                 code="require_person",
                 advice="Ask by a national number, or pass `identity`",
             )
 
     def _check_kinds(self) -> None:
-        """Types are promises only: what comes from a form or a file may be anything, and would be sent as its repr."""
+        """Check types at run time: values from a form or a file may be anything, and would be sent as their repr."""
         for item in fields(EidRequest):
             value = getattr(self, item.name)
             if item.name in _TEXTS:
@@ -194,10 +194,10 @@ class EidRequest:
             else:
                 good = not isinstance(item.default, bool) or isinstance(value, bool)
             if not good:
-                raise UsageError(f"The {item.name} is not of the right kind", code=item.name, advice=_KINDS)
+                raise UsageError(f"The {item.name} has the wrong type", code=item.name, advice=_KINDS)
         lifetime: object = self.prompt_lifetime
         if isinstance(lifetime, bool) or not isinstance(lifetime, int | float) or not 0 < lifetime < math.inf:
-            raise UsageError("The prompt_lifetime is no number of seconds", code="prompt_lifetime", advice=_KINDS)
+            raise UsageError("The prompt_lifetime must be a number of seconds", code="prompt_lifetime", advice=_KINDS)
         if not all(isinstance(value, str) for pair in self.extra.items() for value in pair):
             raise UsageError("The extra parameters are not all text", code="extra", advice=_KINDS)
         if self.acr_values is not None and not self._asked_levels():
@@ -207,14 +207,14 @@ class EidRequest:
         return (self.acr_values or "").split()
 
     def __repr__(self) -> str:
-        """Show what differs from the defaults, and nothing that tells of the person."""
-        # By getattr, because a crash report may show a request that was refused before it had its fields.
+        """Show what differs from the defaults, and nothing personal."""
+        # By getattr, because a crash report may show a request that was refused before its fields were set.
         shown = ((item, getattr(self, item.name, item.default)) for item in fields(type(self)) if item.repr)
         said = (f"{item.name}={value!r}" for item, value in shown if value != item.default)
         return f"{type(self).__qualname__}({', '.join(said)})"
 
     def parameters(self) -> dict[str, str]:
-        """Return the form parameters of the backchannel authentication request, client authentication excluded."""
+        """Return the form parameters of the backchannel authentication request, without client authentication."""
         return build_authentication_request(
             scope=self.scope,
             login_hint=self.login_hint,
@@ -230,7 +230,7 @@ class EidRequest:
 
     @property
     def person_key(self) -> Redacted:
-        """Whom this asks: the hint. Two live requests with one key would cancel each other."""
+        """The hint, as a key for the person. Two live requests with the same key would cancel each other."""
         return next(hint for hint in (self.login_hint, self.login_hint_token, self.id_token_hint) if hint)
 
 
@@ -238,7 +238,7 @@ _TEXTS = frozenset({
     "login_hint", "login_hint_token", "id_token_hint", "acr_values", "scope", "binding_message", "user_code", "pin_acr",
 })  # fmt: skip
 _MAPPINGS = frozenset({"extra", "identity", "identity_elsewhere"})
-_KINDS = "Pass text as str, switches as bool, and the rest as the documentation of EidRequest says"
+_KINDS = "Pass text as str, flags as bool, and the rest as documented in EidRequest"
 
 
 def _is_text(value: object) -> bool:
@@ -246,11 +246,13 @@ def _is_text(value: object) -> bool:
 
 
 def as_text(name: str, value: object) -> Redacted:
-    """What an eID is asked with, before anything is made of it.
+    """Return an argument of an eID as redacted text.
 
     Raises:
-        UsageError: It is no text; its code is the argument's name.
+        UsageError: Not a string; its code is the argument's name.
     """
     if not isinstance(value, str):
-        raise UsageError(f"The {name} is not text", code=name, advice="Pass it as str; a number loses its zeros")
+        raise UsageError(
+            f"The {name} is not text", code=name, advice="Pass it as str; a number loses its leading zeros"
+        )
     return Redacted(value)

@@ -19,19 +19,19 @@ __all__ = ["SWEDISH_BANKID", "SwedishBankID"]
 class SwedishBankID(EidRequest):
     """Swedish BankID phone authentication.
 
-    The app asks whether the person is on the phone with you and shows `message`. The ID token always names the
-    person, so a login without the number is refused.
+    The app asks whether the person is on the phone with you, and shows `message`. The ID token always has the person's
+    number, so a login without it is refused.
 
     Args:
         ssn: Twelve digits with the century, or ten with the sign before the last four; in any written form.
-        call_initiator: `RP` when you called the person, `user` when the person called you; the app says which.
-        message: What the person reads in the app. Idura lists it as required; at most 1125 bytes in UTF-8. Who
-            knows better passes `binding_message` instead, or `binding_message=None` to send none.
-        today: The day by which the sign of ten digits tells the century; by default the present day in Sweden.
+        call_initiator: `RP` if you called the person, `user` if the person called you; the app says which.
+        message: What the person reads in the app, at most 1125 bytes in UTF-8. Idura lists it as required. Pass
+            `binding_message` instead to override that, or `binding_message=None` to send none.
+        today: The date by which the sign of ten digits tells the century; by default the present date in Sweden.
         overrides: Any field of `EidRequest`.
 
     Raises:
-        UsageError: A rule is broken; nothing was sent.
+        UsageError: An argument is invalid; nothing was sent.
 
     Example:
         ::
@@ -55,20 +55,20 @@ class SwedishBankID(EidRequest):
         ssn, message = as_text("ssn", ssn), as_text("message", message)
         if call_initiator not in ("RP", "user"):
             raise UsageError(
-                "The call_initiator of Swedish BankID is neither RP nor user",
+                "The call_initiator of Swedish BankID must be RP or user",
                 code="call_initiator",
-                advice="Pass RP when you called the person, user when the person called you",
+                advice="Pass RP if you called the person, user if the person called you",
             )
         if bool(message.strip()) == ("binding_message" in overrides):
             raise UsageError(
-                "Swedish BankID needs one message to show in the app, and there is none or there are two",
+                "Swedish BankID needs exactly one message to show in the app",
                 code="message_required",
                 advice="Pass message='...'; Idura lists binding_message as required for this eID",
             )
         fields = SWEDISH_BANKID.fill(ssn=read_swedish(ssn, today=today), call_initiator=call_initiator)
         fields["binding_message"] = message
         super().__init__(**(fields | overrides))
-        # Encoding has been tried by now: a message that UTF-8 cannot hold is refused before it is measured.
+        # Only now: `EidRequest` has refused a message that UTF-8 cannot encode, which cannot be measured.
         SWEDISH_BANKID.check_message(self.binding_message)
 
 
@@ -82,12 +82,12 @@ SWEDISH_BANKID: Final = Eid(
         "identity": {("ssn",): "{ssn}"},
         "identity_elsewhere": {("socialno",): "{ssn}", ("country",): "SE", ("identityscheme",): "sebankid"},
         "identity_guaranteed": True,
-        # Idura's sample says 120; upstream an order can be picked up for three minutes (RP API v6).
+        # Idura's sample says 120, but at BankID an order can be picked up for three minutes (RP API v6).
         "prompt_lifetime": 180.0,
     },
     number=read_swedish,
     message="required",
-    # BankID takes at most 1500 characters of base64 (RP API v6, `userVisibleData`), which hold this many bytes.
+    # BankID accepts at most 1500 characters of base64 (RP API v6, `userVisibleData`), which is this many bytes.
     message_bytes=1125,
     phases=(
         "awaiting first user interaction",
@@ -97,12 +97,12 @@ SWEDISH_BANKID: Final = Eid(
     options=(
         Option(
             name="call_initiator",
-            help="RP when you called the person, user when they called you",
+            help="RP if you called the person, user if they called you",
             choices=("RP", "user"),
             required=True,
         ),
     ),
     request=SwedishBankID,
-    # Well formed, and nobody's: the date of birth lies in the future.
+    # Well formed, but nobody's: the birth date is in the future.
     somebody="209801011231",
 )
