@@ -121,7 +121,7 @@ async def test_the_resume_example(simulated_idura: SimulatedIdura, make_ciba_cli
     await first.start(SwedishBankID(SWEDE, call_initiator="RP", message="Hello"))
     tokens = await names["shut_down"](first)
     async with make_ciba_client() as second:
-        (login,) = await names["go_on"](second, [*tokens, "no token"])
+        (login,) = await names["resume_all"](second, [*tokens, "no token"])
     assert login.claims["ssn"] == SWEDE
 
 

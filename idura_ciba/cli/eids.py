@@ -1,4 +1,4 @@
-"""Which eID asks, and the options that eIDs declare: what the command offers follows from the declarations."""
+"""The options that eIDs declare: flags, help and choices of the command follow from the declarations."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 PANEL: Final = "Person"
-_DESCRIBED_PANEL: Final = "An eID that you describe: --eid raw"
+_DESCRIBED_PANEL: Final = "An eID of your own description: --eid raw"
 #: The eID that its options describe.
 _RAW: Final = "raw"
 #: The options that eIDs declare stand in the help before this one.
@@ -72,7 +72,7 @@ EidOption = Annotated[
         rich_help_panel=PANEL,
         metavar=f"[{'|'.join(EIDS)}]",
         autocompletion=_complete,
-        help="Which eID asks. raw is one that you describe, and --eid-module brings others.",
+        help="The eID to use. Describe one with raw and the options below, or add eIDs with --eid-module.",
     ),
 ]
 EidModuleOption = Annotated[
@@ -108,12 +108,12 @@ ScopeOption = Annotated[
     typer.Option(
         "--scope",
         rich_help_panel=PANEL,
-        help="By default openid; for example 'openid ssn', where the tenant has it enabled.",
+        help="OAuth scopes, such as 'openid ssn' if the tenant allows it; openid by default.",
     ),
 ]
 RequirePersonOption = Annotated[
     bool,
-    typer.Option("--require-person", rich_help_panel=PANEL, help="Refuse a login that does not say who it was."),
+    typer.Option("--require-person", rich_help_panel=PANEL, help="Fail unless the ID token confirms the person."),
 ]
 
 
@@ -136,7 +136,7 @@ def _parameters() -> Iterator[inspect.Parameter]:
         kind = list[kind] if option.repeatable else kind
         yield _parameter(option.name, kind, option.flag, panel, _help(takers))
         if option.secret:
-            help_ = f"A file that holds {option.flag}, - for the standard input."
+            help_ = f"File with the value of {option.flag}; - for standard input."
             yield _parameter(f"{option.name}_file", str, f"{option.flag}-file", panel, help_)
 
 

@@ -105,7 +105,9 @@ def verify(
     simulate: Annotated[
         bool, typer.Option("--simulate", rich_help_panel=_TRIAL, help="Ask a made-up person on this machine.")
     ] = False,
-    simulate_answer: Annotated[SimulatedAnswer, typer.Option(rich_help_panel=_TRIAL, help="What they do.")] = "approve",
+    simulate_answer: Annotated[
+        SimulatedAnswer, typer.Option(rich_help_panel=_TRIAL, help="What that person does.")
+    ] = "approve",
     **given: Any,
 ) -> None:
     r"""Ask one person to prove who they are, and wait for the answer.

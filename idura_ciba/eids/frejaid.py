@@ -141,7 +141,7 @@ FREJAID: Final = Eid(
     options=(
         Option(
             name="country",
-            help="whose national number it is",
+            help="country of the national number",
             choices=tuple(_READERS),
             default="SE",
             elsewhere="ignored",
