@@ -14,12 +14,13 @@ from attrs import define, field, frozen
 from idura_ciba import EidRequest, UsageError
 from idura_ciba.batch.reading import BadRow, Row
 from idura_ciba.cli.eids import fitting
-from idura_ciba.cli.person import joined
 from idura_ciba.eids import EIDS, Eid, Eids
 from idura_ciba.redaction import Redacted
 
 __all__ = ["Choices", "People", "Seen"]
 
+#: How the codes of errors begin that the column `ssn` is to blame for.
+_WRONG_PERSON: Final = ("national_number_", "phone", "email")
 #: Rows that are checked together: twice as fast as a thousand, and some MiB.
 _TOGETHER: Final = 8000
 #: Bytes of what is kept of each.
@@ -185,16 +186,20 @@ class People:
     def _make(self, row: Row, make: Maker) -> Made | BadRow:
         values = row.values
         key = values.get("key", str(row.line))
-        if any(_tells(key, values[name]) for name in ("ssn", "login_hint") if name in values):
-            why = "holds the national number, and a key must not identify the person"
-            return BadRow(row.line, "key", why, "key")
         try:
             way = self._way(row, key)
-            return way if isinstance(way, BadRow) else _made(row, key, way, make)
+            made = way if isinstance(way, BadRow) else _made(row, key, way, make)
         except UsageError as error:
-            column = "ssn" if error.code.startswith("national_number_") else None
-            why = f"is invalid: {error.what}"
-            return BadRow(row.line, error.code, why, column, key)
+            column = "ssn" if error.code.startswith(_WRONG_PERSON) else None
+            made = BadRow(row.line, error.code, f"is invalid: {error.what}", column, key)
+        number = values.get("ssn", "")
+        if number:
+            # Of a bad row the number was not read, and its key is reported.
+            number = "".join(filter(str.isalnum, number)) if isinstance(made, BadRow) else made[1]
+        if _tells(key, number) or _tells(key, values.get("login_hint", "")):
+            why = "holds the national number, and a key must not identify the person"
+            return BadRow(row.line, "key", why, "key")
+        return made
 
     def _way(self, row: Row, key: str) -> _Way | BadRow:
         """How one row is asked."""
@@ -220,10 +225,8 @@ class People:
         return way
 
     def _check(self, way: _Way, number: Redacted) -> None:
-        """See whether a request could be made."""
-        if way.tried and way.eid.number is not None:
-            way.eid.check_ssn(number)
-        else:
+        """See whether a request could be made, by a person who has been read."""
+        if not way.tried or way.eid.number is None:
             _ask(way, number)
             way.tried = True
 
@@ -234,7 +237,8 @@ def _made(row: Row, key: str, way: _Way, make: Maker) -> Made | BadRow:
     if way.eid.needs_ssn:
         if number is None:
             return BadRow(row.line, "missing", "is empty", "ssn", key)
-        person = Redacted(number) if way.eid.verbatim else joined(number)
+        # One form for each person, so that two spellings are one duplicate.
+        person = way.eid.check_ssn(number, **way.given)
         return key, person, make(way, person)
     if not way.own:
         return BadRow(row.line, "one_person", "says nothing by which to tell who is asked", None, key)
@@ -243,12 +247,11 @@ def _made(row: Row, key: str, way: _Way, make: Maker) -> Made | BadRow:
 
 def _tells(key: str, number: str) -> bool:
     """Whether a key has the number in it, with or without the century and whatever stands between its digits."""
-    if number[-4:] not in key:
+    if not number or number[-4:].casefold() not in key.casefold():
         return False  # whatever stands between the others, the last four are written together
-    digits = "".join(filter(str.isdigit, number))[-10:]
-    return (len(number) > len("12345") and number in key) or (
-        len(digits) == len("YYMMDDNNNC") and digits in "".join(filter(str.isdigit, key))
-    )
+    written, keyed = ("".join(filter(str.isalnum, text)).casefold() for text in (number, key))
+    told = written if "@" in number else written[-len("YYMMDDNNNC") :]
+    return len(told) > len("12345") and told in keyed
 
 
 def _ask(way: _Way, number: Redacted) -> EidRequest:

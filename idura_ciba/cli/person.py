@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from typing import Final
 
@@ -14,23 +13,13 @@ from idura_ciba.cli.files import read_secret
 from idura_ciba.eids import Eid
 from idura_ciba.redaction import Redacted
 
-__all__ = ["joined", "person_for", "read_person"]
+__all__ = ["person_for", "read_person"]
 
 PERSON_VARIABLE: Final = "IDURA_CIBA_SSN"
 
-#: How other programs show numbers: a Swedish one with its century, a Norwegian one. Nothing else has these lengths; the
-#: hyphen of a Finnish number is a part of it.
-_WITH_A_BREAK: Final = re.compile(r"([0-9]{8})[- ]([0-9]{4})|([0-9]{6}) ([0-9]{5})")
-
-
-def joined(number: str) -> Redacted:
-    """The number of a person without the hyphen or space before its last digits."""
-    written = _WITH_A_BREAK.fullmatch(number)
-    return Redacted("".join(written.groups("")) if written else number)
-
 
 def person_for(eid: Eid, ssn: str | None, ssn_file: str | None, *, simulate: bool) -> Redacted:
-    """Return whom an eID is to ask; nobody where its own options say that.
+    """Return whom an eID is to ask, as they were written; nobody where its own options say that.
 
     Args:
         eid: Who asks, with its options resolved.
@@ -51,8 +40,7 @@ def person_for(eid: Eid, ssn: str | None, ssn_file: str | None, *, simulate: boo
         return Redacted()
     if simulate and eid.somebody is not None and not (ssn or ssn_file):
         return eid.somebody
-    person = read_person(ssn, ssn_file, what=eid.person)
-    return person if eid.verbatim else joined(person)
+    return read_person(ssn, ssn_file, what=eid.person)
 
 
 def read_person(ssn: str | None, ssn_file: str | None, *, what: str = "National number") -> Redacted:

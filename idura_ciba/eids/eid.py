@@ -102,7 +102,6 @@ class Eid:
             of `EidRequest`. None: `fields` does.
         build: Makes the eID from its options, if they define it.
         person: What `ssn` means for this eID, shown when prompting for it.
-        verbatim: Whether `ssn` is not a number, or is one in which spaces and hyphens count.
         somebody: A well-formed value of `ssn` that belongs to nobody, for trials.
 
     Raises:
@@ -135,7 +134,6 @@ class Eid:
     request: Callable[..., EidRequest] | None = field(default=None, repr=False)
     build: Callable[..., Eid] | None = field(default=None, repr=False)
     person: str = "National number"
-    verbatim: bool = False
     somebody: Redacted | None = field(default=None, converter=_hidden, repr=False)
     # Computed once: fields with blanks, the names of the blanks, and those of them that are parts of hints.
     _open: tuple[str, ...] = field(init=False, repr=False)

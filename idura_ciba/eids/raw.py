@@ -47,7 +47,7 @@ def _describe(
         fields["extra"] = dict(map(_parameter, parameter))
     if requested_expiry is not None:
         fields["requested_expiry"] = _seconds(requested_expiry)
-    return Eid(name=RAW.name, label=RAW.label, fields=cast("EidOptions", fields), person=RAW.person, verbatim=True)
+    return Eid(name=RAW.name, label=RAW.label, fields=cast("EidOptions", fields), person=RAW.person)
 
 
 def _claim(text: str) -> tuple[ClaimPath, Redacted]:
@@ -131,5 +131,4 @@ RAW: Final = Eid(
     ),
     build=_describe,
     person="Whom to ask, in the provider's notation",
-    verbatim=True,
 )

@@ -213,6 +213,22 @@ def test_the_same_person_can_be_skipped(folder: Path, idura: SimulatedIdura, inv
     assert len(idura.ledger.orders) == 1
 
 
+def test_the_same_person_in_another_spelling_is_skipped(
+    folder: Path, idura: SimulatedIdura, invoke: Callable[..., Any]
+) -> None:
+    """Somebody's hyphen, or a spreadsheet's formula, makes no second person of the first."""
+    number = swedish_number(0)
+    write(folder, "key,ssn", f"a,{number}", f"b,{number[:8]}\u2013{number[8:]}", f'c,"=""{number}"""')
+    ran = invoke("batch", "people.csv", "--dry-run", *SE)
+    assert "3 valid rows, 0 invalid, 2 duplicates" in ran.stderr
+    ran = invoke("batch", "people.csv", "--out", "r.jsonl", *SE, "--skip-duplicates", **TENANT)
+    assert ran.exit_code == 7
+    assert {key: result["code"] for key, result in results(folder).items() if key != "a"} == {
+        "b": "person_twice", "c": "person_twice",
+    }  # fmt: skip
+    assert [order.person for order in idura.ledger.orders] == [number]
+
+
 def test_a_journal_of_another_credential_exits_with_8(folder: Path, invoke: Callable[..., Any]) -> None:
     """And says so; nothing of it is changed."""
     people(folder, 1)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from idura_ciba import UsageError
-from idura_ciba.cli.person import PERSON_VARIABLE, joined, person_for, read_person
+from idura_ciba.cli.person import PERSON_VARIABLE, person_for, read_person
 from idura_ciba.eids import EIDS
 from idura_ciba.redaction import Redacted
 
@@ -33,32 +33,10 @@ def test_the_argument_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setenv(PERSON_VARIABLE, f" {NO}\n")
     assert read_person(None, None) == NO
     assert read_person(SE, None) == SE
-    assert person_for(EIDS["se"], f"{SE[:8]}-{SE[8:]}", None, simulate=False) == SE
-    (tmp_path / "ssn").write_text(f"{SE[:8]} {SE[8:]}\n")
+    (tmp_path / "ssn").write_text(f"\ufeff{SE[:8]}-{SE[8:]}\n", "utf-8")
     person = person_for(EIDS["se"], None, str(tmp_path / "ssn"), simulate=False)
-    assert person == SE
     assert repr(person) == "<redacted>"
-
-
-@pytest.mark.parametrize(
-    ("written", "number"),
-    [
-        ("20010203-0000", "200102030000"),
-        ("20010203 0000", "200102030000"),
-        ("010239 90128", NO),
-        (NO, NO),
-        ("somebody@example.com", "somebody@example.com"),
-        # Without the century it could be either of two people; the sign of a Finnish number is a part of it.
-        ("010203-0000", "010203-0000"),
-        ("20010203+0000", "20010203+0000"),
-        ("20010203--0000", "20010203--0000"),
-        ("20010203-0000\n", "20010203-0000\n"),
-    ],
-)
-def test_a_number_may_be_written_with_a_break(written: str, number: str) -> None:
-    """As other programs show it; whatever could mean something else is left as it is, to be refused."""
-    assert joined(written) == number
-    assert repr(joined(written)) == "<redacted>"
+    assert EIDS["se"].check_ssn(person) == SE
 
 
 def test_two_people_at_once_are_refused() -> None:
@@ -91,7 +69,7 @@ def test_without_a_terminal_nobody_is_prompted(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_the_prompt_says_what_is_to_be_typed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Which is not a national number with every eID; and it is taken as it is where hyphens count."""
+    """Which is not a national number with every eID; and what was typed is the eID's own to read."""
     monkeypatch.delenv(PERSON_VARIABLE, raising=False)
     monkeypatch.setattr("sys.stdin", Stdin(terminal=True))
     asked: list[str] = []
@@ -101,7 +79,7 @@ def test_the_prompt_says_what_is_to_be_typed(monkeypatch: pytest.MonkeyPatch) ->
         return f"{SE[:8]}-{SE[8:]}"
 
     monkeypatch.setattr("typer.prompt", prompt)
-    assert person_for(EIDS["freja"], None, None, simulate=False) == SE
+    assert person_for(EIDS["freja"], None, None, simulate=False) == f"{SE[:8]}-{SE[8:]}"
     assert person_for(EIDS["raw"].resolve({})[0], None, None, simulate=True) == f"{SE[:8]}-{SE[8:]}"
     assert asked == [
         "National number, e-mail address or phone number (not shown)",

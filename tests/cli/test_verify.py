@@ -85,6 +85,34 @@ def test_a_person_from_the_standard_input(invoke: Callable[..., Any], idura: Sim
 
 
 @pytest.mark.usefixtures("virtually")
+@pytest.mark.parametrize(
+    "written", [f"{SE[:8]}-{SE[8:]}", f'="{SE}"', f"\u202a{SE[:8]}\u2010{SE[8:]}\u202c", f"{SE}.0"]
+)
+def test_a_number_may_be_written_in_any_way(written: str, invoke: Callable[..., Any], idura: SimulatedIdura) -> None:
+    """As it was copied from wherever it stood; the person asked is the person confirmed."""
+    idura.script(SE, Script.approve(after=2))
+    ran = invoke(
+        *("verify", "--eid", "se", "--call-initiator", "RP", "--message", "Hej", "--ssn-file", "-"),
+        input=f"{written}\n",
+        **TENANT,
+    )
+    assert ran.exit_code == 0
+    assert ran.stdout.startswith("approved: the ID token confirms the person you asked for\n")
+    assert [order.person for order in idura.ledger.orders] == [SE]
+
+
+@pytest.mark.usefixtures("virtually")
+def test_a_damaged_number_rings_nobody(invoke: Callable[..., Any], idura: SimulatedIdura) -> None:
+    """The damage is named, and what to do about it; the number is not."""
+    ran = invoke("verify", "--eid", "no", input="", **TENANT, IDURA_CIBA_SSN=NO[1:])
+    assert ran.exit_code == 2
+    assert "[national_number_leading_zero]" in ran.stderr
+    assert "formatted as text" in " ".join(ran.stderr.split())
+    assert NO[1:] not in ran.output
+    assert idura.ledger.orders == []
+
+
+@pytest.mark.usefixtures("virtually")
 def test_a_refusal_is_a_result_too(invoke: Callable[..., Any], idura: SimulatedIdura) -> None:
     """The provider refuses before anybody is asked: one object, exit code 1."""
     idura.register_client("urn:test:cli", secret="another")
