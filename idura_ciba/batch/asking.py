@@ -4,48 +4,22 @@ from __future__ import annotations
 
 import asyncio
 
-from attrs import define, field
-
 from idura_ciba import explain
 from idura_ciba.aio.clock import Clock
 from idura_ciba.batch.journal import Journal
+from idura_ciba.batch.logins import Login
 from idura_ciba.batch.store import Entry
+from idura_ciba.batch.verdicts import is_about_all
 from idura_ciba.client import CibaClient
 from idura_ciba.eids.request import EidRequest
-from idura_ciba.errors import (
-    AlreadyPending,
-    CibaError,
-    ClientRejected,
-    JournalError,
-    LocalProtocolError,
-    ProviderError,
-    TransportError,
-    UsageError,
-)
+from idura_ciba.errors import AlreadyPending, CibaError, JournalError
 from idura_ciba.transaction.outcome import Outcome
 from idura_ciba.transaction.transaction import Transaction
 
-__all__ = ["Asking", "Login", "until_free"]
+__all__ = ["Asking", "until_free"]
 
 #: Seconds between two checks whether a person is free again, if the end of their prompt is unknown.
 LOOK = 5.0
-#: Usage errors that concern the client, not one request.
-_ABOUT_CLIENT = frozenset({"closed", "other_loop", "scheduler"})
-
-
-@define(eq=False)
-class Login:
-    """One person's login in this run, and its progress.
-
-    Attributes:
-        task: The task that handles it.
-        is_sending: Its intent is in the journal, and its request may have left.
-        transaction: The accepted transaction.
-    """
-
-    task: asyncio.Task[None] | None = None
-    is_sending: bool = False
-    transaction: Transaction | None = field(default=None, repr=False)
 
 
 class Asking:
@@ -61,14 +35,16 @@ class Asking:
         self._journal = journal
         self._clock = clock
 
-    async def ask(self, entry: Entry, request: EidRequest, login: Login, *, is_new: bool) -> Transaction | Outcome:
+    async def ask(
+        self, entry: Entry, request: EidRequest, login: Login, *, former: Entry | None
+    ) -> Transaction | Outcome:
         """Ask one person once.
 
         Args:
             entry: The person's entry in the journal.
             request: The request to send.
             login: Its `is_sending` is set before the request can leave.
-            is_new: The journal must not have an entry with this key yet.
+            former: The entry of an earlier run with this key; None if the journal must not have one yet.
 
         Returns:
             The accepted transaction, or the outcome if there is none.
@@ -85,7 +61,8 @@ class Asking:
             entry.asked_at = self._clock.wall()
             entry.until = entry.asked_at + lifetime
             login.is_sending = True
-            if not is_new:
+            if former is not None:
+                await self._journal.note(_retries(entry.person), await self.count_retries(entry.person) + 1)
                 await self._journal.write(entry)
             elif not await self._journal.begin(entry):
                 raise explain.named_before("key")
@@ -96,24 +73,23 @@ class Asking:
         except AlreadyPending:
             raise
         except CibaError as error:
-            if _is_about_all(error, sent=login.is_sending):
+            if is_about_all(error, sent=login.is_sending):
                 if login.is_sending and not isinstance(error, JournalError):
-                    await self._journal.forget(entry.key)
+                    await self.withdraw(entry, former)
                 raise
             return Outcome.not_begun(error)
 
+    async def withdraw(self, entry: Entry, former: Entry | None) -> None:
+        """Take back the intent of a person who was not asked, so that the journal is as it was before."""
+        if former is None:
+            await self._journal.forget(entry.key)
+        else:
+            await self._journal.note(_retries(entry.person), await self.count_retries(entry.person) - 1)
+            await self._journal.write(former)
 
-def _is_about_all(error: CibaError, *, sent: bool) -> bool:
-    """Whether nobody was asked, for a reason that concerns all requests; `sent` if the request was about to leave."""
-    if isinstance(error, UsageError):
-        return error.code in _ABOUT_CLIENT
-    if not sent or isinstance(error, JournalError | ClientRejected | LocalProtocolError):
-        # The provider's documents are unavailable, or no request can be journaled, signed or accepted.
-        return True
-    if isinstance(error, TransportError):
-        return not error.maybe_sent
-    # RFC 6585 section 4, RFC 9110 section 15.6.4: the request was not processed.
-    return isinstance(error, ProviderError) and error.code == "busy"
+    async def count_retries(self, person: bytes) -> int:
+        """Return how often a person was asked again because an answer was unknown."""
+        return int(await self._journal.fact(_retries(person)) or 0)
 
 
 async def until_free(error: AlreadyPending, clock: Clock) -> None:
@@ -125,3 +101,7 @@ async def until_free(error: AlreadyPending, clock: Clock) -> None:
             await asyncio.sleep(max(0.0, until - clock.wall()))
     else:
         await asyncio.sleep(LOOK)
+
+
+def _retries(person: bytes) -> str:
+    return f"retries {person.hex()}"

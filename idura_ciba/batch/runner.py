@@ -13,27 +13,32 @@ resumed; 3 without 4 is delivered again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Collection, Coroutine, Iterable
+from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import AsyncExitStack, aclosing
-from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 from idura_ciba import explain
 from idura_ciba.aio.clock import Clock
-from idura_ciba.batch.asking import Asking, Login, until_free
+from idura_ciba.batch.asking import Asking, until_free
 from idura_ciba.batch.journal import LINGER, Journal
+from idura_ciba.batch.keys import People, each, refuse_reused_keys, require_same_person
+from idura_ciba.batch.logins import Login, Logins, Places, abandon_between_polls
 from idura_ciba.batch.outage import Outage
 from idura_ciba.batch.results import Result, write_down
+from idura_ciba.batch.slow_start import SlowStart
 from idura_ciba.batch.store import Entry, Phase
 from idura_ciba.batch.turns import Turns
+from idura_ciba.batch.verdicts import asked_often, ends_run, is_about_client, is_lost, is_unclear, is_unknown, too_late
 from idura_ciba.client import CibaClient
 from idura_ciba.eids.request import EidRequest
 from idura_ciba.errors import (
+    Abandoned,
     AlreadyPending,
     CibaError,
-    ClientRejected,
+    Expired,
+    Indeterminate,
     JournalError,
-    LocalProtocolError,
+    ProviderError,
     ResumeError,
     UsageError,
 )
@@ -45,13 +50,12 @@ from idura_ciba.transaction.transaction import Transaction
 
 __all__ = ["People", "verify_many"]
 
-#: The people to ask: a unique key of the caller's that does not identify the person, and the request.
-People = Iterable[tuple[str, EidRequest]] | AsyncIterable[tuple[str, EidRequest]]
-
-#: Seconds for which stopping waits for requests and polls in flight; a long poll may take longer.
-PATIENCE = 5.0
 #: Seconds of an outage after which a run gives up. The next run asks whom it has not asked.
 OUTAGE = 300.0
+#: People who may be refused for an unclear reason, one after the other, before the provider has accepted anybody.
+SUSPECTS = 3
+#: Times that somebody is asked again whose answer is unknown.
+RETRIES = 2
 #: States in which the prompt is gone from the phone.
 _PROMPT_GONE = frozenset({State.APPROVED, State.DENIED, State.EXPIRED, State.REJECTED})
 
@@ -72,8 +76,12 @@ async def verify_many(
 
     `people` is read only as slots become free, never to its end in advance. A slot becomes free when its result is
     taken, so a slow consumer lets fewer phones ring. A person who cannot be asked or does not answer is a result too.
-    While the provider cannot be reached, nobody is asked. After five minutes of that, the run ends with the error, and
-    people not asked yet are not in the journal.
+    What decides about the whole run is settled by one: the others are asked once the provider has accepted somebody,
+    or refused somebody for a reason of their own, and only a few before a first poll was answered. While the provider
+    cannot be reached, nobody is asked, but for one who finds out when it is back. After five minutes of that, the run
+    ends with the error, and people not asked yet are not in the journal. A refusal of the client ends it at once.
+    Once nobody was accepted and three people in a row were refused for a reason that may be the client's, such as
+    `access_denied`, the run ends as well, and they are asked again by the next one.
 
     To stop, cancel the task, or leave the loop and close the generator (`contextlib.aclosing`). Polls in flight may
     still bring their answers; everything else is in the journal, and the next run resumes it. A result counts as
@@ -82,15 +90,16 @@ async def verify_many(
     Args:
         client: The client to use; it stays open, and its scheduler holds the provider's limits.
         people: Pairs of a key and a request. A key always means the same person within a journal. It must not identify
-            the person, because the journal and the results hold it.
+            the person, because the journal and the results hold it. Of a collection, all keys are compared with the
+            journal before anybody is asked; of an iterator, each in its order.
         journal: An open journal, so that the next run can resume. None: a journal in memory.
         max_in_flight: Maximum number of people who are being asked, wait for their turn, or whose results were not
             taken yet. With a request rate limit, `1.8 * rate * interval` is right.
         duplicates: What to do with a person who appears again under another key: `wait` asks again after the earlier
             login has ended, and the result says so; `skip` does not ask, and the result says so.
         claims: Names of claims to put into the results; None for all.
-        retry_indeterminate: Ask people again whose answer is unknown, once none of their prompts can be left. Get
-            their agreement first.
+        retry_indeterminate: Ask people again whose answer is unknown, once none of their prompts can be left, and
+            at most twice. Get their agreement first.
         accepted: Called with the key and the transaction of each accepted login, resumed ones included. Use it for the
             `spoken_words` of Norwegian BankID, which must be read to the person.
         clock: The clock; replaced in tests.
@@ -98,6 +107,7 @@ async def verify_many(
     Raises:
         JournalError: The journal cannot be written any more. Pending logins end first.
         ClientRejected: The provider does not accept this client's credentials.
+        ProviderError: The provider does not allow this client to ask people, or may not.
         TransportError: The provider could not be reached for five minutes.
         UsageError: An argument is invalid, a key belongs to another person, or the client was closed.
     """
@@ -108,7 +118,7 @@ async def verify_many(
             journal = await stack.enter_async_context(Journal(None, client))
         run = _Run(client, journal, clock or Clock(), claims, skip=duplicates == "skip", retry=retry_indeterminate)
         run.accepted = accepted
-        run.places = whole_number("max_in_flight", max_in_flight)
+        run.places.count = whole_number("max_in_flight", max_in_flight)
         async for result in await stack.enter_async_context(aclosing(run.results(people))):
             yield result
 
@@ -127,7 +137,7 @@ class _Run:
         retry: bool,
     ) -> None:
         self.accepted: Callable[[str, Transaction], None] | None = None
-        self.places: int = 1
+        self.places: Places = Places()
         self._client = client
         self._journal = journal
         self._skip = skip
@@ -135,16 +145,19 @@ class _Run:
         self._clock = clock
         self._retry = retry
         self._outage = Outage(OUTAGE)
+        self._start = SlowStart(self._outage)
+        # Refused for a reason that may be the client's, and withdrawn from the journal.
+        self._suspects: list[tuple[Entry, Outcome]] = []
         self._asking = Asking(client, journal, clock)
         self._harmless = Harmless("the callback for accepted logins")
         self._turns = Turns(clock, {})
-        self._logins: set[Login] = set()
+        self._logins = Logins(self._login_ended)
         # Results not taken yet, then None; each with its entry if the journal must record the delivery.
         self._ready: asyncio.Queue[tuple[Result, Entry | None] | None] = asyncio.Queue()
-        self._taken = 0
-        self._place_free = asyncio.Event()
         self._feeding: asyncio.Task[None] | None = None
         self._error: BaseException | None = None
+        # Nobody else may be asked: set by `_fail`, and not if only the caller's iterable has broken.
+        self._is_failing = False
         self._stopping = False
 
     async def results(self, people: People) -> AsyncGenerator[Result, None]:
@@ -164,44 +177,33 @@ class _Run:
 
     def _deliver(self, entry: Entry | None) -> None:
         """Record that the consumer has taken a result."""
-        self._free_place()
+        self.places.free()
         if entry is not None:
             entry.phase, entry.answer = Phase.DELIVERED, None
             self._journal.deliver(entry)
 
     # --- places -----------------------------------------------------------------------------------------------------
 
-    async def _take_place(self) -> None:
-        while self._taken >= self.places:
-            self._place_free.clear()
-            await self._place_free.wait()
-        self._taken += 1
-
-    def _free_place(self) -> None:
-        self._taken -= 1
-        self._place_free.set()
-
     def _give(self, result: Result, entry: Entry | None) -> None:
         self._ready.put_nowait((result, entry))
 
-    def _begin(self, work: Coroutine[Any, Any, None], login: Login) -> None:
-        """Start the task of a login, whose slot is already taken."""
-        self._logins.add(login)
-        login.task = asyncio.get_running_loop().create_task(work)
-        login.task.add_done_callback(partial(self._ended, login))
-
-    def _ended(self, login: Login, task: asyncio.Task[None]) -> None:
-        self._logins.discard(login)
-        if not task.cancelled() and (error := task.exception()) is not None:
+    def _login_ended(self, error: BaseException | None) -> None:
+        if error is not None:
             self._fail(error)
         self._perhaps_over()
 
     def _perhaps_over(self) -> None:
-        if not self._logins and self._feeding is not None and self._feeding.done():
+        if self._logins or self._feeding is None or not self._feeding.done():
+            return
+        if self._suspects and self._error is None and not self._stopping:
+            # Too few to tell.
+            self._acquit()
+        else:
             self._ready.put_nowait(None)
 
     def _fail(self, error: BaseException) -> None:
         """End this run with an error, after the pending logins have ended."""
+        self._is_failing = True
         if self._error is None:
             self._error = error
         if self._feeding is not None:
@@ -215,17 +217,17 @@ class _Run:
         for entry in await self._journal.unfinished():
             if entry.phase is Phase.INTENDED and self._retry:
                 continue  # asked again when its row comes
-            self._taken += 1
+            self.places.exceed()
             if entry.phase is Phase.ENDED:
                 answer = self._journal.sealing.decrypt(entry.key, entry.answer or b"")
                 self._give(Result.of(entry, answer or {}, replayed=True), entry)
             elif entry.phase is Phase.INTENDED:
                 outcome = Outcome(State.INDETERMINATE, error=explain.interrupted("asking"))
-                self._begin(self._end(entry, outcome), Login())
+                self._logins.begin(self._end(entry, outcome), Login())
             else:
                 login = Login()
                 certain = self._journal.marks.recall(entry.mark)
-                self._begin(self._resume(entry, login, doubt=False if certain else None), login)
+                self._logins.begin(self._resume(entry, login, doubt=False if certain else None), login)
 
     async def _resume(self, entry: Entry, login: Login, *, doubt: bool | None) -> None:
         """Resume a login of an earlier run."""
@@ -239,7 +241,7 @@ class _Run:
                 except AlreadyPending as error:
                     await until_free(error, self._clock)
                 except ResumeError as error:
-                    await self._end(entry, _too_late(error, doubt=doubt))
+                    await self._end(entry, too_late(error, doubt=doubt))
                     return
                 except CibaError as error:
                     self._back_off_or_fail(error)
@@ -252,42 +254,51 @@ class _Run:
     async def _feed(self, people: People) -> None:
         """Start one login after another, as slots become free."""
         try:
-            await self._take_place()
-            async for key, request in _each(people):
-                login = Login()
-                self._begin(self._verify(key, request, login), login)
-                await self._take_place()
-            self._free_place()
+            if isinstance(people, Collection):
+                await refuse_reused_keys(self._journal, people)
+            await self.places.take()
+            async for key, request in each(people):
+                # One after the other: a key that has moved is found before those after it are asked.
+                try:
+                    person, former = await self._look_up(key, request)
+                except CibaError as error:
+                    self._fail(error)
+                    raise
+                if former is None or (former.run < self._journal.run and self._retry and is_unknown(former)):
+                    login = Login()
+                    self._logins.begin(self._verify(key, person, former, request, login), login)
+                elif former.run == self._journal.run:
+                    self._refuse(key, explain.named_before("key"))
+                else:
+                    continue
+                await self.places.take()
+            self.places.free()
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001 - from the caller's iterable; raised once the pending logins have ended
             self._error = self._error or error
 
-    async def _verify(self, key: str, request: EidRequest, login: Login) -> None:
-        """Ask one person, unless the journal has an entry for the key."""
+    async def _look_up(self, key: str, request: EidRequest) -> tuple[bytes, Entry | None]:
+        """Return a person's tag, and the entry with their key."""
         if not isinstance(key, str) or not key or not isinstance(request, EidRequest):
             raise UsageError("people must be pairs of a key and a request", code="people")
         person = self._journal.sealing.tag(request)
         known = await self._journal.find(key) if self._journal.run > 1 else None
-        if known is not None and known.person != person:
-            raise UsageError(
-                "a key belongs to another person in this journal: the journal is of another batch, or keys changed",
-                code="key_reused",
-                phone="The phone has not rung for this row",
-                advice="pass the journal of this batch, or a new one, and keys that always mean the same person",
-            )
-        if known is not None and known.run == self._journal.run:
-            self._refuse(key, explain.named_before("key"))
-            return
-        if known is not None and not (self._retry and _is_unknown(known)):
-            self._free_place()
-            return
+        require_same_person(known, person)
+        return person, known
+
+    async def _verify(self, key: str, person: bytes, former: Entry | None, request: EidRequest, login: Login) -> None:
+        """Ask one person, when it is their turn."""
         async with self._turns.take(person) as waited:
             entry = Entry(key, person, Phase.INTENDED, self._journal.run, 0.0, 0.0, waited=waited)
             if self._skip and await self._was_asked(person, key):
                 await self._end(entry, Outcome(State.ABANDONED, error=explain.named_before("person")))
                 return
-            await self._ask(entry, request, login, is_new=known is None)
+            if former is not None and await self._asking.count_retries(person) >= RETRIES:
+                entry.asked_at, entry.until = former.asked_at, former.until
+                await self._end(entry, Outcome(State.INDETERMINATE, error=asked_often()))
+                return
+            await self._ask(entry, request, login, former)
 
     async def _was_asked(self, person: bytes, key: str) -> bool:
         return await self._journal.read(lambda store: store.was_asked(person, key))
@@ -295,42 +306,76 @@ class _Run:
     def _refuse(self, key: str, error: CibaError) -> None:
         self._give(Result.of_nobody(key, Outcome(State.ABANDONED, error=error)), None)
 
-    async def _ask(self, entry: Entry, request: EidRequest, login: Login, *, is_new: bool) -> None:
+    async def _ask(self, entry: Entry, request: EidRequest, login: Login, former: Entry | None) -> None:
         """Ask as soon as possible, and record what came of it."""
         while True:
-            await self._outage.over()
             try:
-                asked = await self._asking.ask(entry, request, login, is_new=is_new)
-                break
+                async with self._start.turn():
+                    if self._gave_up():
+                        break
+                    asked = await self._asking.ask(entry, request, login, former=former)
+                    if self._weigh(asked) and isinstance(asked, Outcome):
+                        await self._asking.withdraw(entry, former)
+                        self._suspect(entry, asked)
+                        return
             except AlreadyPending as error:
                 entry.waited = True
                 await until_free(error, self._clock)
+                continue
             except CibaError as error:
                 self._back_off_or_fail(error)
-            if self._gave_up():
-                self._free_place()
-                return
-            # A withdrawn entry is new again.
-            is_new = is_new or login.is_sending
+                continue
+            if isinstance(asked, Transaction):
+                entry.phase = Phase.ACCEPTED
+                await self._follow(entry, asked, login, is_new=True)
+            elif asked.error is not None and asked.error.code == "key_twice":
+                self._refuse(entry.key, asked.error)
+            else:
+                await self._end(entry, asked)
+            return
+        self.places.free()
+
+    def _weigh(self, asked: Transaction | Outcome) -> bool:
+        """Learn from one person for all; return whether this may be a refusal of the client."""
         if isinstance(asked, Transaction):
-            self._outage.ended()
-            entry.phase = Phase.ACCEPTED
-            await self._follow(entry, asked, login)
-        elif asked.error is not None and asked.error.code == "key_twice":
-            self._refuse(entry.key, asked.error)
-        else:
-            await self._end(entry, asked)
+            self._start.answered()
+            if not self._start.is_proven:
+                self._start.accepted()
+        elif isinstance(asked.error, ProviderError) and (self._start.is_settled or not is_unclear(asked.error)):
+            self._start.answered()
+        elif is_unclear(asked.error):
+            return not self._start.is_settled
+        elif asked.error is not None and is_lost(asked.error) and not self._start.lost(asked.error):
+            self._fail(asked.error)
+        if self._start.is_settled:
+            self._acquit()
+        return False
+
+    def _suspect(self, entry: Entry, outcome: Outcome) -> None:
+        """Hold a refusal back until it is known whether others are refused as well."""
+        self.places.free()
+        self._suspects.append((entry, outcome))
+        if self._start.is_settled:
+            self._acquit()
+        elif len(self._suspects) >= SUSPECTS and outcome.error is not None:
+            self._fail(outcome.error)
+
+    def _acquit(self) -> None:
+        """Give the results that were held back: the refusals were about these people."""
+        suspects, self._suspects = self._suspects, []
+        for entry, outcome in suspects:
+            self.places.exceed()
+            self._logins.begin(self._end(entry, outcome), Login())
 
     def _back_off_or_fail(self, error: CibaError) -> None:
         """Handle a failure that concerns all requests: wait for it to pass, or end the run."""
-        for_good = isinstance(error, JournalError | UsageError | ClientRejected | LocalProtocolError)
-        if not self._stopping and (for_good or not self._outage.met(error)):
+        if not self._stopping and (ends_run(error) or not self._start.away(error)):
             self._fail(error.without_frames())
 
     def _gave_up(self) -> bool:
-        return self._stopping or self._error is not None
+        return self._stopping or self._is_failing
 
-    async def _follow(self, entry: Entry, transaction: Transaction, login: Login) -> None:
+    async def _follow(self, entry: Entry, transaction: Transaction, login: Login, *, is_new: bool = False) -> None:
         """Journal the resume token of an accepted login, and wait for its end."""
         entry.mark = self._journal.marks.follow(transaction, entry.mark)
         entry.token = transaction.resume_token
@@ -339,9 +384,15 @@ class _Run:
         if self.accepted is not None:
             self._harmless.call(lambda accepted: accepted(entry.key, transaction), self.accepted)
         if self._stopping:
-            await _abandon_between_polls(transaction)
+            await abandon_between_polls(transaction)
+        if not self._start.is_proven:
+            await self._prove(transaction, is_new=is_new)
         outcome = await transaction.outcome()
         error = outcome.error
+        if error is not None and is_about_client(error):
+            # The login is not lost yet: a run with a mended client can resume it.
+            self._fail(error)
+            return
         if outcome.state is State.ABANDONED and error is not None and error.resume_token is not None:
             is_closed = error.code == "closed"
             if self._stopping or is_closed:
@@ -352,6 +403,20 @@ class _Run:
                     self._fail(explain.closed())
                 return
         await self._end(entry, outcome)
+
+    async def _prove(self, transaction: Transaction, *, is_new: bool) -> None:
+        """Wait for the first answer to a poll, which tells whether this client may fetch answers."""
+        async for update in transaction.updates():
+            if update.state.is_final:
+                error = (await transaction.outcome()).error
+                heard = not isinstance(error, Abandoned | Indeterminate | Expired) and not is_about_client(error)
+            else:
+                heard = update.state is State.PENDING and update.polls > 0
+            if heard:
+                self._start.proven()
+                return
+        if is_new:
+            self._start.left()
 
     async def _end(self, entry: Entry, outcome: Outcome) -> None:
         """Journal the outcome, and only then give the result to the consumer."""
@@ -376,59 +441,7 @@ class _Run:
     async def _stop(self) -> None:
         """Stop asking. Requests in flight may complete; everything else can be resumed from the journal."""
         self._stopping = self._asking.stopping = True
-        logins = tuple(self._logins)
-        tasks = [login.task for login in logins if login.task is not None]
-        if self._feeding is not None:
-            self._feeding.cancel()
-            tasks.append(self._feeding)
-        for login in logins:
-            if login.transaction is None and login.task is not None and not login.is_sending:
-                login.task.cancel()
-        leaving = [
-            asyncio.create_task(_abandon_between_polls(login.transaction)) for login in logins if login.transaction
-        ]
-        try:
-            if tasks:
-                await asyncio.wait(tasks, timeout=PATIENCE)
-        finally:
-            # Also if stopping is itself cancelled.
-            for login in logins:
-                if login.transaction is not None:
-                    login.transaction.abandon()
-                elif login.task is not None:
-                    login.task.cancel()
-        await asyncio.gather(*tasks, *leaving, return_exceptions=True)
+        self._start.close()
+        await self._logins.leave(*(() if self._feeding is None else (self._feeding,)))
         if self._journal.failure is None:
             await self._journal.flush()
-
-
-def _is_unknown(entry: Entry) -> bool:
-    """Return whether the answer of this person is unknown."""
-    return entry.phase is Phase.INTENDED or entry.state == State.INDETERMINATE
-
-
-def _too_late(error: ResumeError, *, doubt: bool | None) -> Outcome:
-    """Return the outcome of a login that cannot be resumed."""
-    if error.code != "resume_expired":
-        return Outcome.not_begun(error)
-    if doubt is False:
-        # No answer was fetched, and none can be fetched any more.
-        return Outcome(State.EXPIRED, error=explain.expired("deadline", heard=False))
-    return Outcome(State.INDETERMINATE, error=explain.interrupted("answering"))
-
-
-async def _abandon_between_polls(transaction: Transaction) -> None:
-    """Abandon a transaction once no poll is in flight, because the answer of that poll would be lost."""
-    async for update in transaction.updates():
-        if update.state.is_final or update.next_poll_at is not None:
-            break
-    transaction.abandon()
-
-
-async def _each(people: People) -> AsyncIterator[tuple[str, EidRequest]]:
-    if isinstance(people, AsyncIterable):
-        async for pair in people:
-            yield pair
-        return
-    for pair in people:
-        yield pair

@@ -10,7 +10,8 @@ import pytest
 from idura_ciba import AlreadyPending, CibaClient, CibaError, Outcome, State, Transaction
 from idura_ciba.aio.clock import Clock
 from idura_ciba.batch import Journal
-from idura_ciba.batch.asking import Asking, Login, until_free
+from idura_ciba.batch.asking import Asking, until_free
+from idura_ciba.batch.logins import Login
 from idura_ciba.batch.store import Entry, Phase
 from idura_ciba.errors import LocalProtocolError
 from idura_ciba.simulator import Arrival, Fault, Script, SimulatedIdura
@@ -45,7 +46,7 @@ async def test_the_intent_is_on_the_disk_before_the_request_leaves(
 
         simulated_idura.faults.append(look)
         login = Login()
-        asked = await Asking(ciba, open_journal, virtual_clock()).ask(entry(), swede(1), login, is_new=True)
+        asked = await Asking(ciba, open_journal, virtual_clock()).ask(entry(), swede(1), login, former=None)
         assert isinstance(asked, Transaction)
         assert login.is_sending
     assert [(each.key, each.asked_at, each.until) for each in noted] == [("a", VIRTUAL_EPOCH, VIRTUAL_EPOCH + 180.0)]
@@ -77,7 +78,7 @@ async def test_what_is_nobodys_fault_withdraws_the_intent(
     simulated_idura.faults.append(fault)  # type: ignore[arg-type]
     async with make_ciba_client() as ciba, journal(ciba) as open_journal:
         with pytest.raises(CibaError) as caught:
-            await Asking(ciba, open_journal, virtual_clock()).ask(entry(), swede(1), Login(), is_new=True)
+            await Asking(ciba, open_journal, virtual_clock()).ask(entry(), swede(1), Login(), former=None)
         assert caught.value.code == code
         assert store_of(open_journal) == []
     assert simulated_idura.ledger.orders == []
@@ -90,17 +91,17 @@ async def test_what_is_about_a_person_is_their_outcome(
     simulated_idura.faults.append(on("bc-authorize", Fault.lose_answer()))
     async with make_ciba_client() as ciba, journal(ciba) as open_journal:
         asking = Asking(ciba, open_journal, virtual_clock())
-        lost = await asking.ask(entry(), swede(1), Login(), is_new=True)
+        lost = await asking.ask(entry(), swede(1), Login(), former=None)
         assert isinstance(lost, Outcome)
         assert lost.state is State.INDETERMINATE
         assert [each.key for each in store_of(open_journal)] == ["a"]
-        second = await asking.ask(entry(), swede(2), Login(), is_new=True)
+        second = await asking.ask(entry(), swede(2), Login(), former=None)
         assert isinstance(second, Outcome)
         assert second.error is not None
         assert second.error.code == "key_twice"
         with pytest.raises(AlreadyPending):
-            await asking.ask(entry("b"), swede(1), Login(), is_new=True)
-        again = await asking.ask(entry(), swede(3), Login(), is_new=False)
+            await asking.ask(entry("b"), swede(1), Login(), former=None)
+        again = await asking.ask(entry(), swede(3), Login(), former=entry())
         assert isinstance(again, Outcome)
 
 
@@ -115,7 +116,7 @@ async def test_a_client_that_cannot_sign_asks_nobody(
 
         monkeypatch.setattr(ciba, "start", broken)
         with pytest.raises(LocalProtocolError):
-            await Asking(ciba, open_journal, virtual_clock()).ask(entry(), swede(1), Login(), is_new=True)
+            await Asking(ciba, open_journal, virtual_clock()).ask(entry(), swede(1), Login(), former=None)
 
 
 async def test_nothing_leaves_once_it_is_stopping(
@@ -126,7 +127,7 @@ async def test_nothing_leaves_once_it_is_stopping(
         asking = Asking(ciba, open_journal, virtual_clock())
         asking.stopping = True
         with pytest.raises(CibaError):
-            await asking.ask(entry(), swede(1), Login(), is_new=True)
+            await asking.ask(entry(), swede(1), Login(), former=None)
         assert store_of(open_journal) == []
     assert simulated_idura.ledger.orders == []
 
