@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Final, Protocol, Self, TypeVar
 
 from idura_ciba.batch.marks import Marks
 from idura_ciba.batch.sealing import Sealing
@@ -59,10 +59,14 @@ class Journal:
                     ...
     """
 
+    #: What SQLite and this package append to the name of the file, for files beside it.
+    ENDINGS: Final = ("wal", "shm", "journal", "marks")
+
     def __init__(self, path: Path | None, client: CibaClient, *, output: Output | None = None) -> None:
         self.sealing: Sealing = Sealing.of(client)
         self.marks: Marks = Marks(None, trusted=False)
-        self._path = path
+        # Resolved once: SQLite puts its log beside the target of a link, and a program may change its folder.
+        self._path = None if path is None else path.resolve()
         self._output = output
         self._thread = ThreadPoolExecutor(1, "idura-ciba-journal")
         self._store: Store | None = None

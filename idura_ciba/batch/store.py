@@ -139,10 +139,12 @@ class Store:
 
     Raises:
         JournalError: It cannot be used; the error says why, and its `code` is `journal_` and then `locked`,
-            `readonly`, `full`, `damaged`, `foreign`, `version`, `owner` or `unusable`.
+            `linked`, `readonly`, `full`, `damaged`, `foreign`, `version`, `owner` or `unusable`.
     """
 
     def __init__(self, path: Path | None, sealing: Sealing, *, max_pages: int | None = None) -> None:
+        # SQLite puts its log beside the target of a link, and so must whoever looks for the log.
+        path = None if path is None else path.resolve()
         self._sealing = sealing
         self._in_memory = path is None
         self._name = "in memory" if path is None else str(path)
@@ -256,6 +258,9 @@ class Store:
         if not all(sealed.values()) or not all(self._sealing.fits("entry", row[:-1], row[-1]) for row in entries):
             raise self._damaged("an entry was changed")
         if self.fact("open") and not wal_was_there:
+            if not self._in_memory and Path(self._name).stat().st_nlink > 1:
+                what = f"{self._name} is one of several names of a journal, and its newest entries stand beside another"
+                raise _refused(what, "linked", "pass the name under which it was used last")
             raise self._damaged(f"its newest entries were in {self._name}-wal, and that file is missing")
 
     # --- reading ----------------------------------------------------------------------------------------------------

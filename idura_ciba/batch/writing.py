@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from idura_ciba.batch.journal import Journal
 from idura_ciba.batch.reading import Format
@@ -27,6 +27,8 @@ _COLUMNS: Final = (
 )  # fmt: skip
 #: The states of results in the file.
 _FINAL: Final = frozenset(state.value for state in State if state.is_final)
+#: With this, each line of JSON begins.
+_LINE: Final = b'{"key": "'
 #: Text that a spreadsheet would read as a formula. Signed numbers are none.
 _FORMULA: Final = re.compile(r"[=+\-@\t\r](?![\d .]*$)")
 
@@ -76,7 +78,8 @@ class ResultFile:
     """
 
     def __init__(self, path: Path, output_format: Format, claims: Sequence[str] = ()) -> None:
-        self._path = path
+        # Resolved once: a program may change its folder.
+        self._path = path.resolve()
         self._format: Format = output_format
         self._claims = tuple(claims)
         self._file: int | None = None
@@ -137,6 +140,8 @@ class ResultFile:
             file.seek(position)
             tail = file.read()
         whole = tail[: tail.rfind(b"\n") + 1]
+        if not self._is_ours(position) or not self._may_be_cut(tail[len(whole) :], position + len(whole)):
+            self._refuse("does not hold the results of this batch")
         if not position and self._format == "csv" and whole.startswith(self._header()):
             position, whole = len(self._header()), whole[len(self._header()) :]
         found: list[Entry] = []
@@ -147,12 +152,7 @@ class ResultFile:
                 continue
             entry, state = waiting.pop(str(members.get("key")), None), str(members.get("state"))
             if entry is None or state not in _FINAL or entry.state not in {None, state}:
-                self.close()
-                raise UsageError(
-                    f"The file {self._path} ends with lines that do not belong to this batch",
-                    code="output_changed",
-                    advice="Restore the file, and write other data elsewhere",
-                )
+                self._refuse("ends with lines that do not belong to this batch")
             entry.state, entry.code = state, members.get("code") or None
             entry.ended_at = entry.ended_at or entry.asked_at
             entry.phase, entry.token, entry.answer = Phase.DELIVERED, None, None
@@ -161,6 +161,32 @@ class ResultFile:
         os.ftruncate(self._descriptor(), self._position)
         os.lseek(self._descriptor(), self._position, os.SEEK_SET)
         await journal.account(found, self._position)
+
+    def _is_ours(self, position: int) -> bool:
+        """Return whether the file begins with results, if the journal says that some were written."""
+        if not position:
+            return True
+        with os.fdopen(os.dup(self._descriptor()), "rb") as file:
+            file.seek(0)
+            first = file.readline()
+        return first == self._header() if self._format == "csv" else self._parse(first).get("state") in _FINAL
+
+    def _may_be_cut(self, rest: bytes, position: int) -> bool:
+        """Return whether what follows the last whole line may be the beginning of a line that was cut off."""
+        if self._format == "csv" and position:
+            return True
+        begin = self._header() if self._format == "csv" else _LINE
+        # A power failure may leave zeros.
+        rest = rest.rstrip(b"\0")
+        return rest.startswith(begin) or begin.startswith(rest)
+
+    def _refuse(self, why: str) -> NoReturn:
+        self.close()
+        raise UsageError(
+            f"The file {self._path} {why}",
+            code="output_changed",
+            advice="Restore the file, and write other data elsewhere",
+        )
 
     def _written(self, key: str) -> str:
         """Return a key as it is written in the file."""

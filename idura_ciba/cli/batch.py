@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, ExitStack
 from pathlib import Path
@@ -22,6 +23,7 @@ from idura_ciba import (
     UsageError,
 )
 from idura_ciba.aio.clock import Clock
+from idura_ciba.batch import Journal
 from idura_ciba.batch.reading import FIELDS, Format
 from idura_ciba.cli.batch_files import BadRows, Files, column_names, count_lines, opened
 from idura_ciba.cli.config import (
@@ -47,10 +49,10 @@ from idura_ciba.cli.eids import (
     request_fields,
     takes_eid_options,
 )
-from idura_ciba.cli.files import PUBLIC, replace_file
+from idura_ciba.cli.files import PUBLIC, refuse_shared, refuse_unrelated, replace_file
 from idura_ciba.cli.guard import ExitCode
 from idura_ciba.cli.job import Job
-from idura_ciba.cli.page import page
+from idura_ciba.cli.page import BEGIN, page
 from idura_ciba.cli.people import Choices, People
 from idura_ciba.cli.progress import duration
 from idura_ciba.cli.simulated import known_phones, require_phone_of, simulated_client
@@ -186,13 +188,16 @@ def batch(
                 fields=eids.columns(eid),
             )
         )
-        rejected = stack.enter_context(BadRows(bad_rows or _beside(out, ".bad.csv", unless=dry_run)))
+        bad_rows = bad_rows or _beside(out, ".bad.csv", unless=dry_run)
+        files = None if out is None else Files.of(out, journal=journal, words=words, keeps_journal=not simulate)
+        _require_own_files(source, files, bad_rows, report, {"--key-file": key_file, "--secret-file": secret_file})
+        rejected = stack.enter_context(BadRows(bad_rows))
         if dry_run:
             for bad in people.check(iter(reader)):
                 rejected.add(bad)
             say(f"{counted(people.good, 'valid row')}, {people.bad:,} invalid, {counted(people.again, 'duplicate')}.")
             raise typer.Exit(ExitCode.PARTLY if people.bad else ExitCode.OK)
-        if out is None:
+        if files is None:
             raise UsageError("No output file given", code="missing", advice="Pass --out FILE, or --dry-run")
         if chosen is not None and chosen.spoken_words and words is None and not simulate:
             raise UsageError(
@@ -220,7 +225,7 @@ def batch(
             )
             connection = settings.client(strategy=polling, scheduler=scheduler)
         job = Job(
-            files=Files.of(out, journal=journal, words=words, keeps_journal=not simulate),
+            files=files,
             reader=reader,
             people=people,
             rejected=rejected,
@@ -255,3 +260,30 @@ def batch(
 def _beside(out: str | None, suffix: str, *, unless: bool) -> Path | None:
     """A file beside the results."""
     return None if unless or out in {None, "-"} else Path(f"{out}{suffix}")
+
+
+def _require_own_files(
+    source: str, files: Files | None, bad_rows: Path | None, report: Path | None, keys: Mapping[str, Path | str | None]
+) -> None:
+    """Make sure that no file has two roles, and that none is overwritten which this command did not write.
+
+    Raises:
+        UsageError: One does, or would be.
+    """
+    roles: dict[str, Path | int | None] = {"IN": 0 if source == "-" else Path(source)}
+    if files is not None:
+        roles |= {"--out": files.out or 1, "--journal": files.journal, "--words": files.words}
+        if files.journal is not None:
+            # SQLite keeps them beside the target of a link.
+            where = files.journal.resolve()
+            roles |= {f"the journal's {end}": where.with_name(f"{where.name}-{end}") for end in Journal.ENDINGS}
+    roles |= {"--bad-rows": bad_rows, "--report": report}
+    roles |= {name: Path(path) for name, path in keys.items() if path is not None and path != "-"}
+    refuse_shared(roles)
+    for path, role, begins in (
+        (bad_rows, "--bad-rows", (b"line", codecs.BOM_UTF8 + b"line")),
+        (report, "--report", (BEGIN.encode(),)),
+        (None if files is None else files.words, "--words", (b'{"key"',)),
+    ):
+        if path is not None:
+            refuse_unrelated(path, role, begins)

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import os
 import secrets
+import stat
 import sys
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from idura_ciba import UsageError
 from idura_ciba.redaction import Redacted
 
-__all__ = ["PRIVATE", "PUBLIC", "read_secret", "refuse_existing", "replace_file", "write_new"]
+__all__ = [
+    "PRIVATE",
+    "PUBLIC",
+    "read_secret",
+    "refuse_existing",
+    "refuse_shared",
+    "refuse_unrelated",
+    "replace_file",
+    "write_new",
+]
 
 #: Modes: owner only, and readable by everybody.
 PRIVATE, PUBLIC = 0o600, 0o644
@@ -22,7 +34,8 @@ def refuse_existing(path: Path) -> None:
     Raises:
         UsageError: It exists.
     """
-    if path.exists():
+    # A link that leads nowhere exists too.
+    if os.path.lexists(path):
         raise _refused(f"The file {path} already exists", "file_exists", "Choose another path, or move the file away")
 
 
@@ -50,6 +63,8 @@ def replace_file(path: Path, text: str, *, mode: int) -> None:
     Raises:
         UsageError: It cannot be written.
     """
+    # What a link leads to is replaced, not the link.
+    path = path.resolve()
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     write_new(beside, text, mode=mode)
     reason = ""
@@ -60,6 +75,53 @@ def replace_file(path: Path, text: str, *, mode: int) -> None:
         reason = error.strerror or type(error).__name__
     if reason:
         raise _refused(f"The file {path} cannot be written: {reason}", "file", "Choose another path")
+
+
+def refuse_shared(roles: Mapping[str, Path | int | None]) -> None:
+    """Make sure that no file has two roles: one of them would destroy what the other one needs.
+
+    Args:
+        roles: A path, or the number of a standard stream, by what stands on the command line.
+
+    Raises:
+        UsageError: Two of them are the same file, by whatever names.
+    """
+    seen: dict[object, str] = {}
+    for role, where in roles.items():
+        if where is None:
+            continue
+        marks: set[object] = set() if isinstance(where, int) else {where.resolve()}
+        with suppress(OSError):
+            found = os.fstat(where) if isinstance(where, int) else where.stat()
+            # A terminal, a pipe or the null device may have any number of roles.
+            marks = marks if stat.S_ISREG(found.st_mode) or isinstance(where, int) else set()
+            if stat.S_ISREG(found.st_mode):
+                marks.add((found.st_dev, found.st_ino))
+        for mark in marks:
+            if mark in seen:
+                raise _refused(f"{seen[mark]} and {role} are the same file", "same_file", "Pass different files")
+        seen.update(dict.fromkeys(marks, role))
+
+
+def refuse_unrelated(path: Path, role: str, begins: tuple[bytes, ...]) -> None:
+    """Make sure that a file which is written anew is missing, empty, or the one of an earlier run.
+
+    Args:
+        path: The file.
+        role: What stands on the command line.
+        begins: Beginnings of such files.
+
+    Raises:
+        UsageError: It is something else.
+    """
+    head = b""
+    with suppress(OSError):
+        if path.is_file():
+            with path.open("rb") as file:
+                head = file.read(max(map(len, begins)))
+    if head and not head.startswith(begins):
+        what = f"The file {path} exists, and is not what {role} has written"
+        raise _refused(what, "file_exists", "Choose another path, or move the file away")
 
 
 def read_secret(path: str, *, what: str) -> Redacted:

@@ -11,7 +11,10 @@ from typing import Final
 from idura_ciba import State
 from idura_ciba.batch.tally import Tally
 
-__all__ = ["page"]
+__all__ = ["BEGIN", "page"]
+
+#: With this, each report begins.
+BEGIN: Final = '<!doctype html>\n<html lang="en"><!-- idura-ciba batch --><head>'
 
 _COLOURS: Final = {State.APPROVED: "#2e7d32", State.DENIED: "#c62828", State.EXPIRED: "#f9a825"}
 _OTHERS: Final = "#6a1b9a"
@@ -56,7 +59,7 @@ def page(title: str, facts: Mapping[str, str], tally: Tally) -> str:
     # The page loads nothing, and the policy lets it load nothing: it is safe to mail and to open anywhere.
     policy = "default-src 'none'; style-src 'unsafe-inline'"
     return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
+        f'{BEGIN}<meta charset="utf-8"><title>{html.escape(title)}</title>'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head>\n<body>\n'
         + "\n".join(parts)

@@ -392,3 +392,49 @@ def test_a_journal_in_memory_leaves_nothing(sealing: Sealing, tmp_path: Path) ->
     assert len(list(store)) == 1
     store.close()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("link", ["file", "folder", "chain"])
+def test_a_journal_behind_a_link_survives_a_kill(tmp_path: Path, sealing: Sealing, link: str) -> None:
+    """Its log stands beside the target of the link, and is looked for there, missing or damaged."""
+    disk, here = tmp_path / "disk", tmp_path / "here"
+    disk.mkdir()
+    if link == "folder":
+        here.symlink_to(disk)
+    else:
+        here.mkdir()
+        (here / "journal").symlink_to(tmp_path / "between" if link == "chain" else disk / "journal")
+        (tmp_path / "between").symlink_to(disk / "journal")
+    Store(here / "journal", sealing).close()
+    child = os.fork()
+    if not child:
+        put(Store(here / "journal", sealing), entry("a", Phase.ACCEPTED))
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    log = disk / "journal-wal"
+    whole = log.read_bytes()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 1
+    log.write_bytes(flipped)
+    with pytest.raises(JournalError) as caught:
+        Store(here / "journal", sealing)
+    assert caught.value.code == "journal_damaged"
+    log.write_bytes(whole)
+    assert [each.key for each in stored(here / "journal", sealing)] == ["a"]
+    assert link == "folder" or [each.name for each in here.iterdir()] == ["journal"]
+
+
+def test_a_second_name_of_a_journal_is_told(tmp_path: Path, sealing: Sealing) -> None:
+    """The log stands beside the name that was used, and nothing is damaged."""
+    one, other = tmp_path / "one", tmp_path / "other"
+    Store(one, sealing).close()
+    other.hardlink_to(one)
+    child = os.fork()
+    if not child:
+        put(Store(one, sealing), entry("a", Phase.ACCEPTED))
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    with pytest.raises(JournalError) as caught:
+        Store(other, sealing)
+    assert caught.value.code == "journal_linked"
+    assert [each.key for each in stored(one, sealing)] == ["a"]

@@ -83,6 +83,11 @@ async def crash_after(results: ResultFile, journal: Journal, *keys: str) -> None
         results.write(approved(key))
 
 
+def names(folder: Path) -> set[str]:
+    """What is in a folder."""
+    return {file.name for file in folder.iterdir()}
+
+
 def cells(line: bytes) -> list[str]:
     """A line of CSV, read again."""
     (row,) = csv.reader(io.StringIO(line.decode(), newline=""), strict=True)
@@ -472,3 +477,56 @@ async def test_a_batch_that_is_stopped_again_and_again_tells_of_everybody_once(
     keys = [line.split(b",")[0].decode() if form == "csv" else json.loads(line)["key"] for line in found]
     assert sorted(keys) == [key for key, _ in swedes(6)]
     assert all(b"approved" in line for line in found)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("had", [0, 1])
+async def test_a_file_of_somebody_elses_stays_as_it_is(open_results: Open, path: Path, form: Form, had: int) -> None:
+    """Also where the journal has been used before, and where the file has no line end that would be looked at."""
+    file = path.with_suffix(f".{form}")
+    async with open_results(form) as (results, journal):
+        await hand_over(results, journal, *["a"][:had])
+    precious = b"precious notes without any end of a line" * 20
+    file.write_bytes(precious)
+    with pytest.raises(UsageError) as caught:
+        async with open_results(form):
+            pass
+    assert caught.value.code == "output_changed"
+    assert file.read_bytes() == precious
+
+
+async def test_a_power_failure_may_leave_zeros(open_results: Open, path: Path) -> None:
+    """After half a line or instead of it."""
+    file, kept = path.with_suffix(".jsonl"), lines("jsonl", "a")
+    async with open_results("jsonl") as (results, journal):
+        await hand_over(results, journal, "a")
+    for rest in (b"\0" * 100, b'{"ke' + b"\0" * 9, b'{"key": "b", "sta' + b"\0"):
+        file.write_bytes(kept + rest)
+        async with open_results("jsonl"):
+            pass
+        assert file.read_bytes() == kept
+
+
+async def test_the_file_stays_the_same_wherever_the_program_goes(
+    open_results: Open, path: Path, tmp_path: Path, make_ciba_client: Callable[..., CibaClient], monkeypatch: Any
+) -> None:
+    """Paths are resolved once, and links are followed: files and journal stand where they lead to."""
+    del open_results, path
+    disk, elsewhere = tmp_path / "disk", tmp_path / "elsewhere"
+    disk.mkdir()
+    elsewhere.mkdir()
+    monkeypatch.chdir(tmp_path)
+    for name in ("results.csv", "journal"):
+        (tmp_path / name).symlink_to(disk / name)
+    async with make_ciba_client() as client:
+        results = ResultFile(Path("results.csv"), "csv")
+        journal = Journal(Path("journal"), client, output=results)
+        monkeypatch.chdir(elsewhere)
+        async with journal:
+            await results.open(journal)
+            await hand_over(results, journal, "a")
+            assert names(disk) >= {"results.csv", "journal", "journal-marks", "journal-wal"}
+        results.close()
+    assert (disk / "results.csv").read_bytes() == lines("csv", "a")
+    assert names(elsewhere) == set()
+    assert names(tmp_path) == {"disk", "elsewhere", "results.csv", "journal"}

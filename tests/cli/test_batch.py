@@ -170,6 +170,54 @@ def test_what_cannot_work_is_said_before_anybody_is_asked(
     assert idura.ledger.orders == []
 
 
+@pytest.mark.parametrize(
+    "roles",
+    [
+        ("--bad-rows", "people.csv"),
+        ("--report", "people.csv"),
+        ("--report", "r.jsonl"),
+        ("--bad-rows", "./r.jsonl"),
+        ("--journal", "j", "--report", "j"),
+        ("--journal", "j", "--words", "j-wal"),
+        ("--journal", "j", "--report", "j-marks"),
+        ("--journal", "people.csv"),
+        ("--report", "r.html", "--words", "r.html"),
+        ("--report", "link"),
+        ("--bad-rows", "hard"),
+        ("--report", "key.pem", "--key-file", "key.pem"),
+        ("--report", "notes"),
+        ("--bad-rows", "notes"),
+        ("--words", "notes"),
+        ("--dry-run", "--bad-rows", "people.csv"),
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("where", [(), ("--simulate",)], ids=["tenant", "trial"])
+def test_no_file_is_destroyed_by_a_slip_of_the_hand(
+    folder: Path, idura: SimulatedIdura, invoke: Callable[..., Any], roles: tuple[str, ...], where: tuple[str, ...]
+) -> None:
+    """One file in two roles, or somebody else's file, is refused before anybody is asked, and nothing has changed."""
+    write(folder, "key,ssn", f"a,{swedish_number(0)}", "b,nonsense")
+    (folder / "link").symlink_to("people.csv")
+    (folder / "hard").hardlink_to("people.csv")
+    for name in ("notes", "key.pem"):
+        (folder / name).write_text("precious")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    ran = invoke("batch", "people.csv", "--out", "r.jsonl", *SE, *where, *roles, **TENANT)
+    assert ran.exit_code == 2
+    assert "[same_file]" in ran.stderr or "[file_exists]" in ran.stderr
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert idura.ledger.orders == []
+
+
+def test_an_output_of_an_earlier_run_is_written_anew(folder: Path, invoke: Callable[..., Any]) -> None:
+    """Report and invalid rows of the same batch; words are appended."""
+    write(folder, "key,ssn", f"a,{swedish_number(0)}", "b,nonsense")
+    arguments = ("--out", "r.jsonl", *SE, "--report", "r.html", "--words", "w.jsonl")
+    for _ in range(2):
+        assert invoke("batch", "people.csv", *arguments, **TENANT).exit_code == 7
+
+
 def test_a_report_is_a_page(folder: Path, invoke: Callable[..., Any]) -> None:
     """Over all runs, with nothing of anybody in it."""
     people(folder, 3)

@@ -8,7 +8,16 @@ from pathlib import Path
 import pytest
 
 from idura_ciba import UsageError
-from idura_ciba.cli.files import PRIVATE, PUBLIC, read_secret, refuse_existing, replace_file, write_new
+from idura_ciba.cli.files import (
+    PRIVATE,
+    PUBLIC,
+    read_secret,
+    refuse_existing,
+    refuse_shared,
+    refuse_unrelated,
+    replace_file,
+    write_new,
+)
 
 
 @pytest.mark.parametrize("mode", [PRIVATE, PUBLIC])
@@ -35,7 +44,7 @@ def test_a_link_that_leads_nowhere_is_not_followed(tmp_path: Path) -> None:
     """Somebody else's link in a shared folder gets no secret."""
     link = tmp_path / "link"
     link.symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(UsageError, match="cannot be written"):
+    with pytest.raises(UsageError, match="already exists"):
         write_new(link, "secret", mode=PRIVATE)
     assert not (tmp_path / "elsewhere").exists()
 
@@ -93,3 +102,62 @@ def test_an_unreadable_secret_is_told_without_it(content: bytes | None, reason: 
     with pytest.raises(UsageError, match=reason) as refused:
         read_secret(str(path), what="secret")
     assert "cret" not in str(refused.value).replace("secret", "")
+
+
+def test_a_link_is_written_through(tmp_path: Path) -> None:
+    """What it leads to is replaced; the link stays."""
+    there, link = tmp_path / "there", tmp_path / "link"
+    there.write_text("old")
+    link.symlink_to(there)
+    replace_file(link, "new", mode=PUBLIC)
+    assert link.is_symlink()
+    assert there.read_text() == "new"
+    with pytest.raises(UsageError, match="already exists"):
+        refuse_existing(link)
+
+
+@pytest.mark.parametrize("how", ["same", "dotted", "symlink", "hard link", "folder", "missing"])
+def test_one_file_has_one_role(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    """By whatever names, there or not."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "linked").symlink_to(tmp_path / "folder")
+    file = tmp_path / "folder" / "file"
+    if how != "missing":
+        file.write_text("precious")
+    other = tmp_path / "other"
+    if how == "symlink":
+        other.symlink_to(file)
+    elif how == "hard link":
+        other.hardlink_to(file)
+    elif how in {"folder", "missing"}:
+        other = tmp_path / "linked" / "file"
+    else:
+        other = Path("folder/file" if how == "same" else "folder/../folder/./file")
+    with pytest.raises(UsageError, match="IN and --report are the same file") as caught:
+        refuse_shared({"IN": file, "--out": tmp_path / "out", "--words": None, "--report": other})
+    assert caught.value.code == "same_file"
+    refuse_shared({"IN": file, "--out": tmp_path / "out"})
+
+
+def test_a_stream_may_be_a_file_too(tmp_path: Path) -> None:
+    """As the shell has redirected it; and the null device has any number of roles."""
+    path = tmp_path / "people.csv"
+    path.write_text("ssn")
+    with path.open() as file, pytest.raises(UsageError, match="IN and --bad-rows"):
+        refuse_shared({"IN": file.fileno(), "--bad-rows": path})
+    refuse_shared({"--report": Path("/dev/null"), "--words": Path("/dev/null")})
+
+
+def test_only_what_the_command_has_written_is_written_anew(tmp_path: Path) -> None:
+    """A file that is missing, empty or of an earlier run."""
+    path = tmp_path / "file"
+    refuse_unrelated(path, "--report", (b"line",))
+    for content, is_refused in ((b"", False), (b"line,key", False), (b"notes", True), (b"li", True)):
+        path.write_bytes(content)
+        if is_refused:
+            with pytest.raises(UsageError, match="--report") as caught:
+                refuse_unrelated(path, "--report", (b"line",))
+            assert caught.value.code == "file_exists"
+        else:
+            refuse_unrelated(path, "--report", (b"line",))
