@@ -42,7 +42,7 @@ class Option:
         choices: Allowed values; empty: any text.
         default: The value if none is given.
         required: Whether it must be given.
-        repeatable: Whether it may be given more than once; the values are passed as a tuple. Never a column of a file.
+        repeatable: Whether it may be given more than once; the values come as a tuple. Such an option is not a column.
         secret: Whether it may reveal who is asked: the command can then also read it from a file, `--some-name-file`.
         elsewhere: What happens if it is given for another eID. `ignored` is for options that only describe the person.
     """
@@ -170,7 +170,7 @@ class Eid:
 
     @property
     def needs_ssn(self) -> bool:
-        """Whether `ssn` is needed to say who is asked; otherwise the options say it."""
+        """Whether `ssn` is needed to say whom to ask; otherwise the options say it."""
         return self.request is not None or _PERSON in self._blanks
 
     def takes(self, name: str) -> bool:
@@ -251,7 +251,7 @@ class Eid:
 
     def _check_blank(self, name: str, value: str | None) -> None:
         if not value:
-            raise UsageError(f"The {name} is empty", code="missing", advice="Say whom to ask, and how")
+            raise UsageError(f"The {name} is empty", code="missing", advice="Pass a value for it")
         if name in self._parts and not _PART.fullmatch(value):
             raise UsageError(
                 f"The {name} contains a character that is not allowed in a hint",

@@ -6,7 +6,7 @@ Rules:
    derivative and no search over schedules.
 2. Callers need not choose a price. It follows from the current curve and from how much delay the caller accepts, on
    average, compared with polling at the provider's interval.
-3. Decisions are pure: curve and price change only when a transaction ends, and only at one end in many.
+3. Decisions are pure: curve and price change only when a transaction ends, and only once in many transactions.
 4. After a poll that was not answered `pending` the floor decides, because that poll brought no news of the person. The
    same after a poll that the provider held: it will hold the next one until there is an answer.
 5. What is kept is bounded, per kind of login and in the number of kinds, and holds no personal data.
@@ -28,13 +28,13 @@ __all__ = ["HazardAware"]
 
 #: Kinds of login kept apart. A program has as many as it has eIDs, but the provider chooses `expires_in`.
 MAX_KINDS = 64
-#: Prices kept per curve, by interval and lifetime, which both come from the provider. Beyond it, the nearest is used.
+#: Prices cached per curve, by interval and lifetime, which the provider chooses. Beyond that, the nearest one is used.
 MAX_PRICES = 16
 #: Seconds of a typical round trip: part of the delay that `slack` is a share of.
 ROUND_TRIP = 0.12
-#: Seconds. No poll has a higher price: gaps are bounded anyway.
+#: Seconds. No price is higher: gaps are bounded anyway.
 MAX_PRICE = 60.0
-#: Seconds. Smaller differences do not matter.
+#: Seconds. No price is lower: it would make no difference.
 LEAST_PRICE = 1e-3
 #: Seconds. Defaults of `max_gap` up to this lifetime and above it; 180.5, because a lifetime is a computed difference.
 SHORT_LIFETIME, SHORT_GAP, LONG_GAP = 180.5, 15.0, 30.0
@@ -244,7 +244,7 @@ def price_for(curve: Survival, slack: float, *, interval: float, lifetime: float
 
 
 def _delay(curve: Survival, price: float, spacing: float, lifetime: float, max_gap: float) -> float:
-    """Expected seconds from answer to poll, over the answers within the lifetime."""
+    """Expected seconds from answer to poll, summed over the answers within the lifetime."""
     since = total = 0.0
     while since < lifetime:
         at = max(since + spacing, curve.crossing(since, price, since + max_gap))

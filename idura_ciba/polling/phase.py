@@ -1,4 +1,4 @@
-"""Polling by the provider's progress hints, once they have proved informative.
+"""Polling by the provider's progress hints, once they have proved informative. Code and exports call a hint a word.
 
 Rules:
 1. A hint is described by what followed it: how long it lasted (`stay`), and how long the decision took from then on
