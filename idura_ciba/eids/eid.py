@@ -242,10 +242,10 @@ class Eid:
         """
         ssn = as_text(_PERSON, ssn)
         if self.number is not None:
-            defaults = {option.name: option.default for option in self.options}
-            read = {name: given.get(name, defaults[name]) for name in self.number_options}
-            ssn = Redacted(self.number(ssn, **read))
-        if _PERSON in self._blanks:
+            own = (option for option in self.options if option.name in self.number_options)
+            ssn = Redacted(self.number(ssn, **{option.name: given.get(option.name, option.default) for option in own}))
+        # A `request` of its own may have another hint for some people, as FrejaID has for addresses.
+        if self.request is None and _PERSON in self._blanks:
             self._check_blank(_PERSON, ssn)
         return ssn
 

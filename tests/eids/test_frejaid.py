@@ -65,6 +65,7 @@ def test_the_number_may_be_written_in_any_way(country: Any, written: str, number
         ("\u202a0046 70 174 06 05\u202c", FrejaID(phone=PHONE)),
         ("'+46701740605", FrejaID(phone=PHONE)),
         ("\u200bkim@EXAMPLE.com", FrejaID(email=EMAIL)),
+        ("o'kim@example.com", FrejaID(email="o'kim@example.com")),
         ("20980101-1231", FrejaID(SWEDISH)),
         ("010239 90128", FrejaID(NORWEGIAN, country="NO")),
     ],
