@@ -1,13 +1,13 @@
 """National numbers as people and programs write them, brought into the one form in which they are sent and compared.
 
 Rules:
-1. Each written form from which the number follows beyond doubt is read, so that two spellings of one person are one
-   person. What the register would not have issued is refused afterwards, by the rules of `identity_number`.
-2. What has lost something is refused and never mended: another person's number is one digit away. The error names the
-   kind of damage and what to do about it, and never quotes anything.
-3. Spaces may stand anywhere, other breaks only where a number has a joint. Groups of three digits are the exception:
-   that cell went through a number format, and in its column zeros are lost.
-4. No date is looked up here but where a Swedish sign stands for the century, and then the caller may name the day.
+1. Every written form that determines the number is read, so two spellings of one person are one person. Whether a
+   register issues such numbers is checked afterwards, by `identity_number`.
+2. A number that has lost something is refused and never repaired, because the nearest number is somebody else's. The
+   error names the kind of damage and the remedy, and quotes nothing.
+3. Spaces may stand anywhere, other separators only between the parts of a number. Groups of three digits are refused:
+   such a cell went through a number format, and number formats drop leading zeros.
+4. The clock is read only if the sign of a Swedish number has to tell the century and the caller passes no date.
 """
 
 from __future__ import annotations
@@ -50,38 +50,38 @@ Damage = Literal[
     "sign",
     "thousands",
 ]
-_AS_TEXT: Final = "Take it from its source again, into a column that was formatted as text before"
+_AS_TEXT: Final = "Get it from the source again, into a column formatted as text"
 
-#: What is wrong, by the last part of the error's code, as it is read after "The Swedish national number"; and what to
-#: do about it, before the accepted form.
+#: By the last part of the error's code: what is wrong, to be read after "The Swedish national number", and the remedy.
 _DAMAGES: Final[dict[Damage, tuple[str, str]]] = {
-    "century_missing": ("does not tell the century, so it may be two people's", "Add the century"),
+    "century_missing": ("has no century, so it could belong to two people", "Add the century"),
     "country": (
-        "is a {elsewhere} one, by its form and by its check digits",
-        "Name that country, or ask through its eID",
+        "is a {elsewhere} one, by its form and its check digits",
+        "Name that country, or use its eID",
     ),
     "exponent": ("is in scientific notation, in which digits are lost", _AS_TEXT),
-    "format": ("is not written as it must be", "Write it without anything else"),
-    "leading_zero": ("has one digit too few, as where a spreadsheet has dropped the zero before the others", _AS_TEXT),
-    "length": ("has too few digits or too many", "Compare it with its source"),
-    "letters": ("has letters where digits must stand", "Write 0 for O and 1 for l, and no words beside the number"),
-    "lines": ("spans more than one line", "Write one number"),
-    "script": ("has digits that are not 0 to 9", "Write it with those"),
+    "format": ("is not in any accepted form", "Remove everything else"),
+    "leading_zero": ("is one digit short, as if a spreadsheet had dropped a leading zero", _AS_TEXT),
+    "length": ("has too few or too many digits", "Compare it with the source"),
+    "letters": ("has letters in the place of digits", "Write 0 for O and 1 for l, and no words next to the number"),
+    "lines": ("spans more than one line", "Write one number per cell"),
+    "script": ("has digits other than 0 to 9", "Write it with the digits 0 to 9"),
     "sign": (
-        "has a sign that contradicts its date: it is + from the year in which a person turns 100, and - before",
-        "Write the century",
+        "has a sign that contradicts its date: + is used from the year in which a person turns 100, and - before",
+        "Find out the century",
     ),
-    "thousands": ("has separators between thousands, and such a number format drops zeros", _AS_TEXT),
+    "thousands": ("has thousands separators, and number formats drop leading zeros", _AS_TEXT),
 }
 
 _DECIMALS: Final = re.compile(r"(?P<whole>[0-9]{9,})[.,]0+")
 EXPONENT: Final = re.compile(r"[0-9]+(?:[.,][0-9]*)?(?:[eE]|[*xX\u00d7]10\^?)[-+]?[0-9]{1,3}")
 _THOUSANDS: Final = re.compile(r"[0-9]{1,3}(?P<separator>[ ,.'])[0-9]{3}(?:(?P=separator)[0-9]{3})+(?:[.,][0-9]+)?")
-#: A soft hyphen at the only place where a number of ten digits has its sign.
+#: A soft hyphen where a ten-digit number has its sign.
 _SOFT_SIGN: Final = re.compile(rf"(?<![0-9A-Z])([0-9]{{6}}){SOFT_HYPHEN}(?=[0-9]{{3}}[0-9A-Z]$)", re.IGNORECASE)
-#: Less than that is no number that lost something.
+#: A text with fewer digits is not a damaged number, but something else.
 _FEW_DIGITS: Final = 6
 
+#: What may separate the parts of a number.
 _JOINT: Final = "[-./]?"
 _TWO: Final = "[0-9]{2}"
 
@@ -90,21 +90,21 @@ def read_swedish(number: str, *, today: date | None = None) -> Redacted:
     """Read a Swedish personnummer or samordningsnummer.
 
     Args:
-        number: Twelve digits, or ten with the sign before the last four, which tells the century: `YYYYMMDD-NNNC`,
-            `YYMMDD-NNNC`, `YYMMDD+NNNC`.
-        today: The day for which a sign is read: `+` is for whoever turns 100 or more in its year. By default the
-            present day in Sweden.
+        number: Twelve digits, or ten with the sign that tells the century: `YYYYMMDD-NNNC`, `YYMMDD-NNNC`,
+            `YYMMDD+NNNC`.
+        today: The day on which the sign was written: `+` is used from the year in which a person turns 100. None: today
+            in Sweden.
 
     Returns:
         Twelve digits, hidden from every repr.
 
     Raises:
-        UsageError: Something of it is lost, or a rule of `check_swedish` is broken; `code` is `national_number_` and
-            then what is wrong.
+        UsageError: The number has lost something, or breaks a rule of `check_swedish`; `code` is `national_number_`
+            followed by what is wrong.
 
     Spec: Folkbokföringslagen (1991:481) section 18.
     """
-    number = Redacted(number)  # first of all: the variables of a frame end up in crash reports
+    number = Redacted(number)  # first, because crash reports show the variables of frames
     return check_swedish(_read(number, _SWEDISH, today))
 
 
@@ -159,9 +159,9 @@ def read_finnish(number: str) -> Redacted:
 
 # --- the forms of each country ----------------------------------------------------------------------------------------
 
-#: Tells the present day, where that matters.
+#: Returns the present day; called only if it matters.
 _Today = Callable[[], date]
-#: The number of a match, or what of it is lost.
+#: Makes the number of a match, or says what is wrong with it.
 _Join = Callable[[re.Match[str], _Today], tuple[str, Damage | None]]
 
 
@@ -177,15 +177,15 @@ def _swedish(parts: re.Match[str], today: _Today) -> tuple[str, Damage | None]:
         latest = today().year - (100 if sign == "+" else 0)
         born = latest - (latest - int(year)) % 100
         if sign == "-" and born == latest and (int(month), int(day) % 60) > (today().month, today().day):
-            return "", "sign"  # not yet born, and not below a hundred in the century before
+            return "", "sign"  # not born yet; and a hundred years earlier the sign would be +
         century = f"{born // 100:02}"
     elif sign == "+" and int(century + year) > today().year - 100:
-        return "", "sign"  # somebody has put 20 before a number whose sign says 19
+        return "", "sign"  # somebody put 20 before a number whose sign means 19
     return f"{century}{year}{month}{day}{serial}", None
 
 
 def _present_day() -> date:
-    """The date in Sweden, as far as it matters: the year begins there in winter time."""
+    """Today in Sweden; in winter time, because only the turn of the year matters."""
     return datetime.fromtimestamp(Clock().wall(), timezone(timedelta(hours=1))).date()
 
 
@@ -194,13 +194,14 @@ class _Writing:
     """How one country's numbers are written.
 
     Attributes:
-        rules: Of the number itself.
-        form: The form that a person would write.
-        pattern: All forms, without spaces.
-        join: Makes the number of a match.
-        digits: How many there are in a number; None where they are not all of it.
-        incomplete: What has lost something, and what it has lost; without breaks where those say nothing.
-        doubtful: Whether the number is hardly one of this country, so that another one is looked for.
+        rules: The rules of the number itself.
+        form: How people write it.
+        pattern: Every written form, without spaces.
+        join: Makes the number of a match of `pattern`.
+        digits: The number of digits; None if a number also has other characters.
+        incomplete: Patterns of numbers that have lost something, and what they have lost. Separators are removed
+            first, unless `digits` is None.
+        doubtful: Whether a number is hardly one of this country, so that the other countries are tried too.
     """
 
     rules: Rules
@@ -212,19 +213,19 @@ class _Writing:
     doubtful: Callable[[str], bool] = field(default=lambda _: False)
 
     def read(self, text: str, today: _Today) -> tuple[str, Damage | None]:
-        """The number, or what of it is lost; empty and None where the text is nothing of the kind."""
+        """Return the number, or what is wrong with it; empty and None if the text has another form."""
         parts = self.pattern.fullmatch(text)
         return ("", None) if parts is None else self.join(parts, today)
 
     def is_sound(self, text: str, today: _Today) -> bool:
-        """Whether the text is a number of this country that its register may have issued."""
+        """Whether the text is a number that this country's register may have issued."""
         number, _ = self.read(text, today)
         return bool(number) and self.rules.flaw(number) is None
 
 
 _SWEDISH: Final = _Writing(
     SWEDISH,
-    "YYYYMMDD-NNNN, or YYMMDD-NNNN with the sign that the register has there",
+    "YYYYMMDD-NNNN, or YYMMDD-NNNN with the sign that the register uses",
     re.compile(
         rf"(?P<century>{_TWO})?(?P<year>{_TWO}){_JOINT}(?P<month>{_TWO}){_JOINT}(?P<day>{_TWO})"
         r"(?P<sign>[-+./]?)(?P<serial>[0-9]{4})"
@@ -248,7 +249,7 @@ _DANISH: Final = _Writing(
     re.compile(rf"({_TWO}){_JOINT}({_TWO}){_JOINT}({_TWO}){_JOINT}([0-9]{{4}})"),
     digits=10,
     incomplete={"[0-9]{9}": "leading_zero"},
-    # Days are 1 to 31, and 60 more in the numbers of hospitals. That is not sure enough to refuse one by it alone.
+    # Days are 1 to 31, and 61 to 91 in numbers that hospitals issue. This is too uncertain to refuse a number for it.
     doubtful=lambda number: int(number[:2]) % 60 not in range(1, 32),
 )
 _FINNISH: Final = _Writing(
@@ -260,7 +261,7 @@ _FINNISH: Final = _Writing(
         "[0-9]{5}[-+A-FU-Y][0-9]{3}[0-9A-Y]": "leading_zero",
     },
 )
-#: Those whose check digits are hardly right by chance.
+#: The countries whose check digits are hardly right by chance.
 _TELLING: Final = (_SWEDISH, _NORWEGIAN, _FINNISH)
 
 
@@ -268,22 +269,22 @@ _TELLING: Final = (_SWEDISH, _NORWEGIAN, _FINNISH)
 
 
 def _read(text: Redacted, writing: _Writing, today: date | None = None) -> Redacted:
-    """Return what was written, or raise in a frame whose variables show none of it."""
+    """Return the number in its normal form, or raise in a frame whose variables show nothing of it."""
     number, damage, elsewhere = _understood(text, writing, _present_day if today is None else lambda: today)
     if damage is not None:
         what, remedy = _DAMAGES[damage]
         raise UsageError(
             f"The {writing.rules.nationality} national number {what.format(elsewhere=elsewhere)}",
             code=f"national_number_{damage}",
-            advice=f"{remedy}. It is written {writing.form}",
+            advice=f"{remedy}. The form is {writing.form}",
         )
     return number
 
 
 def _understood(text: str, writing: _Writing, today: _Today) -> tuple[Redacted, Damage | None, str]:
-    """The number, what of it is lost, and whose it is where it is another country's."""
+    """Return the number, what is wrong with it, and its nationality if it is another country's."""
     if writing.rules.flaw(text) is None:
-        return Redacted(text), None, ""  # most are, and files are long
+        return Redacted(text), None, ""  # most numbers come like this, and files are long
     text = typed(text)
     if len(text.splitlines()) > 1:
         return Redacted(), "lines", ""
@@ -292,7 +293,7 @@ def _understood(text: str, writing: _Writing, today: _Today) -> tuple[Redacted, 
     text = _SOFT_SIGN.sub(r"\1-", text.replace(" ", "")).replace(SOFT_HYPHEN, "")
     if whole := _DECIMALS.fullmatch(text):
         text = whole["whole"]
-    if text.isascii():  # `upper` makes letters of ASCII of some others
+    if text.isascii():  # `upper` turns some other letters into ASCII
         text = text.upper()
     number, damage = writing.read(text, today)
     if damage is None and (not number or writing.doubtful(number)):
@@ -303,7 +304,7 @@ def _understood(text: str, writing: _Writing, today: _Today) -> tuple[Redacted, 
 
 
 def _damage(text: str, writing: _Writing) -> Damage:
-    """What has happened to a text that is no number of a country."""
+    """Return what happened to a text that is not in any form of a country."""
     if any(letter.isnumeric() and not letter.isascii() for letter in text):
         return "script"
     unbroken = re.sub("[-+./]", "", text)

@@ -1,10 +1,10 @@
-"""Text as it comes out of spreadsheets, web pages and chats, without what others have put into it and around it.
+"""Text from spreadsheets, web pages and chats, without what those have put into it and around it.
 
 Rules:
-1. Only what says nothing is taken away: characters that nobody can see, blanks at the ends, a spreadsheet's quotes.
-2. A character that is another one in a different width or typeface becomes that one. Digits of other scripts stay what
-   they are, and so do superscripts: they may belong to a footnote.
-3. What could mean two things is left alone, for whoever reads the text to refuse.
+1. Only what means nothing is removed: invisible characters, white space at the ends, a spreadsheet's quotes.
+2. A character that is another one in a different width or typeface becomes that one. Digits of other scripts and
+   superscripts stay: a superscript may belong to a footnote.
+3. What could mean two things stays, for the reader of the text to refuse.
 """
 
 from __future__ import annotations
@@ -18,34 +18,34 @@ from attrs import frozen
 
 __all__ = ["SOFT_HYPHEN", "bare", "typed"]
 
-#: Some programs show it as a hyphen and some do not show it, so it is for the reader of the text to judge.
+#: Some programs show it as a hyphen, others do not show it, so it stays.
 SOFT_HYPHEN: Final = "\u00ad"
 
 #: Unicode's Default_Ignorable_Code_Point without the category Cf: joiners, fillers and variation selectors.
 _IGNORABLE: Final = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
-#: Minus signs and a bullet, which Unicode does not call dashes.
+#: Minus signs and a bullet, which are not dashes in Unicode.
 _HYPHENS: Final = "\u02d7\u2043\u2212"
 _SINGLE_QUOTES: Final = "\u2018\u2019\u201a\u201b"
 _DOUBLE_QUOTES: Final = "\u201c\u201d\u201e\u201f"
-#: Characters of ASCII in the width of Chinese ones, and how far they are from them.
+#: Full-width forms of ASCII characters, and their distance from those.
 _FULL_WIDTH: Final = range(0xFF01, 0xFF5F)
 _WIDENED: Final = 0xFEE0
 
-#: A spreadsheet is told by an apostrophe or a formula that a cell is text; and what was quoted twice keeps its quotes.
+#: An apostrophe or a formula tells a spreadsheet that a cell is text. A cell that was quoted twice still has quotes.
 _WRAPPED: Final = re.compile(
     rf"""(?:=\s*)?["{_DOUBLE_QUOTES}](?P<quoted>.*)["{_DOUBLE_QUOTES}]"""
     rf"""|['{_SINGLE_QUOTES}](?P<marked>.*?)['{_SINGLE_QUOTES}]?""",
     re.DOTALL,
 )
-#: More than any program puts around a cell.
+#: More than any program puts around a cell; each one is a copy of the text.
 _MOST_LAYERS: Final = 8
 
 
 @frozen
 class _Table:
-    """For `str.translate`: looked up by character, because Unicode has more of them than a table should."""
+    """Replaces characters in `str.translate`; computed, because a table of all of Unicode would be large."""
 
     replaced: Callable[[str], str]
 

@@ -109,7 +109,7 @@ def test_the_damage_is_named(country: str, written: str, expected: str) -> None:
     assert error is not None
     assert error.code == f"national_number_{expected}"
     assert error.what
-    assert "It is written " in error.advice
+    assert "The form is " in error.advice
     assert not re.search("[0-9]{3}", str(error))
 
 
