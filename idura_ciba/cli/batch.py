@@ -164,10 +164,11 @@ def batch(
     With --eid raw, --login-hint 'cpr:{ssn}' makes a hint of each `ssn`; a column `login_hint` has complete hints.
 
     If the run is killed, run the same command again: it resumes, and rings no phone twice. Ctrl-C stops new logins and
-    waits for pending ones; a second Ctrl-C stops at once.
+    waits for pending ones; a second Ctrl-C stops at once, and so do SIGTERM and SIGHUP.
 
     Exit codes: 0 everyone answered or let the prompt expire, 7 some rows are invalid, or some logins failed or have an
-    unknown answer, 8 the journal cannot be used, 1 any other failure, 2 wrong usage, 130 Ctrl-C.
+    unknown answer, 8 the journal cannot be used, 1 any other failure, 2 wrong usage, 130 Ctrl-C or another signal,
+    141 nobody reads the output any more.
 
     Try it: idura-ciba batch people.csv --simulate --out results.csv --eid no
     """

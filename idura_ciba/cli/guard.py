@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import suppress
 from enum import IntEnum
 from typing import Any
 
@@ -9,7 +11,7 @@ import typer
 from typer.core import TyperCommand
 
 from idura_ciba import State, UsageError, explain
-from idura_ciba.cli.text import explained, say
+from idura_ciba.cli.text import discard, explained, say
 from idura_ciba.errors import CibaError, JournalError
 
 __all__ = ["ExitCode", "Guarded"]
@@ -28,8 +30,10 @@ class ExitCode(IntEnum):
     #: A batch has ended with invalid rows, failed logins or unknown answers.
     PARTLY = 7
     JOURNAL = 8
-    #: 128 plus the number of SIGINT, as in shells.
+    #: 128 plus the number of SIGINT, as in shells; SIGTERM and SIGHUP stop in the same way.
     INTERRUPTED = 130
+    #: 128 plus the number of SIGPIPE: nobody reads any more what is printed.
+    CLOSED = 141
 
     @classmethod
     def of(cls, state: State) -> ExitCode:
@@ -63,7 +67,17 @@ class Guarded(TyperCommand):
         except CibaError as refusal:
             code, error = _code_of(refusal), refusal
         except Exception as bug:  # noqa: BLE001 - its message may hold anything, even a national number
-            code, error = ExitCode.FAILED, explain.internal(bug)
+            code, error = (ExitCode.CLOSED, None) if _is_closed(bug) else (ExitCode.FAILED, explain.internal(bug))
         if error is not None:
-            say(explained(error), style="red", prose=True)
+            with suppress(BrokenPipeError):
+                say(explained(error), style="red", prose=True)
+        if code is ExitCode.CLOSED:
+            discard(sys.stdout)
         raise typer.Exit(code)
+
+
+def _is_closed(error: BaseException) -> bool:
+    """Whether nobody reads any more what is printed."""
+    if isinstance(error, BaseExceptionGroup):
+        return any(map(_is_closed, error.exceptions))
+    return isinstance(error, BrokenPipeError)

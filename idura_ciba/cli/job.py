@@ -6,10 +6,10 @@ import asyncio
 import json
 import os
 import queue
-import signal
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, ExitStack, aclosing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from idura_ciba.cli.files import PRIVATE
 from idura_ciba.cli.guard import ExitCode
 from idura_ciba.cli.people import People
 from idura_ciba.cli.progress import Progress, duration, reporting
+from idura_ciba.cli.stopping import stoppable
 from idura_ciba.cli.text import ERR, counted, say
 
 __all__ = ["Ending", "Job"]
@@ -46,6 +47,7 @@ class Ending:
         begun: Logins still pending, which the next run resumes.
         seconds: The duration of this run.
         stopped: The run was stopped before its end.
+        closed: It was stopped because nobody reads its results any more.
         goes_on: There is a journal from which the next run can resume.
         error: The error that ended the run, or None.
     """
@@ -56,6 +58,7 @@ class Ending:
     begun: int
     seconds: float
     stopped: bool
+    closed: bool = False
     goes_on: bool = True
     error: CibaError | None = None
 
@@ -63,7 +66,7 @@ class Ending:
     def code(self) -> ExitCode:
         """The exit code."""
         if self.stopped:
-            return ExitCode.INTERRUPTED
+            return ExitCode.CLOSED if self.closed else ExitCode.INTERRUPTED
         left = self.bad or any(self.whole.states[state.value] for state in _NEED_ATTENTION)
         return ExitCode.PARTLY if left else ExitCode.OK
 
@@ -126,6 +129,7 @@ class Job:
     clock: Clock = field(factory=Clock)
     _enough: asyncio.Event = field(init=False, factory=asyncio.Event)
     _stopped: bool = field(init=False, default=False)
+    _closed: bool = field(init=False, default=False)
     _progress: Progress = field(init=False)
     _accepted: Callable[[str, Transaction], None] | None = field(init=False, default=None)
 
@@ -159,10 +163,13 @@ class Job:
                         await results.open(journal)
                     self._progress.known = await journal.read(self._count_known)
                     try:
-                        with self._interruptible():
+                        task = asyncio.current_task()
+                        assert task is not None  # noqa: S101 - for type checkers: a coroutine runs in a task
+                        # Everything is in the journal, and SIGKILL follows SIGTERM soon.
+                        with stoppable(task.cancel, partial(self._interrupt, task)):
                             await self._verify(client, journal, self._write(results))
-                    except asyncio.CancelledError:
-                        self._stopped = True
+                    except (asyncio.CancelledError, BrokenPipeError) as end:
+                        self._stopped, self._closed = True, isinstance(end, BrokenPipeError)
                     except CibaError as failure:
                         error = failure
                     whole, begun = await journal.read(_count_all)
@@ -177,6 +184,7 @@ class Job:
             begun=begun,
             seconds=loop.time() - began_at,
             stopped=self._stopped or self._enough.is_set(),
+            closed=self._closed,
             goes_on=self.files.journal is not None,
             error=error,
         )
@@ -253,30 +261,14 @@ class Job:
 
     # --- stopping ---------------------------------------------------------------------------------------------------
 
-    @contextmanager
-    def _interruptible(self) -> Iterator[None]:
-        """Handle SIGINT and SIGTERM: the first stops new logins, the second stops the run at once."""
-        loop, task = asyncio.get_running_loop(), asyncio.current_task()
-        assert task is not None  # noqa: S101 - for type checkers: a coroutine runs in a task
-
-        def interrupt() -> None:
-            if self._enough.is_set():
-                task.cancel()
-                return
-            self._enough.set()
-            self._progress.note = "stopping: no new logins; Ctrl-C again stops at once"
-            say("Stopping: no new logins. People being asked can still answer; press Ctrl-C again to stop at once.")
-
-        signals = (signal.SIGINT, signal.SIGTERM)
-        former = [signal.getsignal(number) for number in signals]
-        for number in signals:
-            loop.add_signal_handler(number, interrupt)
-        try:
-            yield
-        finally:
-            for number, handler in zip(signals, former, strict=True):
-                loop.remove_signal_handler(number)
-                signal.signal(number, handler)
+    def _interrupt(self, task: asyncio.Task[Any]) -> None:
+        """Stop new logins at the first Ctrl-C, and the run at the second."""
+        if self._enough.is_set():
+            task.cancel()
+            return
+        self._enough.set()
+        self._progress.note = "stopping: no new logins; Ctrl-C again stops at once"
+        say("Stopping: no new logins. People being asked can still answer; press Ctrl-C again to stop at once.")
 
 
 @contextmanager

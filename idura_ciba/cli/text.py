@@ -2,20 +2,63 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final, TextIO
+
 from rich.console import Console
 from rich.text import Text
 
 from idura_ciba.errors import CibaError
 
-__all__ = ["ERR", "OUT", "clean", "counted", "explained", "say"]
+__all__ = ["ERR", "OUT", "clean", "counted", "discard", "explained", "listeners", "say"]
 
 #: Characters of foreign text that are shown; a longer text is no message for a person.
 LIMIT = 300
 
+#: Called when nobody reads any more what is printed; without any, printing raises `BrokenPipeError`.
+listeners: list[Callable[[], None]] = []
+
+#: What writing to a closed pipe or a closed terminal ends with.
+_CLOSED: Final = frozenset({errno.EPIPE, errno.EIO})
+
+
+class _Console(Console):
+    """A console that outlives its reader: whoever closes a pipe or a terminal ends the command, not its clean end."""
+
+    def _check_buffer(self) -> None:
+        try:
+            super()._check_buffer()
+        except OSError as error:
+            if error.errno not in _CLOSED:
+                raise
+            self.on_broken_pipe()
+
+    def on_broken_pipe(self) -> None:
+        """Print nothing more, and tell the listeners."""
+        self.quiet = True
+        discard(sys.stderr if self.stderr else sys.stdout)
+        for listener in listeners:
+            listener()
+        if not listeners:
+            raise BrokenPipeError(errno.EPIPE, "nobody reads")
+
+
+def discard(stream: TextIO) -> None:
+    """Discard what is written to a stream from now on, so that flushing it at the end does not fail."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
 #: Results. Neither console interprets markup or emoji codes in what it prints.
-OUT: Console = Console(markup=False, highlight=False, emoji=False)
+OUT: Console = _Console(markup=False, highlight=False, emoji=False)
 #: Everything else: progress, instructions, errors.
-ERR: Console = Console(stderr=True, markup=False, highlight=False, emoji=False)
+ERR: Console = _Console(stderr=True, markup=False, highlight=False, emoji=False)
 
 
 def clean(text: str, *, limit: int = LIMIT) -> str:

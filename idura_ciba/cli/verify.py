@@ -37,10 +37,11 @@ from idura_ciba.cli.eids import (
     takes_eid_options,
 )
 from idura_ciba.cli.files import read_secret, refuse_existing
-from idura_ciba.cli.login import Begin, keep, log_in
+from idura_ciba.cli.login import Begin, Ending, keep, log_in
 from idura_ciba.cli.person import person_for
 from idura_ciba.cli.report import Report
 from idura_ciba.cli.simulated import known_phones, require_phone, simulated_client
+from idura_ciba.cli.stopping import stoppable
 from idura_ciba.cli.text import ERR, OUT, say
 from idura_ciba.redaction import Redacted
 from idura_ciba.simulator import Script, SimulatedEid, SimulatedIdura
@@ -116,11 +117,11 @@ def verify(
     goes to standard error, the result to standard output. The result shows a pseudonym, whether the ID token confirms
     the person, and the assurance level; --claim and --all-claims show more.
 
-    Ctrl-C stops polling and saves a file for --resume. The prompt stays on the phone until it expires: CIBA has no way
-    to cancel it.
+    Ctrl-C, SIGTERM and SIGHUP stop polling and save a file for --resume. The prompt stays on the phone until it
+    expires: CIBA has no way to cancel it.
 
     Exit codes: 0 approved, 3 denied, 4 expired, 5 answer unknown, 6 --timeout passed, 1 any other failure, 2 wrong
-    usage, 130 Ctrl-C.
+    usage, 130 Ctrl-C or another signal, 141 nobody reads the output any more.
 
     Try it: idura-ciba verify --simulate --eid no
     """
@@ -153,9 +154,15 @@ def verify(
             advice="Pass --eid for a new login, with or without --simulate, or --resume for a saved one",
         )
 
-    ending = asyncio.run(log_in(connection, begin, label=label, console=ERR, clock=Clock()))
-    # A simulated provider is gone by now, and nobody can go on with what it knew.
-    saved = None if simulate else keep(ending, save_to, resumed=resume is not None)
+    async def run() -> tuple[Ending, Path | None]:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - for type checkers: a coroutine runs in a task
+        with stoppable(task.cancel):
+            ending = await log_in(connection, begin, label=label, console=ERR, clock=Clock())
+            # A simulated provider is gone by now, and nobody can go on with what it knew.
+            return ending, None if simulate else keep(ending, save_to, resumed=resume is not None)
+
+    ending, saved = asyncio.run(run())
     report = Report.of(ending.outcome, claims=None if all_claims else claim or (), resume_file=saved)
     if as_json:
         OUT.out(report.json(), highlight=False)

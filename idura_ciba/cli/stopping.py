@@ -1,0 +1,51 @@
+"""What stops a command from outside: SIGTERM, SIGHUP, and the end of whoever reads what it prints."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from idura_ciba.cli import text
+
+__all__ = ["stoppable"]
+
+#: SIGKILL follows soon after these. Windows has no SIGHUP.
+_AT_ONCE: Final = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+
+
+@contextmanager
+def stoppable(stop: Callable[[], object], interrupt: Callable[[], object] | None = None) -> Iterator[None]:
+    """Stop what the running loop does, as long as the context is open.
+
+    Args:
+        stop: Called once, at the first SIGTERM or SIGHUP, or when a pipe that the command writes to was closed. A
+            terminal that is closed sends more than one, and a second call would cut short what the first has begun.
+        interrupt: Called at each SIGINT; None leaves that to asyncio.
+    """
+    loop, is_stopped = asyncio.get_running_loop(), False
+
+    def stop_once() -> None:
+        nonlocal is_stopped
+        if not is_stopped:
+            is_stopped = True
+            stop()
+
+    handlers: dict[signal.Signals, Callable[[], object]] = dict.fromkeys(_AT_ONCE, stop_once)
+    if interrupt is not None:
+        handlers[signal.SIGINT] = interrupt
+    # `nohup` and a shell's `&` have signals ignored, and mean it.
+    handlers = {number: handler for number, handler in handlers.items() if signal.getsignal(number) != signal.SIG_IGN}
+    former = {number: signal.getsignal(number) for number in handlers}
+    for number, handler in handlers.items():
+        loop.add_signal_handler(number, handler)
+    text.listeners.append(stop_once)
+    try:
+        yield
+    finally:
+        text.listeners.remove(stop_once)
+        for number, before in former.items():
+            loop.remove_signal_handler(number)
+            signal.signal(number, before)
