@@ -15,6 +15,9 @@ __all__ = ["Tally"]
 
 #: States in which the person has answered.
 _ANSWERED: Final = frozenset({State.APPROVED.value, State.DENIED.value})
+#: The codes with which a login may end that needs nobody's attention: an approval, a no, and nobody answered in time.
+#: Everything else does, an expiry included at whose end the provider was not heard.
+_SETTLED: Final = frozenset({None, "denied", "expired"})
 #: The longest lifetime of a prompt of any eID, in seconds; answers are counted by whole seconds up to it.
 LONGEST: Final = 900
 
@@ -32,6 +35,7 @@ class Tally:
         polls: By how many polls a login took.
         slow_downs: Polls that the provider found too early.
         waited: Logins that had to wait for another of the same person.
+        unsettled: Logins that need a person's attention: they failed, or their answer is unknown.
     """
 
     states: Counter[str] = field(factory=Counter)
@@ -42,6 +46,7 @@ class Tally:
     polls: Counter[int] = field(factory=Counter)
     slow_downs: int = 0
     waited: int = 0
+    unsettled: int = 0
 
     def add(self, one: Result | Entry) -> None:
         """Count one result."""
@@ -49,7 +54,9 @@ class Tally:
         state = str(one.state)
         self.states[state] += 1
         self.waited += one.waited
-        if one.code is not None and state not in {State.DENIED, State.EXPIRED}:
+        if one.code not in _SETTLED:
+            self.unsettled += 1
+            assert one.code is not None  # noqa: S101 - for type checkers
             self.codes[one.code] += 1
         if not one.asked_at or one.ended_at is None:
             return

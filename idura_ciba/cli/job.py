@@ -32,9 +32,6 @@ from idura_ciba.cli.text import ERR, counted, say
 
 __all__ = ["Ending", "Job"]
 
-#: States that need a person's attention.
-_NEED_ATTENTION = (State.INDETERMINATE, State.FAILED, State.REJECTED, State.ABANDONED)
-
 
 @frozen(kw_only=True)
 class Ending:
@@ -67,8 +64,7 @@ class Ending:
         """The exit code."""
         if self.stopped:
             return ExitCode.CLOSED if self.closed else ExitCode.INTERRUPTED
-        left = self.bad or any(self.whole.states[state.value] for state in _NEED_ATTENTION)
-        return ExitCode.PARTLY if left else ExitCode.OK
+        return ExitCode.PARTLY if self.bad or self.whole.unsettled else ExitCode.OK
 
     def lines(self) -> Iterator[str]:
         """Yield the lines that a person reads."""

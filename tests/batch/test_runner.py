@@ -304,6 +304,21 @@ async def test_an_outage_that_does_not_end_ends_the_run(
             assert len(await collected(ciba, swedes(20), journal=open_journal)) == 20
 
 
+async def test_an_outage_to_the_end_is_no_silence_of_a_person(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
+) -> None:
+    """They may have approved: a program can tell them from somebody who never looked at the phone."""
+    script(simulated_idura, Script.approve(5), Script.never())
+    simulated_idura.faults.append(lambda arrival: Fault.refuse_connection() if arrival.endpoint == "token" else None)
+    async with make_ciba_client() as ciba:
+        (away,) = await collected(ciba, swedes(1))
+    simulated_idura.faults.clear()
+    async with make_ciba_client() as ciba:
+        (silent,) = await collected(ciba, [("k", swede(1))])
+    assert (silent.state, silent.code) == (State.EXPIRED, "expired")
+    assert away.code != "expired"
+
+
 # --- stopping ---------------------------------------------------------------------------------------------------------
 
 
@@ -544,7 +559,7 @@ async def test_what_nobody_went_on_with_in_time(crash: Crash, killed_at: float, 
     await crash.live(swedes(1), None)
     (result,) = crash.results
     assert result.state is state
-    assert result.code == ("expired" if state is State.EXPIRED else "resumed_late")
+    assert result.code == ("expired_unheard" if state is State.EXPIRED else "resumed_late")
 
 
 async def test_a_result_that_was_not_handed_over_is_handed_over_again(

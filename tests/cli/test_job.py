@@ -19,7 +19,8 @@ def tally(*states: State) -> Tally:
     """Logins that ended so."""
     made = Tally()
     for nth, state in enumerate(states):
-        code = None if state is State.APPROVED else f"code_{state.value}"
+        settled = {State.APPROVED: None, State.DENIED: "denied", State.EXPIRED: "expired"}
+        code = settled.get(state, f"code_{state.value}")
         made.add(Result(key=str(nth), state=state, code=code, asked_at=10.0, ended_at=14.0, polls=3))
     return made
 
@@ -47,6 +48,15 @@ def ending(*states: State, **options: Any) -> Ending:
 def test_the_shell_is_told_whether_somebody_has_to_look(made: Ending, code: ExitCode) -> None:
     """A no is an answer; what is not known and rows that nobody could be asked by are none."""
     assert made.code is code
+
+
+def test_an_expiry_at_whose_end_the_provider_was_not_heard_needs_a_look() -> None:
+    """Nobody knows what the person did."""
+    unheard = Tally()
+    unheard.add(Result(key="k", state=State.EXPIRED, code="expired_unheard", asked_at=1.0, ended_at=2.0))
+    made = evolve(ending(), whole=unheard)
+    assert made.code is ExitCode.PARTLY
+    assert "  1 x expired_unheard" in list(made.lines())
 
 
 def test_a_person_is_told_what_came_of_it() -> None:
