@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
@@ -29,17 +30,29 @@ _COLUMNS: Final = (
 _FINAL: Final = frozenset(state.value for state in State if state.is_final)
 #: With this, each line of JSON begins.
 _LINE: Final = b'{"key": "'
-#: Text that a spreadsheet would read as a formula. Signed numbers are none.
-_FORMULA: Final = re.compile(r"[=+\-@\t\r](?![\d .]*$)")
+#: Text that a spreadsheet would read as a formula, also in full width. Signed numbers are none.
+_SIGNS: Final = r"[=+\-@\uff1d\uff0b\uff0d\uff20]"
+_FORMULA: Final = re.compile(rf"\s*{_SIGNS}(?![\d .]*$)|[\t\r]")
+#: The same within a cell: a spreadsheet may split at another delimiter than that of the file.
+_INNER: Final = re.compile(rf"(?<=[;,|\t])(?=\s*{_SIGNS}(?![\d .]*($|[;,|\t])))")
 
 
-def render(result: Result, output_format: Format, claims: Sequence[str]) -> bytes:
+def render(
+    result: Result,
+    output_format: Format,
+    claims: Sequence[str],
+    kept: Mapping[str, str] | None = None,
+    *,
+    delimiter: str = ",",
+) -> bytes:
     """Return a result as one line.
 
     Args:
         result: The result.
         output_format: The format of the line.
         claims: Names of the claims that are columns in CSV; JSON Lines has all claims of the result.
+        kept: The caller's own columns, by name; None for none.
+        delimiter: The delimiter of CSV.
     """
     members: dict[str, Any] = {name: getattr(result, name) for name in _COLUMNS}
     for name in ("asked_at", "ended_at"):
@@ -47,17 +60,19 @@ def render(result: Result, output_format: Format, claims: Sequence[str]) -> byte
     members["state"] = result.state.value
     if output_format == "jsonl":
         # In ASCII, so that no terminal interprets anything in it.
-        return json.dumps({**members, "claims": dict(result.claims)}).encode() + b"\n"
-    return _csv([*members.values(), *(result.claims.get(name) for name in claims)])
+        rest = {"claims": dict(result.claims), **({} if kept is None else {"kept": dict(kept)})}
+        return json.dumps({**members, **rest}).encode() + b"\n"
+    cells = [*members.values(), *(result.claims.get(name) for name in claims), *(kept or {}).values()]
+    return _csv(cells, delimiter)
 
 
 def _instant(at: float | None) -> str | None:
     return None if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
 
 
-def _csv(cells: Sequence[object]) -> bytes:
+def _csv(cells: Sequence[object], delimiter: str) -> bytes:
     line = io.StringIO()
-    csv.writer(line).writerow(map(_cell, cells))
+    csv.writer(line, delimiter=delimiter).writerow(map(_cell, cells))
     return line.getvalue().encode()
 
 
@@ -65,6 +80,8 @@ def _cell(value: object) -> str:
     text = "" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     # One row is one line, whatever a claim holds, and no spreadsheet may run a claim as a formula.
     text = " ".join(text.splitlines())
+    rest = text.lstrip()
+    text = text[: len(text) - len(rest)] + _INNER.sub("'", rest)
     return f"'{text}" if _FORMULA.match(text) else text
 
 
@@ -75,13 +92,26 @@ class ResultFile:
         path: The file, created for its owner only.
         output_format: The format of the file.
         claims: Names of the claims that are columns in CSV.
+        keep: Names of the caller's own columns.
+        excel: Write CSV as Excel reads it wherever a comma is the decimal sign: semicolons, and a byte order mark.
     """
 
-    def __init__(self, path: Path, output_format: Format, claims: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        path: Path,
+        output_format: Format,
+        claims: Sequence[str] = (),
+        *,
+        keep: Sequence[str] = (),
+        excel: bool = False,
+    ) -> None:
         # Resolved once: a program may change its folder.
         self._path = path.resolve()
         self._format: Format = output_format
         self._claims = tuple(claims)
+        self._keep = tuple(keep)
+        self._excel = excel
+        self._delimiter = ";" if excel else ","
         self._file: int | None = None
         self._position = 0
 
@@ -94,13 +124,20 @@ class ResultFile:
             UsageError: The file does not match the journal.
             JournalError: The journal cannot be used.
         """
-        settings = json.dumps({"format": self._format, "claims": self._claims})
+        settings = json.dumps(
+            {
+                "format": self._format,
+                "claims": self._claims,
+                **({"keep": self._keep} if self._keep else {}),
+                **({"excel": True} if self._excel else {}),
+            }
+        )
         former, position = await journal.fact("output"), await journal.fact("position") or 0
         if former not in {None, settings}:
             raise UsageError(
-                f"The results in {self._path} have another format or other claims",
+                f"The results in {self._path} have another format, other claims or other columns",
                 code="output_settings",
-                advice="Pass the same --claim and --out as before, or use a new journal and a new file",
+                advice="Pass the same --claim, --keep, --excel and --out as before, or a new journal and a new file",
             )
         self._open(is_new=former is None, position=position)
         await journal.note("output", settings)
@@ -197,24 +234,32 @@ class ResultFile:
             if self._format == "jsonl":
                 members: dict[str, Any] = json.loads(line)
                 return members if isinstance(members, dict) else {}
-            return dict(zip(_COLUMNS, next(csv.reader([line.decode()])), strict=False))
+            return dict(zip(_COLUMNS, next(csv.reader([line.decode()], delimiter=self._delimiter)), strict=False))
         except (ValueError, StopIteration, csv.Error):
             return {}
 
     def _header(self) -> bytes:
-        return _csv([*_COLUMNS, *self._claims])
+        taken = {*_COLUMNS, *self._claims}
+        kept = [f"input_{name}" if name in taken else name for name in self._keep]
+        mark = codecs.BOM_UTF8 if self._excel else b""
+        return mark + _csv([*_COLUMNS, *self._claims, *kept], self._delimiter)
 
     def _begin(self) -> None:
         if self._format == "csv":
             self._write(self._header())
 
-    def write(self, result: Result) -> None:
+    def write(self, result: Result, kept: Mapping[str, str] | None = None) -> None:
         """Write one result.
+
+        Args:
+            result: The result.
+            kept: The caller's own columns, by name.
 
         Raises:
             UsageError: It cannot be written; the journal keeps it.
         """
-        self._write(render(result, self._format, self._claims))
+        own = {name: (kept or {}).get(name, "") for name in self._keep} if self._keep else None
+        self._write(render(result, self._format, self._claims, own, delimiter=self._delimiter))
 
     def _write(self, line: bytes) -> None:
         reason, rest = "", line

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import codecs
-from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager, ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -24,7 +25,7 @@ from idura_ciba import (
 )
 from idura_ciba.aio.clock import Clock
 from idura_ciba.batch import Journal
-from idura_ciba.batch.reading import FIELDS, Format
+from idura_ciba.batch.reading import FIELDS, Format, RowReader
 from idura_ciba.cli.batch_files import BadRows, Files, column_names, count_lines, opened
 from idura_ciba.cli.config import (
     AlgOption,
@@ -51,12 +52,13 @@ from idura_ciba.cli.eids import (
 )
 from idura_ciba.cli.files import PUBLIC, refuse_shared, refuse_unrelated, replace_file
 from idura_ciba.cli.guard import ExitCode
-from idura_ciba.cli.job import Job
+from idura_ciba.cli.job import INBOUND_ONLY, Job, is_inbound_only, kept
 from idura_ciba.cli.page import BEGIN, page
 from idura_ciba.cli.people import Choices, People
 from idura_ciba.cli.progress import duration
 from idura_ciba.cli.simulated import known_phones, require_phone_of, simulated_client
 from idura_ciba.cli.text import counted, say
+from idura_ciba.eids import Eid, Eids
 from idura_ciba.simulator import SimulatedIdura
 
 __all__ = ["batch"]
@@ -110,6 +112,14 @@ def batch(
     claim: Annotated[
         list[str] | None, typer.Option(rich_help_panel=_FILES, help="Also write this claim, such as name. Repeatable.")
     ] = None,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(rich_help_panel=_FILES, help="Also write this column of IN into the results. Repeatable."),
+    ] = None,
+    excel: Annotated[
+        bool,
+        typer.Option("--excel", rich_help_panel=_FILES, help="Write a .csv for Excel: semicolons, byte order mark."),
+    ] = False,
     words: Annotated[
         Path | None,
         typer.Option(
@@ -177,35 +187,25 @@ def batch(
     options = read_options(given, eid_option, eids, message=message)
     refuse_descriptions(chosen, options)
     fields = request_fields(scope=scope, require_person=require_person)
-    people = People(Choices(eid=eid, options=options, fields=fields), eids)
+    choices, columns = Choices(eid=eid, options=options, fields=fields), eids.columns(eid)
+    named = column_names(column or (), columns) | {kept(name): name for name in keep or ()}
+    columns = (*columns, *(kept(name) for name in keep or ()))
+
+    again = partial(
+        _reading, source, choices, eids, columns=named, input_format=input_format, encoding=encoding, fields=columns
+    )
     with ExitStack() as stack:
-        stack.callback(people.close)
-        reader = stack.enter_context(
-            opened(
-                source,
-                columns=column_names(column or (), eids.columns(eid)),
-                input_format=input_format,
-                encoding=encoding,
-                fields=eids.columns(eid),
-            )
-        )
+        reader, people = stack.enter_context(again())
         bad_rows = bad_rows or _beside(out, ".bad.csv", unless=dry_run)
         files = None if out is None else Files.of(out, journal=journal, words=words, keeps_journal=not simulate)
         _require_own_files(source, files, bad_rows, report, {"--key-file": key_file, "--secret-file": secret_file})
         rejected = stack.enter_context(BadRows(bad_rows))
         if dry_run:
-            for bad in people.check(iter(reader)):
-                rejected.add(bad)
-            say(f"{counted(people.good, 'valid row')}, {people.bad:,} invalid, {counted(people.again, 'duplicate')}.")
-            raise typer.Exit(ExitCode.PARTLY if people.bad else ExitCode.OK)
+            raise typer.Exit(_dry_run(reader, people, rejected, chosen))
         if files is None:
             raise UsageError("No output file given", code="missing", advice="Pass --out FILE, or --dry-run")
-        if chosen is not None and chosen.spoken_words and words is None and not simulate:
-            raise UsageError(
-                f"{chosen.label} requires that each person hears a pair of words, but no file for them is given",
-                code="words",
-                advice="Pass --words FILE, and read each person their words as soon as they appear there",
-            )
+        is_file = Path(source).is_file()
+        _require_fitting(files, chosen, excel=excel, simulate=simulate)
         places = max_in_flight or (_IN_FLIGHT if budget is None else max(1, round(_FILLING * budget * _INTERVAL)))
         scheduler = IndexScheduler(rate=budget)
         polling = FinalPoll(_STRATEGIES[strategy]())
@@ -235,7 +235,10 @@ def batch(
             scheduler=scheduler,
             name=source,
             # A pipe with a name can be read once only.
-            total=count_lines(Path(source)) - (reader.format == "csv") if Path(source).is_file() else None,
+            total=count_lines(Path(source)) - (reader.format == "csv") if is_file else None,
+            again=again if is_file else None,
+            keep=tuple(keep or ()),
+            excel=excel,
             skip_duplicates=skip_duplicates,
             retry=retry_indeterminate,
             clock=Clock(),
@@ -288,3 +291,46 @@ def _require_own_files(
     ):
         if path is not None:
             refuse_unrelated(path, role, begins)
+
+
+@contextmanager
+def _reading(source: str, choices: Choices, eids: Eids, **options: Any) -> Iterator[tuple[RowReader, People]]:
+    """Open the input, with people of its own: a second look must not find all keys twice."""
+    if any(name.startswith(kept("")) for name in options["columns"]) and not Path(source).is_file():
+        raise UsageError("--keep needs a file that can be read twice", code="keep", advice="Save IN to a file")
+    people = People(choices, eids)
+    try:
+        with opened(source, **options) as reader:
+            yield reader, people
+    except UsageError as error:
+        if kept("") in error.advice:
+            error.advice = "Pass --keep with a name that is in the header line"
+        raise
+    finally:
+        people.close()
+
+
+def _dry_run(reader: RowReader, people: People, rejected: BadRows, chosen: Eid | None) -> ExitCode:
+    """Check all rows."""
+    if chosen is not None and is_inbound_only(chosen.fields.get("acr_values")):
+        say(INBOUND_ONLY, style="yellow", prose=True)
+    for bad in people.check(iter(reader)):
+        rejected.add(bad)
+    say(f"{counted(people.good, 'valid row')}, {people.bad:,} invalid, {counted(people.again, 'duplicate')}.")
+    return ExitCode.PARTLY if people.bad else ExitCode.OK
+
+
+def _require_fitting(files: Files, chosen: Eid | None, *, excel: bool, simulate: bool) -> None:
+    """Make sure that the options fit each other.
+
+    Raises:
+        UsageError: Two of them do not.
+    """
+    if excel and files.output_format != "csv":
+        raise UsageError("--excel writes CSV", code="excel", advice="Pass --out FILE.csv")
+    if chosen is not None and chosen.spoken_words and files.words is None and not simulate:
+        raise UsageError(
+            f"{chosen.label} requires that each person hears a pair of words, but no file for them is given",
+            code="words",
+            advice="Pass --words FILE, and read each person their words as soon as they appear there",
+        )

@@ -7,20 +7,22 @@ import json
 import os
 import queue
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, ExitStack, aclosing, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, ExitStack, aclosing, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from attrs import define, field, frozen
 
 from idura_ciba import CibaClient, CibaError, EidRequest, FairScheduler, State, Transaction, UsageError
 from idura_ciba.aio.clock import Clock
 from idura_ciba.batch import Journal, Result, verify_many
+from idura_ciba.batch.keys import refuse_reused_keys
 from idura_ciba.batch.reading import BadRow, Row, RowReader
 from idura_ciba.batch.store import Phase, Store
 from idura_ciba.batch.tally import Tally
+from idura_ciba.batch.verdicts import is_unknown
 from idura_ciba.batch.writing import ResultFile, render
 from idura_ciba.cli.batch_files import BadRows, Files
 from idura_ciba.cli.files import PRIVATE
@@ -30,7 +32,26 @@ from idura_ciba.cli.progress import Progress, duration, reporting
 from idura_ciba.cli.stopping import stoppable
 from idura_ciba.cli.text import ERR, counted, say
 
-__all__ = ["Ending", "Job"]
+__all__ = ["INBOUND_ONLY", "Again", "Ending", "Job", "is_inbound_only", "kept"]
+
+#: Opens the input once more, with people of its own.
+Again = Callable[[], AbstractContextManager[tuple[RowReader, People]]]
+
+#: The Norwegian scheme calls it "Safe Conversation"; it has an agreement of its own.
+INBOUND_ONLY: Final = (
+    "Warning: Norwegian BankID allows this only in calls that people make to you, and a batch calls them. Make sure "
+    "that your agreement covers it."
+)
+
+
+def is_inbound_only(acr_values: str | None) -> bool:
+    """Return whether the scheme of an eID allows inbound calls only."""
+    return (acr_values or "").startswith("urn:grn:authn:no:bankid")
+
+
+def kept(name: str) -> str:
+    """Return the field of a row that holds one of the input's own columns."""
+    return f"keep:{name}"
 
 
 @frozen(kw_only=True)
@@ -106,6 +127,9 @@ class Job:
         places: Logins in flight at most.
         scheduler: The client's scheduler.
         total: Rows of the input, if known.
+        again: Opens the input once more, to look at all of it before anybody is asked; None for a pipe.
+        keep: Names of the input's own columns to write into the results.
+        excel: Write the results as Excel reads them.
         skip_duplicates: Ask each person only once.
         retry: Ask people again whose answer is unknown.
         clock: The clock.
@@ -120,6 +144,9 @@ class Job:
     places: int
     scheduler: FairScheduler
     total: int | None
+    again: Again | None = None
+    keep: tuple[str, ...] = ()
+    excel: bool = False
     skip_duplicates: bool = False
     retry: bool = False
     clock: Clock = field(factory=Clock)
@@ -127,6 +154,9 @@ class Job:
     _stopped: bool = field(init=False, default=False)
     _closed: bool = field(init=False, default=False)
     _progress: Progress = field(init=False)
+    # The own columns of those who are being asked, by key.
+    _kept: dict[str, Mapping[str, str]] = field(init=False, factory=dict, repr=False)
+    _warned: bool = field(init=False, default=False)
     _accepted: Callable[[str, Transaction], None] | None = field(init=False, default=None)
 
     async def run(self, connection: AbstractAsyncContextManager[CibaClient]) -> Ending:
@@ -148,7 +178,9 @@ class Job:
             if self.files.words is not None:
                 self._accepted = _words_writer(stack.enter_context(_appended(self.files.words)))
             if self.files.out is not None:
-                results = ResultFile(self.files.out, self.files.output_format, self.claims)
+                results = ResultFile(
+                    self.files.out, self.files.output_format, self.claims, keep=self.keep, excel=self.excel
+                )
                 stack.callback(results.close)
             try:
                 async with (
@@ -163,6 +195,7 @@ class Job:
                         assert task is not None  # noqa: S101 - for type checkers: a coroutine runs in a task
                         # Everything is in the journal, and SIGKILL follows SIGTERM soon.
                         with stoppable(task.cancel, partial(self._interrupt, task)):
+                            await self._look_ahead(journal)
                             await self._verify(client, journal, self._write(results))
                     except (asyncio.CancelledError, BrokenPipeError) as end:
                         self._stopped, self._closed = True, isinstance(end, BrokenPipeError)
@@ -194,7 +227,7 @@ class Job:
     async def _verify(self, client: CibaClient, journal: Journal, write: Callable[[Result], None]) -> None:
         asking = verify_many(
             client,
-            self._requests(),
+            self._requests(journal),
             journal=journal,
             max_in_flight=self.places,
             duplicates="skip" if self.skip_duplicates else "wait",
@@ -210,19 +243,39 @@ class Job:
 
     # --- in and out -------------------------------------------------------------------------------------------------
 
+    async def _look_ahead(self, journal: Journal) -> None:
+        """Look at all rows before anybody is asked: for keys that stand for other people, and for columns to keep."""
+        if self.again is None or journal.run == 1:
+            return
+        ended = {entry.key for entry in await journal.unfinished()} if self.keep else set()
+        with self.again() as (reader, people):
+
+            def rows() -> Iterator[tuple[str, EidRequest]]:
+                for row in reader:
+                    made = people.request(row)
+                    if not isinstance(row, BadRow) and not isinstance(made, BadRow):
+                        if made[0] in ended:
+                            self._kept[made[0]] = self._own(row)
+                        yield made
+
+            await refuse_reused_keys(journal, rows())
+
+    def _own(self, row: Row) -> Mapping[str, str]:
+        return {name: row.values.get(kept(name), "") for name in self.keep}
+
     def _write(self, results: ResultFile | None) -> Callable[[Result], None]:
         if results is not None:
-            return results.write
+            return lambda result: results.write(result, self._kept.pop(result.key, None))
 
         def write(result: Result) -> None:
             # Unbuffered: a result counts as delivered once it has left this process.
-            line = render(result, "jsonl", ())
+            line = render(result, "jsonl", (), self._kept.pop(result.key, {}) if self.keep else None)
             while line:
                 line = line[os.write(1, line) :]
 
         return write
 
-    async def _requests(self) -> AsyncIterator[tuple[str, EidRequest]]:
+    async def _requests(self, journal: Journal) -> AsyncIterator[tuple[str, EidRequest]]:
         """Yield requests from the valid rows, until the input ends or the run is stopped."""
         async for row in self._rows():
             made = self.people.request(row)
@@ -230,10 +283,21 @@ class Job:
                 self.rejected.add(made)
                 self._progress.bad = self.people.bad
             else:
+                key, request = made
+                if not self._warned and is_inbound_only(request.acr_values):
+                    self._warned = True
+                    say(INBOUND_ONLY, style="yellow", prose=True)
+                # Of the others nobody would ever take them.
+                if self.keep and not isinstance(row, BadRow) and await self._is_asked(journal, key):
+                    self._kept[key] = self._own(row)
                 yield made
             if self._enough.is_set():
                 return
         self._progress.total = self.people.good + self.people.bad
+
+    async def _is_asked(self, journal: Journal, key: str) -> bool:
+        known = await journal.find(key) if journal.run > 1 else None
+        return known is None or (self.retry and is_unknown(known))
 
     async def _rows(self) -> AsyncIterator[Row | BadRow]:
         if self.name != "-":

@@ -161,6 +161,13 @@ def test_what_is_not_known_is_empty() -> None:
         ("@SUM(A1)", "'@SUM(A1)"),
         ("\t=1+1", "'\t=1+1"),
         ("=HYPERLINK(1)\n", "'=HYPERLINK(1)"),
+        ("Anna;=1+1", "Anna;'=1+1"),
+        ("Anna\t@SUM(1)", "Anna\t'@SUM(1)"),
+        ("Anna\r=1+1", "Anna =1+1"),
+        ("a,+cmd|-2;3", "a,'+cmd|-2;3"),
+        ("\uff1d1+1", "'\uff1d1+1"),
+        (" =1+1", "' =1+1"),
+        ("Oslo;-5", "Oslo;-5"),
         ("+46 70 174 06 05", "+46 70 174 06 05"),
         ("-12.5", "-12.5"),
         (-12.5, "-12.5"),
@@ -530,3 +537,34 @@ async def test_the_file_stays_the_same_wherever_the_program_goes(
     assert (disk / "results.csv").read_bytes() == lines("csv", "a")
     assert names(elsewhere) == set()
     assert names(tmp_path) == {"disk", "elsewhere", "results.csv", "journal"}
+
+
+async def test_a_spreadsheet_opens_it_with_the_columns_of_its_own(path: Path, make_ciba_client: Any) -> None:
+    """Semicolons, a byte order mark, the user's own columns under their names, and all of it again after a crash."""
+    file = path.with_suffix(".csv")
+
+    async def run(*keys: str, crash: bool) -> None:
+        results = ResultFile(file, "csv", ("name",), keep=("Ort", "state"), excel=True)
+        async with make_ciba_client() as client, Journal(path, client, output=results) as journal:
+            await results.open(journal)
+            for key in keys:
+                await journal.write(entry(key))
+                results.write(approved(key), {"Ort": "Ås;=1+1", "state": "old", "other": "no"})
+                if not crash:
+                    journal.deliver(entry(key, Phase.DELIVERED))
+        results.close()
+
+    await run("a", crash=True)
+    file.write_bytes(file.read_bytes() + b"b;appro")
+    await run("b", crash=False)
+    content = file.read_bytes()
+    assert content.startswith(b"\xef\xbb\xbfkey;state;")
+    rows = list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""), delimiter=";"))
+    assert [(row["key"], row["state"], row["name"], row["Ort"], row["input_state"]) for row in rows] == [
+        (key, "approved", "Å", "Ås;'=1+1", "old") for key in ("a", "b")
+    ]
+    results = ResultFile(file, "csv", ("name",), keep=("Ort", "state"))
+    async with make_ciba_client() as client, Journal(path, client, output=results) as journal:
+        with pytest.raises(UsageError) as caught:
+            await results.open(journal)
+    assert caught.value.code == "output_settings"

@@ -300,6 +300,56 @@ def test_people_who_cannot_be_asked_end_the_run_with_1(
     assert (folder / "r.jsonl").read_bytes() == b""
 
 
+def test_the_users_own_columns_come_along(folder: Path, invoke: Callable[..., Any]) -> None:
+    """Each row's own, in both formats; not the number, unless it is asked for."""
+    write(folder, "key,ssn,Ort,Navn", *(f"k{nth},{swedish_number(nth)},Ort {nth},N" for nth in range(3)))
+    ran = invoke("batch", "people.csv", "--out", "r.jsonl", *SE, "--keep", "Ort", **TENANT)
+    assert ran.exit_code == 0
+    assert {key: each["kept"] for key, each in results(folder).items()} == {
+        f"k{nth}": {"Ort": f"Ort {nth}"} for nth in range(3)
+    }
+    ran = invoke("batch", "people.csv", "--out", "r.csv", *SE, "--keep", "ort", "--keep", "Navn", "--excel", **TENANT)
+    assert ran.exit_code == 0
+    with (folder / "r.csv").open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file, delimiter=";"))
+    assert {row["key"]: (row["ort"], row["Navn"]) for row in rows} == {
+        f"k{nth}": (f"Ort {nth}", "N") for nth in range(3)
+    }
+    for arguments, words in (
+        (("people.csv", "--out", "x.jsonl", "--excel"), "--excel writes CSV"),
+        (("-", "--out", "x.jsonl", "--keep", "Ort"), "read twice"),
+        (("people.csv", "--out", "x.jsonl", "--keep", "Nothing"), "no column Nothing"),
+    ):
+        ran = invoke("batch", *arguments, *SE, "--journal", "j", **TENANT)
+        assert ran.exit_code == 2
+        assert words in ran.stderr
+
+
+def test_rows_that_have_moved_ring_nobody(folder: Path, idura: SimulatedIdura, invoke: Callable[..., Any]) -> None:
+    """Without keys of their own, rows are known by their lines; the whole file is looked through first."""
+    write(folder, "ssn", *map(swedish_number, range(3)))
+    assert invoke("batch", "people.csv", "--out", "r.jsonl", *SE, **TENANT).exit_code == 0
+    write(folder, "ssn", "nonsense", swedish_number(1), swedish_number(0), swedish_number(9))
+    before = len(idura.ledger.orders)
+    ran = invoke("batch", "people.csv", "--out", "r.jsonl", *SE, **TENANT)
+    assert ran.exit_code == 2
+    assert "[key_reused]" in ran.stderr
+    assert len(idura.ledger.orders) == before
+
+
+def test_norwegian_bankid_is_warned_of(folder: Path, invoke: Callable[..., Any]) -> None:
+    """Its scheme allows inbound calls only; once, whoever says that it is asked for, and nobody else."""
+    write(folder, "key,ssn,eid", "n,01023990128,no", "m,01023990128,no", f"s,{swedish_number(0)},se")
+    arguments = ("--call-initiator", "RP", "--message", "Hello")
+    ran = invoke("batch", "people.csv", "--out", "r.jsonl", *arguments, "--words", "w", **TENANT)
+    assert ran.stderr.count("calls that people make to you") == 1
+    ran = invoke("batch", "people.csv", "--dry-run", "--eid", "no", *arguments)
+    assert ran.stderr.count("calls that people make to you") == 1
+    people(folder, 1)
+    ran = invoke("batch", "people.csv", "--out", "s.jsonl", *SE, **TENANT)
+    assert "calls that people make" not in ran.stderr
+
+
 # --- processes and signals --------------------------------------------------------------------------------------------
 
 
