@@ -228,7 +228,15 @@ class Abandoned(NotAuthenticated):
 class IdTokenRejected(CibaError):
     """The provider issued an ID token that failed verification.
 
-    `claim` names the claim or header member at fault, `reason` says why; neither quotes the token.
+    `claim` names the claim or header member at fault, `reason` says why; neither quotes the token. `code` is one for
+    each outcome that a program must treat differently.
+
+    A setting, or a clock: `id_token_clock`, `id_token_encrypted`, `id_token_algorithm`, `id_token_level_missing`,
+    `id_token_person_missing`, `oversized`.
+
+    Somebody may be cheating: `id_token_person` (it names another person), `id_token_signature`, `id_token_key`,
+    `id_token_issuer`, `id_token_audience`, `id_token_level` (another eID or level), `id_token_replayed`,
+    `id_token_other_login`, `id_token_malformed`.
     """
 
     code = "id_token_rejected"

@@ -266,7 +266,7 @@ OWN: Mapping[Endpoint, Mapping[str, tuple[str, ...]]] = {
     },
     "token": {
         "bad_answer": tuple(f"id_token {what}" for what in ("missing", "null", "a number", "a list", "empty")),
-        "id_token_rejected": ("id_token ",),
+        "id_token_malformed": ("id_token ",),
         "denied": ("access_denied beside the tokens", "denied by something in front"),
         "expired": ("expired by something in front", "pending for ever", "slowed down"),
         "invalid_client": ("client refused",),
@@ -288,7 +288,8 @@ OWN: Mapping[Endpoint, Mapping[str, tuple[str, ...]]] = {
             "a key without a kid",
         ),
         "bad_jwks": ("keys ", "10,000 keys"),
-        "id_token_rejected": ("no keys", "no objects", "only a foreign", "a "),
+        "id_token_signature": ("a foreign key under the same kid",),
+        "id_token_key": ("no keys", "no objects", "only a foreign", "a "),
     },
 }
 
@@ -495,9 +496,9 @@ async def test_a_fault_leads_where_the_rules_say(name: str) -> None:
         (0, "approved"),
         (59, "approved"),
         (-59, "approved"),
-        (90, "id_token_rejected"),
-        (-90, "id_token_rejected"),
-        (86400, "id_token_rejected"),
+        (90, "id_token_clock"),
+        (-90, "id_token_clock"),
+        (86400, "id_token_clock"),
     ],
 )
 async def test_a_clock_that_is_off_by_more_than_the_leeway_proves_nothing(off: float, outcome: str) -> None:

@@ -3,7 +3,8 @@
 Rules, in the order in which they are applied; the first that fails names the claim or header member:
 1. Shape: three canonical base64url parts, bounded, strict JSON objects; no second reading of any byte is possible.
 2. Header: `alg` from the client's own list, which is never empty and never holds a symmetric algorithm; `typ` absent or
-   `JWT`; no member through which a token could bring its own key or its own rules.
+   the media type of a JWT; no member through which a token could bring its own key or its own rules. What nobody here
+   knows is ignored (RFC 7515 section 4).
 3. Signature: by a key that the configured issuer publishes, of the kind that `alg` needs.
 4. Registered claims: `iss`, `aud`, `azp`, `exp`, `iat`, `nbf`, `sub`, `nonce`; issued for this request and not before
    it.
@@ -14,6 +15,8 @@ Rules, in the order in which they are applied; the first that fails names the cl
 
 There is no switch that turns the signature off.
 
+What each refusal means to a program, and to the person, stands in `refusal.py`.
+
 Spec: OpenID Connect Core 1.0 section 3.1.3.7, CIBA Core 1.0 section 10.3.1, RFC 8725.
 """
 
@@ -23,7 +26,7 @@ import base64
 import math
 import re
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import Any
 
 from attrs import field, frozen
 from authlib.oidc.core import CodeIDToken  # type: ignore[import-untyped] # authlib ships no types
@@ -34,12 +37,13 @@ from idura_ciba.aio.clock import Clock
 from idura_ciba.aio.slices import Slices
 from idura_ciba.eids.person import PersonTags, find_claim
 from idura_ciba.eids.request import extends
-from idura_ciba.errors import CibaError, IdTokenRejected, RemoteProtocolError, TransportError, UsageError
+from idura_ciba.errors import CibaError, RemoteProtocolError, TransportError, UsageError
 from idura_ciba.protocol.answers import MAX_EXPIRES_IN, Tokens
 from idura_ciba.protocol.strict_json import load_object
 from idura_ciba.trust.authentication import Authentication
 from idura_ciba.trust.expectation import Demand, Expectation
 from idura_ciba.trust.jwks import JwksCache, VerificationKey
+from idura_ciba.trust.refusal import Code, refuse
 from idura_ciba.trust.replay import ReplayCache
 
 __all__ = ["IdTokenVerifier"]
@@ -61,10 +65,6 @@ SLICE = 4
 #: The year 5138. Larger numbers are noise, and arithmetic on them is a way to be slow.
 MAX_TIME = 10**11
 
-_CLOCK = "see that this machine's clock is right"
-_OTHER_ALG = "if the provider means to sign so, name the algorithm in id_token_algorithms"
-_NO_LEVEL = "if the provider never names a level, pass require_acr=False"
-
 #: What an algorithm needs of a key. Symmetric ones are not here and cannot be configured.
 _KEY_OF_ALG: Mapping[str, tuple[str, str | None]] = {
     "RS256": ("RSA", None), "RS384": ("RSA", None), "RS512": ("RSA", None),
@@ -75,6 +75,12 @@ _KEY_OF_ALG: Mapping[str, tuple[str, str | None]] = {
 
 #: Members that say which key or type is meant and nothing more.
 _HEADER_MEMBERS = frozenset({"alg", "kid", "typ", "x5t", "x5t#S256"})
+#: Members that bring a key, or other rules for reading or verifying the rest. RFC 8725 sections 3.8 and 3.10 let one
+#: ignore a key that a token brings; refused is what nobody's ID token needs and a forger's does. An ID token has no
+#: `url` or `nonce` in its header either: those are of ACME and DPoP.
+_RULES = frozenset({"crit", "b64", "jwk", "jku", "x5u", "x5c", "zip", "enc", "cty", "url", "nonce"})
+#: RFC 7515 section 4.1.9: a media type, compared without case, whose `application/` may be left out.
+_TYPES = frozenset({"jwt", "application/jwt"})
 _SEGMENT = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -150,13 +156,13 @@ class IdTokenVerifier:
         self._check_with_authlib(claims, header["alg"], tokens.access_token)
         auth_req_id_claim = claims.get(AUTH_REQ_ID_CLAIM, auth_req_id)
         if auth_req_id_claim != auth_req_id:
-            _reject(AUTH_REQ_ID_CLAIM, "it belongs to another transaction")
+            refuse("id_token_other_login", AUTH_REQ_ID_CLAIM, "it belongs to another transaction")
         acr = _check_level(claims, expected.demand)
         confirmed = self._check_person(claims, expected)
         # No login that began before the token was issued lasts longer than this.
         until = min(claims["exp"] + self.leeway, claims["iat"] + 2 * MAX_EXPIRES_IN)
         if not self.replay_cache.use(tokens.id_token, auth_req_id=auth_req_id, now=self.clock.wall(), until=until):
-            _reject("replay", "it has proved another login already")
+            refuse("id_token_replayed", "replay", "it has proved another login already")
         authentication = Authentication.__new__(Authentication)
         authentication.__attrs_init__(
             subject=claims["sub"],
@@ -188,26 +194,27 @@ class IdTokenVerifier:
             if not met:
                 raise
         if met:
-            _reject("signature", "it was not made by the issuer's key")
-        _reject("kid", "the issuer publishes no key of this name for this algorithm")
+            refuse("id_token_signature", "signature", "it was not made by the issuer's key")
+        refuse("id_token_key", "kid", "the issuer publishes no key of this name for this algorithm")
 
     def _check_registered_claims(self, claims: Mapping[str, Any], issued_from: float) -> None:
         """Rule 4. authlib checks most of this too; here stands what it, or an older joserfc, takes too lightly."""
         if claims.get("iss") != self.issuer:
-            _reject("iss", "it is another issuer's")
+            refuse("id_token_issuer", "iss", "it is another issuer's")
         if claims.get("aud") not in (self.client_id, [self.client_id]):
             # OIDC 3.1.3.7 rule 3: a further audience is one that we would have to trust.
-            _reject("aud", "it is not for this client alone")
+            refuse("id_token_audience", "aud", "it is not for this client alone")
         if claims.get("azp", self.client_id) != self.client_id:
-            _reject("azp", "it was issued to another party")
+            refuse("id_token_audience", "azp", "it was issued to another party")
         subject = claims.get("sub")
         if not isinstance(subject, str) or len(subject) > MAX_SUB or not _is_printable(subject):
-            _reject("sub", "it is missing or no text of at most 255 printable ASCII characters")
+            reason = "it is missing or no text of at most 255 printable ASCII characters"
+            refuse("id_token_malformed", "sub", reason)
         if not isinstance(claims.get("jti", ""), str):
-            _reject("jti", "it is no text")
+            refuse("id_token_malformed", "jti", "it is no text")
         if "nonce" in claims:
             # OIDC section 2: it must equal what was sent, and CIBA sends none.
-            _reject("nonce", "nobody asked for one")
+            refuse("id_token_other_login", "nonce", "nobody asked for one")
         self._check_times(claims, issued_from)
 
     def _check_times(self, claims: Mapping[str, Any], issued_from: float) -> None:
@@ -215,24 +222,24 @@ class IdTokenVerifier:
         for name in ("exp", "iat", "nbf"):
             value = claims.get(name, 0 if name == "nbf" else None)
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < MAX_TIME:
-                _reject(name, "it is missing or no instant")
+                refuse("id_token_malformed", name, "it is missing or no instant")
         if claims["exp"] <= claims["iat"]:
-            _reject("exp", "it had expired when it was issued")
+            refuse("id_token_malformed", "exp", "it had expired when it was issued")
         now = self.clock.wall()
         if claims["exp"] <= now - self.leeway:
             # OIDC section 2: the time must be *before* exp; joserfc lets the very second pass.
-            _reject("exp", "it has expired", _CLOCK)
+            refuse("id_token_clock", "exp", "it has expired")
         for name in ("iat", "nbf"):
             if claims.get(name, 0) > now + self.leeway:
-                _reject(name, "it lies in the future", _CLOCK)
+                refuse("id_token_clock", name, "it lies in the future")
         if claims["iat"] < math.floor(issued_from) - self.leeway:
-            _reject("iat", "it was issued before this login was asked for", _CLOCK)
+            refuse("id_token_clock", "iat", "it was issued before this login was asked for")
 
     def _check_with_authlib(self, claims: Mapping[str, Any], alg: str, access_token: str | None) -> None:
         """Rules 4 and 5 once more by authlib, whose knowledge of OIDC and of `at_hash` is not written again here."""
         at_hash = claims.get("at_hash")
         if "at_hash" in claims and (not isinstance(at_hash, str) or not at_hash or access_token is None):
-            _reject("at_hash", "it is no text, or there is no access token to compare")
+            refuse("id_token_malformed", "at_hash", "it is no text, or there is no access token to compare")
         options = {
             "iss": {"essential": True, "value": self.issuer},
             "sub": {"essential": True},
@@ -251,7 +258,9 @@ class IdTokenVerifier:
             failure = error
         if failure is not None:
             # The name is all that may be told: authlib's texts can quote values.
-            _reject(str(getattr(failure, "claim", "claims")), "it does not hold what it must")
+            claim = str(getattr(failure, "claim", "claims"))
+            code: Code = "id_token_other_login" if claim == "at_hash" else "id_token_malformed"
+            refuse(code, claim, "it does not hold what it must")
 
     def _check_person(self, claims: Mapping[str, Any], expected: Expectation) -> bool:
         """Rule 7. Returns whether the token names the person who was asked for."""
@@ -259,24 +268,23 @@ class IdTokenVerifier:
         for path, tag in expected.tagged():
             value = find_claim(claims, path)
             if value is not None and not (isinstance(value, str) and self.tags.matches(path, value, tag)):
-                _reject(".".join(path), "it names another person or eID than was asked")
+                refuse("id_token_person", ".".join(path), "it names another person or eID than was asked")
         missing = [path for path in demand.identity if find_claim(claims, path) is None]
         if missing and (demand.identity_guaranteed or demand.require_person):
-            _reject(".".join(missing[0]), "it is missing, so the token does not say who approved")
+            reason = "it is missing, so the token does not say who approved"
+            refuse("id_token_person_missing", ".".join(missing[0]), reason)
         return bool(demand.identity) and not missing
 
 
 def _split(token: str, max_size: int) -> list[bytes]:
     if len(token) > max_size:
-        _reject(
-            "size", f"it is longer than {max_size} characters", "if the provider sends photos, raise max_token_size"
-        )
+        refuse("oversized", "size", f"it is longer than {max_size} characters")
     # At most one more than a JWE has: a megabyte of dots must not become a million strings.
     segments = token.split(".", 5)
     if len(segments) == 5:  # noqa: PLR2004 - RFC 7516: five parts make a JWE
-        _reject("encryption", "it is encrypted, which was not agreed")
+        refuse("id_token_encrypted", "encryption", "it is encrypted, which was not agreed")
     if len(segments) != 3 or not all(_SEGMENT.fullmatch(segment) for segment in segments):  # noqa: PLR2004 - RFC 7515
-        _reject("format", "it is not three parts of base64url")
+        refuse("id_token_malformed", "format", "it is not three parts of base64url")
     return [_decode(segment) for segment in segments]
 
 
@@ -286,7 +294,7 @@ def _decode(segment: str) -> bytes:
         data = base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
     # Spare bits that are not zero are a second spelling of the same token.
     if base64.urlsafe_b64encode(data).rstrip(b"=").decode() != segment:
-        _reject("format", "a part is not canonical base64url")
+        refuse("id_token_malformed", "format", "a part is not canonical base64url")
     return data
 
 
@@ -295,26 +303,30 @@ def _parse_json(data: bytes, part: str) -> dict[str, Any]:
         return load_object(data)
     except ValueError as error:
         problem = str(error)
-    return _reject(part, f"it is {problem}")
+    return refuse("id_token_malformed", part, f"it is {problem}")
 
 
 def _parse_header(data: bytes, algorithms: frozenset[str]) -> dict[str, Any]:
     if len(data) > MAX_HEADER:
-        _reject("header", f"it is longer than {MAX_HEADER} bytes")
+        refuse("id_token_malformed", "header", f"it is longer than {MAX_HEADER} bytes")
     header = _parse_json(data, "header")
     for name in header:
-        if name not in _HEADER_MEMBERS:
-            known = name in {"crit", "b64", "jwk", "jku", "x5u", "x5c", "zip", "enc", "cty", "url", "nonce"}
-            _reject(name if known else "header", "a member that could change the rules is not accepted")
+        # Names are compared with case, and a reader that does not do so must not see another token.
+        if name in _RULES or name.lower() in (_RULES | _HEADER_MEMBERS) - {name}:
+            claim = name if name in _RULES else "header"
+            refuse("id_token_malformed", claim, "a member that could change the rules is not accepted")
     alg = header.get("alg")
     if not isinstance(alg, str) or alg not in algorithms:
+        # Without a signature, with one by a shared secret, or with one that could be meant.
         meant = isinstance(alg, str) and alg in _KEY_OF_ALG
-        _reject("alg", "it is not one of the accepted algorithms", _OTHER_ALG if meant else "")
-    if header.get("typ", "JWT") != "JWT":
-        _reject("typ", "it is another kind of token")
+        code: Code = "id_token_algorithm" if meant else "id_token_signature"
+        refuse(code, "alg", "it is not one of the accepted algorithms")
+    kind = header.get("typ", "JWT")
+    if not isinstance(kind, str) or kind.lower() not in _TYPES:
+        refuse("id_token_malformed", "typ", "it is another kind of token")
     for name in ("kid", "x5t", "x5t#S256"):
         if not isinstance(header.get(name, ""), str):
-            _reject(name, "it is no text")
+            refuse("id_token_malformed", name, "it is no text")
     return header
 
 
@@ -357,32 +369,20 @@ def _check_level(claims: Mapping[str, Any], demand: Demand) -> str | None:
             continue
         value = claims[name]
         if not isinstance(value, str):
-            _reject(name, "it is no text")
+            refuse("id_token_malformed", name, "it is no text")
         if demand.pin_acr is not None:
             if value != demand.pin_acr:
-                _reject(name, "it is not exactly the level that was demanded")
+                refuse("id_token_level", name, "it is not exactly the level that was demanded")
         elif demand.acr_values and not any(extends(value, asked) for asked in demand.acr_values):
-            _reject(name, "it is another eID or level than was asked for")
+            refuse("id_token_level", name, "it is another eID or level than was asked for")
         if reached is None or (demand.acr_values and extends(value, reached)):
             reached = value
         elif demand.acr_values and not extends(reached, value):
-            _reject(name, "it contradicts authenticationtype")
+            refuse("id_token_level", name, "it contradicts authenticationtype")
     if reached is None and (demand.pin_acr is not None or (demand.acr_values and demand.require_acr)):
-        _reject("acr", "the token does not say which eID or level was used", _NO_LEVEL)
+        refuse("id_token_level_missing", "acr", "the token does not say which eID or level was used")
     return reached
 
 
 def _is_printable(text: str) -> bool:
     return text.isascii() and text.isprintable() and bool(text.strip())
-
-
-def _reject(claim: str, reason: str, remedy: str = "") -> NoReturn:
-    """Refuse; `remedy` is for what may be the fault of our own side."""
-    distrust = "do not trust this login; report it to the provider with the trace id"
-    error = IdTokenRejected(
-        f"the ID token was refused: {claim}, {reason}",
-        phone="The prompt on the phone was approved, and nobody is logged in",
-        advice=f"{remedy}; otherwise {distrust}" if remedy else distrust,
-    )
-    error.claim, error.reason = claim, reason
-    raise error

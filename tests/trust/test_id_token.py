@@ -101,6 +101,11 @@ ACCEPTED: Mapping[str, Case] = {
         keys=lambda: [{"kty": "RSA", "kid": KID, "n": "!", "e": []}, public_jwk(issuer_key("RS256"), kid=KID)]
     ),
     "no typ": Case(header={"typ": ABSENT}),
+    **{f"typ {kind}": Case(header={"typ": kind}) for kind in ("jwt", "Jwt", "application/jwt", "Application/JWT")},
+    "members of the header that nobody knows": Case(
+        header={"foo": "bar", "": None, "iat": ISSUED, "trace": [{"x": 1}]}
+    ),
+    "a member of the header that only begins like one with rules": Case(header={"critical": ["exp"], "x5": "c"}),
     "a header as long as allowed": Case(header=header_of(2048)),
     "thumbprints in the header": Case(header={"x5t": "abc", "x5t#S256": "def"}),
     "aud as a list of one": Case(claims={"aud": [CLIENT]}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import tracemalloc
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from idura_ciba.testing import run_virtual
 from idura_ciba.trust.authentication import Authentication
 from idura_ciba.trust.id_token import AUTH_REQ_ID_CLAIM, _decode, _split
 from tests.fakes import FakeTransport, b64, json_bytes
-from tests.forgeries import FORGERIES, OTHER_RULES, REASONS, contradictions, forgeries
+from tests.forgeries import FORGERIES, OTHER_RULES, REASONS, code_of, contradictions, forgeries
 from tests.id_tokens import (
     ABSENT,
     ACCESS_TOKEN,
@@ -28,10 +29,13 @@ from tests.id_tokens import (
     HEADER,
     ISSUED,
     ISSUER,
+    NORWEGIAN,
+    OTHER_SSN,
     SSN,
     SUBJECT,
     Case,
     changed,
+    issuer_key,
     leaks,
     make_verifier,
     refusal,
@@ -46,34 +50,82 @@ async def test_a_forgery_is_refused_by_name_and_shows_nothing(name: str) -> None
     assert isinstance(error, IdTokenRejected)
     assert error.claim == claim
     assert error.reason in REASONS.get(claim, (OTHER_RULES,))
+    assert error.code == code_of(claim, error.reason, case)
     whole = (
         f"The ID token was refused: {claim}, {error.reason}. The prompt on the phone was approved, and nobody is "
-        f"logged in. {error.advice[0].upper()}{error.advice[1:]}. [id_token_rejected]"
+        f"logged in. {error.advice[0].upper()}{error.advice[1:]}. [{error.code}]"
     )
     assert str(error) == whole
-    assert error.advice.endswith("do not trust this login; report it to the provider with the trace id")
     assert list(leaks(error, case.token)) == []
 
 
-@pytest.mark.parametrize(
-    ("case", "remedy"),
-    [
-        (Case(now=EXPIRES + 61), "see that this machine's clock is right"),
-        (Case(now=ISSUED - 61), "see that this machine's clock is right"),
-        (Case(expected={"issued_from": ISSUED + 62}), "see that this machine's clock is right"),
-        (Case(alg="ES256", algorithms=frozenset({"RS256"})), "if the provider means to sign so, name the algorithm in"),
-        (Case(header={"alg": "none"}), ""),
-        (Case(header={"alg": "HS256"}), ""),
-        (Case(max_size=100), "if the provider sends photos, raise max_token_size"),
-        (Case(claims={"authenticationtype": ABSENT}), "if the provider never names a level, pass require_acr=False"),
-        (Case(claims={"aud": "urn:other"}), ""),
-    ],
-)
-async def test_a_refusal_names_what_may_be_wrong_on_our_own_side(case: Case, remedy: str) -> None:
-    """The clock, the list of algorithms, the bounds; and nothing that would open a door to forgeries."""
+#: What a program must treat differently, by what has happened: the code, how the advice begins, and whether somebody
+#: may be cheating.
+OUTCOMES: Mapping[str, tuple[Case, str, str, bool]] = {
+    "the clock is ahead": (Case(now=EXPIRES + 61), "id_token_clock", "see that this machine's clock is right", False),
+    "the clock is behind": (Case(now=ISSUED - 61), "id_token_clock", "see that this machine's clock is right", False),
+    "the clock was ahead": (
+        Case(expected={"issued_from": ISSUED + 62}),
+        "id_token_clock",
+        "see that this machine's clock is right",
+        False,
+    ),
+    "valid only later": (Case(claims={"nbf": ISSUED + 100}), "id_token_clock", "see that this machine's clock", False),
+    "another algorithm": (
+        Case(alg="ES256", algorithms=frozenset({"RS256"})),
+        "id_token_algorithm",
+        "if the provider means to sign so, name the algorithm in id_token_algorithms",
+        False,
+    ),
+    "no signature": (Case(header={"alg": "none"}), "id_token_signature", "do not trust", True),
+    "a shared secret": (Case(header={"alg": "HS256"}), "id_token_signature", "do not trust", True),
+    "a key of its own": (Case(header={"jwk": {}}), "id_token_malformed", "do not trust", True),
+    "a signature of somebody else": (Case(key=issuer_key("RS256", 1)), "id_token_signature", "do not trust", True),
+    "a key that nobody publishes": (Case(header={"kid": "x"}), "id_token_key", "see that jwks_uri is", True),
+    "encrypted": (
+        Case(twist=lambda token: f"{token}.AAAA.AAAA"),
+        "id_token_encrypted",
+        "have the provider send ID tokens that are signed and not encrypted",
+        False,
+    ),
+    "too long": (Case(max_size=100), "oversized", "if the provider sends photos, raise max_token_size", False),
+    "no level": (
+        Case(claims={"authenticationtype": ABSENT}),
+        "id_token_level_missing",
+        "if the provider never names a level, pass require_acr=False",
+        False,
+    ),
+    "another eID": (Case(claims={"authenticationtype": NORWEGIAN}), "id_token_level", "do not trust", True),
+    "another client": (Case(claims={"aud": "urn:other"}), "id_token_audience", "see that client_id is", True),
+    "another issuer": (Case(claims={"iss": f"{ISSUER}/"}), "id_token_issuer", "see that the issuer is spelled", True),
+    "another person": (Case(claims={"ssn": OTHER_SSN}), "id_token_person", "do not trust", True),
+    "nobody": (
+        Case(claims={"ssn": ABSENT}, expected={"require_person": True}),
+        "id_token_person_missing",
+        "have the provider put the number into its ID tokens",
+        False,
+    ),
+    "another transaction": (Case(claims={AUTH_REQ_ID_CLAIM: "x"}), "id_token_other_login", "do not trust", True),
+    "another access token": (
+        Case(claims={"at_hash": "Wt0kVFXMacqvnHeyU0001w"}),
+        "id_token_other_login",
+        "do not trust",
+        True,
+    ),
+    "no sub": (Case(claims={"sub": ABSENT}), "id_token_malformed", "do not trust", True),
+}
+
+
+@pytest.mark.parametrize(("case", "code", "advice", "cheating"), OUTCOMES.values(), ids=OUTCOMES)
+async def test_what_a_program_must_treat_differently_has_its_own_code(
+    case: Case, code: str, advice: str, *, cheating: bool
+) -> None:
+    """And "do not trust this login" is said where somebody may be cheating, not for a setting or a clock."""
     error = await refusal(case)
-    assert error.advice.startswith(remedy or "do not trust")
-    assert ("; otherwise do not trust" in error.advice) is bool(remedy)
+    assert error.code == code
+    assert error.advice.startswith(advice)
+    assert ("do not trust this login; report it to the provider with the trace id" in error.advice) is cheating
+    assert ("do not trust" in error.advice) is cheating
 
 
 async def test_the_registered_claims_do_not_hang_on_a_library(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,13 +280,13 @@ def test_junk_is_refused_and_never_breaks_anything(payload: bytes, header: bytes
 @settings(max_examples=100)
 @given(
     st.dictionaries(NAMES, JSON, min_size=1, max_size=3),
-    st.dictionaries(st.sampled_from([*HEADER, "crit", "jwk"]), JSON),
+    st.dictionaries(st.sampled_from([*HEADER, "crit", "jwk", "Typ", "unknown"]), JSON),
 )
 def test_junk_in_a_claim_never_makes_another_login(claims: dict[str, Any], header: dict[str, Any]) -> None:
     """With junk in some claims a token is refused, or says the same of whatever is checked."""
     login = run_virtual(attempt(Case(alg="ES256", claims=claims, header=header)))
     if login is not None:
-        assert not set(header) - {"kid", "typ"}
+        assert not set(header) - {"kid", "typ", "unknown"}
         for name in ("iss", "aud", "authenticationtype"):
             assert login.claims[name] in (CLAIMS[name], [CLAIMS[name]])
         assert login.claims["ssn"] == SSN or (login.claims["ssn"] is None and not login.person_confirmed)
