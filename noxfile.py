@@ -69,7 +69,7 @@ def install(session: nox.Session, *requirements: str, groups: tuple[str, ...]) -
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """Run the tests; with the Python that runs nox, they must also reach the required coverage."""
-    install(session, "-e", ".[cli]", groups=("test", "companions"))
+    install(session, "-e", ".[cli,xlsx]", groups=("test", "companions"))
     session.env.update(COMPANIONS)
     if session.posargs or session.python != PYTHONS[0]:
         session.run("pytest", *(session.posargs or ALL_CORES))
@@ -86,10 +86,11 @@ def tests(session: nox.Session) -> None:
 def lowest(session: nox.Session) -> None:
     """Run the tests with the oldest allowed dependencies."""
     project = PYPROJECT["project"]
-    bounds = [*project["dependencies"], *project["optional-dependencies"]["cli"]]
+    extras = project["optional-dependencies"]
+    bounds = [*project["dependencies"], *extras["cli"], *extras["xlsx"]]
     constraints = Path(session.create_tmp()) / "lowest.txt"
     constraints.write_text("\n".join([OLDEST_JOSERFC, *(bound.replace(">=", "==") for bound in bounds)]))
-    install(session, "-c", str(constraints), "-e", ".[cli]", groups=("test",))
+    install(session, "-c", str(constraints), "-e", ".[cli,xlsx]", groups=("test",))
     session.run("pytest", *(session.posargs or ALL_CORES))
 
 
@@ -104,7 +105,7 @@ def lint(session: nox.Session) -> None:
 @nox.session(python=PYTHONS[:1])
 def types(session: nox.Session) -> None:
     """Check the types of the package, and that a user's type checker knows the type of every public name."""
-    install(session, "-e", ".[cli]", groups=("test", "types"))
+    install(session, "-e", ".[cli,xlsx]", groups=("test", "types"))
     session.run("mypy", *session.posargs)
     complete = session.run(
         *("pyright", "--verifytypes", "idura_ciba", "--ignoreexternal", "--outputjson"),
@@ -123,7 +124,7 @@ def types(session: nox.Session) -> None:
 def interop(session: nox.Session) -> None:
     """Log in at node-oidc-provider, which nobody here wrote, and let real time pass."""
     provider = install_provider(session)
-    install(session, "-e", ".[cli]", groups=("test",))
+    install(session, "-e", ".[cli,xlsx]", groups=("test",))
     session.run("pytest", *INTEROP, "-m", "interop", *session.posargs, env=provider)
 
 
@@ -131,7 +132,7 @@ def interop(session: nox.Session) -> None:
 def newest(session: nox.Session) -> None:
     """Run the HTTP tests and the interop tests with the newest pre-releases of all dependencies."""
     provider = install_provider(session)
-    install(session, "-e", ".[cli]", groups=("test", "companions"))
+    install(session, "-e", ".[cli,xlsx]", groups=("test", "companions"))
     session.install("--pre", "--upgrade", *PYPROJECT["project"]["dependencies"])
     session.run("pip", "list")
     session.run("pytest", "tests/http", *ALL_CORES, env=COMPANIONS)
@@ -186,7 +187,7 @@ def wheel(session: nox.Session) -> None:
     session.run("python", "-m", "build", "--outdir", str(temporary), str(ROOT), silent=True)
     (source,), (built,) = temporary.glob("*.tar.gz"), temporary.glob("*.whl")
     session.run("twine", "check", "--strict", str(source), str(built))
-    install(session, f"{built}[cli]", groups=("test",))
+    install(session, f"{built}[cli,xlsx]", groups=("test",))
     # The tests come from the archive. Its copy of the package would be imported instead of the wheel.
     shutil.unpack_archive(source, temporary, filter="data")
     session.chdir(temporary / source.name.removesuffix(".tar.gz"))

@@ -83,6 +83,7 @@ HOMES: Mapping[str, frozenset[str]] = {
     "authlib": frozenset({"credentials", "trust"}),
     "cryptography": frozenset({"batch.sealing", "cli.keys", "credentials", "simulator", "transaction.resume"}),
     "joserfc": frozenset({"credentials", "simulator", "trust"}),
+    "openpyxl": frozenset({"batch.workbook"}),
     "pytest": frozenset({"pytest_plugin"}),
     "rich": frozenset({"cli"}),
     "tenacity": frozenset({"http.delivery", "polling.basic"}),

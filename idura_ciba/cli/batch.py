@@ -83,7 +83,7 @@ _FILES, _LIMITS, _TRIAL = "Files", "Limits", "Trial without a tenant"
 
 @takes_eid_options
 def batch(
-    source: Annotated[str, typer.Argument(metavar="IN", help="CSV or JSON Lines file; - for standard input.")],
+    source: Annotated[str, typer.Argument(metavar="IN", help="CSV, JSON or Excel file; - for standard input.")],
     *,
     out: Annotated[
         str | None, typer.Option(rich_help_panel=_FILES, help="Results, a .csv or .jsonl file; - for standard output.")
@@ -102,6 +102,16 @@ def batch(
             rich_help_panel=_FILES,
             help=f"FIELD=NAME for a column with another name; fields: {', '.join(FIELDS)}. Repeatable.",
         ),
+    ] = None,
+    ignore_column: Annotated[
+        list[str] | None,
+        typer.Option(
+            rich_help_panel=_FILES,
+            help="A column that nobody is meant to read; '*' for all that are not like a known one. Repeatable.",
+        ),
+    ] = None,
+    sheet: Annotated[
+        str | None, typer.Option(rich_help_panel=_FILES, help="Sheet of an Excel workbook; the first by default.")
     ] = None,
     input_format: Annotated[
         Format | None, typer.Option("--format", rich_help_panel=_FILES, help="Format of IN; detected by default.")
@@ -192,14 +202,24 @@ def batch(
     columns = (*columns, *(kept(name) for name in keep or ()))
 
     again = partial(
-        _reading, source, choices, eids, columns=named, input_format=input_format, encoding=encoding, fields=columns
+        _reading,
+        source,
+        choices,
+        eids,
+        columns=named,
+        input_format=input_format,
+        encoding=encoding,
+        fields=columns,
+        ignored=ignore_column or (),
+        sheet=sheet,
     )
     with ExitStack() as stack:
         reader, people = stack.enter_context(again())
-        bad_rows = bad_rows or _beside(out, ".bad.csv", unless=dry_run)
+        bad_rows = bad_rows or _beside(source if dry_run else out, ".bad.csv")
         files = None if out is None else Files.of(out, journal=journal, words=words, keeps_journal=not simulate)
         _require_own_files(source, files, bad_rows, report, {"--key-file": key_file, "--secret-file": secret_file})
         rejected = stack.enter_context(BadRows(bad_rows))
+        people.repeated = rejected.add
         if dry_run:
             raise typer.Exit(_dry_run(reader, people, rejected, chosen))
         if files is None:
@@ -235,7 +255,7 @@ def batch(
             scheduler=scheduler,
             name=source,
             # A pipe with a name can be read once only.
-            total=count_lines(Path(source)) - (reader.format == "csv") if is_file else None,
+            total=_rows_in(Path(source), reader),
             again=again if is_file else None,
             keep=tuple(keep or ()),
             excel=excel,
@@ -261,9 +281,20 @@ def batch(
     raise typer.Exit(ending.code)
 
 
-def _beside(out: str | None, suffix: str, *, unless: bool) -> Path | None:
-    """A file beside the results."""
-    return None if unless or out in {None, "-"} else Path(f"{out}{suffix}")
+def _beside(path: str | None, suffix: str) -> Path | None:
+    """A file beside another one; none beside a pipe."""
+    return None if path is None or path == "-" or _is_device(Path(path)) else Path(f"{path}{suffix}")
+
+
+def _is_device(path: Path) -> bool:
+    return path.exists() and not path.is_file()
+
+
+def _rows_in(path: Path, reader: RowReader) -> int | None:
+    """How many rows a file has, if its lines tell; a pipe with a name can be read once only."""
+    if not path.is_file() or not reader.source.is_plain:
+        return None
+    return count_lines(path) - (reader.format == "csv")
 
 
 def _require_own_files(

@@ -15,6 +15,7 @@ from attrs import frozen
 
 from idura_ciba import UsageError
 from idura_ciba.batch.reading import FIELDS, BadRow, Format, RowReader
+from idura_ciba.batch.sources import Source
 from idura_ciba.cli.files import PRIVATE
 from idura_ciba.cli.text import counted, say
 
@@ -74,8 +75,10 @@ def opened(
     input_format: Format | None,
     encoding: str | None,
     fields: Sequence[str] = FIELDS,
+    ignored: Sequence[str] = (),
+    sheet: str | None = None,
 ) -> Iterator[RowReader]:
-    """Open the input. A file is decoded once beforehand, so that a wrong encoding is found before anybody is asked.
+    """Open the input. A text is decoded once beforehand, so that a wrong encoding is found before anybody is asked.
 
     Raises:
         UsageError: The input cannot be read; see also `RowReader`.
@@ -89,11 +92,22 @@ def opened(
     if file is None:
         raise UsageError(f"The file {source} cannot be read: {reason}", code="file", advice="Check the path")
     try:
-        reader = RowReader(file, columns=columns, format=input_format, encoding=encoding, fields=fields)
+        reader = RowReader(
+            file,
+            columns=columns,
+            format=input_format,
+            encoding=encoding,
+            fields=fields,
+            ignored=ignored,
+            sheet=sheet,
+        )
         # A named pipe can be read only once.
-        if source != "-" and file.seekable():
+        if source != "-" and file.seekable() and not reader.source.is_workbook:
             _check_encoding(Path(source), reader.encoding)
-        yield reader
+        try:
+            yield reader
+        finally:
+            reader.close()
     finally:
         # A thread may still be reading standard input, and closing would wait for it.
         if source != "-":
@@ -104,15 +118,16 @@ def _check_encoding(path: Path, encoding: str) -> None:
     decoder = codecs.getincrementaldecoder(encoding)()
     good = True
     with path.open("rb") as file:
+        stream = Source(file, encoding=encoding).stream
         try:
-            while chunk := file.read(_CHUNK):
+            while chunk := stream.read(_CHUNK):
                 decoder.decode(chunk)
             decoder.decode(b"", final=True)
         except UnicodeDecodeError:
             good = False
     if not good:
         with path.open("rb") as file:
-            _raise_at_invalid_byte(file, encoding)
+            _raise_at_invalid_byte(Source(file, encoding=encoding).stream, encoding)
 
 
 def _raise_at_invalid_byte(file: BinaryIO, encoding: str) -> None:
@@ -193,7 +208,7 @@ class BadRows:
         """
         if self._count > _SHOWN:
             where = "--bad-rows FILE lists them all" if self._path is None else f"all are in {self._path}"
-            say(f"{counted(self._count - _SHOWN, 'more invalid row')}; {where}.")
+            say(f"{counted(self._count - _SHOWN, 'more row')}; {where}.")
         if self._file is not None:
             with self._writing():
                 self._file.close()
@@ -207,15 +222,15 @@ class BadRows:
         self._count += 1
         if self._count <= _SHOWN:
             column = f", column {row.column}" if row.column else ""
-            say(f"Line {row.line}{column} {row.why}. [{row.code}]", style="yellow")
+            say(f"Line {row.line}{column} {row.why}. {row.remedy}. [{row.code}]", style="yellow")
         if self._path is None:
             return
         with self._writing():
             if self._file is None:
                 descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE)
                 self._file = os.fdopen(descriptor, "w", encoding="utf-8", newline="")
-                csv.writer(self._file).writerow(("line", "key", "column", "code", "why"))
-            csv.writer(self._file).writerow((row.line, row.key, row.column, row.code, row.why))
+                csv.writer(self._file).writerow(("line", "key", "column", "code", "why", "remedy"))
+            csv.writer(self._file).writerow((row.line, row.key, row.column, row.code, row.why, row.remedy))
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

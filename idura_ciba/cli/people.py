@@ -25,14 +25,20 @@ _WRONG_PERSON: Final = ("national_number_", "phone", "email")
 _TOGETHER: Final = 8000
 #: Bytes of what is kept of each.
 _DIGEST: Final = 12
+#: Bytes of a line's number.
+_LINE: Final = 6
 #: One statement for all of them costs half of one each.
-_INSERT: Final = """
+_DIGESTS: Final = """
     WITH RECURSIVE digest(begins) AS (
         SELECT 0 WHERE length(:digests) UNION ALL
         SELECT begins + :size FROM digest WHERE begins + :size < length(:digests)
+    ), new(nth, what, line) AS (
+        SELECT begins / :size, substr(:digests, begins + 1, :size), substr(:lines, begins / :size * :line + 1, :line)
+        FROM digest
     )
-    INSERT OR IGNORE INTO seen SELECT substr(:digests, begins + 1, :size), :first + begins / :size FROM digest
 """
+_INSERT: Final = f"{_DIGESTS} INSERT OR IGNORE INTO seen SELECT what, line FROM new"  # noqa: S608 - our own words
+_FIND: Final = f"{_DIGESTS} SELECT nth, seen.line FROM new JOIN seen USING (what) WHERE seen.line != new.line"  # noqa: S608
 #: Rows that differ in nothing but their people are looked at once. There may be as many others as messages, so not all
 #: of them can be kept.
 _MOST_KEPT: Final = 1000
@@ -81,20 +87,27 @@ class Seen:
 
     def __init__(self) -> None:
         self._secret = hashlib.blake2b(key=os.urandom(32), digest_size=_DIGEST)
-        self._count = 0
         # SQLite removes a file without a name by itself.
         self._database = sqlite3.connect("", isolation_level=None)
         for statement in (
             "PRAGMA journal_mode = OFF",
             "PRAGMA synchronous = OFF",
             "PRAGMA cache_size = -32768",
-            "CREATE TABLE seen (what BLOB PRIMARY KEY, nth INTEGER) WITHOUT ROWID",
+            "CREATE TABLE seen (what BLOB PRIMARY KEY, line BLOB) WITHOUT ROWID",
             "BEGIN",
         ):
             self._database.execute(statement)
 
-    def add(self, values: Sequence[str]) -> Collection[int]:
-        """Which of some values are not new, by their places among them."""
+    def add(self, values: Sequence[str], lines: Sequence[int]) -> Mapping[int, int]:
+        """Which of some values are not new.
+
+        Args:
+            values: The values.
+            lines: The line of each; no two are the same.
+
+        Returns:
+            By the place among the values, the line on which the value was first.
+        """
         digests = []
         for value in values:
             digest = self._secret.copy()
@@ -102,14 +115,16 @@ class Seen:
             digests.append(digest.digest())
         # Neighbours go to the same page. Of equal ones the first stays the first.
         order = sorted(range(len(digests)), key=digests.__getitem__)
-        first, self._count = self._count, self._count + len(order)
-        together = b"".join(map(digests.__getitem__, order))
-        self._database.execute(_INSERT, {"digests": together, "size": _DIGEST, "first": first})
+        given = {
+            "digests": b"".join(map(digests.__getitem__, order)),
+            "size": _DIGEST,
+            "lines": b"".join([lines[nth].to_bytes(_LINE) for nth in order]),
+            "line": _LINE,
+        }
+        self._database.execute(_INSERT, given)
         if self._database.execute("SELECT changes()").fetchone() == (len(order),):
-            return ()
-        find = "SELECT nth FROM seen WHERE what = ?"
-        places = enumerate(order, first)
-        return {nth for place, nth in places if self._database.execute(find, (digests[nth],)).fetchone() != (place,)}
+            return {}
+        return {order[place]: int.from_bytes(line) for place, line in self._database.execute(_FIND, given)}
 
     def close(self) -> None:
         """Forget all."""
@@ -123,6 +138,7 @@ class People:
     Args:
         choices: What holds for all.
         eids: Those that a row may name.
+        repeated: Told of each good row whose person has been named before.
 
     Attributes:
         good: Rows of people who can be asked.
@@ -132,6 +148,7 @@ class People:
 
     choices: Choices
     eids: Eids = field(default=EIDS, repr=False)
+    repeated: Callable[[BadRow], None] = field(default=lambda _row: None, repr=False)
     good: int = 0
     bad: int = 0
     again: int = 0
@@ -174,13 +191,18 @@ class People:
         """What is made of each row, or why nothing is. Together, because looking up each costs the most."""
         made = [row if isinstance(row, BadRow) else self._make(row, make) for row in rows]
         good = [(place, each) for place, each in enumerate(made) if isinstance(each, tuple)]
-        for nth in self._keys.add([key for _, (key, _, _) in good]):
+        again = self._keys.add([key for _, (key, _, _) in good], [rows[place].line for place, _ in good])
+        for nth, earlier in again.items():
             place, (key, _, _) = good[nth]
-            made[place] = BadRow(rows[place].line, "key_twice", "repeats the key of an earlier row", "key", key)
-        numbers = [each[1] for each in made if isinstance(each, tuple)]
-        self.again += len(self._people.add(numbers))
-        self.good += len(numbers)
-        self.bad += len(rows) - len(numbers)
+            made[place] = BadRow(rows[place].line, "key_twice", f"repeats the key of line {earlier}", "key", key)
+        people = [(row.line, *each[:2]) for row, each in zip(rows, made, strict=True) if isinstance(each, tuple)]
+        again = self._people.add([person for _, _, person in people], [line for line, _, _ in people])
+        for nth, earlier in sorted(again.items()):
+            line, key, _ = people[nth]
+            self.repeated(BadRow(line, "person_twice", f"names the same person as line {earlier}", None, key))
+        self.again += len(again)
+        self.good += len(people)
+        self.bad += len(rows) - len(people)
         return made
 
     def _make(self, row: Row, make: Maker) -> Made | BadRow:
@@ -191,7 +213,8 @@ class People:
             made = way if isinstance(way, BadRow) else _made(row, key, way, make)
         except UsageError as error:
             column = "ssn" if error.code.startswith(_WRONG_PERSON) else None
-            made = BadRow(row.line, error.code, f"is invalid: {error.what}", column, key)
+            why = f"is invalid: {error.what}"
+            made = BadRow(row.line, error.code, why, column, key, remedy=error.advice.rstrip("."))
         number = values.get("ssn", "")
         if number:
             # Of a bad row the number was not read, and its key is reported.

@@ -14,10 +14,12 @@ import pytest
 
 from idura_ciba import UsageError
 from idura_ciba.batch.reading import BadRow, Row, RowReader
+from idura_ciba.batch.rows import REMEDIES
 from idura_ciba.cli.batch_files import BadRows, Files, column_names, count_lines, opened
 from tests.fakes import swedish_number
 
 ONE = swedish_number(1)
+REMEDY = "Correct the cell, or delete the row"
 DEFAULTS: dict[str, Any] = {"columns": {}, "input_format": None, "encoding": None}
 
 
@@ -101,7 +103,7 @@ def test_a_file_is_read(tmp_path: Path) -> None:
     columns = {"ssn": "nummer"}
     with opened(str(path), columns=columns, input_format="csv", encoding="cp1252") as reader:
         assert list(reader) == [Row(2, {"ssn": ONE, "message": "Hå"})]
-    assert reader._file.closed
+    assert reader.source.file.closed
 
 
 @pytest.mark.parametrize(("name", "reason"), [("none", "No such file"), ("", "Is a directory")])
@@ -212,7 +214,7 @@ def test_an_error_of_the_caller_closes_the_file(tmp_path: Path) -> None:
 
     with pytest.raises(RuntimeError):
         fail()
-    assert readers[0]._file.closed
+    assert readers[0].source.file.closed
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 1000])
@@ -246,14 +248,14 @@ def test_bad_rows_are_in_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[st
         rejected.add(BadRow(9, "csv", "cannot be read"))
     with path.open(encoding="utf-8", newline="") as file:
         assert list(csv.reader(file)) == [
-            ["line", "key", "column", "code", "why"],
-            *([str(line), f"key, {line}", "eid", "eid", "names no eID"] for line in range(2, 9)),
-            ["9", "", "", "csv", "cannot be read"],
+            ["line", "key", "column", "code", "why", "remedy"],
+            *([str(line), f"key, {line}", "eid", "eid", "names no eID", REMEDY] for line in range(2, 9)),
+            ["9", "", "", "csv", "cannot be read", REMEDIES["csv"]],
         ]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     *told, last = capsys.readouterr().err.splitlines()
-    assert told == [f"Line {line}, column eid names no eID. [eid]" for line in range(2, 7)]
-    assert last == f"3 more invalid rows; all are in {path}."
+    assert told == [f"Line {line}, column eid names no eID. {REMEDY}. [eid]" for line in range(2, 7)]
+    assert last == f"3 more rows; all are in {path}."
 
 
 def test_bad_rows_of_a_former_run_are_gone(tmp_path: Path) -> None:
@@ -280,7 +282,7 @@ def test_without_a_file_there_are_words(capsys: pytest.CaptureFixture[str]) -> N
     """What a header calls a column cannot steer the terminal."""
     with BadRows(None) as rejected:
         rejected.add(BadRow(4, "text", "is not text", "\x1b[2J"))
-    assert capsys.readouterr().err == "Line 4, column \\x1b[2J is not text. [text]\n"
+    assert capsys.readouterr().err == "Line 4, column \\x1b[2J is not text. Write the value in quotes. [text]\n"
 
 
 def test_rows_that_cannot_be_reported_are_an_error(tmp_path: Path) -> None:

@@ -341,7 +341,10 @@ def test_rows_that_name_nobody_are_set_aside(
     arguments = ("batch", "people.csv", *RAW[:4], "--login-hint", "cpr:7777777777")
     ran = invoke(*arguments, "--dry-run")
     assert "3 valid rows, 2 invalid, 1 duplicate." in ran.stderr
-    assert "Line 2 says nothing by which to tell who is asked. [one_person]" in ran.stderr
+    assert (
+        "Line 2 says nothing by which to tell who is asked. Correct the cell, or delete the row. [one_person]"
+        in ran.stderr
+    )
     assert "Line 4, column key holds the national number" in ran.stderr
     ran = invoke(*arguments, "--out", "r.jsonl", **TENANT)
     assert {key: found["state"] for key, found in results(folder).items()} == {

@@ -90,9 +90,16 @@ def test_what_holds_for_all_is_in_each_request() -> None:
 
 
 def test_a_person_may_be_named_again(people: People) -> None:
-    """That is counted, and left to whoever asks."""
+    """That is counted, told with both lines, and left to whoever asks."""
+    told: list[BadRow] = []
+    people.repeated = told.append
     made(people, row(2, ssn=SE), row(3, ssn=SE), row(4, ssn=swedish_number(2)), row(5, ssn=SE, eid="freja"))
     assert (people.good, people.again) == (4, 2)
+    assert [(row.line, row.code, row.why) for row in told] == [
+        (3, "person_twice", "names the same person as line 2"),
+        (5, "person_twice", "names the same person as line 2"),
+    ]
+    assert all("--skip-duplicates" in row.remedy for row in told)
 
 
 @pytest.mark.parametrize(
@@ -222,9 +229,10 @@ def test_a_key_stands_for_one_row(people: People) -> None:
     """The first one, a line's number included; a bad row takes none."""
     assert refused(people, row(2, ssn="x", key="a")).code == "national_number_format"
     made(people, row(3, ssn=SE, key="a"), row(4, ssn=SE, key="6"), row(5, ssn=SE))
-    for bad in (row(6, ssn=SE), row(7, ssn=swedish_number(2), key="a"), row(8, ssn=SE, key="5")):
+    again = ((4, row(6, ssn=SE)), (3, row(7, ssn=swedish_number(2), key="a")), (5, row(8, ssn=SE, key="5")))
+    for first, bad in again:
         assert refused(people, bad) == BadRow(
-            bad.line, "key_twice", "repeats the key of an earlier row", "key", bad.values.get("key", "6")
+            bad.line, "key_twice", f"repeats the key of line {first}", "key", bad.values.get("key", "6")
         )
     assert (people.good, people.bad, people.again) == (3, 4, 2)
 
@@ -277,13 +285,14 @@ _CHOICES = st.builds(
 
 @given(st.lists(st.lists(st.sampled_from("abcdef"))))
 def test_what_is_new_is_told_from_what_is_not(batches: list[list[str]]) -> None:
-    """However they come together, of equal ones only the first is new."""
-    seen, before = Seen(), set[str]()
+    """However they come together, of equal ones only the first is new, and the others lead to its line."""
+    seen, before, lines = Seen(), dict[str, int](), iter(range(1 << 32, 1 << 33))
     for batch in batches:
-        again = set(seen.add(batch))
+        numbers = [next(lines) for _ in batch]
+        again = seen.add(batch, numbers)
         for nth, value in enumerate(batch):
-            assert (nth in again) == (value in before)
-            before.add(value)
+            assert again.get(nth) == before.get(value)
+            before.setdefault(value, numbers[nth])
     seen.close()
 
 
@@ -349,7 +358,7 @@ def test_what_was_seen_is_forgotten_at_the_end(people: People) -> None:
     people.close()
     for seen in (people._keys, people._people):
         with pytest.raises(sqlite3.ProgrammingError, match="closed"):
-            seen.add(["a"])
+            seen.add(["a"], [1])
 
 
 def test_nobodys_number_is_in_a_repr(people: People) -> None:
