@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -305,3 +306,73 @@ def test_a_full_disk_is_an_error(count: int) -> None:
     with pytest.raises(UsageError, match="/dev/full cannot be written: No space left") as caught:
         reject()
     assert caught.value.code == "file"
+
+
+# --- damaged files ----------------------------------------------------------------------------------------------------
+
+
+def test_a_stray_quote_asks_nobody_by_anothers_row(tmp_path: Path, invoke: Callable[..., Any]) -> None:
+    """A dry run lists each line of the damage beside the input, with a remedy and without a cell."""
+    numbers = [swedish_number(nth) for nth in range(4)]
+    path = tmp_path / "people.csv"
+    path.write_text(
+        f'key,ssn,message\na,{numbers[0]},Hi\nb,{numbers[1]},"Hi 5\nc,{numbers[2]},Hi 7"\nd,{numbers[3]},Hi\n'
+        f"e,{numbers[0]},Hi\nd,{numbers[2]},Hi\n"
+    )
+    ran = invoke("batch", str(path), "--dry-run", "--eid", "se", "--call-initiator", "RP")
+    assert ran.exit_code == 7
+    assert "3 valid rows, 3 invalid, 1 duplicate." in ran.stderr
+    text = (tmp_path / "people.csv.bad.csv").read_text("utf-8")
+    rows = list(csv.DictReader(text.splitlines()))
+    assert {(row["line"], row["code"], row["why"].split(" ")[0]) for row in rows} == {
+        ("3", "spans_lines", "has"), ("4", "spans_lines", "is"), ("6", "person_twice", "names"),
+        ("7", "key_twice", "repeats"),
+    }  # fmt: skip
+    assert all(row["remedy"] for row in rows)
+    assert "line 2" in next(row["why"] for row in rows if row["line"] == "6")
+    assert "line 5" in next(row["why"] for row in rows if row["line"] == "7")
+    assert not any(number in text + ran.output for number in numbers)
+
+
+def test_misspelt_columns_stop_the_run_unless_they_are_meant(tmp_path: Path, invoke: Callable[..., Any]) -> None:
+    """Nobody gets the message for all instead of their own."""
+    path = tmp_path / "people.csv"
+    path.write_text(f"key,ssn,Call-Initiator,Mesage,Town\na,{ONE},RP,Hi,Oslo\n")
+    run = ("batch", str(path), "--dry-run", "--eid", "se")
+    ran = invoke(*run, "--call-initiator", "RP", "--message", "x", "--ignore-column", "*")
+    assert ran.exit_code == 2
+    assert "Call-Initiator (like call_initiator), Mesage (like message)." in " ".join(ran.stderr.split())
+    ran = invoke(
+        *run, "--column", "call_initiator=call-initiator", "--column", "message=Mesage", "--ignore-column", "town"
+    )
+    assert ran.exit_code == 0
+    assert "1 valid row" in ran.stderr
+
+
+def test_a_compressed_file_is_checked_as_a_whole(tmp_path: Path) -> None:
+    """Before anybody is asked: a bad byte, or an early end."""
+    text = b"ssn\n" + b"%s\n" % ONE.encode() * 5000
+    whole = tmp_path / "whole.gz"
+    whole.write_bytes(gzip.compress(text))
+    assert len(rows_of(str(whole))) == 5000
+    assert refused(tmp_path / "cut.gz", gzip.compress(text)[:-9]).code == "damaged"
+    assert "Line 5002 is not valid utf-8" in str(refused(tmp_path / "bad.gz", gzip.compress(text + b"\xff")))
+
+
+@pytest.mark.parametrize("where", ["-", "/dev/stdin"])
+def test_nothing_is_written_beside_a_pipe(
+    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, invoke: Callable[..., Any]
+) -> None:
+    """What is refused is shown."""
+    monkeypatch.chdir(tmp_path)
+    with piped(b"ssn\nx\n") as pipe:
+        name = where if where == "-" else f"/dev/fd/{pipe}"
+        former = os.dup(0)
+        try:
+            os.dup2(pipe, 0)
+            ran = invoke("batch", name, "--dry-run", "--eid", "se", "--call-initiator", "RP", "--message", "x")
+        finally:
+            os.dup2(former, 0)
+            os.close(former)
+    assert ran.exit_code == 7
+    assert list(tmp_path.iterdir()) == []
