@@ -148,6 +148,8 @@ class TransportError(CibaError):
     sent_at: float | None = None
     #: Monotonic seconds at which the request was given up.
     ended_at: float | None = None
+    #: The HTTP status, where the head of an answer was read; else 0.
+    status: int = 0
 
 
 class TransportTimeout(TransportError):

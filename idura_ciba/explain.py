@@ -6,7 +6,6 @@ All messages about a login that has begun live here, so that one situation reads
 from __future__ import annotations
 
 import email.utils
-import re
 from collections.abc import Mapping
 from typing import Literal, TypeVar
 
@@ -23,7 +22,7 @@ from idura_ciba.errors import (
     TransportError,
     UsageError,
 )
-from idura_ciba.protocol.answers import ErrorAnswer, TokenAnswer, Unusable, UnusableAnswer
+from idura_ciba.protocol.answers import ErrorAnswer, TokenAnswer, Unusable, UnusableAnswer, is_code
 from idura_ciba.protocol.machine import State
 from idura_ciba.redaction import Redacted
 
@@ -77,8 +76,13 @@ _ADVICE = {
     "invalid_scope": "ask for scopes that are enabled for this client",
 }
 
-#: All codes of the specifications are of this form, and no number is.
-_CODE = re.compile(r"[a-z_]{1,64}")
+#: The option that lets in what is too long, by name: everything else about the answer is the provider's.
+_RAISE_LIMIT = "if the provider sends photos, raise max_token_size of CibaClient"
+#: By the transport's code: what to do about an answer that this client does not take.
+_TAKE_IT = {
+    "oversized": _RAISE_LIMIT,
+    "compressed": "have the provider, or what stands before it, obey Accept-Encoding: identity",
+}
 
 
 def denied(description: Redacted | None) -> Denied:
@@ -258,7 +262,7 @@ def provider_error(
         kind = ClientRejected
         advice = "check client id, registered key and clock" + _skew(wall, server_date)
     # The wire code is foreign text: one that does not look like a code is kept as an attribute and not shown.
-    legible = _CODE.fullmatch(answer.error)
+    legible = is_code(answer.error)
     spelled = f" with {answer.error}" if legible else ""
     error = kind(
         f"the provider {'ended the login' if begun else 'refused the request'}{spelled} (HTTP {answer.status})",
@@ -301,6 +305,15 @@ def unusable(answer: UnusableAnswer, *, begun: bool) -> CibaError:
                 advice="check the network and the issuer, then start again",
             )
             failure.maybe_sent = False
+            return failure
+        case Unusable.UNACCEPTABLE:
+            failure = TransportError(
+                f"the provider's answer was not taken ({answer.reason})",
+                code=answer.code or "oversized",
+                phone="The person has probably answered, but nobody is logged in",
+                advice=f"{_TAKE_IT.get(answer.code, _RAISE_LIMIT)}; start again with the person's agreement",
+            )
+            failure.status = answer.status
             return failure
         case Unusable.REDIRECT:
             return RemoteProtocolError(

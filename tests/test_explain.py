@@ -78,6 +78,12 @@ ALL: dict[str, Callable[[], CibaError]] = {
         for kind in Unusable
         for begun in (True, False)
     },
+    **{
+        f"not taken: {code}": lambda code=code: explain.unusable(  # type: ignore[misc]
+            UnusableAnswer(Unusable.UNACCEPTABLE, 200, "HTTP 200, why", code=code), begun=True
+        )
+        for code in ("oversized", "compressed")
+    },
 }
 
 
@@ -116,6 +122,8 @@ def test_every_function_is_public_and_tried() -> None:
         ("abandoned", Abandoned, "abandoned"),
         ("closed", Abandoned, "closed"),
         ("limit", Abandoned, "caller_timeout"),
+        ("not taken: oversized", TransportError, "oversized"),
+        ("not taken: compressed", TransportError, "compressed"),
         ("internal", LocalProtocolError, "internal"),
         ("strategy", UsageError, "strategy_failed"),
         ("invalid_client False", ClientRejected, "invalid_client"),
@@ -132,6 +140,13 @@ def test_each_situation_has_its_class_and_code(name: str, kind: type[CibaError],
     error = ALL[name]()
     assert type(error) is kind
     assert error.code == code
+
+
+def test_what_is_not_taken_names_the_option_that_lets_it_in() -> None:
+    """Or, for a compression, whose setting it is."""
+    for error in (ALL["not taken: oversized"](), unusable(Unusable.UNACCEPTABLE, begun=True)):
+        assert "max_token_size" in error.advice
+    assert "Accept-Encoding" in ALL["not taken: compressed"]().advice
 
 
 def test_their_words_are_kept_as_an_attribute() -> None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import Final, Unpack
 
 from idura_ciba.eids.eid import Eid
-from idura_ciba.eids.request import LONGEST_PROMPT, EidOptions, EidRequest, as_text
+from idura_ciba.eids.request import EidOptions, EidRequest, as_text
 from idura_ciba.eids.written_number import read_norwegian
+from idura_ciba.protocol.answers import LONGEST_PROMPT
 
 __all__ = ["NORWEGIAN_BANKID", "NorwegianBankID"]
 

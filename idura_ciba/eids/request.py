@@ -19,6 +19,7 @@ from attrs import Factory, field, fields, frozen
 
 from idura_ciba.eids.person import ClaimPath
 from idura_ciba.errors import UsageError
+from idura_ciba.protocol.answers import LONGEST_PROMPT
 from idura_ciba.protocol.requests import build_authentication_request, encode_form
 from idura_ciba.protocol.strict_json import load_object
 from idura_ciba.redaction import Redacted
@@ -52,8 +53,6 @@ class EidOptions(TypedDict, total=False):
 # initialisation can say what is wrong.
 
 
-#: Seconds. Of the known eIDs, Norwegian BankID keeps a prompt the longest (Idura "Caller Authentication").
-LONGEST_PROMPT: Final = 900.0
 #: What may follow a requested level: whole segments of printable ASCII.
 _SEGMENTS: Final = re.compile(r"(?::[!-9;-~]+)*")
 
@@ -119,8 +118,8 @@ class EidRequest:
         require_person: Refuse a missing `identity` claim even if the eID may omit it.
         require_acr: With `acr_values`: refuse an answer that names no level.
         pin_acr: The exact level that the answer must name, if one that extends `acr_values` is not enough.
-        prompt_lifetime: Most seconds that a prompt stays on the phone. If the provider's answer, which says it, is
-            lost, the person is not asked again for that long.
+        prompt_lifetime: Most seconds that a prompt stays on the phone. It counts if the provider's answer does not
+            give a credible lifetime; if that answer is lost, the person is not asked again for that long.
 
     Raises:
         UsageError: The parameters cannot be sent, or no answer could ever be accepted.

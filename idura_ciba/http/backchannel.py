@@ -24,12 +24,13 @@ from idura_ciba.errors import CibaError, TransportError, TransportTimeout
 from idura_ciba.http.delivery import deliver, until_connected
 from idura_ciba.http.provider import Provider
 from idura_ciba.protocol.answers import (
+    LONGEST_PROMPT,
     AuthenticationAnswer,
     TokenAnswer,
-    Unusable,
     UnusableAnswer,
     parse_authentication_response,
     parse_token_response,
+    unanswered,
 )
 from idura_ciba.protocol.http import DEFAULT_MAX_BODY, HttpRequest, HttpResponse, Transport
 from idura_ciba.protocol.requests import build_token_request, encode_form
@@ -112,7 +113,7 @@ class Backchannel:
         return SigningPool(threads) if threads else None
 
     async def authenticate(
-        self, parameters: Mapping[str, str], *, limit: float | None = None
+        self, parameters: Mapping[str, str], *, limit: float | None = None, lifetime: float = LONGEST_PROMPT
     ) -> Answered[AuthenticationAnswer]:
         """Send the authentication request. Retried only as long as there was no connection at all.
 
@@ -120,6 +121,7 @@ class Backchannel:
             parameters: The form, without client authentication.
             limit: Monotonic instant from which no phone may ring, because nobody waits any more. Checked for the last
                 time just before the request leaves.
+            lifetime: Seconds that the prompt lives if the answer does not say so.
 
         Raises:
             Abandoned: The limit passed before anything was sent.
@@ -145,7 +147,7 @@ class Backchannel:
             if limit is not None and not error.maybe_sent and self.clock.monotonic() >= limit:
                 raise explain.limit_passed(begun=False) from None
             return self._unanswered(error)
-        answer = parse_authentication_response(response, wall=self.clock.wall())
+        answer = parse_authentication_response(response, wall=self.clock.wall(), lifetime=lifetime)
         return self._answered(answer, response)
 
     async def poll(self, auth_req_id: str, *, end: float = math.inf) -> Answered[TokenAnswer]:
@@ -236,10 +238,8 @@ class Backchannel:
         return Answered(answer, response.sent_at, response.received_at, response.trace_id, response.headers.get("date"))
 
     def _unanswered(self, error: TransportError) -> Answered[A]:
-        kind = Unusable.LOST if error.maybe_sent else Unusable.NOT_CONNECTED
-        if kind is Unusable.NOT_CONNECTED:
+        if not error.maybe_sent:
             self.provider.doubt()
         ended_at = self.clock.monotonic() if error.ended_at is None else error.ended_at
         sent_at = ended_at if error.sent_at is None else error.sent_at
-        answer = UnusableAnswer(kind, 0, error.what)
-        return Answered(answer, sent_at, ended_at)
+        return Answered(unanswered(error), sent_at, ended_at)

@@ -133,8 +133,8 @@ def write_fields(headers: Mapping[str, str]) -> str:
     return fields
 
 
-async def read_body(content: aiohttp.StreamReader, limit: int) -> bytes:
-    """Read a body to its end.
+async def read_body(content: aiohttp.StreamReader, limit: int, status: int) -> bytes:
+    """Read the body of an answer with this status to its end.
 
     Raises:
         TransportError: The body is longer than `limit` bytes.
@@ -143,7 +143,9 @@ async def read_body(content: aiohttp.StreamReader, limit: int) -> bytes:
     while not content.at_eof():
         body += await content.readany()
         if len(body) > limit:
-            raise TransportError(f"the answer is longer than {limit} bytes", code="oversized")
+            error = TransportError(f"the answer is longer than {limit} bytes", code="oversized")
+            error.status = status
+            raise error
     return bytes(body)
 
 

@@ -175,7 +175,7 @@ class Pool:
             while answer.code in _INTERIM:
                 answer, content = await line.read()
             line.room = math.inf
-            body = await read_body(content, request.max_body)
+            body = await read_body(content, request.max_body, answer.code)
             complete = True
         finally:
             line.waiting = False
@@ -252,7 +252,12 @@ def rehearse() -> None:
     line.set_response_params(read_until_eof=True, auto_decompress=False, **_limits())
     line.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
     answer, content = _at_once(line.read())
-    seen = (wanted.headers["Host"], answer.code, read_fields(answer.headers), _at_once(read_body(content, 2)))
+    seen = (
+        wanted.headers["Host"],
+        answer.code,
+        read_fields(answer.headers),
+        _at_once(read_body(content, 2, answer.code)),
+    )
     if seen != ("localhost", 200, {"content-length": "2"}, b"{}") or line.is_spoilt():
         raise AssertionError
 

@@ -124,7 +124,7 @@ class Session:
             async with session.request(request.method, url, **options) as response:
                 try:
                     self._check_turns(exchange, form)
-                    body = await read_body(response.content, request.max_body)
+                    body = await read_body(response.content, request.max_body, response.status)
                 except BaseException:
                     # The unread rest must not become the beginning of another request's answer.
                     response.close()

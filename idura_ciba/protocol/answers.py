@@ -1,13 +1,19 @@
 """What comes back: the answers to the two requests, as values.
 
+Once a phone has rung, a login must not be lost to how an answer is written, and nothing is trusted for being in one:
+the ID token is verified elsewhere.
+
 Rules:
 1. A JSON object with a string `error` is an OAuth error. A code that the specifications know decides whatever the
    status says; any other yields to a status of overload, redirection or breakdown, because a gateway's
    `{"error": "too_many_requests"}` is no verdict on a login. Everything else is judged by its status.
-2. Numbers are read tolerantly (`120`, `120.0`, `"120"`) and refused where they cannot mean what they say
-   (booleans, fractions, zero, negatives).
-3. Unknown members are kept and ignored; a member of the wrong type is an error only where it is needed.
-4. What cannot be read is a value too, `UnusableAnswer`, never an exception: the machine decides what it means.
+2. What has a usable `auth_req_id` is an acknowledgement, whatever else it says: a poll settles what is true.
+3. Numbers are read in every form in which others write them (`120`, `120.9`, `" 1.2e2 "`); fractions are floored. What
+   is missing, or cannot be meant, falls back: to the lifetime of the eID's own prompts, or to 5 seconds between polls.
+4. A value that says nothing (null, an empty text or list) is as if its member were absent. Unknown members are kept and
+   ignored; a member of the wrong type is an error only where it is needed.
+5. What cannot be read is a value too, `UnusableAnswer`, never an exception: the machine decides what it means. It says
+   why, and quotes nothing of the body but a code that looks like one.
 
 Spec: CIBA Core 1.0 sections 7.3, 10.1.1, 11 and 13; RFC 6749 section 5.
 """
@@ -25,13 +31,15 @@ from typing import Any
 
 from attrs import field, frozen
 
+from idura_ciba.errors import TransportError
 from idura_ciba.protocol.http import HttpResponse
-from idura_ciba.protocol.strict_json import load_object
+from idura_ciba.protocol.tolerant_json import load_answer
 from idura_ciba.redaction import Redacted
 
 __all__ = [
     "DEFAULT_INTERVAL",
     "KNOWN_CODES",
+    "LONGEST_PROMPT",
     "Acknowledgement",
     "AuthenticationAnswer",
     "ErrorAnswer",
@@ -41,17 +49,22 @@ __all__ = [
     "Tokens",
     "Unusable",
     "UnusableAnswer",
+    "is_code",
     "parse_authentication_response",
     "parse_retry_after",
     "parse_token_response",
+    "unanswered",
+    "why",
 ]
 
 #: CIBA Core section 7.3: without `interval` the client uses 5 seconds.
 DEFAULT_INTERVAL = 5.0
+#: Seconds. Of the eIDs known, Norwegian BankID keeps a prompt the longest (Idura "Caller Authentication").
+LONGEST_PROMPT = 900.0
 #: No eID keeps a prompt on a phone for longer than minutes; a silly number must not keep a transaction for years.
 MAX_EXPIRES_IN = 86_400.0
-#: As long as any issuer's; the specification sets no bound, memory does.
-MAX_AUTH_REQ_ID_LENGTH = 2048
+#: As long as an answer may be; the specification sets no bound.
+MAX_AUTH_REQ_ID_LENGTH = 64 * 1024
 #: Seconds, thirty years: beyond it the exact number means nothing.
 MAX_NUMBER = 10**9
 
@@ -102,18 +115,30 @@ class Unusable(Enum):
     TURNED_AWAY = "turned away"
     #: 3xx. Never followed: the form holds credentials.
     REDIRECT = "redirect"
+    #: A success that this client does not take: too long, or compressed in a way unknown here. It comes only once, and
+    #: would come the same again.
+    UNACCEPTABLE = "unacceptable"
     #: Complete and readable, and against the specification.
     BROKEN = "broken"
 
 
 @frozen
 class UnusableAnswer:
-    """An answer that says neither yes, no nor wait. `reason` quotes nothing of the body."""
+    """An answer that says neither yes, no nor wait.
+
+    Attributes:
+        kind: What matters of it.
+        status: The HTTP status; 0 where none was read.
+        reason: Why, in words; quotes nothing of the body.
+        retry_after: Seconds to wait, where the answer says so.
+        code: The transport's word for what went wrong, where it has one.
+    """
 
     kind: Unusable
     status: int
     reason: str
     retry_after: float | None = None
+    code: str = ""
 
 
 @frozen
@@ -156,49 +181,58 @@ AuthenticationAnswer = Acknowledgement | ErrorAnswer | UnusableAnswer
 TokenAnswer = Tokens | StillPending | SlowedDown | ErrorAnswer | UnusableAnswer
 
 
-def parse_authentication_response(response: HttpResponse, *, wall: float) -> AuthenticationAnswer:
+def parse_authentication_response(
+    response: HttpResponse, *, wall: float, lifetime: float = LONGEST_PROMPT
+) -> AuthenticationAnswer:
     """Read the answer to a backchannel authentication request.
 
     Args:
         response: JSON `{auth_req_id: str, expires_in: number | digits, interval?: number, bindingMessage?: str}`.
         wall: Seconds since the epoch, to read a `Retry-After` date against.
+        lifetime: Seconds for which a prompt lives where the answer does not say so.
 
     Spec: CIBA Core 1.0 sections 7.3 and 13; Idura "Caller Authentication".
     """
-    answer = _members_or_error(response, wall)
-    if isinstance(answer, ErrorAnswer | UnusableAnswer):
-        return _contradiction(answer) or answer
-    auth_req_id = answer.get("auth_req_id")
-    expires_in = _positive_seconds(answer.get("expires_in"))
-    if not isinstance(auth_req_id, str) or not _AUTH_REQ_ID.fullmatch(auth_req_id):
-        return UnusableAnswer(Unusable.BROKEN, response.status, "auth_req_id is missing or not printable text")
-    if expires_in is None:
-        return UnusableAnswer(Unusable.BROKEN, response.status, "expires_in is missing or not a positive number")
-    words = answer.get("bindingMessage")
+    members, problem = _read(response)
+    auth_req_id = _handle(members.get("auth_req_id"))
+    if auth_req_id is None:
+        answer = _sort(response, members, problem, wall)
+        if not isinstance(answer, dict):
+            return _contradiction(answer) or answer
+        reason = f"auth_req_id is missing, or no text of at most {MAX_AUTH_REQ_ID_LENGTH} characters"
+        return UnusableAnswer(Unusable.BROKEN, response.status, reason)
+    expires_in = _seconds(members.get("expires_in"))
+    if expires_in is None or expires_in > MAX_EXPIRES_IN:
+        expires_in = _one_float(min(lifetime, MAX_EXPIRES_IN))
+    interval = _seconds(members.get("interval"))
+    words = members.get("bindingMessage")
     return Acknowledgement(
-        auth_req_id=Redacted(auth_req_id),
-        expires_in=min(expires_in, MAX_EXPIRES_IN),
-        # An interval that cannot be read must not cost a login whose phone is ringing already.
-        interval=_positive_seconds(answer.get("interval")) or DEFAULT_INTERVAL,
-        spoken_words=Redacted(words) if isinstance(words, str) and words else None,
-        members=answer,
+        auth_req_id=auth_req_id,
+        expires_in=expires_in,
+        # Nor can an interval be meant that leaves no time to ask.
+        interval=DEFAULT_INTERVAL if interval is None or interval >= expires_in else interval,
+        spoken_words=Redacted(words) if isinstance(words, str) and words.strip() else None,
+        members=members,
     )
+
+
+def _handle(value: object) -> Redacted | None:
+    """What can be an `auth_req_id`: by CIBA Core 7.3 letters, digits, `.`, `-` and `_`, but a form carries any text."""
+    text = str(value) if type(value) is int else value
+    good = isinstance(text, str) and text.strip() and len(text) <= MAX_AUTH_REQ_ID_LENGTH
+    return Redacted(text) if good else None
 
 
 def _contradiction(answer: ErrorAnswer | UnusableAnswer) -> UnusableAnswer | None:
     """A refusal that says that somebody is being asked nonetheless: asking again would ring twice."""
     if isinstance(answer, ErrorAnswer):
-        asked = "auth_req_id" in answer.members or answer.error == "authorization_pending"
+        asked = bool(answer.members.get("auth_req_id")) or answer.error == "authorization_pending"
         reason = "an error that says that somebody is being asked"
     else:
         # Accepted, and unreadable.
-        asked = answer.kind is Unusable.LOST and 200 <= answer.status < 300  # noqa: PLR2004 - the class of status codes
+        asked = answer.kind is Unusable.LOST and _is_success(answer.status)
         reason = answer.reason
     return UnusableAnswer(Unusable.BROKEN, answer.status, reason) if asked else None
-
-
-#: CIBA Core 7.3 allows letters, digits, `.`, `-` and `_`; others are survivable, control characters and spaces are not.
-_AUTH_REQ_ID = re.compile(rf"[\x21-\x7e]{{1,{MAX_AUTH_REQ_ID_LENGTH}}}")
 
 
 def parse_token_response(response: HttpResponse, *, wall: float) -> TokenAnswer:
@@ -210,14 +244,15 @@ def parse_token_response(response: HttpResponse, *, wall: float) -> TokenAnswer:
 
     Spec: CIBA Core 1.0 sections 10.1.1 and 11; RFC 6749 section 5.
     """
-    answer = _members_or_error(response, wall)
+    members, problem = _read(response)
+    answer = _sort(response, members, problem, wall)
     if isinstance(answer, UnusableAnswer):
         return answer
     if isinstance(answer, ErrorAnswer):
         if answer.error == "authorization_pending":
             return StillPending(answer.error_description, answer.retry_after)
         if answer.error == "slow_down":
-            interval = _positive_seconds(answer.members.get("interval"))
+            interval = _seconds(answer.members.get("interval"))
             return SlowedDown(answer.error_description, answer.retry_after, interval)
         return answer
     id_token, access_token, token_type = (answer.get(name) for name in ("id_token", "access_token", "token_type"))
@@ -227,29 +262,69 @@ def parse_token_response(response: HttpResponse, *, wall: float) -> TokenAnswer:
         id_token=Redacted(id_token),
         access_token=Redacted(access_token) if isinstance(access_token, str) and access_token else None,
         token_type=token_type if isinstance(token_type, str) else None,
-        expires_in=_positive_seconds(answer.get("expires_in")),
+        expires_in=_seconds(answer.get("expires_in")),
         members=answer,
     )
 
 
-def _members_or_error(response: HttpResponse, wall: float) -> dict[str, Any] | ErrorAnswer | UnusableAnswer:
+def unanswered(error: TransportError) -> UnusableAnswer:
+    """What a request that brought no answer is, as a value."""
+    status, reason = error.status, error.what
+    if not error.maybe_sent:
+        kind = Unusable.NOT_CONNECTED
+    elif error.code not in _AS_BAD_AGAIN:
+        kind = Unusable.LOST
+    else:
+        # Only a success is worth its length: of an error page, the status says all there is to know.
+        kind = _kind(status) if status and not _is_success(status) else Unusable.UNACCEPTABLE
+    return UnusableAnswer(kind, status, f"HTTP {status}, {reason}" if status else reason, code=error.code)
+
+
+#: Codes of a `TransportError` for answers that would come the same again.
+_AS_BAD_AGAIN = frozenset({"oversized", "compressed"})
+
+
+def why(answer: AuthenticationAnswer | TokenAnswer) -> str | None:
+    """Why an answer brought nothing, in words that say nothing of a person; None for one that did."""
+    match answer:
+        case UnusableAnswer():
+            return answer.reason
+        case ErrorAnswer():
+            return f"HTTP {answer.status}, {answer.error if is_code(answer.error) else 'an error without a code'}"
+        case _:
+            return None
+
+
+def is_code(text: str) -> bool:
+    """Whether a foreign text looks like an error code: all of the specifications do, and no number of a person does."""
+    return _CODE.fullmatch(text) is not None
+
+
+_CODE = re.compile(r"[a-z_]{1,64}")
+
+
+def _read(response: HttpResponse) -> tuple[dict[str, Any], str]:
+    """The members of the body, and what is wrong with it if there are none to be had."""
+    try:
+        return load_answer(response.body, response.headers.get("content-type")), ""
+    except ValueError as error:
+        return {}, str(error)
+
+
+def _sort(
+    response: HttpResponse, members: dict[str, Any], problem: str, wall: float
+) -> dict[str, Any] | ErrorAnswer | UnusableAnswer:
     """Sort an answer by rule 1: OAuth error, success with members, or unusable."""
     status = response.status
     retry_after = parse_retry_after(response.headers.get("retry-after"), date=response.headers.get("date"), wall=wall)
-    members: dict[str, Any] | None = None
-    reason = ""
-    try:
-        members = load_object(response.body)
-    except ValueError as error:
-        reason = str(error)
-    if members is not None:
-        code, description = members.get("error"), members.get("error_description")
-        if isinstance(code, str) and code and (code in KNOWN_CODES or _speaks_for_itself(status)):
-            words = Redacted(description) if isinstance(description, str) else None
-            return ErrorAnswer(code, words, status, retry_after, members)
-        if 200 <= status < 300:  # noqa: PLR2004 - the class of status codes
-            return members
-        reason = "no error code that would say more"
+    named, description = members.get("error"), members.get("error_description")
+    code = named if isinstance(named, str) and named.strip() else ""
+    if code in KNOWN_CODES or (code and _speaks_for_itself(status)):
+        words = Redacted(description) if isinstance(description, str) else None
+        return ErrorAnswer(code, words, status, retry_after, members)
+    if _is_success(status) and not problem:
+        return members
+    reason = problem or (code if is_code(code) else "no error code that would say more")
     return UnusableAnswer(_kind(status), status, f"HTTP {status}, {reason}", retry_after)
 
 
@@ -265,9 +340,13 @@ KNOWN_CODES = frozenset({
 _COME_BACK = frozenset({408, 425, 429, 503})
 
 
+def _is_success(status: int) -> bool:
+    return 200 <= status < 300  # noqa: PLR2004 - the class of status codes
+
+
 def _speaks_for_itself(status: int) -> bool:
     """Whether an unknown error code under this status is the provider's own word."""
-    return (200 <= status < 300 or 400 <= status < 500) and status not in _COME_BACK  # noqa: PLR2004 - classes of status codes
+    return (_is_success(status) or 400 <= status < 500) and status not in _COME_BACK  # noqa: PLR2004 - as above
 
 
 def _kind(status: int) -> Unusable:
@@ -310,17 +389,18 @@ def _http_date(text: str) -> float | None:
         return None
 
 
-def _positive_seconds(value: object) -> float | None:
-    """Rule 2; None for anything that is not a positive whole number."""
-    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,64}", value):
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    if value <= 0 or value != value // 1:
+def _seconds(value: object) -> float | None:
+    """Rule 3; None for anything that is not a number of at least 1."""
+    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
+        value = float(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 1:
         return None
     # An int of thousands of digits does not fit a float.
-    return _one_float(min(value, MAX_NUMBER))
+    return _one_float(int(min(value, MAX_NUMBER)))
 
+
+#: What JSON has for numbers, and what others write instead. `float` itself takes underscores and other scripts too.
+_NUMBER = re.compile(r"[+]?(?:[0-9]{1,64}\.?[0-9]{0,64}|\.[0-9]{1,64})(?:[eE][+-]?[0-9]{1,4})?", re.ASCII)
 
 #: The same object for the same number: a provider names the same few, and each pending login keeps two.
 _one_float = lru_cache(maxsize=64)(float)

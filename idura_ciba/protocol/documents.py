@@ -1,12 +1,18 @@
 """What a provider publishes about itself: its metadata and its keys.
 
+Rules:
+1. Read strictly, because trust hangs on it; but a byte order mark in front is skipped (RFC 8259 section 8.1).
+2. A value that says nothing (null, an empty text, list or object) is as if its member were absent.
+3. One bad key does not spoil the set (RFC 7517 section 5): what cannot be read alone is left out alone.
+
 Spec: OpenID Connect Discovery 1.0 sections 3 and 4; RFC 7517 section 5.
 """
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from attrs import field, frozen
 
@@ -59,7 +65,7 @@ def parse_discovery(response: HttpResponse, *, issuer: str) -> ProviderMetadata:
 
     def endpoint(name: str) -> str | None:
         value = members.get(name)
-        return value if isinstance(value, str) and value else None
+        return value if isinstance(value, str) and value.strip() else None
 
     return ProviderMetadata(
         issuer=issuer,
@@ -73,24 +79,33 @@ def parse_discovery(response: HttpResponse, *, issuer: str) -> ProviderMetadata:
 def parse_jwks(response: HttpResponse) -> Sequence[Mapping[str, Any]]:
     """Read a key set; the keys themselves are judged one by one by whoever uses them.
 
+    Returns:
+        Each key without the members that say nothing.
+
     Raises:
         RemoteProtocolError: Not a JSON object with 200 and a list in `keys`, or too many of them. What is no object is
-            left out.
+            left out, and so is a key in which a member stands twice.
 
     Spec: RFC 7517 section 5.
     """
-    keys = _document(response, "key set").get("keys")
+    keys = _document(response, "key set", duplicates="void").get("keys")
     if not isinstance(keys, list) or len(keys) > MAX_KEYS:
         raise _fault(response, f"the key set holds no list of at most {MAX_KEYS} keys", code="bad_jwks")
-    return [key for key in keys if isinstance(key, dict)]
+    return [
+        {name: value for name, value in key.items() if value not in _NOTHING} for key in keys if isinstance(key, dict)
+    ]
 
 
-def _document(response: HttpResponse, name: str) -> dict[str, Any]:
+#: Compared by value: none of them equals 0 or False.
+_NOTHING: tuple[Any, ...] = (None, "", [], {})
+
+
+def _document(response: HttpResponse, name: str, *, duplicates: Literal["refuse", "void"] = "refuse") -> dict[str, Any]:
     if response.status != 200:  # noqa: PLR2004 - Discovery 4.2: a successful answer is exactly 200
         raise _fault(response, f"the {name} was answered with HTTP {response.status}")
     problem = ""
     try:
-        return load_object(response.body)
+        return load_object(response.body.removeprefix(codecs.BOM_UTF8), duplicates=duplicates)
     except ValueError as error:
         problem = str(error)
     raise _fault(response, f"the {name} cannot be read: {problem}")

@@ -112,7 +112,8 @@ def inflate(response: HttpResponse, limit: int) -> HttpResponse:
         The plain answer, which has no `content-encoding`.
 
     Raises:
-        TransportError: `oversized`, or `compressed`: in a way that is not known here, more than once, or broken off.
+        TransportError: `oversized`; `compressed` in a way that is not known here, or more than once; `damaged` where it
+            is broken off, or not what it says.
     """
     named = response.headers.get("content-encoding", "").lower().split(",")
     encodings = [encoding for name in named if (encoding := name.strip()) not in {"", "identity"}]
@@ -122,7 +123,7 @@ def inflate(response: HttpResponse, limit: int) -> HttpResponse:
         forms = _FORMS.get(encodings[0], ()) if len(encodings) == 1 else ()
         body = _inflate(response.body, forms, limit)
     if isinstance(body, TransportError):
-        body.sent_at, body.ended_at = response.sent_at, response.received_at
+        body.sent_at, body.ended_at, body.status = response.sent_at, response.received_at, response.status
         raise body
     headers = {name: value for name, value in response.headers.items() if name != "content-encoding"}
     return evolve(response, headers=headers, body=body)
@@ -141,4 +142,6 @@ def _inflate(body: bytes, forms: tuple[int, ...], limit: int) -> bytes | Transpo
             return TransportError(f"the answer is longer than {limit} bytes once inflated", code="oversized")
         if stream.eof and not stream.unused_data:
             return plain
+    if forms:
+        return TransportError("the answer is compressed, which was not asked for, and damaged", code="damaged")
     return TransportError("the answer is compressed, which was not asked for, in a way unknown here", code="compressed")

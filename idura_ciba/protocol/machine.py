@@ -155,6 +155,7 @@ _UNACKNOWLEDGED: Mapping[answers.Unusable, Event] = MappingProxyType(
         answers.Unusable.TURNED_AWAY: Event.TURNED_AWAY,
         answers.Unusable.BUSY: Event.ACKNOWLEDGEMENT_LOST,
         answers.Unusable.LOST: Event.ACKNOWLEDGEMENT_LOST,
+        answers.Unusable.UNACCEPTABLE: Event.ACKNOWLEDGEMENT_LOST,
         answers.Unusable.REDIRECT: Event.ACKNOWLEDGEMENT_BROKEN,
         answers.Unusable.BROKEN: Event.ACKNOWLEDGEMENT_BROKEN,
     }
@@ -193,6 +194,8 @@ _UNUSABLE: Mapping[answers.Unusable, Event] = MappingProxyType(
         answers.Unusable.LOST: Event.ANSWER_LOST,
         answers.Unusable.REDIRECT: Event.REFUSED,
         answers.Unusable.BROKEN: Event.REFUSED,
+        # Tokens come only once, so that asking again brings nothing better.
+        answers.Unusable.UNACCEPTABLE: Event.REFUSED,
     }
 )
 

@@ -153,8 +153,12 @@ class Timing:
         retry_after: float | None = None,
         interval: float | None = None,
     ) -> Timing:
-        """After `slow_down`; `interval` is what the provider asks for by name, if it does."""
-        grown = max(self.interval + SLOW_DOWN_STEP, interval or 0.0)
+        """After `slow_down`; `interval` is what the provider asks for by name, if it does.
+
+        An interval that leaves no time to ask cannot be meant.
+        """
+        named = interval if interval is not None and interval < self.expires_in else 0.0
+        grown = max(self.interval + SLOW_DOWN_STEP, named)
         floor = _stretch(received_at + grown, received_at, retry_after)
         return evolve(self, interval=grown, not_before=floor, unanswered=0)
 

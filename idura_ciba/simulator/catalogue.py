@@ -229,7 +229,7 @@ _ACKNOWLEDGEMENTS: Mapping[str, Fault] = {
     **{
         f"interval {name}": edit(interval=value)
         for name, value in {
-            "missing": ..., "null": None, "true": True, "text": "3", "3.0": 3.0, "2.5": 2.5, "zero": 0, "negative": -3,
+            "missing": ..., "null": None, "true": True, "text": "3", "3.0": 3.0, "3.5": 3.5, "zero": 0, "negative": -3,
             "10^30": 10**30, "a list": [3],
         }.items()
     },

@@ -106,8 +106,9 @@ class MemoryTransport:
                 raise self._broken("the connection broke", sent_at)
             headers = {name.lower(): value for name, value in reply.headers.items()}
             if len(reply.body) > request.max_body:
-                what = f"the answer is longer than {request.max_body} bytes"
-                raise self._marked(TransportError(what, code="oversized"), sent_at)
+                error = TransportError(f"the answer is longer than {request.max_body} bytes", code="oversized")
+                error.status = reply.status
+                raise self._marked(error, sent_at)
             exchange.delivered()
             return request.answered(
                 reply.status, headers, reply.body, sent_at=sent_at, received_at=self._clock.monotonic()

@@ -135,7 +135,9 @@ class Starter:
                     await start.note()
                 may_ring = True
                 parameters = start.request.parameters()
-                answered = await self.context.backchannel.authenticate(parameters, limit=start.limit)
+                answered = await self.context.backchannel.authenticate(
+                    parameters, limit=start.limit, lifetime=start.lifetime
+                )
                 return self._take_up(answered, expected, hold, start)
         except CibaError as error:
             if answered is not None:

@@ -14,8 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from idura_ciba.errors import TransportError, TransportTimeout
 from idura_ciba.protocol.answers import (
     DEFAULT_INTERVAL,
+    LONGEST_PROMPT,
     Acknowledgement,
     AuthenticationAnswer,
     ErrorAnswer,
@@ -25,9 +27,12 @@ from idura_ciba.protocol.answers import (
     Tokens,
     Unusable,
     UnusableAnswer,
+    is_code,
     parse_authentication_response,
     parse_retry_after,
     parse_token_response,
+    unanswered,
+    why,
 )
 from idura_ciba.protocol.documents import ProviderMetadata, parse_discovery, parse_jwks
 from idura_ciba.protocol.http import HttpResponse
@@ -48,12 +53,11 @@ def answer(
     return HttpResponse(status, headers or {}, raw if isinstance(raw, bytes) else raw.encode(), 1.0, 2.0)
 
 
-def acknowledge(**members: Any) -> AuthenticationAnswer:
+def acknowledge(*, lifetime: float = LONGEST_PROMPT, **members: Any) -> AuthenticationAnswer:
     """Read an acknowledgement that is as it should be, but for these members; `...` leaves one out."""
     body = {"auth_req_id": AUTH_REQ_ID, "expires_in": 120, **members}
-    return parse_authentication_response(
-        answer({name: value for name, value in body.items() if value is not ...}), wall=WALL
-    )
+    given_ones = answer({name: value for name, value in body.items() if value is not ...})
+    return parse_authentication_response(given_ones, wall=WALL, lifetime=lifetime)
 
 
 def poll(body: object = None, **how: Any) -> TokenAnswer:
@@ -133,20 +137,39 @@ NUMBERS: Mapping[str, float | None] = {
     '"999999999999999"': 1e9,
     '"9999999999999999"': 1e9,
     '"' + "9" * 5000 + '"': None,
+    '"120.0"': 120.0,
+    '"1e2"': 100.0,
+    '"1.2E+2"': 120.0,
+    '"+120"': 120.0,
+    '" 120"': 120.0,
+    '"120\\n"': 120.0,
+    '"\\u00a0 60\\t"': 60.0,
+    '"120."': 120.0,
+    '".5e1"': 5.0,
+    "1.999": 1.0,
+    "119.99": 119.0,
+    '"59.9"': 59.0,
+    "120.5": 120.0,
     "0": None,
     "-0.0": None,
     '"0"': None,
     "-1": None,
     '"-5"': None,
     "0.5": None,
-    "120.5": None,
     "1e-9": None,
-    '"120.0"': None,
-    '"1e2"': None,
-    '"+120"': None,
-    '" 120"': None,
-    '"120\\n"': None,
+    '"0.9"': None,
+    '"-120"': None,
+    '"1e99999"': None,
     '"120 s"': None,
+    '"1 20"': None,
+    '"1_20"': None,
+    '"0x78"': None,
+    '"PT2M"': None,
+    '"nan"': None,
+    '"inf"': None,
+    "NaN": None,
+    "1e400": None,
+    "9" * 5000: None,
     '"\uff11\uff12\uff10"': None,
     '""': None,
     "true": None,
@@ -159,15 +182,24 @@ numbers = pytest.mark.parametrize(("text", "seconds"), NUMBERS.items(), ids=lamb
 
 
 @numbers
-def test_a_lifetime_is_read_as_leniently_as_it_can_be(text: str, seconds: float | None) -> None:
-    """Whole positive numbers in any notation are read, up to a day; without one there is no acknowledgement."""
+def test_a_lifetime_is_read_in_any_notation(text: str, seconds: float | None) -> None:
+    """Fractions are floored; what says nothing, or more than a day, is as long as the eID's own prompts live."""
     body = f'{{"auth_req_id": "{AUTH_REQ_ID}", "expires_in": {text}}}'
-    read = parse_authentication_response(answer(text=body), wall=WALL)
-    if seconds is None:
-        assert read == UnusableAnswer(Unusable.BROKEN, 200, "expires_in is missing or not a positive number")
-    else:
-        assert isinstance(read, Acknowledgement)
-        assert read.expires_in == min(seconds, 86400.0)
+    read = parse_authentication_response(answer(text=body), wall=WALL, lifetime=180.0)
+    assert isinstance(read, Acknowledgement)
+    assert read.expires_in == (180.0 if seconds is None or seconds > 86400 else seconds)
+
+
+@pytest.mark.parametrize(("lifetime", "read"), [(120.0, 120.0), (0.5, 0.5), (86400.0, 86400.0), (1e9, 86400.0)])
+def test_without_a_lifetime_it_is_what_the_eid_says(lifetime: float, read: float) -> None:
+    """Of a request that names none, the longest of all known; and never longer than a day."""
+    for nothing in (..., None, "", [], "soon", -1):
+        acknowledged = acknowledge(expires_in=nothing, lifetime=lifetime)
+        assert isinstance(acknowledged, Acknowledgement)
+        assert acknowledged.expires_in == read
+    acknowledged = acknowledge(expires_in=...)
+    assert isinstance(acknowledged, Acknowledgement)
+    assert acknowledged.expires_in == LONGEST_PROMPT == 900
 
 
 @numbers
@@ -176,7 +208,8 @@ def test_an_interval_that_cannot_be_read_is_five_seconds(text: str, seconds: flo
     body = f'{{"auth_req_id": "{AUTH_REQ_ID}", "expires_in": 120, "interval": {text}}}'
     read = parse_authentication_response(answer(text=body), wall=WALL)
     assert isinstance(read, Acknowledgement)
-    assert read.interval == (seconds or DEFAULT_INTERVAL)
+    # As long as the prompt lives or longer leaves no time to ask, and cannot be meant.
+    assert read.interval == (DEFAULT_INTERVAL if seconds is None or seconds >= 120 else seconds)
 
 
 @numbers
@@ -189,13 +222,38 @@ def test_other_numbers_are_read_the_same_way(text: str, seconds: float | None) -
     assert slow_down == SlowedDown(None, None, seconds)
 
 
-@pytest.mark.parametrize("number", ["1e400", "-1e400", "NaN", "Infinity", "9" * 5000, "0120"])
-def test_what_is_no_number_of_json_spoils_the_answer(number: str) -> None:
-    """Two readers would disagree about such a text, so nothing of it is used."""
-    body = f'{{"auth_req_id": "{AUTH_REQ_ID}", "expires_in": 120, "interval": {number}}}'
+#: Numbers of at least 1, in seconds, and a way to write them.
+_WRITTEN = st.tuples(
+    st.integers(1, 86_400),
+    st.sampled_from(["", ".0", ".9", ".999", "."]),
+    st.sampled_from(["", "e0", "E+00", "e-0"]),
+    st.sampled_from(["", "+", "0", "00"]),
+    st.text(" \t\r\n\u00a0\u2003", max_size=3),
+)
+
+
+@given(_WRITTEN, st.booleans())
+def test_every_way_to_write_a_number_is_read(written: tuple[int, str, str, str, str], as_text: bool) -> None:
+    """As JSON and as text, with white space around it, with a fraction that counts for nothing, with an exponent."""
+    number, fraction, exponent, front, space = written
+    plain = fraction != "." and not front
+    value = json.dumps(f"{space}{front}{number}{fraction}{exponent}{space}")
+    text = value if as_text or not plain else f"{number}{fraction}{exponent}"
+    body = f'{{"auth_req_id": "{AUTH_REQ_ID}", "expires_in": {text}, "interval": {text}}}'
     read = parse_authentication_response(answer(text=body), wall=WALL)
-    assert isinstance(read, UnusableAnswer)
-    assert read.kind is Unusable.BROKEN
+    assert isinstance(read, Acknowledgement)
+    assert (read.expires_in, read.interval) == (number, DEFAULT_INTERVAL)
+
+
+@given(st.integers(-5, 5) | st.floats() | st.text(max_size=12) | st.from_regex(r"[0-9.eE+\- ]{1,12}", fullmatch=True))
+def test_no_number_keeps_a_login_from_being_asked_for(value: float | str) -> None:
+    """Whatever it says, there is a lifetime, and within it time to ask."""
+    body = json.dumps({"auth_req_id": AUTH_REQ_ID, "expires_in": value, "interval": value})
+    read = parse_authentication_response(answer(text=body), wall=WALL)
+    assert isinstance(read, Acknowledgement)
+    assert 1 <= read.expires_in <= 86_400
+    assert 1 <= read.interval <= max(DEFAULT_INTERVAL, read.expires_in)
+    assert read.interval == int(read.interval)
 
 
 # --- acknowledgements -------------------------------------------------------------------------------------------------
@@ -203,8 +261,8 @@ def test_what_is_no_number_of_json_spoils_the_answer(number: str) -> None:
 
 @pytest.mark.parametrize(
     "auth_req_id",
-    [AUTH_REQ_ID, "a", "AZaz09.-_", "with/other+signs=", "~!{}'\"\\", "x" * 2048],
-    ids=["a UUID", "one letter", "all allowed", "base64", "odd", "the longest"],
+    [AUTH_REQ_ID, "a", "AZaz09.-_", "with/other+signs=", "~!{}'\"\\", "a b", " a\n", "\x00", "åäö", "x" * 65536],
+    ids=["a UUID", "one letter", "all allowed", "base64", "odd", "a space", "a line break", "NUL", "å", "the longest"],
 )
 def test_a_handle_is_kept_as_it_is(auth_req_id: str) -> None:
     """Providers that use more than the allowed characters are understood; the handle hides itself."""
@@ -214,21 +272,50 @@ def test_a_handle_is_kept_as_it_is(auth_req_id: str) -> None:
     assert "redacted" in repr(read.auth_req_id)
 
 
+@pytest.mark.parametrize(("auth_req_id", "read"), [(4711, "4711"), (0, "0"), (10**40, "1" + "0" * 40)])
+def test_a_handle_may_be_a_whole_number(auth_req_id: int, read: str) -> None:
+    """In a form there are no others than texts."""
+    acknowledged = acknowledge(auth_req_id=auth_req_id)
+    assert isinstance(acknowledged, Acknowledgement)
+    assert acknowledged.auth_req_id == read
+
+
 @pytest.mark.parametrize(
     "auth_req_id",
-    [..., None, "", 1, ["a"], "a b", "a\n", "\x00", "\x7f", "å", "x" * 2049],
-    ids=repr,
+    [..., None, "", " \n", [], {}, True, 1.5, ["a"], {"id": "a"}, "x" * 65537],
+    ids=lambda value: repr(value)[:20],
 )
 def test_without_a_handle_there_is_no_acknowledgement(auth_req_id: object) -> None:
-    """Control characters and spaces in it would spoil more than they help."""
+    """Nobody can ask for what has no name."""
     assert acknowledge(auth_req_id=auth_req_id) == UnusableAnswer(
-        Unusable.BROKEN, 200, "auth_req_id is missing or not printable text"
+        Unusable.BROKEN, 200, "auth_req_id is missing, or no text of at most 65536 characters"
     )
 
 
 @pytest.mark.parametrize(
+    ("status", "members"),
+    [
+        (200, {"error": "access_denied"}),
+        (200, {"error": None, "error_description": None, "interval": None}),
+        (202, {"error": "none"}),
+        (400, {"error": "invalid_request", "error_description": "but asked all the same"}),
+        (400, {}),
+        (409, {"error": "already_in_progress"}),
+        (500, {"error": "server_error"}),
+        (302, {}),
+        (429, {"error": "slow_down", "interval": " 7 "}),
+    ],
+)
+def test_what_has_a_handle_is_an_acknowledgement(status: int, members: dict[str, Any]) -> None:
+    """Whatever else it says: a phone may ring, and a poll settles what is true."""
+    body = {"auth_req_id": AUTH_REQ_ID, "expires_in": "60", **members}
+    read = parse_authentication_response(answer(body, status=status), wall=WALL)
+    assert read == Acknowledgement(AUTH_REQ_ID, 60.0, 7.0 if status == 429 else 5.0, None, body)
+
+
+@pytest.mark.parametrize(
     ("words", "read"),
-    [("Frekk Julekos", "Frekk Julekos"), ("Blå Ål", "Blå Ål"), ("", None), (None, None), (7, None), (["a"], None)],
+    [("Frekk Julekos", "Frekk Julekos"), ("Blå Ål", "Blå Ål"), ("", None), (" ", None), (None, None), (["a"], None)],
 )
 def test_words_are_spoken_only_if_they_are_words(words: object, read: str | None) -> None:
     """`bindingMessage` is Idura's addition: of another type it is as good as absent."""
@@ -397,8 +484,8 @@ def test_an_error_of_the_first_request_is_kept_verbatim() -> None:
     "body",
     [
         {"error": "authorization_pending"},
-        {"error": "none", "auth_req_id": "x", "expires_in": 60},
-        {"error": "invalid_request", "auth_req_id": None},
+        {"error": "none", "auth_req_id": ["x"], "expires_in": 60},
+        {"error": "invalid_request", "auth_req_id": "x" * 65537},
     ],
 )
 def test_an_error_that_says_that_somebody_is_being_asked_is_no_refusal(status: int, body: dict[str, Any]) -> None:
@@ -407,6 +494,94 @@ def test_an_error_that_says_that_somebody_is_being_asked_is_no_refusal(status: i
     assert isinstance(read, UnusableAnswer)
     assert (read.kind, read.status) == (Unusable.BROKEN, status)
     assert read.reason == "an error that says that somebody is being asked"
+
+
+@pytest.mark.parametrize("nothing", [None, "", [], {}], ids=repr)
+def test_a_refusal_with_an_empty_handle_is_a_refusal(nothing: object) -> None:
+    """A provider that writes out all members of its class has still asked nobody."""
+    body = {"error": "unknown_user_id", "auth_req_id": nothing, "expires_in": nothing, "interval": nothing}
+    read = parse_authentication_response(answer(body, status=400), wall=WALL)
+    assert read == ErrorAnswer("unknown_user_id", None, 400, None, body)
+
+
+# --- why --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "reason"),
+    [
+        (500, '{"error": "server_error"}', "HTTP 500, server_error"),
+        (
+            503,
+            '{"error": "temporarily_unavailable", "error_description": "209801011231"}',
+            "HTTP 503, temporarily_unavailable",
+        ),
+        (502, "<html>209801011231", "HTTP 502, not JSON"),
+        (400, '{"error": "access_denied"}', "HTTP 400, access_denied"),
+        (403, '{"error": "Policy 209801011231"}', "HTTP 403, an error without a code"),
+        (418, '{"error": 209801011231}', "HTTP 418, no error code that would say more"),
+        (200, "[1]", "HTTP 200, not a JSON object"),
+        (200, "{}", "neither error nor id_token is in the answer"),
+        (504, '{"error": "Upstream of 209801011231"}', "HTTP 504, no error code that would say more"),
+        (400, '{"error": "authorization_pending"}', None),
+        (400, '{"error": "slow_down"}', None),
+        (200, '{"id_token": "a.b.c"}', None),
+    ],
+)
+def test_an_answer_that_brought_nothing_says_why(status: int, text: str, reason: str | None) -> None:
+    """With the status and a code that looks like one, and with nothing else of the body."""
+    assert why(poll(text=text, status=status)) == reason
+
+
+@pytest.mark.parametrize("code", ["server_error", "a", "x" * 64, "_"])
+def test_what_looks_like_a_code(code: str) -> None:
+    """Small letters and underscores."""
+    assert is_code(code)
+
+
+@pytest.mark.parametrize("text", ["", "x" * 65, "209801011231", "ssn_209801011231", "Not Found", "not-found", "a\n"])
+def test_what_does_not(text: str) -> None:
+    """No number, and no sentence, is shown."""
+    assert not is_code(text)
+
+
+def broken(code: str, *, maybe_sent: bool = True, status: int = 0) -> TransportError:
+    """An error of a transport."""
+    error = (TransportTimeout if code == "timeout" else TransportError)("what went wrong", code=code)
+    error.maybe_sent, error.status = maybe_sent, status
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "answered"),
+    [
+        (broken("connection"), UnusableAnswer(Unusable.LOST, 0, "what went wrong", code="connection")),
+        (broken("timeout"), UnusableAnswer(Unusable.LOST, 0, "what went wrong", code="timeout")),
+        (
+            broken("damaged", status=200),
+            UnusableAnswer(Unusable.LOST, 200, "HTTP 200, what went wrong", code="damaged"),
+        ),
+        (broken("tls", maybe_sent=False), UnusableAnswer(Unusable.NOT_CONNECTED, 0, "what went wrong", code="tls")),
+        *(
+            (broken(code, status=status), UnusableAnswer(kind, status, f"HTTP {status}, what went wrong", code=code))
+            for code in ("oversized", "compressed")
+            for status, kind in [
+                (200, Unusable.UNACCEPTABLE),
+                (299, Unusable.UNACCEPTABLE),
+                (307, Unusable.REDIRECT),
+                (400, Unusable.TURNED_AWAY),
+                (429, Unusable.BUSY),
+                (502, Unusable.LOST),
+            ]
+        ),
+        # A transport that does not tell the status: tokens are what is long.
+        (broken("oversized"), UnusableAnswer(Unusable.UNACCEPTABLE, 0, "what went wrong", code="oversized")),
+    ],
+    ids=str,
+)
+def test_what_a_request_without_an_answer_is(error: TransportError, answered: UnusableAnswer) -> None:
+    """Only a success that cannot be taken would come the same again; all else is judged as what is known of it."""
+    assert unanswered(error) == answered
 
 
 def test_what_identifies_a_person_or_opens_a_door_is_not_shown() -> None:

@@ -48,7 +48,7 @@ def test_endpoints_are_read_where_they_are_named() -> None:
     members = {"issuer": ISSUER, "other": [1], **{name: f"{ISSUER}/{name}" for name in endpoints}}
     read = parse_discovery(answer(members), issuer=ISSUER)
     assert read == ProviderMetadata(ISSUER, *(f"{ISSUER}/{name}" for name in endpoints), members)
-    for useless in (None, "", 1, ["x"]):
+    for useless in (None, "", " ", [], {}, 1, ["x"]):
         read = parse_discovery(document(**dict.fromkeys(endpoints, useless)), issuer=ISSUER)
         assert [getattr(read, name) for name in endpoints] == [None, None, None]
 
@@ -103,6 +103,33 @@ def test_documents_that_cannot_be_read_are_refused(response: HttpResponse, messa
             read(response)
         assert str(caught.value) == f"The {name} {message}. [bad_document]"
         assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("mark", [b"\xef\xbb\xbf", b""])
+def test_a_byte_order_mark_is_skipped(mark: bytes) -> None:
+    """RFC 8259 section 8.1 lets a reader do so, and some servers write one in front of everything."""
+    body = mark + json.dumps({"issuer": ISSUER, "keys": [{"kid": "a"}]}).encode()
+    assert parse_discovery(answer(text=body), issuer=ISSUER).issuer == ISSUER
+    assert parse_jwks(answer(text=body)) == [{"kid": "a"}]
+
+
+@pytest.mark.parametrize(
+    ("key", "read"),
+    [
+        ({"kid": "a", "use": None, "alg": "", "key_ops": [], "x5t": {}}, {"kid": "a"}),
+        ({"kid": "", "kty": "RSA", "e": 0, "ext": False}, {"kty": "RSA", "e": 0, "ext": False}),
+        ({"kid": "a", "use": ["sig"], "alg": " "}, {"kid": "a", "use": ["sig"], "alg": " "}),
+    ],
+)
+def test_a_member_of_a_key_that_says_nothing_is_absent(key: dict[str, Any], read: dict[str, Any]) -> None:
+    """Serialisers write out what nobody has set; whatever says something stays for whoever judges keys."""
+    assert parse_jwks(answer({"keys": [key]})) == [read]
+
+
+def test_a_key_that_two_readers_would_read_otherwise_is_left_out_alone() -> None:
+    """A member that stands twice in it spoils no other key."""
+    body = '{"keys": [{"kid": "a", "n": "1", "n": "2"}, {"kid": "b"}], "more": {"x": 1, "x": 2}}'
+    assert parse_jwks(answer(text=body)) == [{"kid": "b"}]
 
 
 def test_keys_are_handed_on_unjudged() -> None:

@@ -92,11 +92,12 @@ def fault(response: HttpResponse, limit: int = DEFAULT_MAX_BODY) -> str:
     with pytest.raises(TransportError) as caught:
         inflate(response, limit)
     error = caught.value
-    assert (error.maybe_sent, error.sent_at, error.ended_at) == (True, 1.0, 2.0)
+    assert (error.maybe_sent, error.sent_at, error.ended_at, error.status) == (True, 1.0, 2.0, 400)
     assert error.__context__ is None
     frames = [frame.f_locals for frame, _ in traceback.walk_tb(error.__traceback__)]
     assert not any(isinstance(value, bytes) for values in frames for value in values.values())
-    assert {"oversized": f"longer than {limit} bytes", "compressed": "is compressed"}[error.code] in error.what
+    told = {"oversized": f"longer than {limit} bytes", "compressed": "a way unknown here", "damaged": "and damaged"}
+    assert told[error.code] in error.what
     return error.code
 
 
@@ -144,13 +145,16 @@ def test_an_inflated_answer_is_bounded_like_a_plain_one(pack: Callable[[bytes], 
     assert peak < 10 * DEFAULT_MAX_BODY
 
 
-#: What is none of the encoding that it names, by what is wrong with it.
-BROKEN: dict[str, tuple[str, bytes]] = {
+#: What is compressed in a way that would come the same again.
+UNKNOWN: dict[str, tuple[str, bytes]] = {
     "brotli": ("br", PLAIN),
     "Zstandard": ("zstd", PLAIN),
     "never heard of": ("unheard-of", PLAIN),
     "with a parameter": ("gzip;q=1", gzip.compress(PLAIN)),
     "a bomb within a bomb": ("gzip, gzip", gzip.compress(gzip.compress(PLAIN))),
+}
+#: What is none of the encoding that it names, by what is wrong with it.
+BROKEN: dict[str, tuple[str, bytes]] = {
     "plain, said to be gzip": ("gzip", PLAIN),
     "plain, said to be deflate": ("deflate", PLAIN),
     "zlib, said to be gzip": ("gzip", zlib.compress(PLAIN)),
@@ -165,7 +169,8 @@ BROKEN: dict[str, tuple[str, bytes]] = {
 }
 
 
-@pytest.mark.parametrize("name", BROKEN)
+@pytest.mark.parametrize("name", [*UNKNOWN, *BROKEN])
 def test_what_cannot_be_inflated_is_an_error(name: str) -> None:
-    """An encoding that nobody asked for and that is not known here, or bytes that are none of it."""
-    assert fault(compressed(*BROKEN[name])) == "compressed"
+    """An encoding that nobody asked for and that is not known here; or bytes that are none of it, or were cut."""
+    code = "compressed" if name in UNKNOWN else "damaged"
+    assert fault(compressed(*(UNKNOWN | BROKEN)[name])) == code

@@ -184,6 +184,7 @@ FIRST_ANSWERS: Mapping[str, tuple[AuthenticationAnswer, Event]] = {
     "502": (unusable(Unusable.LOST, 502), Event.ACKNOWLEDGEMENT_LOST),
     "502 with a time": (unusable(Unusable.LOST, 502, 20.0), Event.ACKNOWLEDGEMENT_LOST),
     "no answer": (unusable(Unusable.LOST), Event.ACKNOWLEDGEMENT_LOST),
+    "200 too long": (unusable(Unusable.UNACCEPTABLE, 200), Event.ACKNOWLEDGEMENT_LOST),
     "302": (unusable(Unusable.REDIRECT, 302), Event.ACKNOWLEDGEMENT_BROKEN),
     "200 that says nothing": (unusable(Unusable.BROKEN, 200), Event.ACKNOWLEDGEMENT_BROKEN),
 }
@@ -233,6 +234,7 @@ POLL_ANSWERS: Mapping[str, tuple[TokenAnswer, Event, Any, Any]] = {
     "bare 403": (unusable(Unusable.TURNED_AWAY, 403), Event.MISTRUSTED, Event.REFUSED, ...),
     "bare 401": (unusable(Unusable.TURNED_AWAY, 401), Event.MISTRUSTED, Event.REFUSED, ...),
     "unreadable 400": (unusable(Unusable.TURNED_AWAY, 400), Event.ANSWER_LOST, Event.REFUSED, ...),
+    "200 too long": (unusable(Unusable.UNACCEPTABLE, 200), Event.REFUSED, ..., ...),
     "302": (unusable(Unusable.REDIRECT, 302), Event.REFUSED, ..., ...),
     "200 that says nothing": (unusable(Unusable.BROKEN, 200), Event.REFUSED, ..., ...),
 }
@@ -302,6 +304,7 @@ VERDICTS: Mapping[str, tuple[TokenAnswer, bool, bool]] = {
     "unreadable 400": (unusable(Unusable.TURNED_AWAY, 400), True, False),
     "302": (unusable(Unusable.REDIRECT, 302), False, False),
     "200 that says nothing": (unusable(Unusable.BROKEN, 200), False, True),
+    "200 too long": (unusable(Unusable.UNACCEPTABLE, 200), False, True),
     "no answer": (unusable(Unusable.LOST), False, True),
     "429": (unusable(Unusable.BUSY, 429), False, True),
 }

@@ -1,4 +1,4 @@
-"""Tests of the only JSON reader that foreign bytes meet."""
+"""Tests of the JSON reader that is used wherever trust hangs on what is read."""
 
 from __future__ import annotations
 
@@ -105,6 +105,31 @@ def test_everything_else_is_refused(data: bytes, message: str) -> None:
     assert type(caught.value) is ValueError
     assert caught.value.__context__ is None
     assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    ("data", "value"),
+    [
+        (b'{"keys": [{"kid": "a", "kid": "b"}, {"kid": "c"}]}', {"keys": [None, {"kid": "c"}]}),
+        (b'{"keys": [{"kid": "a", "n": {"x": 1, "x": 1}}]}', {"keys": [{"kid": "a", "n": None}]}),
+        (rb'{"keys": [{"kid": "a", "k\u0069d": "b"}, 1]}', {"keys": [None, 1]}),
+    ],
+)
+def test_an_object_with_a_twin_member_may_be_void_alone(data: bytes, value: dict[str, Any]) -> None:
+    """For lists whose objects stand for themselves; what is around it stays."""
+    assert load_object(data, duplicates="void") == value
+    with pytest.raises(ValueError, match=r"^a member stands twice$"):
+        load_object(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [(b'{"keys": [], "keys": []}', "a member stands twice"), (b" null ", "not a JSON object")],
+)
+def test_nothing_is_left_of_a_void_whole(data: bytes, message: str) -> None:
+    """Then the text is refused as ever."""
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        load_object(data, duplicates="void")
 
 
 @given(st.dictionaries(_text, _json, max_size=3), st.booleans())

@@ -246,6 +246,16 @@ def test_the_numbers_are_those_of_the_specifications() -> None:
     assert (SLOW_DOWN_STEP, MAX_BACKOFF, LAST_CHANCE, GRACE_DELAY) == (5.0, 60.0, 1.0, 1.0)
 
 
+@pytest.mark.parametrize(
+    ("named", "interval"), [(None, 8.0), (0.0, 8.0), (7.0, 8.0), (60.0, 60.0), (119.0, 119.0), (120.0, 8.0), (1e9, 8.0)]
+)
+def test_an_interval_that_leaves_no_time_to_ask_is_not_obeyed(named: float | None, interval: float) -> None:
+    """A provider that names as much as the whole life of the login cannot mean it."""
+    timing = Timing.begin(requested_at=0.0, acknowledged_at=0.0, expires_in=120.0, interval=3.0)
+    slower = timing.slowed_down(received_at=10.0, interval=named)
+    assert (slower.interval, slower.not_before) == (interval, 10.0 + interval)
+
+
 # --- any course of events ---------------------------------------------------------------------------------------------
 
 _seconds = st.floats(0, 1000).map(lambda value: round(value, 3))
@@ -300,7 +310,8 @@ def test_what_holds_in_any_course_of_events(timing: Timing, polls: list[tuple[An
         assert held or timing.not_before >= received_at + timing.interval
         if rule == SLOW:
             assert timing.interval >= before.interval + SLOW_DOWN_STEP
-            assert timing.interval >= (advertised or 0.0)
+            # One that leaves no time to ask cannot be meant.
+            assert advertised is None or advertised >= timing.expires_in or timing.interval >= advertised
         else:
             assert timing.interval == before.interval
         assert timing.unanswered == (before.unanswered + 1 if rule == PUT_OFF else 0)

@@ -362,10 +362,8 @@ OFF_CURVE = {**KEY, "y": KEY["x"]}
 
 REFUSED: dict[str, Any] = {
     "encryption": {**RSA, "use": "enc"},
-    "use null": {**RSA, "use": None},
     "use as a list": {**RSA, "use": ["sig"]},
     "operations without verify": {**RSA, "key_ops": ["sign", "encrypt"]},
-    "no operations": {**RSA, "key_ops": []},
     "operations as text": {**RSA, "key_ops": "verify"},
     "symmetric": {"kty": "oct", "k": b64(b"k" * 32)},
     "unknown kind": {"kty": "AKP", "pub": "AA"},
@@ -376,7 +374,6 @@ REFUSED: dict[str, Any] = {
     "alg as a list": {**RSA, "alg": ["RS256"]},
     "curve as a list": {**KEY, "crv": ["P-256"]},
     "curve as an object": {**OKP, "crv": {}},
-    "curve of RSA as a list": {**RSA, "crv": []},
     "no curve": {name: value for name, value in KEY.items() if name != "crv"},
     "another curve's name": {**KEY, "crv": "P-384"},
     "Bitcoin's curve": public_jwk(private_key("secp256k1")),
@@ -411,6 +408,30 @@ async def test_a_bad_key_is_skipped_and_spoils_nothing(name: str, *, strict: boo
         assert await kids(cache, None) == ["good"]
 
 
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"use": None, "key_ops": None, "alg": None, "x5c": None},
+        {"use": "", "key_ops": [], "alg": ""},
+        {"key_ops": {}, "alg": [], "crv": []},
+    ],
+    ids=repr,
+)
+async def test_members_that_say_nothing_cost_no_key(members: dict[str, Any]) -> None:
+    """As if they were absent: a key for whatever it is good for."""
+    cache, _ = make({"keys": [{**RSA, "kid": "k", **members}]})
+    (key,) = await cache.find("k")
+    assert (key.kty, key.crv, key.alg) == ("RSA", None, None)
+
+
+async def test_a_key_with_a_twin_member_spoils_nothing() -> None:
+    """Two readers would see two keys; the good one beside it is found, also behind a byte order mark."""
+    good = json_bytes({**KEY, "kid": "good"}).decode()
+    body = f'\ufeff{{"keys": [{{"kid": "bad", {good[1:-1]}}}, {good}]}}'.encode()
+    cache, _ = make(lambda _: HttpResponse(200, {}, body, 0, 0))
+    assert await kids(cache, None) == ["good"]
+
+
 @pytest.mark.parametrize("kind", ["RSA", "P-256", "P-384", "P-521", "Ed25519", "Ed448"])
 async def test_each_kind_of_key_is_taken(kind: str) -> None:
     """What is public is kept as it was published, what is private by mistake is dropped."""
@@ -436,7 +457,8 @@ async def test_each_kind_of_key_is_taken(kind: str) -> None:
         (["a", None], None, ["a", None]),
         (["a"], "A", []),
         (["a"], "", []),
-        ([""], "", [""]),
+        ([""], "", [None]),
+        ([""], "a", [None]),
     ],
 )
 async def test_a_name_finds_all_keys_that_may_be_meant(
