@@ -41,6 +41,7 @@ LABELS_AT = {
     (State.PENDING, State.EXPIRED): 0.72,
     (State.PENDING, State.FAILED): 0.76,
     (State.PENDING, State.ABANDONED): 0.8,
+    (State.PENDING, State.INDETERMINATE): 0.75,
     (State.IN_DOUBT, State.APPROVED): 0.2,
     (State.IN_DOUBT, State.FAILED): 0.24,
     (State.IN_DOUBT, State.ABANDONED): 0.35,

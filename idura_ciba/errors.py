@@ -12,14 +12,15 @@
     |  |- ClientRejected              `invalid_client`: the provider does not accept your credentials
     |- NotAuthenticated               the person was asked and there is no login
     |  |- Denied                      the person said no
-    |  |- Expired                     nobody answered in time; `.detected_by`
+    |  |- Expired                     nobody answered, and the provider was heard till near the end; `.detected_by`
     |  |- Indeterminate               an answer may exist, but it is unknown
     |  |- Abandoned                   you stopped asking
     |- IdTokenRejected                the ID token failed verification; `.claim` and `.reason`, never the token
     |- ResumeError                    this client cannot use the resume token
     |- JournalError                   the journal of a batch cannot be used
 
-Each error says what happened, what it means for the person's phone and what to do, and has a stable `code`.
+Each error says what happened, what it means for the person's phone and what to do, and has a stable `code`: one for
+each outcome that a program must treat differently. docs/errors.md lists them all.
 No error contains a national id, a secret, an assertion or a token, and every error can be pickled.
 `authorization_pending` and `slow_down` are events of a pending transaction and are never raised.
 """
@@ -209,20 +210,33 @@ class Denied(NotAuthenticated):
 
 
 class Expired(NotAuthenticated):
-    """Nobody answered in time. `detected_by` says who noticed: the provider, or this client's deadline."""
+    """Nobody answered in time, and the provider was heard till near the end.
+
+    `detected_by` says who noticed the end: the provider, or this client's deadline. Where the provider was not heard,
+    the person may have answered unseen, and it is `Indeterminate` with the code `unheard`.
+    """
 
     code = "expired"
     detected_by: Literal["server", "deadline"] = "deadline"
 
 
 class Indeterminate(NotAuthenticated):
-    """An answer may have been lost on the way. Treat it as neither an approval nor a denial."""
+    """The person may have answered, and nobody knows what. Treat it as neither an approval nor a denial.
+
+    `code` says why: an answer was lost on the way (`indeterminate`), the provider was not heard near the end
+    (`unheard`), the request may or may not have arrived (`start_unknown`), or a program stopped (`interrupted`,
+    `resumed_late`).
+    """
 
     code = "indeterminate"
 
 
 class Abandoned(NotAuthenticated):
-    """The caller stopped asking, or the caller's own timeout passed. The prompt stays on the phone."""
+    """The caller stopped asking, or the caller's own timeout passed. The prompt stays on the phone.
+
+    `code` tells a timeout within which nobody answered (`caller_timeout`) from one that passed while the provider was
+    not heard (`caller_timeout_unheard`), or after an answer that may have been lost (`caller_timeout_in_doubt`).
+    """
 
     code = "abandoned"
 

@@ -22,7 +22,7 @@ from idura_ciba.errors import (
     TransportError,
     UsageError,
 )
-from idura_ciba.protocol.answers import ErrorAnswer, TokenAnswer, Unusable, UnusableAnswer, is_code
+from idura_ciba.protocol.answers import ErrorAnswer, TokenAnswer, Unusable, UnusableAnswer, is_code, why
 from idura_ciba.protocol.machine import State
 from idura_ciba.redaction import Redacted
 
@@ -44,6 +44,7 @@ __all__ = [
     "other_loop",
     "provider_error",
     "strategy_failed",
+    "unheard",
     "unusable",
 ]
 
@@ -96,28 +97,53 @@ def denied(description: Redacted | None) -> Denied:
     return error
 
 
-def expired(detected_by: Literal["server", "deadline"], *, heard: bool = True) -> Expired:
-    """Nobody answered in time; `heard` when the provider had said so shortly before the end."""
+def expired(detected_by: Literal["server", "deadline"], *, trouble: str | None = None) -> Expired:
+    """Nobody answered in time; `trouble`: why the last poll brought no answer, where it came after the end."""
     error = Expired(
-        "nobody answered in time" if heard else "the time ran out while the provider could not be reached",
+        "nobody answered in time" + _because(trouble),
         phone="The prompt has disappeared from the phone, or will within seconds",
-        advice="start again when the person is ready"
-        if heard
-        else "ask the person, who may have answered, before you start again",
+        advice="start again when the person is ready",
     )
     error.detected_by = detected_by
     return error
 
 
-def indeterminate(description: Redacted | None = None) -> Indeterminate:
-    """A final answer was lost on the way."""
+def unheard(silence: float, trouble: str | None, *, last: str | None = None) -> Indeterminate:
+    """The time is over, and the provider was not heard near the end.
+
+    Args:
+        silence: Seconds before the end for which nothing was heard of the login.
+        trouble: Why the last polls brought no answer; None where none was sent.
+        last: What the provider said when it was heard again, after the end.
+    """
+    said = f"; then {last}" if last else ""
+    return Indeterminate(
+        f"the time ran out, and for the last {silence:.0f} s of it the provider said nothing of this login"
+        + (f" ({trouble}{said})" if trouble else f" (no poll was sent{said})"),
+        code="unheard",
+        phone="The person may have approved or declined unseen; the prompt has disappeared from the phone",
+        advice=(
+            "check the network and the provider"
+            if trouble
+            else "see that nothing blocks the event loop, and wrap a strategy of your own in FinalPoll"
+        )
+        + "; ask the person, and start again with their agreement",
+    )
+
+
+def indeterminate(description: Redacted | None = None, *, trouble: str | None = None) -> Indeterminate:
+    """A final answer was lost on the way; `trouble` says how."""
     error = Indeterminate(
-        "the provider's answer was lost on the way, and it may have been the final one",
+        "the provider's answer was lost on the way, and it may have been the final one" + _because(trouble),
         phone="The person may have approved or declined; the prompt disappears when it expires at the latest",
         advice="treat it as neither: ask the person, and start again with their agreement",
     )
     error.error_description = description
     return error
+
+
+def _because(trouble: str | None) -> str:
+    return f" ({trouble})" if trouble else ""
 
 
 def acknowledgement_lost(reason: str) -> Indeterminate:
@@ -182,14 +208,32 @@ def abandoned(code: str = "abandoned") -> Abandoned:
     )
 
 
-def limit_passed(*, begun: bool = True) -> Abandoned:
-    """The caller's own timeout passed; `begun` when the person was being asked."""
+def limit_passed(*, begun: bool = True, in_doubt: bool = False, trouble: str | None = None) -> Abandoned:
+    """The caller's own timeout passed.
+
+    Args:
+        begun: The person was being asked.
+        in_doubt: An answer may have been lost before.
+        trouble: Why the last polls brought no answer; None if the last one brought one.
+    """
     if not begun:
         return Abandoned(
             "the timeout of this login passed before the request was sent",
             code="caller_timeout",
             phone=_NOT_RUNG,
             advice="check the network, or allow more time",
+        )
+    if in_doubt or trouble:
+        return Abandoned(
+            (
+                "the timeout of this login passed, and an answer of the provider may have been lost before"
+                if in_doubt
+                else "the timeout of this login passed while the provider said nothing of it"
+            )
+            + _because(trouble),
+            code="caller_timeout_in_doubt" if in_doubt else "caller_timeout_unheard",
+            phone="The person may have approved or declined unseen; a prompt stays on the phone until it expires",
+            advice="resume with the resume token while it is valid, which tells more; otherwise ask the person",
         )
     return Abandoned(
         "nobody answered within the timeout of this login",
@@ -232,20 +276,34 @@ def about_document(error: _E, stage: Stage) -> _E:
     """
     if isinstance(error, TransportError | RemoteProtocolError):
         phone, advice = _DOCUMENT[stage]
+        if isinstance(error, TransportError) and not error.phone:
+            # Once: logins that wait for one document share the error.
+            document = "key set" if stage == "after" else "discovery document"
+            error.what = f"the provider's {document} could not be fetched: {error.what}"
         error.phone = error.phone or phone
         error.advice = error.advice or advice
     return error
 
 
-def final_answer(state: State, answer: TokenAnswer, *, wall: float, server_date: str | None) -> CibaError:
-    """The provider's answer, which was no token, has ended a login in this state."""
+def final_answer(
+    state: State, answer: TokenAnswer, *, wall: float, server_date: str | None, trouble: str | None = None
+) -> CibaError:
+    """The provider's answer, which was no token, has ended a login in this state.
+
+    Args:
+        state: The final state.
+        answer: The last one.
+        wall: Seconds since the epoch.
+        server_date: The answer's `Date`.
+        trouble: Why the polls before it brought no answer, where they did not.
+    """
     description = answer.error_description if isinstance(answer, ErrorAnswer) else None
     if state is State.DENIED:
         return denied(description)
     if state is State.EXPIRED:
         return expired("server")
     if state is State.INDETERMINATE:
-        return indeterminate(description)
+        return indeterminate(description, trouble="; then ".join(filter(None, (trouble, why(answer)))))
     if isinstance(answer, ErrorAnswer):
         return provider_error(answer, begun=True, wall=wall, server_date=server_date)
     assert isinstance(answer, UnusableAnswer)  # noqa: S101 - the others are never final

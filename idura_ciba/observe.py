@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from attrs import frozen
 
-from idura_ciba.protocol.machine import State
+from idura_ciba.protocol.answers import TokenAnswer, why
+from idura_ciba.protocol.machine import Event, State
 
 __all__ = ["Harmless", "Observer", "Observers", "PollEvent", "TransactionEvent", "log_events"]
 
@@ -33,6 +34,7 @@ class TransactionEvent:
         polls: Polls so far.
         elapsed: Seconds since the authentication request was sent.
         trace_id: The trace id of the provider's latest answer.
+        reason: Why, in words, where the state is a failure or a doubt.
     """
 
     transaction: str
@@ -41,6 +43,7 @@ class TransactionEvent:
     polls: int
     elapsed: float
     trace_id: str | None
+    reason: str | None = None
 
 
 @frozen
@@ -52,12 +55,22 @@ class PollEvent:
         result: A value of `protocol.machine.Event`.
         elapsed: Seconds from having a connection to the end of the answer.
         trace_id: The provider's trace id of this answer.
+        status: The HTTP status of an error or of an answer that cannot be used; None where there was none.
+        reason: Why the poll brought nothing, in words; None where it brought an answer.
     """
 
     transaction: str
     result: str
     elapsed: float
     trace_id: str | None
+    status: int | None = None
+    reason: str | None = None
+
+    @classmethod
+    def of(cls, transaction: str, event: Event, answer: TokenAnswer, elapsed: float, trace_id: str | None) -> Self:
+        """Make one of an answer and what it means; the other arguments are the attributes."""
+        status = getattr(answer, "status", 0) or None
+        return cls(transaction, event.value, elapsed, trace_id, status, why(answer))
 
 
 Observer = Callable[[TransactionEvent | PollEvent], None]
@@ -104,13 +117,14 @@ class Observers:
 
 def log_events(event: TransactionEvent | PollEvent) -> None:
     """Write events to the logger `idura_ciba`: states at INFO, polls at DEBUG."""
+    because = "" if event.reason is None else f": {event.reason}"
     if isinstance(event, TransactionEvent):
         _logger.info(
-            "transaction %s is %s after %.1f s and %d polls (code %s, trace %s)",
-            event.transaction, event.state.value, event.elapsed, event.polls, event.code, event.trace_id,
+            "transaction %s is %s after %.1f s and %d polls (code %s, trace %s)%s",
+            event.transaction, event.state.value, event.elapsed, event.polls, event.code, event.trace_id, because,
         )  # fmt: skip
     else:
         _logger.debug(
-            "transaction %s: poll %s in %.3f s (trace %s)",
-            event.transaction, event.result, event.elapsed, event.trace_id,
+            "transaction %s: poll %s in %.3f s (trace %s)%s",
+            event.transaction, event.result, event.elapsed, event.trace_id, because,
         )  # fmt: skip

@@ -24,6 +24,7 @@ from idura_ciba.errors import (
     UsageError,
 )
 from idura_ciba.protocol.answers import ErrorAnswer, Unusable, UnusableAnswer
+from idura_ciba.protocol.machine import State
 
 #: 2026-01-01T00:00:00Z.
 WALL = 1767225600.0
@@ -44,13 +45,21 @@ ALL: dict[str, Callable[[], CibaError]] = {
     "denied": lambda: explain.denied("user declined"),
     "expired by server": lambda: explain.expired("server"),
     "expired by deadline": lambda: explain.expired("deadline"),
-    "expired unheard": lambda: explain.expired("deadline", heard=False),
+    "expired and then refused": lambda: explain.expired("deadline", trouble="HTTP 503, not JSON"),
+    "unheard": lambda: explain.unheard(57.0, "12 polls in a row, the last: HTTP 503, not JSON"),
+    "unheard and unasked": lambda: explain.unheard(57.0, None),
+    "unheard and then expired": lambda: explain.unheard(57.0, "HTTP 503, not JSON", last="HTTP 400, expired_token"),
+    "unasked and then expired": lambda: explain.unheard(57.0, None, last="HTTP 400, expired_token"),
     "indeterminate": explain.indeterminate,
+    "indeterminate in trouble": lambda: explain.indeterminate(trouble="HTTP 502, not JSON"),
     "indeterminate with words": lambda: explain.indeterminate("user declined"),
     "acknowledgement lost": lambda: explain.acknowledgement_lost("HTTP 502, not JSON"),
     "abandoned": explain.abandoned,
     "closed": lambda: explain.abandoned("closed"),
     "limit": explain.limit_passed,
+    "limit in doubt": lambda: explain.limit_passed(in_doubt=True),
+    "limit in doubt and trouble": lambda: explain.limit_passed(in_doubt=True, trouble="HTTP 502, not JSON"),
+    "limit in trouble": lambda: explain.limit_passed(trouble="HTTP 503, not JSON"),
     "not begun, refused": lambda: explain.not_begun(
         ErrorAnswer("unknown_user_id", None, 400), lost=False, wall=0.0, server_date=None
     ),
@@ -122,6 +131,10 @@ def test_every_function_is_public_and_tried() -> None:
         ("abandoned", Abandoned, "abandoned"),
         ("closed", Abandoned, "closed"),
         ("limit", Abandoned, "caller_timeout"),
+        ("limit in doubt", Abandoned, "caller_timeout_in_doubt"),
+        ("limit in doubt and trouble", Abandoned, "caller_timeout_in_doubt"),
+        ("limit in trouble", Abandoned, "caller_timeout_unheard"),
+        ("unheard", Indeterminate, "unheard"),
         ("not taken: oversized", TransportError, "oversized"),
         ("not taken: compressed", TransportError, "compressed"),
         ("internal", LocalProtocolError, "internal"),
@@ -142,11 +155,71 @@ def test_each_situation_has_its_class_and_code(name: str, kind: type[CibaError],
     assert error.code == code
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("expired and then refused", "nobody answered in time (HTTP 503, not JSON)"),
+        (
+            "unheard",
+            "for the last 57 s of it the provider said nothing of this login (12 polls in a row, the last: HTTP 5",
+        ),
+        ("unheard and unasked", "said nothing of this login (no poll was sent)"),
+        ("unheard and then expired", "said nothing of this login (HTTP 503, not JSON; then HTTP 400, expired_token)"),
+        ("unasked and then expired", "said nothing of this login (no poll was sent; then HTTP 400, expired_token)"),
+        ("indeterminate in trouble", "may have been the final one (HTTP 502, not JSON)"),
+        ("limit in doubt and trouble", "may have been lost before (HTTP 502, not JSON)"),
+        ("limit in trouble", "passed while the provider said nothing of it (HTTP 503, not JSON)"),
+        ("not begun, lost", "no usable answer came back (HTTP 502, not JSON)"),
+        ("not begun, broken", "breaks the specification (HTTP 200, not JSON)"),
+        ("not taken: oversized", "was not taken (HTTP 200, why)"),
+        ("document before", "the provider's discovery document could not be fetched: nothing came"),
+        ("document meanwhile", "the provider's discovery document could not be fetched: nothing came"),
+        ("document after", "the provider's key set could not be fetched: nothing came"),
+        ("Unusable.NOT_CONNECTED False", "the provider could not be reached (HTTP 503, not JSON)"),
+    ],
+)
+def test_why_is_said_in_the_end(name: str, reason: str) -> None:
+    """Whatever kept an answer away stands in the final error, and at which stage."""
+    assert reason in ALL[name]().what
+
+
+@pytest.mark.parametrize(
+    ("trouble", "last", "what"),
+    [
+        (
+            "HTTP 502, not JSON",
+            ErrorAnswer("invalid_grant", None, 400),
+            "(HTTP 502, not JSON; then HTTP 400, invalid_grant)",
+        ),
+        (None, ErrorAnswer("access_denied", None, 400), "(HTTP 400, access_denied)"),
+        (
+            "the connection broke",
+            ErrorAnswer("Nej, 209801011231", None, 400),
+            "broke; then HTTP 400, an error without a code)",
+        ),
+    ],
+)
+def test_a_lost_answer_says_what_was_lost_and_what_came_then(trouble: str | None, last: ErrorAnswer, what: str) -> None:
+    """The reason of the loss, and the provider's last word with it."""
+    error = explain.final_answer(State.INDETERMINATE, last, wall=0.0, server_date=None, trouble=trouble)
+    assert (type(error), error.code) == (Indeterminate, "indeterminate")
+    assert error.what.endswith(what)
+    assert SSN not in str(error)
+
+
 def test_what_is_not_taken_names_the_option_that_lets_it_in() -> None:
     """Or, for a compression, whose setting it is."""
     for error in (ALL["not taken: oversized"](), unusable(Unusable.UNACCEPTABLE, begun=True)):
         assert "max_token_size" in error.advice
     assert "Accept-Encoding" in ALL["not taken: compressed"]().advice
+
+
+def test_a_document_is_named_once() -> None:
+    """Logins that wait for one document together share its error."""
+    error = TransportError("nothing came")
+    for _ in range(2):
+        explain.about_document(error, "before")
+    assert error.what == "the provider's discovery document could not be fetched: nothing came"
 
 
 def test_their_words_are_kept_as_an_attribute() -> None:

@@ -46,7 +46,7 @@ DEMANDED: Mapping[str, Mapping[Endpoint, tuple[str, ...]]] = {
     # Nothing was sent, so everything may be repeated.
     "not sent": {
         "bc-authorize": ("approved", "never_connected"),
-        "token": ("approved", "approved", "expired"),
+        "token": ("approved", "approved", "unheard"),
         "discovery": ("approved", "connection"),
         "jwks": ("approved", "connection"),
     },
@@ -86,26 +86,26 @@ DEMANDED: Mapping[str, Mapping[Endpoint, tuple[str, ...]]] = {
     # With a time to come back, or a limit: the order went no further.
     "limited": {
         "bc-authorize": ("busy", "busy"),
-        "token": ("approved", "approved", "expired"),
+        "token": ("approved", "approved", "unheard"),
         "discovery": ("approved", "bad_document"),
         "jwks": ("approved", "bad_document"),
     },
     # Whoever is told to come back after the end is not told anything before it.
     "limited beyond the end": {
         "bc-authorize": ("busy", "busy"),
-        "token": ("expired", "expired", "expired"),
+        "token": ("unheard", "unheard", "unheard"),
         "discovery": ("approved", "bad_document"),
         "jwks": ("approved", "bad_document"),
     },
     "busy": {
         "bc-authorize": ("start_unknown", "start_unknown"),
-        "token": ("approved", "approved", "expired"),
+        "token": ("approved", "approved", "unheard"),
         "discovery": ("approved", "bad_document"),
         "jwks": ("approved", "bad_document"),
     },
     "come back": {
         "bc-authorize": ("start_unknown", "start_unknown"),
-        "token": ("approved", "approved", "expired"),
+        "token": ("approved", "approved", "unheard"),
         "discovery": ("bad_document", "bad_document"),
         "jwks": ("approved", "bad_document"),
     },
@@ -534,9 +534,11 @@ async def test_the_callers_timeout_holds_whatever_goes_wrong(name: str) -> None:
     assert login.took <= 20 + ONE_ANSWER
     demanded = ROWS[f"token: {name}, always"].demanded
     # What would have ended with the order, or hears "still pending" so late, ends with the timeout instead.
-    abandoned = demanded in {"indeterminate", "expired"} or name == "held 29 s"
-    assert login.outcome == ("caller_timeout" if abandoned else demanded)
+    by_end = {"indeterminate": "caller_timeout_in_doubt", "unheard": "caller_timeout_unheard"}
+    expected = "caller_timeout" if name == "held 29 s" else by_end.get(demanded, demanded)
+    assert login.outcome == expected
     # Nor is it over for the provider where something in front of it turned the polls away.
+    abandoned = expected.startswith("caller_timeout")
     unspoken = abandoned or demanded in {"turned_away", "redirect"} or name in KINDS["turned away in words"]
     assert (login.error is not None and login.error.resume_token is not None) is unspoken
 

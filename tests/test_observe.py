@@ -9,13 +9,17 @@ import pytest
 from attrs.exceptions import FrozenInstanceError
 
 from idura_ciba.observe import Observers, PollEvent, TransactionEvent, log_events
+from idura_ciba.protocol.answers import ErrorAnswer, SlowedDown, StillPending, TokenAnswer, Unusable, UnusableAnswer
+from idura_ciba.protocol.machine import Event as Happening
 from idura_ciba.protocol.machine import State
 
 Event = TransactionEvent | PollEvent
 
 APPROVED = TransactionEvent("00ff", State.APPROVED, None, 3, 12.34, "trace-1")
 FAILED = TransactionEvent("00ff", State.FAILED, "id_token_rejected", 3, 12.34, None)
+DOUBTED = TransactionEvent("00ff", State.IN_DOUBT, None, 3, 12.34, None, "HTTP 502, not JSON")
 POLLED = PollEvent("00ff", "still pending", 0.1234, "trace-2")
+LOST = PollEvent("00ff", "answer lost", 0.5, None, 502, "HTTP 502, not JSON")
 
 
 def test_everybody_is_told_in_order() -> None:
@@ -38,6 +42,27 @@ def test_an_observer_cannot_change_an_event() -> None:
     """The next one sees what happened."""
     with pytest.raises(FrozenInstanceError):
         POLLED.result = "approved"  # type: ignore[misc]  # that is the point
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "reason"),
+    [
+        (StillPending(None), None, None),
+        (SlowedDown(None), None, None),
+        (ErrorAnswer("access_denied", None, 400), 400, "HTTP 400, access_denied"),
+        (ErrorAnswer("Person 209801011231", None, 403), 403, "HTTP 403, an error without a code"),
+        (UnusableAnswer(Unusable.BUSY, 503, "HTTP 503, overloaded"), 503, "HTTP 503, overloaded"),
+        (
+            UnusableAnswer(Unusable.LOST, 0, "no complete answer arrived in time"),
+            None,
+            "no complete answer arrived in time",
+        ),
+    ],
+)
+def test_a_poll_that_brought_nothing_says_why(answer: TokenAnswer, status: int | None, reason: str | None) -> None:
+    """With the HTTP status where there was one; an answer that was had needs no reason."""
+    event = PollEvent.of("00ff", Happening.PUT_OFF, answer, 0.5, "trace-3")
+    assert event == PollEvent("00ff", "put off", 0.5, "trace-3", status, reason)
 
 
 def test_a_broken_observer_is_survived_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -78,9 +103,15 @@ def test_an_observer_may_end_the_program(stop: type[BaseException]) -> None:
             logging.INFO,
             "transaction 00ff is failed after 12.3 s and 3 polls (code id_token_rejected, trace None)",
         ),
+        (
+            DOUBTED,
+            logging.INFO,
+            "transaction 00ff is in_doubt after 12.3 s and 3 polls (code None, trace None): HTTP 502, not JSON",
+        ),
         (POLLED, logging.DEBUG, "transaction 00ff: poll still pending in 0.123 s (trace trace-2)"),
+        (LOST, logging.DEBUG, "transaction 00ff: poll answer lost in 0.500 s (trace None): HTTP 502, not JSON"),
     ],
-    ids=["approved", "failed", "poll"],
+    ids=["approved", "failed", "in doubt", "poll", "poll that failed"],
 )
 def test_events_can_be_logged(event: Event, level: int, message: str, caplog: pytest.LogCaptureFixture) -> None:
     """States at INFO, polls at DEBUG."""

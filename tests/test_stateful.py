@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 import os
 from collections import Counter
 from collections.abc import Callable, Coroutine
@@ -52,6 +53,8 @@ INTERVAL = 2
 EXPIRES_IN = 60
 #: Longer than anything can last: an order, a held answer, the pause before keys are fetched again.
 FOR_EVER = 300
+#: Seconds each way.
+MAX_LATENCY = 1.5
 #: Where floats stop telling instants apart.
 GRAIN = 0.001
 
@@ -79,6 +82,8 @@ class Id:
         after_end: Polls that left after the end.
         overlapped: Whether two polls ever were.
         lost: Polls that may have arrived and brought no answer.
+        heard_at: When the provider last said that nobody has answered yet.
+        missed_at: When the last poll left that brought no such word.
     """
 
     end: float
@@ -86,6 +91,8 @@ class Id:
     after_end: int = 0
     overlapped: bool = False
     lost: int = 0
+    heard_at: float = -math.inf
+    missed_at: float = -math.inf
 
 
 class Wire:
@@ -107,7 +114,9 @@ class Wire:
         poll = self.ids[name[0]]
         poll.in_flight += 1
         poll.overlapped |= poll.in_flight > 1
-        poll.after_end += asyncio.get_running_loop().time() > poll.end
+        left_at = asyncio.get_running_loop().time()
+        poll.after_end += left_at > poll.end
+        missed_at, poll.missed_at = poll.missed_at, left_at
         try:
             response = await self._inner.send(request)
         except BaseException as error:
@@ -118,6 +127,8 @@ class Wire:
         if response.status == 200:
             members = json.loads(response.body)
             self.canaries |= {members["id_token"], members["access_token"]}
+        elif b"authorization_pending" in response.body:
+            poll.heard_at, poll.missed_at = response.received_at, missed_at
         return response
 
     def _note_order(self, response: HttpResponse) -> None:
@@ -157,6 +168,7 @@ class Logins(RuleBasedStateMachine):
         self.network: dict[str, tuple[Fault, int]] = {}
         self.keys_were_out = False
         self.transactions: list[Transaction] = []
+        self.resumed: set[Transaction] = set()
         self.tokens: list[str] = []
         self.awaiters: list[tuple[Transaction, asyncio.Task[Outcome]]] = []
         self.calls: set[asyncio.Task[None]] = set()
@@ -170,7 +182,7 @@ class Logins(RuleBasedStateMachine):
             logger.addHandler(self.logged)
             logger.setLevel(logging.DEBUG)
 
-    @initialize(latency=st.sampled_from([0.0, 0.05, 0.4, 1.5]), script=scripts)
+    @initialize(latency=st.sampled_from([0.0, 0.05, 0.4, MAX_LATENCY]), script=scripts)
     def begin(self, latency: float, script: Script) -> None:
         """The network of this example, the first client on it and its first login."""
         self.wire = Wire(self.idura, latency)
@@ -336,6 +348,7 @@ class Logins(RuleBasedStateMachine):
                 assert client._closed
                 self.tokens.append(token)
             else:
+                self.resumed.add(transaction)
                 self.adopt(transaction, client)
 
         self.call(go_on)
@@ -402,6 +415,16 @@ class Logins(RuleBasedStateMachine):
             case State.EXPIRED:
                 assert record.tokens_issued_at is None
                 assert record.outcome in {"open", "expired"}
+                # The person has not answered, or too late for anybody to hear; whoever says so was heard near the end.
+                poll = self.wire.ids[record.auth_req_id]
+                near = poll.end - 2 * INTERVAL - 2 * MAX_LATENCY
+                assert poll.heard_at >= near, "nobody was heard near the end"
+            case State.INDETERMINATE if outcome.error is not None and outcome.error.code == "unheard":
+                assert record.tokens_issued_at is None
+                poll = self.wire.ids[record.auth_req_id]
+                # Whoever resumes late has not heard what was heard before.
+                silent = poll.heard_at < poll.end - 2 * INTERVAL or transaction in self.resumed
+                assert silent or poll.missed_at > poll.heard_at - GRAIN, "the provider was heard near the end"
             case State.INDETERMINATE:
                 assert self.wire.ids[record.auth_req_id].lost or record.auth_req_id in self.interrupted()
             case State.FAILED:

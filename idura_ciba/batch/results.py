@@ -7,10 +7,8 @@ from typing import Any, Self
 
 from attrs import field, frozen
 
-from idura_ciba import explain
 from idura_ciba.batch.sealing import Sealing
 from idura_ciba.batch.store import Entry
-from idura_ciba.errors import CibaError, Expired
 from idura_ciba.protocol.machine import State
 from idura_ciba.transaction.outcome import Outcome
 
@@ -101,7 +99,7 @@ def write_down(entry: Entry, outcome: Outcome, sealing: Sealing, claims: Collect
         }
     else:
         assert error is not None  # noqa: S101 - for type checkers: one of the two is always there
-        entry.code = _code(error)
+        entry.code = error.code
         answer = {"explanation": str(error), "trace_id": error.trace_id}
     entry.state = outcome.state.value
     entry.polls += outcome.polls
@@ -109,9 +107,3 @@ def write_down(entry: Entry, outcome: Outcome, sealing: Sealing, claims: Collect
     entry.token = None
     entry.answer = sealing.encrypt(entry.key, answer)
     return Result.of(entry, answer)
-
-
-def _code(error: CibaError) -> str:
-    """Return an error's code, with one of its own for an expiry at whose end the provider was not heard."""
-    unheard = isinstance(error, Expired) and error.what == explain.expired("deadline", heard=False).what
-    return "expired_unheard" if unheard and error.code == Expired.code else error.code

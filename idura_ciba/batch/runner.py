@@ -241,7 +241,7 @@ class _Run:
                 except AlreadyPending as error:
                     await until_free(error, self._clock)
                 except ResumeError as error:
-                    await self._end(entry, too_late(error, doubt=doubt))
+                    await self._end(entry, too_late(error))
                     return
                 except CibaError as error:
                     self._back_off_or_fail(error)

@@ -16,7 +16,7 @@ __all__ = ["Tally"]
 #: States in which the person has answered.
 _ANSWERED: Final = frozenset({State.APPROVED.value, State.DENIED.value})
 #: The codes with which a login may end that needs nobody's attention: an approval, a no, and nobody answered in time.
-#: Everything else does, an expiry included at whose end the provider was not heard.
+#: Everything else does.
 _SETTLED: Final = frozenset({None, "denied", "expired"})
 #: The longest lifetime of a prompt of any eID, in seconds; answers are counted by whole seconds up to it.
 LONGEST: Final = 900

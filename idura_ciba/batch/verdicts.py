@@ -89,13 +89,11 @@ def is_unknown(entry: Entry) -> bool:
     return entry.phase is Phase.INTENDED or entry.state == State.INDETERMINATE
 
 
-def too_late(error: ResumeError, *, doubt: bool | None) -> Outcome:
+def too_late(error: ResumeError) -> Outcome:
     """Return the outcome of a login that cannot be resumed."""
     if error.code != "resume_expired":
         return Outcome.not_begun(error)
-    if doubt is False:
-        # No answer was fetched, and none can be fetched any more.
-        return Outcome(State.EXPIRED, error=explain.expired("deadline", heard=False))
+    # Whether an answer was lost or nobody was there to fetch it: the person may have given one.
     return Outcome(State.INDETERMINATE, error=explain.interrupted("answering"))
 
 

@@ -7,7 +7,9 @@ Rules:
 3. `in_doubt` is `pending` after an answer that may have been lost on the way. Whatever was lost was final, so from
    here the provider's "no", "too late" and "unknown id" cannot be told from the echo of an approval: they end
    `indeterminate`. Only `authorization_pending` and `slow_down` prove that nothing was lost.
-4. What the person's phone shows plays no part: no event here changes it.
+4. `expired` means that the provider was heard until near the end. Where it was not, the person may have answered
+   unseen, and providers let an approval expire that nobody has fetched: `indeterminate`, whoever says that it is over.
+5. What the person's phone shows plays no part: no event here changes it.
 
 The picture in the documentation is drawn from the table.
 
@@ -75,6 +77,7 @@ class Event(StrEnum):
     PROOF_REJECTED = "proof rejected"
     # from our own side
     ENDED = "ended"
+    ENDED_UNHEARD = "ended unheard"
     ABANDONED = "abandoned"
 
 
@@ -106,6 +109,7 @@ TRANSITIONS: Mapping[State, Mapping[Event, State]] = MappingProxyType(
             Event.EXPIRED: State.EXPIRED,
             Event.GRANT_UNKNOWN: State.FAILED,
             Event.ENDED: State.EXPIRED,
+            Event.ENDED_UNHEARD: State.INDETERMINATE,
         },
         State.IN_DOUBT: {
             **_PENDING,
@@ -116,6 +120,7 @@ TRANSITIONS: Mapping[State, Mapping[Event, State]] = MappingProxyType(
             Event.EXPIRED: State.INDETERMINATE,
             Event.GRANT_UNKNOWN: State.INDETERMINATE,
             Event.ENDED: State.INDETERMINATE,
+            Event.ENDED_UNHEARD: State.INDETERMINATE,
         },
         State.APPROVED: {},
         State.DENIED: {},
@@ -219,7 +224,7 @@ def is_verdict(answer: answers.TokenAnswer) -> bool:
     return not redirected and not mistrusts(answer)
 
 
-def judge(answer: answers.TokenAnswer, *, strikes: int, after_end: bool) -> Event:
+def judge(answer: answers.TokenAnswer, *, strikes: int, after_end: bool, heard: bool = True) -> Event:
     """What an answer of the token endpoint means for the transaction.
 
     Args:
@@ -227,6 +232,7 @@ def judge(answer: answers.TokenAnswer, *, strikes: int, after_end: bool) -> Even
         strikes: How many answers just before this one were such that `mistrusts`.
         after_end: Whether the transaction's time is certainly over; servers forget what expired long ago, so that
             `invalid_grant` then reads as expired.
+        heard: Whether the provider was heard shortly before, so that an answer of the person would have been seen.
 
     Tokens are judged `APPROVED` here; whoever verifies them may still find `PROOF_REJECTED`.
 
@@ -239,7 +245,9 @@ def judge(answer: answers.TokenAnswer, *, strikes: int, after_end: bool) -> Even
         unread = isinstance(answer, answers.UnusableAnswer) and answer.status == BAD_REQUEST
         return Event.ANSWER_LOST if unread else Event.MISTRUSTED
     event = _meaning(answer)
-    return Event.EXPIRED if event is Event.GRANT_UNKNOWN and after_end else event
+    if event is Event.GRANT_UNKNOWN and after_end:
+        event = Event.EXPIRED
+    return Event.ENDED_UNHEARD if event is Event.EXPIRED and not heard else event
 
 
 def _meaning(answer: answers.TokenAnswer) -> Event:

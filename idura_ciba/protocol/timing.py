@@ -100,6 +100,11 @@ class Timing:
         return self.limit is not None and self.limit < self.provider_end
 
     @property
+    def left_at(self) -> float:
+        """When the poll that is under way left, as `sent` has noted it."""
+        return self.not_before - self.interval
+
+    @property
     def grace_at(self) -> float | None:
         """When one poll after the end may leave, to hear the provider's own word on it; None when it must not.
 

@@ -22,11 +22,12 @@ from idura_ciba.http.backchannel import Answered
 from idura_ciba.observe import PollEvent, TransactionEvent
 from idura_ciba.polling.final_poll import GUARD
 from idura_ciba.polling.strategy import next_poll
-from idura_ciba.protocol.answers import SlowedDown, TokenAnswer, Tokens
+from idura_ciba.protocol.answers import SlowedDown, TokenAnswer, Tokens, why
 from idura_ciba.protocol.machine import Event, State, advance, is_verdict, judge
 from idura_ciba.protocol.timing import Timing
 from idura_ciba.redaction import Redacted
 from idura_ciba.transaction.context import OVERSLEPT, Context
+from idura_ciba.transaction.ending import ended_by_answer, ended_by_clock
 from idura_ciba.transaction.history import History
 from idura_ciba.transaction.outcome import Outcome, Update
 from idura_ciba.transaction.resume import Checkpoint, already_ended
@@ -241,24 +242,27 @@ class Driver:
         answer = answered.answer
         self.trace_id = answered.trace_id or self.trace_id
         event = judge(
-            answer, strikes=self._history.strikes, after_end=answered.received_at >= self._timing.provider_end
+            answer,
+            strikes=self._history.strikes,
+            after_end=answered.received_at >= self._timing.provider_end,
+            heard=self._history.heard_before(answered.sent_at, self._timing),
         )
         self._context.queue.note(slow_downs=isinstance(answer, SlowedDown))
         self._history.count(answer, answered.sent_at, answered.received_at, interval=self._timing.interval)
         if self._context.observers:
             elapsed = answered.received_at - answered.sent_at
-            self._context.observers.tell(PollEvent(self.id, event.value, elapsed, answered.trace_id))
+            self._context.observers.tell(PollEvent.of(self.id, event, answer, elapsed, answered.trace_id))
         if isinstance(answer, Tokens):
             await self._verify(answer)
         elif advance(self.state, event).is_final:
             self._answer_out = is_verdict(answer)
-            wall, state = self._context.clock.wall(), advance(self.state, event)
-            error = explain.final_answer(state, answer, wall=wall, server_date=answered.server_date)
+            wall = self._context.clock.wall()
+            error = ended_by_answer(self.state, event, answered, self._timing, self._history, wall=wall)
             self._settle(event, error, resumable=not self._answer_out)
         else:
             self._answer_out = False
             self._timing = self._history.note(answer, answered.sent_at, answered.received_at, self._timing)
-            self._advance(event)
+            self._advance(event, reason=why(answer))
             if self.on_doubt is not None and not self._in_doubt:
                 self.on_doubt(False)  # noqa: FBT003 - as above
             if self._closing:
@@ -353,12 +357,7 @@ class Driver:
 
     def _end(self) -> None:
         """The time is over by this clock only."""
-        if self._timing.limited:
-            self._settle(Event.ABANDONED, explain.limit_passed())
-        elif advance(self.state, Event.ENDED) is State.INDETERMINATE:
-            self._settle(Event.ENDED, explain.indeterminate())
-        else:
-            self._settle(Event.ENDED, explain.expired("deadline", heard=self._history.heard_within(self._timing)))
+        self._settle(*ended_by_clock(self.state, self._timing, self._history))
 
     def _fail(self, error: CibaError) -> None:
         """Something failed on this side: stop asking. The caller may fix it and resume."""
@@ -378,7 +377,7 @@ class Driver:
         if error is not None:
             error.trace_id = error.trace_id or self.trace_id
             error.resume_token = self._later_token()
-        self._advance(event, error.code if error else None)
+        self._advance(event, *((error.code, error.what) if error else ()))
         # A prompt that the provider did not finish may stay on the phone.
         self._prompting = self.state in {State.ABANDONED, State.FAILED} and event is not Event.PROOF_REJECTED
         self._next_at = None
@@ -392,20 +391,20 @@ class Driver:
         self._notify()
         self._context.ended(self.auth_req_id)
 
-    def _advance(self, event: Event, code: str | None = None) -> None:
+    def _advance(self, event: Event, code: str | None = None, reason: str | None = None) -> None:
         before, self.state = self.state, advance(self.state, event)
         if not self.state.is_final:
             self._in_doubt = self.state is State.IN_DOUBT
         if self.state is not before:
-            self._tell_state(code)
+            self._tell_state(code, reason)
 
     # --- telling ----------------------------------------------------------------------------------------------------
 
-    def _tell_state(self, code: str | None) -> None:
+    def _tell_state(self, code: str | None, reason: str | None = None) -> None:
         if self._context.observers:
             elapsed = self._context.clock.monotonic() - self._timing.requested_at
             self._context.observers.tell(
-                TransactionEvent(self.id, self.state, code, self._history.polls, elapsed, self.trace_id)
+                TransactionEvent(self.id, self.state, code, self._history.polls, elapsed, self.trace_id, reason)
             )
 
     def _notify(self) -> None:

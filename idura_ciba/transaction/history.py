@@ -5,12 +5,13 @@ It says nothing about where the transaction stands; that is the machine's.
 
 from __future__ import annotations
 
+import math
 from random import Random
 
 from attrs import define, evolve, field
 
 from idura_ciba.polling.strategy import Poll, PollView, Record
-from idura_ciba.protocol.answers import ErrorAnswer, SlowedDown, StillPending, TokenAnswer, UnusableAnswer
+from idura_ciba.protocol.answers import ErrorAnswer, SlowedDown, StillPending, TokenAnswer, UnusableAnswer, why
 from idura_ciba.protocol.machine import mistrusts
 from idura_ciba.protocol.timing import Timing
 from idura_ciba.redaction import Redacted
@@ -36,6 +37,7 @@ class History:
         last: The last one that did not end the transaction.
         hint: The provider's latest word on progress.
         hint_since: When it was first heard.
+        failures: How many answers in a row have said nothing of the login.
     """
 
     kind: tuple[str, ...]
@@ -45,6 +47,10 @@ class History:
     last: Poll | None = None
     hint: Redacted | None = None
     hint_since: float | None = None
+    failures: int = field(default=0, init=False)
+    _reason: str | None = field(default=None, init=False)
+    # When the provider was last heard, unless a poll that left after that and before the end was not answered.
+    _heard_at: float | None = field(default=None, init=False)
     _asked_at: float | None = field(default=None, init=False)
     _pending_at: float | None = field(default=None, init=False)
     _hints: tuple[tuple[str, float], ...] = field(default=(), init=False)
@@ -69,9 +75,13 @@ class History:
                 spaced = timing.slowed_down(received_at=received_at, retry_after=retry_after, interval=interval)
             case _:
                 self.last = Poll(sent_at, received_at, "unanswered", None, retry_after)
+                self.failures, self._reason = self.failures + 1, why(answer)
+                if timing.left_at < timing.earliest_end:
+                    self._heard_at = None
                 # Refused credentials are an answer; only silence and refusal to answer call for backing off.
                 rule = timing.answered if mistrusts(answer) else timing.put_off
                 return rule(sent_at=sent_at, received_at=received_at, retry_after=retry_after)
+        self.failures, self._reason, self._heard_at = 0, None, received_at
         self._pending_at = _true_at(sent_at, received_at, timing.interval)
         if hint is not None and hint != self.hint:
             self.hint, self.hint_since = hint, received_at
@@ -89,13 +99,29 @@ class History:
             self.hint_since -= seconds
         if self._pending_at is not None:
             self._pending_at -= seconds
+        if self._heard_at is not None:
+            self._heard_at -= seconds
         self._hints = tuple((hint, since - seconds) for hint, since in self._hints)
 
+    @property
+    def trouble(self) -> str | None:
+        """Why the last polls brought no answer, in words; None if the last one brought one."""
+        return self._reason if self.failures < 2 else f"{self.failures} polls in a row, the last: {self._reason}"  # noqa: PLR2004 - a row
+
     def heard_within(self, timing: Timing) -> bool:
-        """Whether the provider answered a poll near the end: so late that no further poll was due."""
-        last = self.last
-        since = timing.earliest_end - 2 * timing.interval
-        return last is not None and last.outcome != "unanswered" and last.received_at >= since
+        """Whether the provider was heard near the end: so late that no further poll was due, and none failed since."""
+        return self._heard_at is not None and self._heard_at >= timing.earliest_end - 2 * timing.interval
+
+    def heard_before(self, sent_at: float, timing: Timing) -> bool:
+        """Whether the provider was heard so shortly before that poll, or the end, that no answer can be missed."""
+        return self._last_heard_at(timing) >= min(sent_at, timing.earliest_end) - 2 * timing.interval
+
+    def silence(self, timing: Timing, *, until: float = math.inf) -> float:
+        """Seconds before the end, or before a poll that left earlier, for which nothing was heard of the login."""
+        return max(0.0, min(timing.latest_end, until) - self._last_heard_at(timing))
+
+    def _last_heard_at(self, timing: Timing) -> float:
+        return timing.acknowledged_at if self._pending_at is None else self._pending_at
 
     def view(self, timing: Timing, *, now: float, rng: Random) -> PollView:
         """What a strategy may know."""

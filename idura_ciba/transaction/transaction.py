@@ -104,7 +104,7 @@ class Transaction:
         Raises:
             Denied: The person said no.
             Expired: Nobody answered in time.
-            Indeterminate: An answer was lost.
+            Indeterminate: An answer was lost, or the provider was not heard near the end.
             Abandoned: Somebody called `abandon()`, closed the client, or the timeout of this login passed.
             ProviderError: The provider refused to go on.
             IdTokenRejected: The provider's token proves nothing.

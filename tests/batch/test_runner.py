@@ -36,7 +36,7 @@ from idura_ciba.batch import Journal, Result, verify_many
 from idura_ciba.batch.store import Entry, Phase, Store
 from idura_ciba.errors import JournalError
 from idura_ciba.simulator import Arrival, Fault, MemoryTransport, Script, SimulatedIdura
-from idura_ciba.testing import run_virtual, virtual_clock
+from idura_ciba.testing import VIRTUAL_EPOCH, run_virtual, virtual_clock
 from tests.fakes import swede, swedes, swedish_number
 
 MakeClient = Callable[..., CibaClient]
@@ -550,16 +550,45 @@ async def test_a_denial_while_nobody_listened_is_a_denial(crash: Crash) -> None:
     assert by_key(crash.results) == {"key-0": State.DENIED}
 
 
-@pytest.mark.parametrize(("killed_at", "state"), [(5.0, State.EXPIRED), (3.45, State.INDETERMINATE)])
-async def test_what_nobody_went_on_with_in_time(crash: Crash, killed_at: float, state: State) -> None:
-    """Nobody fetched an answer: it has expired, unless one may have been lost."""
+@pytest.mark.parametrize("killed_at", [5.0, 3.45])
+async def test_what_nobody_went_on_with_in_time(crash: Crash, killed_at: float) -> None:
+    """Nobody was there to fetch an answer, or one may have been lost: nobody can say that the person gave none."""
     crash.idura.script(swedish_number(0), Script.never())
     await crash.live(swedes(1), killed_at)
     await asyncio.sleep(500)
     await crash.live(swedes(1), None)
     (result,) = crash.results
-    assert result.state is state
-    assert result.code == ("expired_unheard" if state is State.EXPIRED else "resumed_late")
+    assert (result.state, result.code) == (State.INDETERMINATE, "resumed_late")
+
+
+@pytest.mark.parametrize(
+    ("away", "state", "code"),
+    [
+        (lambda since: since >= 0, State.INDETERMINATE, "unheard"),
+        (lambda since: since > 60, State.INDETERMINATE, "unheard"),
+        (lambda since: since < 60, State.EXPIRED, "expired"),
+        (lambda since: 30 < since < 100, State.EXPIRED, "expired"),
+    ],
+    ids=["from the beginning", "from the middle", "until the middle", "in between"],
+)
+@pytest.mark.parametrize("fault", [Fault.refuse_connection(), Fault.answer(503)], ids=["refused", "503"])
+async def test_people_of_whom_nothing_was_heard_are_not_called_expired(
+    simulated_idura: SimulatedIdura,
+    make_ciba_client: MakeClient,
+    fault: Fault,
+    away: Callable[[float], bool],
+    state: State,
+    code: str,
+) -> None:
+    """In an outage near the end the person may have approved unseen: another state, another word, and the reason."""
+    script(simulated_idura, Script.never())
+    began_at = VIRTUAL_EPOCH + asyncio.get_running_loop().time()
+    simulated_idura.faults.append(lambda a: fault if a.endpoint == "token" and away(a.now - began_at) else None)
+    async with make_ciba_client() as ciba:
+        (result,) = await collected(ciba, swedes(1))
+    assert (result.state, result.code) == (state, code)
+    assert result.explanation is not None
+    assert ("503" in result.explanation or "refused" in result.explanation) is (code == "unheard")
 
 
 async def test_a_result_that_was_not_handed_over_is_handed_over_again(

@@ -91,9 +91,7 @@ def test_an_unknown_answer_is_one_that_may_be_asked_for_again() -> None:
     assert asked_often().code == "asked_often"
 
 
-def test_what_comes_too_late_is_expired_only_where_no_poll_was_out() -> None:
-    """And what cannot be resumed for another reason has failed."""
-    late = ResumeError("late", code="resume_expired")
-    assert too_late(late, doubt=False).state is State.EXPIRED
-    assert too_late(late, doubt=None).state is State.INDETERMINATE
-    assert too_late(ResumeError("altered"), doubt=False).state is State.FAILED
+def test_what_comes_too_late_is_unknown() -> None:
+    """The person may have answered; and what cannot be resumed for another reason has failed."""
+    assert too_late(ResumeError("late", code="resume_expired")).state is State.INDETERMINATE
+    assert too_late(ResumeError("altered")).state is State.FAILED

@@ -50,13 +50,13 @@ def test_the_shell_is_told_whether_somebody_has_to_look(made: Ending, code: Exit
     assert made.code is code
 
 
-def test_an_expiry_at_whose_end_the_provider_was_not_heard_needs_a_look() -> None:
+def test_a_login_at_whose_end_the_provider_was_not_heard_needs_a_look() -> None:
     """Nobody knows what the person did."""
     unheard = Tally()
-    unheard.add(Result(key="k", state=State.EXPIRED, code="expired_unheard", asked_at=1.0, ended_at=2.0))
+    unheard.add(Result(key="k", state=State.INDETERMINATE, code="unheard", asked_at=1.0, ended_at=2.0))
     made = evolve(ending(), whole=unheard)
     assert made.code is ExitCode.PARTLY
-    assert "  1 x expired_unheard" in list(made.lines())
+    assert "  1 x unheard" in list(made.lines())
 
 
 def test_a_person_is_told_what_came_of_it() -> None:

@@ -54,6 +54,7 @@ denied                  .              denied         indeterminate
 expired                 .              expired        indeterminate
 grant unknown           .              failed         indeterminate
 ended                   .              expired        indeterminate
+ended unheard           .              indeterminate  indeterminate
 abandoned               .              abandoned      abandoned
 """
 
@@ -250,6 +251,10 @@ def test_what_the_answer_to_a_poll_means(answer: TokenAnswer, first: Event, stru
     assert judge(answer, strikes=2, after_end=False) is struck
     assert judge(answer, strikes=0, after_end=True) is late
     assert judge(answer, strikes=1, after_end=True) is (struck if struck is not first else late)
+    # Where nobody was heard, an expiry may hide an approval that nobody has fetched; everything else means the same.
+    for after_end, means in ((False, first), (True, late)):
+        unheard = Event.ENDED_UNHEARD if means is Event.EXPIRED else means
+        assert judge(answer, strikes=0, after_end=after_end, heard=False) is unheard
 
 
 _any_unusable = st.builds(
@@ -273,15 +278,17 @@ def test_the_first_answer_always_means_something_possible(answer: Authentication
     st.sampled_from([TOKENS, StillPending(None), SlowedDown(None)]) | _any_error | _any_unusable,
     st.integers(0, 5),
     st.booleans(),
+    st.booleans(),
 )
 def test_an_answer_to_a_poll_always_means_something_possible(
-    state: State, answer: TokenAnswer, strikes: int, after_end: bool
+    state: State, answer: TokenAnswer, strikes: int, after_end: bool, heard: bool
 ) -> None:
     """No answer leads to an event that the machine refuses, nor one to a login but tokens; a second mistrust ends."""
     if mistrusts(answer):
         assert advance(state, judge(answer, strikes=1, after_end=after_end)) is State.FAILED
-    event = judge(answer, strikes=strikes, after_end=after_end)
+    event = judge(answer, strikes=strikes, after_end=after_end, heard=heard)
     assert event in TRANSITIONS[state]
+    assert heard or advance(state, event) is not State.EXPIRED
     assert (advance(state, event) is State.APPROVED) == isinstance(answer, Tokens)
 
 

@@ -256,6 +256,14 @@ def test_an_interval_that_leaves_no_time_to_ask_is_not_obeyed(named: float | Non
     assert (slower.interval, slower.not_before) == (interval, 10.0 + interval)
 
 
+@given(st.floats(0, 1000), st.floats(0, 1000), st.integers(1, 60))
+def test_it_is_known_when_the_poll_under_way_left(began_at: float, late: float, interval: int) -> None:
+    """A poll never leaves before the floor, so the floor that its leaving sets tells when that was."""
+    timing = Timing.begin(requested_at=began_at, acknowledged_at=began_at, expires_in=120.0, interval=float(interval))
+    left_at = timing.not_before + late
+    assert timing.sent(left_at).left_at == pytest.approx(left_at)
+
+
 # --- any course of events ---------------------------------------------------------------------------------------------
 
 _seconds = st.floats(0, 1000).map(lambda value: round(value, 3))

@@ -24,7 +24,7 @@ def after(*polls: tuple[NoTokens, float]) -> History:
     history = History(KIND)
     for answer, sent_at in polls:
         history.count(answer, sent_at, sent_at + 0.1, interval=3.0)
-        history.note(answer, sent_at, sent_at + 0.1, TIMING)
+        history.note(answer, sent_at, sent_at + 0.1, evolve(TIMING, not_before=sent_at).sent(sent_at))
     return history
 
 
@@ -113,6 +113,9 @@ def test_a_clock_that_stood_still_moves_everything_back() -> None:
     history.suspended(600.0)
     record = history.record(TIMING, decided=False)
     assert (record.last_pending_at, record.hints) == (-584.0, (("started", -587.0),))
+    assert history.silence(TIMING) == 130.0 + 584.0
+    assert not history.heard_within(evolve(TIMING, expires_in=10.0))
+    assert history.heard_within(TIMING.suspended(600.0 + 108.0))
     view = history.view(TIMING, now=20.0, rng=Random(1))
     assert view.last == Poll(-584.0, pytest.approx(-583.9), "pending", None, None)
     assert view.hint_since == pytest.approx(-586.9)
@@ -144,11 +147,74 @@ def test_words_are_kept_once_each_and_not_without_end() -> None:
         ([(pending(), 123.8)], True),
         ([(SlowedDown(None), 123.8)], True),
         ([(pending(), 123.6)], False),
+        ([(LOST, 123.8)], False),
         ([(pending(), 123.8), (LOST, 126.0)], False),
+        ([(pending(), 123.8), (MISTRUST, 126.0)], False),
+        ([(pending(), 123.8), (LOST, 126.0), (pending(), 129.6)], True),
+        # What fails after the end takes nothing from what was heard before it.
+        ([(pending(), 129.6), (LOST, 131.0)], True),
+        ([(pending(), 126.0), (LOST, 129.6), (LOST, 131.0)], False),
     ],
 )
 def test_heard_at_last_means_within_two_intervals_of_the_end(
     polls: list[tuple[NoTokens, float]], *, heard: bool
 ) -> None:
-    """Whoever was not heard so late may have decided unseen."""
+    """Whoever was not heard so late, and asked in vain after that, may have decided unseen."""
     assert after(*polls).heard_within(TIMING) is heard
+
+
+def test_a_poll_that_left_before_the_end_and_failed_after_it_was_before_the_end() -> None:
+    """What counts is when somebody was asked: a connection that is waited for may outlast the login."""
+    history = after((pending(), 124.0))
+    history.note(LOST, 139.0, 139.0, evolve(TIMING, not_before=129.0).sent(129.0))
+    assert not history.heard_within(TIMING)
+
+
+@pytest.mark.parametrize(
+    ("polls", "trouble"),
+    [
+        ([], None),
+        ([(pending(), 13.0)], None),
+        ([(LOST, 13.0)], "nothing came"),
+        ([(pending(), 13.0), (MISTRUST, 16.0)], "HTTP 401, invalid_client"),
+        ([(MISTRUST, 13.0), (LOST, 16.0), (LOST, 19.0)], "3 polls in a row, the last: nothing came"),
+        ([(LOST, 13.0), (LOST, 16.0), (SlowedDown(None), 19.0)], None),
+        ([(LOST, 13.0), (pending(), 16.0), (LOST, 19.0)], "nothing came"),
+    ],
+)
+def test_the_trouble_is_that_of_the_last_polls(polls: list[tuple[NoTokens, float]], trouble: str | None) -> None:
+    """Any word on the login ends it."""
+    assert after(*polls).trouble == trouble
+
+
+@pytest.mark.parametrize(
+    ("polls", "sent_at", "heard"),
+    [
+        # The acknowledgement, at 10, was a word too.
+        ([], 13.0, True),
+        ([], 16.0, True),
+        ([], 16.1, False),
+        ([(pending(), 60.0)], 66.0, True),
+        ([(pending(), 60.0)], 70.0, False),
+        ([(pending(), 60.0), (LOST, 63.0)], 66.0, True),
+        # By the end at the latest: what leaves after it asks about what was before it.
+        ([(pending(), 124.0)], 131.0, True),
+        ([(pending(), 123.0)], 131.0, False),
+        ([(pending(), 124.0), (LOST, 129.6)], 139.0, True),
+    ],
+)
+def test_an_expiry_hides_nothing_if_the_provider_was_heard_shortly_before(
+    polls: list[tuple[NoTokens, float]], sent_at: float, *, heard: bool
+) -> None:
+    """Within two intervals, as many as one poll that failed leaves between two that did not."""
+    assert after(*polls).heard_before(sent_at, TIMING) is heard
+
+
+@pytest.mark.parametrize(
+    ("polls", "silence"),
+    [([], 120.0), ([(LOST, 13.0)], 120.0), ([(pending(), 70.0), (LOST, 100.0)], 60.0), ([(pending(), 131.0)], 0.0)],
+)
+def test_silence_begins_with_the_last_word(polls: list[tuple[NoTokens, float]], silence: float) -> None:
+    """That is the acknowledgement where no poll brought any; after the end there is none."""
+    assert after(*polls).silence(TIMING) == silence
+    assert after(*polls).silence(TIMING, until=100.0) == max(0.0, silence - 30.0)

@@ -133,11 +133,14 @@ async def test_a_broken_strategy_costs_its_own_transaction_only(
 async def test_a_strategy_that_gives_up_leaves_the_grace_poll(
     simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
 ) -> None:
-    """None means no further regular poll; the end is waited for."""
+    """None means no further regular poll; the end is waited for, and nobody knows what the person did before it."""
     recorder = Recorder(simulated_idura)
     async with make_ciba_client(transport=recorder, strategy=lambda _: None) as ciba:
         outcome = await (await ciba.start(swedish())).outcome()
-    assert outcome.state is State.EXPIRED
+    assert outcome.error is not None
+    assert (outcome.state, outcome.error.code) == (State.INDETERMINATE, "unheard")
+    assert "(no poll was sent; then HTTP 400, expired_token)" in outcome.error.what
+    assert "FinalPoll" in outcome.error.advice
     assert recorder.times == [121]
 
 
