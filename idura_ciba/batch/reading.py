@@ -173,6 +173,8 @@ class RowReader:
                     found = Row(table.begins, values)
             if found is not None:
                 yield found
+            if table.spans and isinstance(found, BadRow):
+                yield from table.rest(found.code)
         yield from lines.bad
 
     def _odd(self, table: Table, cells: Sequence[str]) -> Row | BadRow | None:

@@ -63,7 +63,9 @@ class Table:
 
     def is_strict(self, cells: Sequence[str]) -> bool:
         """Whether each quote in the cells of the row read last was written as it must be."""
-        return all('"{}"'.format(cell.replace('"', '""')) in self._lines.text for cell in cells if '"' in cell)
+        # A cell that spans lines was in quotes, and these were right.
+        quoted = [cell for cell in cells if '"' in cell and not _BREAK.search(cell)]
+        return all('"{}"'.format(cell.replace('"', '""')) in self._lines.text for cell in quoted)
 
     def _reader(self, first: str) -> Iterator[list[str]]:
         # No cell may be longer than `csv.field_size_limit`, so one without an end does not take the whole file.
@@ -121,11 +123,17 @@ class Table:
 
     def _refuse(self, taken: Sequence[int], code: str, why: str) -> None:
         """Refuse all lines of a row."""
-        first, *more = taken
-        self.begins = first
-        to = f", up to line {more[-1]}" if more else ""
-        self.bad.append(BadRow(first, code, f"{why}{to}"))
-        self.bad += [BadRow(line, code, f"is part of the row that begins on line {first}") for line in more]
+        self.begins = taken[0]
+        to = f", up to line {taken[-1]}" if len(taken) > 1 else ""
+        self.bad += [BadRow(self.begins, code, f"{why}{to}"), *self._parts(taken, code)]
+
+    def rest(self, code: str) -> Iterator[BadRow]:
+        """The lines after the first of the row read last, which is refused."""
+        return self._parts(range(self.begins, self._ends + 1), code)
+
+    def _parts(self, taken: Sequence[int], code: str) -> Iterator[BadRow]:
+        why = f"is part of the row that begins on line {self.begins}"
+        return (BadRow(line, code, why) for line in taken[1:])
 
     def _has_swallowed(self, cell: str) -> bool:
         """Whether a cell spans lines and holds other rows, or parts of them."""

@@ -43,7 +43,7 @@ SWALLOWED: dict[str, tuple[str, set[int], set[int]]] = {
     "a quote too many": (f'ssn,key\n{A},""a"\n{B},b\n', {3}, {2}),
     "all in quotes but one": (f'"ssn","key"\n"{A}","a\n"{B}","b"\n"{C}","c"\n', {3, 4}, {2}),
     "closed by the next quotes": (f'ssn,key\n{A},"a\n{B},b\n{C},"c"\n{D},d\n', {5}, {2, 3, 4}),
-    "a line that is a key": (f'key,ssn\n"a\nb",{A}\nc,{B}\n', {4}, {2}),
+    "a line that is a key": (f'key,ssn\n"a\nb",{A}\nc,{B}\n', {4}, {2, 3}),
 }
 
 
