@@ -58,6 +58,7 @@ async def test_loopback_is_open() -> None:
         ("", ("-p", "no:idura_ciba.pytest_plugin"), "idura_ciba[cli]"),
         ("hypothesis", (), "hypothesis"),
         ("typer", (), "idura_ciba[cli]"),
+        ("openpyxl", (), "idura_ciba[xlsx]"),
         ("", ("--disable-plugin-autoload",), "idura_ciba[cli], pytest-asyncio>=1.5"),
     ],
 )
@@ -77,7 +78,7 @@ sys.exit(pytest.main())
         check=False,
     )
     assert ran.returncode == pytest.ExitCode.USAGE_ERROR
-    assert ran.stderr.strip() == f"ERROR: the tests need {missing}: pip install -e '.[cli]' --group test"
+    assert ran.stderr.strip() == f"ERROR: the tests need {missing}: pip install -e '.[cli,xlsx]' --group test"
 
 
 def test_nothing_sleeps() -> None:
