@@ -183,6 +183,9 @@ def _origin(url: str) -> str | None:
         return None
     if not legible or not parts.hostname or parts.username is not None or "#" in url:
         return None
+    if "%" in parts.hostname:
+        # Some readers decode it, and some tell upper case from lower case there.
+        return None
     if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts)):
         return None
     default_port = 443 if parts.scheme == "https" else 80

@@ -36,8 +36,9 @@ from idura_ciba.protocol.http import HttpResponse
 
 __all__ = ["Session"]
 
-#: Turns of the event loop: one to read the data, one for it to reach aiohttp, one for it to reach us.
-_TURNS = 3
+#: Turns of the event loop. Data is read in one; TLS, the end of a connection, aiohttp and we take one each until we hear
+#: of it; one is to spare.
+_TURNS = 6
 #: Errors of aiohttp that mean there was no connection.
 _NEVER_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL)
 #: Header fields that aiohttp would add; our requests set them themselves if needed.
@@ -115,7 +116,7 @@ class Session:
         write_fields(request.headers)
         options = await self._options(exchange, url)
         form = None
-        if request.method == "POST":
+        if request.body:
             options["data"] = form = _Form(exchange)
             options["headers"]["Content-Length"] = str(len(request.body))
         else:
@@ -159,7 +160,7 @@ class Session:
             "timeout": aiohttp.ClientTimeout(
                 total=None,
                 connect=exchange.connect_timeout,
-                sock_read=exchange.request.timeout if exchange.request.method == "GET" else None,
+                sock_read=None if exchange.request.body else exchange.request.timeout,
             ),
             **self._limits,
         }

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from yarl import URL
 
@@ -288,6 +288,8 @@ def test_what_the_caller_names_must_be_safe_too(name: str, url: str) -> None:
     assert caught.value.code == "insecure_url"
 
 
+@example("https://acme.idura.broker%A")
+@example("https://acme.idura.broker%2Eevil.example")
 @given(
     st.one_of(
         st.sampled_from(FOREIGN),

@@ -332,7 +332,8 @@ async def test_where_the_form_tells_nothing_the_kind_of_error_does(
 ) -> None:
     """A mock says that there was no connection in aiohttp's own words."""
     transport = AiohttpTransport(session=Mock(reads=method == "POST", fails=fails))  # type: ignore[arg-type]
-    error = await failure(transport, HttpRequest(method, "http://acme.test/x"))
+    body = b"a=b" if method == "POST" else b""
+    error = await failure(transport, HttpRequest(method, "http://acme.test/x", body=body))
     assert error.maybe_sent is maybe_sent
 
 
@@ -431,20 +432,35 @@ async def test_what_a_busy_loop_has_not_read_yet_is_read_before_the_form_leaves(
 
 
 @pytest.mark.sockets
-async def test_a_connection_that_the_server_has_closed_costs_nothing() -> None:
+@pytest.mark.parametrize("over", ["TCP", "TLS"])
+async def test_a_connection_that_the_server_has_closed_costs_nothing(certificate: Path, over: str) -> None:
     """Its end is read before the form leaves: nothing was sent, so a start is tried again at once."""
-
-    async def answer(writer: asyncio.StreamWriter) -> None:
-        writer.write(http())
-
-    async with serving(answer) as server, connecting("session") as transport:
+    connector = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=str(certificate)))
+    tls = server_tls(certificate) if over == "TLS" else None
+    async with serving(http(), tls=tls) as server, lending(connector=connector) as (_, transport):
         await transport.send(server.request())
         for writer in server.open:
-            writer.get_extra_info("socket").shutdown(socket.SHUT_WR)
+            # At once, so that nothing lets our side hear of it before the next request has its connection.
+            socket.socket.shutdown(writer.get_extra_info("socket")._sock, socket.SHUT_WR)
         error = await failure(transport, server.request())
         assert (error.code, error.maybe_sent) == ("connection", False)
         assert (await until_connected(lambda: transport.send(server.request()))).body == b"{}"
         assert len(server.requests) == 2
+
+
+@pytest.mark.sockets
+@pytest.mark.parametrize("over", ["TCP", "TLS"])
+async def test_an_answer_that_strays_is_seen_in_time(certificate: Path, over: str) -> None:
+    """Whatever lies between the socket and aiohttp."""
+    connector = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=str(certificate)))
+    tls = server_tls(certificate) if over == "TLS" else None
+    async with serving(http(b'{"of":"this one"}'), tls=tls) as server, lending(connector=connector) as (_, transport):
+        await transport.send(server.request())
+        for writer in server.open:
+            writer.write(LATE["a whole answer"])
+        error = await failure(transport, server.request())
+        assert (error.code, error.maybe_sent) == ("connection", False)
+        assert len(server.requests) == 1
 
 
 @pytest.mark.sockets
@@ -526,8 +542,9 @@ async def test_a_look_up_that_its_owner_stops_is_an_error_and_no_cancellation() 
 
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(resolver=Slow())) as session:
         transport = AiohttpTransport(session=session)
-        sending = asyncio.create_task(transport.send(HttpRequest("POST", "http://slow.test/x")))
+        request = HttpRequest("POST", "http://slow.test/x", body=b"a=b")
+        sending = asyncio.create_task(transport.send(request))
         await asyncio.sleep(0.02)
         await session.close()
-        error = await failure(SimpleNamespace(send=lambda _: sending), HttpRequest("POST", "http://slow.test/x"))  # type: ignore[arg-type]
+        error = await failure(SimpleNamespace(send=lambda _: sending), request)  # type: ignore[arg-type]
     assert not error.maybe_sent
