@@ -5,8 +5,9 @@
 The command `idura-ciba batch` asks the people of a file over real sockets; the simulated provider is a process of its
 own, whose ledger says what really happened. The command is killed and started again until it has come to its end by
 itself. Then nobody may have been asked twice, every answer that the provider gave must stand in the results once, and
-whoever is reported as indeterminate must have been between being sent and being stored when a kill came. The program
-prints what is demanded beside what was reached, and exits with 1 where it is missed.
+whoever is reported as indeterminate must have been between being sent and being stored when a kill came, or have had a
+prompt near whose end a kill left nobody to listen. The program prints what is demanded beside what was reached, and
+exits with 1 where it is missed.
 """
 
 from __future__ import annotations
@@ -51,6 +52,8 @@ WINDOW = 1.0
 ARRIVAL = 0.25
 #: Seconds that an order lives; longer than the pauses between two processes.
 EXPIRES_IN = 25
+#: Seconds between two polls.
+INTERVAL = 1
 
 
 # --- the provider's side, in a process of its own ---------------------------------------------------------------------
@@ -69,7 +72,7 @@ def provide(pipe: Connection) -> None:
 
     async def run() -> None:
         crowd = Crowd(opening=(1.2, 0.6), acknowledging=(0.8, 0.5), identifying=(0.8, 0.5))
-        idura = SimulatedIdura(seed=1, interval=1, expires_in=EXPIRES_IN, people=crowd)
+        idura = SimulatedIdura(seed=1, interval=INTERVAL, expires_in=EXPIRES_IN, people=crowd)
         idura.register_client(CLIENT_ID, secret=SECRET)
         async with SimulatorServer(idura) as server:
             pipe.send(server.issuer)
@@ -181,6 +184,11 @@ def unexplained(result: Mapping[str, Any], order: OrderRecord | None, run: Run) 
         since, sooner = instant(result["asked_at"]), 0.001
     elif order is None or order.ended_at is None:
         return f"{result['code']}, and the provider gave no answer"
+    elif order.outcome == "expired":
+        # A process that lives until the end has heard the provider shortly before it, if it was not just starting.
+        deaf_since = order.expires_at - 2 * INTERVAL - LIVES[1]
+        deaf = any(deaf_since <= kill <= order.expires_at + WINDOW for kill in run.kills)
+        return "" if deaf else f"{result['code']}, and no kill came near the end"
     else:
         since, sooner = order.ended_at, ARRIVAL
     gap = min((kill - since for kill in run.kills if kill >= since - sooner), default=math.inf)

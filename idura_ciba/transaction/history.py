@@ -49,8 +49,8 @@ class History:
     hint_since: float | None = None
     failures: int = field(default=0, init=False)
     _reason: str | None = field(default=None, init=False)
-    # When the provider was last heard, unless a poll that left after that and before the end was not answered.
-    _heard_at: float | None = field(default=None, init=False)
+    # Whether a poll that left before the end has brought no answer since the provider was last heard.
+    _missed: bool = field(default=False, init=False)
     _asked_at: float | None = field(default=None, init=False)
     _pending_at: float | None = field(default=None, init=False)
     _hints: tuple[tuple[str, float], ...] = field(default=(), init=False)
@@ -76,12 +76,11 @@ class History:
             case _:
                 self.last = Poll(sent_at, received_at, "unanswered", None, retry_after)
                 self.failures, self._reason = self.failures + 1, why(answer)
-                if timing.left_at < timing.earliest_end:
-                    self._heard_at = None
+                self._missed = self._missed or timing.left_at < timing.earliest_end
                 # Refused credentials are an answer; only silence and refusal to answer call for backing off.
                 rule = timing.answered if mistrusts(answer) else timing.put_off
                 return rule(sent_at=sent_at, received_at=received_at, retry_after=retry_after)
-        self.failures, self._reason, self._heard_at = 0, None, received_at
+        self.failures, self._reason, self._missed = 0, None, False
         self._pending_at = _true_at(sent_at, received_at, timing.interval)
         if hint is not None and hint != self.hint:
             self.hint, self.hint_since = hint, received_at
@@ -99,8 +98,6 @@ class History:
             self.hint_since -= seconds
         if self._pending_at is not None:
             self._pending_at -= seconds
-        if self._heard_at is not None:
-            self._heard_at -= seconds
         self._hints = tuple((hint, since - seconds) for hint, since in self._hints)
 
     @property
@@ -110,7 +107,8 @@ class History:
 
     def heard_within(self, timing: Timing) -> bool:
         """Whether the provider was heard near the end: so late that no further poll was due, and none failed since."""
-        return self._heard_at is not None and self._heard_at >= timing.earliest_end - 2 * timing.interval
+        heard_at = self._pending_at
+        return not self._missed and heard_at is not None and heard_at >= timing.earliest_end - 2 * timing.interval
 
     def heard_before(self, sent_at: float, timing: Timing) -> bool:
         """Whether the provider was heard so shortly before that poll, or the end, that no answer can be missed."""
