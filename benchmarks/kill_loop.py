@@ -1,9 +1,10 @@
-"""Kill a batch with SIGKILL at random moments until its file is done: is anybody asked twice, is any answer lost?
+"""Kill a batch at random moments until its file is done: is anybody asked twice, is any answer lost?
 
     python benchmarks/kill_loop.py --kills 100
 
 The command `idura-ciba batch` asks the people of a file over real sockets; the simulated provider is a process of its
-own, whose ledger says what really happened. The command is killed and started again until it has come to its end by
+own, whose ledger says what really happened. Journal and results are links to another folder. Most kills are SIGKILL, some
+SIGTERM or SIGHUP, after which nothing may be unknown. The command is killed and started again until it has come to its end by
 itself. Then nobody may have been asked twice, every answer that the provider gave must stand in the results once, and
 whoever is reported as indeterminate must have been between being sent and being stored when a kill came, or have had a
 prompt near whose end a kill left nobody to listen. The program prints what is demanded beside what was reached, and
@@ -50,6 +51,8 @@ EACH = 22
 WINDOW = 1.0
 #: Seconds that a poll which was sent before a kill needs to be read.
 ARRIVAL = 0.25
+#: How the processes end.
+SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGHUP)
 #: Seconds that an order lives; longer than the pauses between two processes.
 EXPIRES_IN = 25
 #: Seconds between two polls.
@@ -92,19 +95,22 @@ class Run:
     """All lives of one batch. Instants are seconds since the epoch.
 
     Attributes:
-        kills: When each process was killed.
+        kills: When each process was killed with SIGKILL.
+        stops: How many were stopped with SIGTERM or SIGHUP.
         polling: Keys of logins of which a poll was under way at a kill, by what the process has left on the disk.
         stolen: Keys of logins whose mark another login has overwritten.
         code: What the last one exited with.
     """
 
     kills: list[float] = field(factory=list)
+    stops: int = 0
     polling: set[str] = field(factory=set)
     stolen: set[str] = field(factory=set)
     code: int | None = None
 
     def look(self, folder: Path) -> None:
         """Look at what a killed process has left; at copies, because opening a journal changes it."""
+        folder /= "disk"
         journal, marks = folder / "results.jsonl.journal", folder / "results.jsonl.journal-marks"
         if not marks.exists():
             return
@@ -157,13 +163,18 @@ def kill_until_done(folder: Path, issuer: str, dice: random.Random) -> Run:
             try:
                 run.code = process.wait(dice.uniform(*LIVES))
             except subprocess.TimeoutExpired:
-                process.send_signal(signal.SIGKILL)
-                run.kills.append(time.time())
-                process.wait()
-                run.look(folder)
-        if len(run.kills) % 10 == 0 and run.code is None:
+                number = dice.choice(SIGNALS)
+                process.send_signal(number)
+                if number is signal.SIGKILL:
+                    run.kills.append(time.time())
+                    process.wait()
+                    run.look(folder)
+                else:
+                    run.stops += 1
+                    process.wait()
+        if (len(run.kills) + run.stops) % 10 == 0 and run.code is None:
             done = (folder / "results.jsonl").read_bytes().count(b"\n") if (folder / "results.jsonl").exists() else 0
-            print(f"{len(run.kills):>5} kills, {done} results", flush=True)
+            print(f"{len(run.kills) + run.stops:>5} kills, {done} results", flush=True)
     return run
 
 
@@ -233,6 +244,9 @@ def main() -> int:
     provider.start()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        (folder / "disk").mkdir()
+        for file in ("results.jsonl", "results.jsonl.journal"):
+            (folder / file).symlink_to(folder / "disk" / file)
         people = write_people(folder / "people.csv", EACH * options.kills)
         began = time.monotonic()
         run = kill_until_done(folder, pipe.recv(), random.Random(options.seed))
@@ -246,7 +260,9 @@ def main() -> int:
     faults = list(judge(results, people, books, run))
     states = Counter(result["state"] for result in results)
     codes = Counter(result["code"] for result in results if result["state"] == "indeterminate")
-    print(f"\n{len(people)} people, {len(run.kills)} kills in {took:.0f} s; the last process exited with {run.code}")
+    print(
+        f"\n{len(people)} people, {len(run.kills)} kills and {run.stops} stops in {took:.0f} s; the last process exited with {run.code}"
+    )
     print(f"results: {dict(states.most_common())}; indeterminate by code: {dict(codes)}")
     print(f"the provider's ledger: {dict(books.summary)}")
     if run.code not in {0, 7}:
@@ -254,7 +270,7 @@ def main() -> int:
     for fault in faults[:20]:
         print(f"  {fault}")
     rows = [
-        ("kills", "at least", options.kills, len(run.kills), len(run.kills) >= options.kills),
+        ("kills", "at least", options.kills, len(run.kills) + run.stops, len(run.kills) + run.stops >= options.kills),
         ("second orders for one person", "at most", 0, books.summary["collisions"], not books.summary["collisions"]),
         ("faults in the results", "at most", 0, len(faults), not faults),
         ("tracebacks", "at most", 0, log.count("Traceback"), "Traceback" not in log),

@@ -56,10 +56,11 @@ from idura_ciba.cli.job import INBOUND_ONLY, Job, is_inbound_only, kept
 from idura_ciba.cli.page import BEGIN, page
 from idura_ciba.cli.people import Choices, People
 from idura_ciba.cli.progress import duration
-from idura_ciba.cli.simulated import known_phones, require_phone_of, simulated_client
+from idura_ciba.cli.rehearsal import find_or_start
+from idura_ciba.cli.simulated import Connect, known_phones, require_phone_of, simulated_client
 from idura_ciba.cli.text import counted, say
 from idura_ciba.eids import Eid, Eids
-from idura_ciba.simulator import SimulatedIdura
+from idura_ciba.simulator import SimulatedEid, SimulatedIdura
 
 __all__ = ["batch"]
 
@@ -216,7 +217,11 @@ def batch(
     with ExitStack() as stack:
         reader, people = stack.enter_context(again())
         bad_rows = bad_rows or _beside(source if dry_run else out, ".bad.csv")
-        files = None if out is None else Files.of(out, journal=journal, words=words, keeps_journal=not simulate)
+        files = (
+            None
+            if out is None
+            else Files.of(out, journal=journal, words=words, keeps_journal=not simulate or out != "-")
+        )
         _require_own_files(source, files, bad_rows, report, {"--key-file": key_file, "--secret-file": secret_file})
         rejected = stack.enter_context(BadRows(bad_rows))
         people.repeated = rejected.add
@@ -231,9 +236,8 @@ def batch(
         polling = FinalPoll(_STRATEGIES[strategy]())
         if simulate:
             require_phone_of(chosen, options, phones)
-            idura = SimulatedIdura(eids=phones, interval=1, expires_in=_SIMULATED_LIFE)
             connection: AbstractAsyncContextManager[CibaClient] = simulated_client(
-                idura, strategy=polling, scheduler=scheduler
+                _trial(files.journal, phones, eid_module), strategy=polling, scheduler=scheduler
             )
         else:
             settings = Settings(
@@ -264,6 +268,10 @@ def batch(
             clock=Clock(),
         )
         ending = asyncio.run(job.run(connection))
+        if simulate and ending.is_complete and files.journal is not None:
+            # Nothing of a trial is worth keeping but its results.
+            for path in _journal_files(files.journal):
+                path.unlink(missing_ok=True)
     for line in ending.lines():
         say(line, prose=True)
     if report is not None:
@@ -309,9 +317,7 @@ def _require_own_files(
     if files is not None:
         roles |= {"--out": files.out or 1, "--journal": files.journal, "--words": files.words}
         if files.journal is not None:
-            # SQLite keeps them beside the target of a link.
-            where = files.journal.resolve()
-            roles |= {f"the journal's {end}": where.with_name(f"{where.name}-{end}") for end in Journal.ENDINGS}
+            roles |= {f"{path.name} of the journal": path for path in _journal_files(files.journal)[1:]}
     roles |= {"--bad-rows": bad_rows, "--report": report}
     roles |= {name: Path(path) for name, path in keys.items() if path is not None and path != "-"}
     refuse_shared(roles)
@@ -365,3 +371,25 @@ def _require_fitting(files: Files, chosen: Eid | None, *, excel: bool, simulate:
             code="words",
             advice="Pass --words FILE, and read each person their words as soon as they appear there",
         )
+
+
+def _journal_files(journal: Path) -> list[Path]:
+    """Return the journal and all that is kept beside it; SQLite keeps its files beside the target of a link."""
+    where = journal.resolve()
+    return [where, *(where.with_name(f"{where.name}-{end}") for end in Journal.ENDINGS), _beside_journal(journal)]
+
+
+def _beside_journal(journal: Path) -> Path:
+    """Return the file that tells where the simulated provider of a trial is."""
+    where = journal.resolve()
+    return where.with_name(f"{where.name}-simulated")
+
+
+def _trial(
+    journal: Path | None, phones: tuple[SimulatedEid, ...], modules: list[str] | None
+) -> SimulatedIdura | Connect:
+    """Return the provider of a trial: one that survives a kill, if the batch can be resumed."""
+    if journal is None:
+        return SimulatedIdura(eids=phones, interval=1, expires_in=_SIMULATED_LIFE)
+    settings = {"interval": 1, "expires_in": _SIMULATED_LIFE, "modules": modules}
+    return partial(find_or_start, _beside_journal(journal), settings)

@@ -87,6 +87,12 @@ class Ending:
             return ExitCode.CLOSED if self.closed else ExitCode.INTERRUPTED
         return ExitCode.PARTLY if self.bad or self.whole.unsettled else ExitCode.OK
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether another run would have nothing to do, not even to ask somebody again."""
+        unknown = self.begun or self.whole.states[State.INDETERMINATE]
+        return not (self.stopped or unknown) and self.error is None
+
     def lines(self) -> Iterator[str]:
         """Yield the lines that a person reads."""
         counts = [
@@ -173,7 +179,11 @@ class Job:
         self._progress = Progress(self.name, began_at, self.scheduler.snapshot, self.total)
         error: CibaError | None = None
         whole, begun = Tally(), 0
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - for type checkers: a coroutine runs in a task
         with ExitStack() as stack:
+            # Everything is in the journal, and SIGKILL follows SIGTERM soon.
+            stack.enter_context(stoppable(task.cancel, partial(self._interrupt, task)))
             results = None
             if self.files.words is not None:
                 self._accepted = _words_writer(stack.enter_context(_appended(self.files.words)))
@@ -191,17 +201,16 @@ class Job:
                         await results.open(journal)
                     self._progress.known = await journal.read(self._count_known)
                     try:
-                        task = asyncio.current_task()
-                        assert task is not None  # noqa: S101 - for type checkers: a coroutine runs in a task
-                        # Everything is in the journal, and SIGKILL follows SIGTERM soon.
-                        with stoppable(task.cancel, partial(self._interrupt, task)):
-                            await self._look_ahead(journal)
-                            await self._verify(client, journal, self._write(results))
+                        await self._look_ahead(journal)
+                        await self._verify(client, journal, self._write(results))
                     except (asyncio.CancelledError, BrokenPipeError) as end:
                         self._stopped, self._closed = True, isinstance(end, BrokenPipeError)
                     except CibaError as failure:
                         error = failure
                     whole, begun = await journal.read(_count_all)
+            except asyncio.CancelledError:
+                # Before anybody was asked, or after all was written.
+                self._stopped = True
             except CibaError as failure:
                 if error is None and not len(whole):
                     raise

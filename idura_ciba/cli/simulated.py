@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-from idura_ciba import CibaClient, FairScheduler, PrivateKeyJwt, UsageError
+from idura_ciba import CibaClient, ClientSecretBasic, FairScheduler, PrivateKeyJwt, UsageError
 from idura_ciba.cli.keys import generate_key
 from idura_ciba.eids import Eid
 from idura_ciba.eids.registry import declared
@@ -14,6 +14,9 @@ from idura_ciba.polling.strategy import StrategyLike
 from idura_ciba.simulator import EIDS, SimulatedEid, SimulatedIdura, SimulatorServer
 
 __all__ = ["CLIENT_ID", "known_phones", "require_phone", "require_phone_of", "simulated_client"]
+
+#: Finds a provider in another process.
+Connect = Callable[[], Awaitable[tuple[str, str]]]
 
 CLIENT_ID: Final = "urn:idura-ciba:cli"
 
@@ -56,15 +59,24 @@ def require_phone_of(eid: Eid | None, options: Mapping[str, Any], phones: Iterab
 
 @asynccontextmanager
 async def simulated_client(
-    idura: SimulatedIdura, *, strategy: StrategyLike | None = None, scheduler: FairScheduler | None = None
+    idura: SimulatedIdura | Connect,
+    *,
+    strategy: StrategyLike | None = None,
+    scheduler: FairScheduler | None = None,
 ) -> AsyncIterator[CibaClient]:
     """Serve a simulated provider on a free port of this machine, and connect a client that signs with a new key.
 
     Args:
-        idura: The provider.
+        idura: The provider; or finds one in another process, and returns its issuer and the client's secret.
         strategy: As for `CibaClient`.
         scheduler: As for `CibaClient`.
     """
+    if not isinstance(idura, SimulatedIdura):
+        issuer, secret = await idura()
+        elsewhere = ClientSecretBasic(CLIENT_ID, secret)
+        async with CibaClient(issuer, elsewhere, strategy=strategy, scheduler=scheduler) as client:
+            yield client
+        return
     auth = PrivateKeyJwt(CLIENT_ID, generate_key("ES256"))
     idura.register_client(CLIENT_ID, jwks=auth.public_jwks())
     async with (

@@ -36,8 +36,8 @@ from idura_ciba.protocol.http import HttpResponse
 
 __all__ = ["Session"]
 
-#: Turns of the event loop. Data is read in one; TLS, the end of a connection, aiohttp and we take one each until we hear
-#: of it; one is to spare.
+#: Turns of the event loop. Data is read in one; TLS, the end of a connection, aiohttp and we take one each to hear of
+#: it; one is to spare.
 _TURNS = 6
 #: Errors of aiohttp that mean there was no connection.
 _NEVER_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL)
