@@ -3,12 +3,12 @@
     python benchmarks/kill_loop.py --kills 100
 
 The command `idura-ciba batch` asks the people of a file over real sockets; the simulated provider is a process of its
-own, whose ledger says what really happened. Journal and results are links to another folder. Most kills are SIGKILL, some
-SIGTERM or SIGHUP, after which nothing may be unknown. The command is killed and started again until it has come to its end by
-itself. Then nobody may have been asked twice, every answer that the provider gave must stand in the results once, and
-whoever is reported as indeterminate must have been between being sent and being stored when a kill came, or have had a
-prompt near whose end a kill left nobody to listen. The program prints what is demanded beside what was reached, and
-exits with 1 where it is missed.
+own, whose ledger says what really happened. Journal and results are links to another folder. Most kills are SIGKILL,
+some SIGTERM or SIGHUP, after which nothing may be unknown. The command is killed and started again until it has come to
+its end by itself. Then nobody may have been asked twice, every answer that the provider gave must stand in the results
+once, and whoever is reported as indeterminate must have been between being sent and being stored when a kill came, or
+have had a prompt near whose end a kill left nobody to listen. The program prints what is demanded beside what was
+reached, and exits with 1 where it is missed.
 """
 
 from __future__ import annotations
@@ -260,9 +260,8 @@ def main() -> int:
     faults = list(judge(results, people, books, run))
     states = Counter(result["state"] for result in results)
     codes = Counter(result["code"] for result in results if result["state"] == "indeterminate")
-    print(
-        f"\n{len(people)} people, {len(run.kills)} kills and {run.stops} stops in {took:.0f} s; the last process exited with {run.code}"
-    )
+    ends = f"{len(run.kills)} kills and {run.stops} stops"
+    print(f"\n{len(people)} people, {ends} in {took:.0f} s; the last process exited with {run.code}")
     print(f"results: {dict(states.most_common())}; indeterminate by code: {dict(codes)}")
     print(f"the provider's ledger: {dict(books.summary)}")
     if run.code not in {0, 7}:

@@ -13,12 +13,19 @@ from idura_ciba.eids.registry import declared
 from idura_ciba.polling.strategy import StrategyLike
 from idura_ciba.simulator import EIDS, SimulatedEid, SimulatedIdura, SimulatorServer
 
-__all__ = ["CLIENT_ID", "known_phones", "require_phone", "require_phone_of", "simulated_client"]
-
-#: Finds a provider in another process.
-Connect = Callable[[], Awaitable[tuple[str, str]]]
+__all__ = ["CLIENT_ID", "Elsewhere", "known_phones", "require_phone", "require_phone_of", "simulated_client"]
 
 CLIENT_ID: Final = "urn:idura-ciba:cli"
+
+
+class Elsewhere(SimulatedIdura):
+    """A provider of which the one that serves is in another process.
+
+    Attributes:
+        connect: Finds that one, and returns its issuer and the client's secret.
+    """
+
+    connect: Callable[[], Awaitable[tuple[str, str]]]
 
 
 def known_phones(modules: Sequence[str] | None) -> tuple[SimulatedEid, ...]:
@@ -59,7 +66,7 @@ def require_phone_of(eid: Eid | None, options: Mapping[str, Any], phones: Iterab
 
 @asynccontextmanager
 async def simulated_client(
-    idura: SimulatedIdura | Connect,
+    idura: SimulatedIdura,
     *,
     strategy: StrategyLike | None = None,
     scheduler: FairScheduler | None = None,
@@ -67,12 +74,12 @@ async def simulated_client(
     """Serve a simulated provider on a free port of this machine, and connect a client that signs with a new key.
 
     Args:
-        idura: The provider; or finds one in another process, and returns its issuer and the client's secret.
+        idura: The provider.
         strategy: As for `CibaClient`.
         scheduler: As for `CibaClient`.
     """
-    if not isinstance(idura, SimulatedIdura):
-        issuer, secret = await idura()
+    if isinstance(idura, Elsewhere):
+        issuer, secret = await idura.connect()
         elsewhere = ClientSecretBasic(CLIENT_ID, secret)
         async with CibaClient(issuer, elsewhere, strategy=strategy, scheduler=scheduler) as client:
             yield client
