@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -70,6 +71,8 @@ class Journal:
         self._output = output
         self._thread = ThreadPoolExecutor(1, "idura-ciba-journal")
         self._store: Store | None = None
+        self._lock = threading.Lock()
+        self._is_given_up = False
         self._changes: list[tuple[Change, asyncio.Future[bool] | None]] = []
         self._committing: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -79,18 +82,18 @@ class Journal:
     async def __aenter__(self) -> Self:
         """Open the journal, or create it."""
         loop = asyncio.get_running_loop()
-        opening = loop.run_in_executor(self._thread, partial(Store, self._path, self.sealing))
+        opening = loop.run_in_executor(self._thread, self._open)
         try:
             # Shielded, because a thread cannot be cancelled.
-            self._store = await asyncio.shield(opening)
+            store = await asyncio.shield(opening)
         except JournalError as error:
             self._thread.shutdown(wait=False)
             raise error.without_frames() from None
         except asyncio.CancelledError:
-            opening.add_done_callback(self._close_late)
+            self._give_up(opening)
             raise
         marks = None if self._path is None else self._path.with_name(f"{self._path.name}-marks")
-        self.marks = Marks(marks, trusted=self._store.is_of_this_boot)
+        self.marks = Marks(marks, trusted=store.is_of_this_boot)
         return self
 
     async def __aexit__(
@@ -186,10 +189,26 @@ class Journal:
             raise JournalError("the journal is not open", code="journal_closed", advice="open it with `async with`")
         return self._store
 
-    def _close_late(self, opening: asyncio.Future[Store]) -> None:
-        """Close a store whose opening was cancelled."""
-        if not opening.cancelled() and opening.exception() is None:
-            asyncio.get_running_loop().run_in_executor(self._thread, opening.result().close)
+    def _open(self) -> Store:
+        """Open the store in its thread, and close it again if nobody waits for it any more."""
+        store = Store(self._path, self.sealing)
+        with self._lock:
+            if not self._is_given_up:
+                self._store = store
+                return store
+        store.close()
+        return store
+
+    def _give_up(self, opening: asyncio.Future[Store]) -> None:
+        """Have the store closed by its thread, which may outlive the event loop.
+
+        A store that is only forgotten loses its log without a trace, and the next run takes it for damaged.
+        """
+        opening.add_done_callback(lambda done: done.cancelled() or done.exception())
+        with self._lock:
+            self._is_given_up, store = True, self._store
+        if store is not None:
+            self._thread.submit(store.close)
         self._thread.shutdown(wait=False)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from idura_ciba import CibaClient
 from idura_ciba.batch import Journal
+from idura_ciba.batch.sealing import Sealing
 from idura_ciba.batch.store import Entry, Phase, Store
 from idura_ciba.errors import JournalError
 from idura_ciba.testing import run_virtual
@@ -198,3 +201,42 @@ def test_who_is_cancelled_while_opening_leaves_it_closed(
                 assert open_journal.run >= 2
 
     run_virtual(run()) if virtual else asyncio.run(run())
+
+
+@pytest.mark.parametrize("ends_first", ["loop", "thread"])
+def test_an_opening_that_is_given_up_leaves_no_damage(
+    path: Path, make_ciba_client: MakeClient, monkeypatch: pytest.MonkeyPatch, ends_first: str
+) -> None:
+    """A signal may come at any moment, and the event loop may end before the thread has opened the file."""
+    Store(path, make_sealing(make_ciba_client)).close()
+    real, may_end = Store.__init__, threading.Event()
+
+    def slow(store: Store, *arguments: Any, **options: Any) -> None:
+        real(store, *arguments, **options)
+        may_end.wait(10)
+
+    monkeypatch.setattr(Store, "__init__", slow)
+    journal = Journal(path, make_ciba_client())
+
+    async def enter() -> None:
+        task = asyncio.create_task(journal.__aenter__())
+        await asyncio.sleep(0)
+        if ends_first == "thread":
+            may_end.set()
+            journal._thread.submit(int).result()
+        task.cancel()
+        await asyncio.wait({task})
+        assert task.cancelled()
+
+    asyncio.run(enter())
+    may_end.set()
+    journal._thread.shutdown(wait=True)
+    monkeypatch.undo()
+    journal._store = None
+    gc.collect()
+    Store(path, make_sealing(make_ciba_client)).close()
+
+
+def make_sealing(make_ciba_client: MakeClient) -> Sealing:
+    """That of the client of these tests."""
+    return Sealing.of(make_ciba_client())
