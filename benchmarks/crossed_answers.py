@@ -16,7 +16,8 @@ in its answer: so a crossed answer shows even where the library would refuse it.
 All logins are run over each of the ways that `--over` names: the `pool` of our own, a `session` that is lent, and one
 whose connections are `closed` after each exchange, which is what the documentation advises for those who need to be
 sure. Over a session that keeps its connections, what arrives in the last turn of the event loop before a request leaves
-cannot be seen: nothing is demanded there but that a number in a token is never another person's.
+cannot be seen. No login may get another's answer there either, but of 20,000 logins with 406 second answers one did:
+its token held no number. `docs/http.md` says how to rule that out.
 """
 
 from __future__ import annotations
