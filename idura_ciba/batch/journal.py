@@ -7,6 +7,7 @@ import copy
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -90,7 +91,9 @@ class Journal:
             self._thread.shutdown(wait=False)
             raise error.without_frames() from None
         except asyncio.CancelledError:
-            self._give_up(opening)
+            # Nobody else can open the file until it is closed. A second cancellation does not wait for that.
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait((self._give_up(opening),))
             raise
         marks = None if self._path is None else self._path.with_name(f"{self._path.name}-marks")
         self.marks = Marks(marks, trusted=store.is_of_this_boot)
@@ -199,17 +202,19 @@ class Journal:
         store.close()
         return store
 
-    def _give_up(self, opening: asyncio.Future[Store]) -> None:
-        """Have the store closed by its thread, which may outlive the event loop.
+    def _give_up(self, opening: asyncio.Future[Store]) -> asyncio.Future[Any]:
+        """Have the store closed by its thread, which may outlive the event loop; the result is done when it is.
 
         A store that is only forgotten loses its log without a trace, and the next run takes it for damaged.
         """
         opening.add_done_callback(lambda done: done.cancelled() or done.exception())
         with self._lock:
             self._is_given_up, store = True, self._store
+        closing: asyncio.Future[Any] = opening
         if store is not None:
-            self._thread.submit(store.close)
+            closing = asyncio.get_running_loop().run_in_executor(self._thread, store.close)
         self._thread.shutdown(wait=False)
+        return closing
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         # Shielded: a thread cannot be cancelled, and two threads must not use the store at once.
