@@ -125,6 +125,7 @@ class Source:
 
     def __init__(self, file: BinaryIO, *, encoding: str | None = None) -> None:
         self.file = file
+        self.stream: io.BufferedReader
         head, self.stream = _ahead(file)
         self.is_plain: bool = not head.startswith(_GZIP)
         if not self.is_plain:
@@ -169,10 +170,10 @@ class Lines:
     """
 
     def __init__(self, source: Source) -> None:
-        self.number = 0
+        self.number: int = 0
         self.bad: list[BadRow] = []
-        self.is_cut = False
-        self.text = ""
+        self.is_cut: bool = False
+        self.text: str = ""
         self._stream = source.stream
         self._encoding = source.encoding
         self._end = "\n".encode(source.encoding)

@@ -41,8 +41,8 @@ class Table:
     """
 
     def __init__(self, lines: Lines, first: str, delimiter: str) -> None:
-        self.begins = 0
-        self.spans = False
+        self.begins: int = 0
+        self.spans: bool = False
         self.bad: list[BadRow] = []
         self._lines = lines
         self._ends = lines.number - 1
