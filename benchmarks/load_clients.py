@@ -113,8 +113,10 @@ async def spells(over: Callable[[], int], count: int) -> dict[str, list[float]]:
     while before - first < count:
         await asyncio.sleep(SPELL)
         polls, used, now = over(), cpu(), time.monotonic()
-        taken["cpu"].append((used - since) / (polls - before))
-        taken["wall"].append((now - at) / (polls - before))
+        # On a quick machine all have been polled, and nobody is due before the interval is over.
+        if polls > before:
+            taken["cpu"].append((used - since) / (polls - before))
+            taken["wall"].append((now - at) / (polls - before))
         before, since, at = polls, used, now
     return taken
 
