@@ -240,6 +240,29 @@ def test_an_opening_that_is_given_up_leaves_no_damage(
     Store(path, make_sealing(make_ciba_client)).close()
 
 
+def test_who_is_cancelled_while_opening_ends_when_the_file_is_free(
+    path: Path, make_ciba_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next run in the same process need not wait."""
+    real = Store.close
+
+    def slowly(store: Store) -> None:
+        threading.Event().wait(0.05)  # in the journal's thread
+        real(store)
+
+    monkeypatch.setattr(Store, "close", slowly)
+
+    async def run() -> None:
+        task = asyncio.create_task(Journal(path, make_ciba_client()).__aenter__())
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait({task})
+        assert task.cancelled()
+        Store(path, make_sealing(make_ciba_client)).close()
+
+    asyncio.run(run())
+
+
 def make_sealing(make_ciba_client: MakeClient) -> Sealing:
     """That of the client of these tests."""
     return Sealing.of(make_ciba_client())
