@@ -50,10 +50,12 @@ class _Form:
 
     Attributes:
         taken: Whether iteration over it has begun.
+        refusal: Why it did not leave, if it was too late. aiohttp would make another error of it.
     """
 
     def __init__(self, exchange: Exchange) -> None:
         self.taken = False
+        self.refusal: TransportError | None = None
         self._exchange = exchange
         self._asked_by = asyncio.current_task()
         self._given = False
@@ -72,7 +74,11 @@ class _Form:
         else:
             for _ in range(_TURNS):
                 await asyncio.sleep(0)
-            self._exchange.leave()
+            try:
+                self._exchange.leave()
+            except TransportError as error:
+                self.refusal = error
+                raise
         return self._exchange.request.body
 
 
@@ -134,6 +140,12 @@ class Session:
             if exchange.sent_at == exchange.asked_at:
                 exchange.sent_at = None
             raise
+        except Exception:
+            if form is None or form.refusal is None:
+                raise
+        if form is not None and form.refusal is not None:
+            # Here, so that aiohttp's error, which knows the request, does not hang on it.
+            raise form.refusal
         sent_at = exchange.asked_at if exchange.sent_at is None else exchange.sent_at
         received_at = asyncio.get_running_loop().time()
         return HttpResponse(response.status, read_fields(response.headers), body, sent_at, received_at)

@@ -9,8 +9,11 @@ import tracemalloc
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+import aiohttp
 import pytest
+from attrs import evolve
 
 from idura_ciba.errors import TransportError, TransportTimeout
 from idura_ciba.http.delivery import fetch, until_connected
@@ -57,6 +60,30 @@ async def test_a_request_leaves_as_it_is_and_its_answer_comes_back(connect: Conn
     assert sent["Authorization"] == f"Basic {SECRET_HEADER}"
     assert sent["Accept-Encoding"] == "identity"
     assert not {"Cookie", "Transfer-Encoding", "Expect"} & set(sent)
+
+
+@pytest.mark.sockets
+@pytest.mark.parametrize("seconds", [0.0, 0.02], ids=["from the beginning", "while it connects"])
+async def test_nothing_leaves_once_it_is_too_late(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    """A phone that rings after the caller's timeout would have nobody on the line."""
+    real = aiohttp.TCPConnector.connect
+
+    async def slowly(*arguments: Any, **options: Any) -> Any:
+        connection = await real(*arguments, **options)
+        await asyncio.sleep(2 * seconds)
+        return connection
+
+    async with serving(http(), http()) as server, connect() as transport:
+        await transport.send(server.request())
+        monkeypatch.setattr(aiohttp.TCPConnector, "connect", slowly)
+        not_after = asyncio.get_running_loop().time() + seconds
+        error = await failure(transport, evolve(server.request(), not_after=not_after))
+    assert error.code == "too_late"
+    assert error.sent_at is None
+    assert not error.maybe_sent
+    assert len(server.requests) == 1
 
 
 @pytest.mark.sockets
