@@ -140,8 +140,9 @@ def test_what_is_no_workbook_is_named(data: bytes, words: str) -> None:
 
 def test_without_the_extra_the_file_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the command that installs it."""
+    file = saved(["ssn"], [ONE])  # before: openpyxl imports itself when it saves
     monkeypatch.setitem(sys.modules, "openpyxl", None)
-    error = refused(saved(["ssn"], [ONE]))
+    error = refused(file)
     assert error.code == "extra_missing"
     assert "pip install 'idura_ciba[xlsx]'" in str(error)
 
