@@ -126,15 +126,16 @@ async def poll_library(signing: str, issuer: str, count: int) -> None:
     await poll_with(credentials(signing), issuer, count)
 
 
-async def poll_session(signing: str, issuer: str, count: int) -> None:
+async def poll_session(signing: str, issuer: str, count: int, *, persistent: bool = False) -> None:
     """This library, over a session that is lent: the one of `poll_aiohttp`."""
     connector = aiohttp.TCPConnector(limit=CONNECTIONS)
     async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session:
-        await poll_with(credentials(signing), issuer, count, session=session)
+        transport = AiohttpTransport(session=session, persistent=persistent)
+        await poll_with(credentials(signing), issuer, count, transport=transport)
 
 
 async def poll_with(
-    auth: ClientAuth, issuer: str, count: int, *, session: aiohttp.ClientSession | None = None, **also: float
+    auth: ClientAuth, issuer: str, count: int, *, transport: AiohttpTransport | None = None, **also: float
 ) -> None:
     """So many transactions that polls never run out, with `CONNECTIONS` of them under way at once."""
     loop, pending = asyncio.get_running_loop(), 4000
@@ -144,7 +145,7 @@ async def poll_with(
     async with CibaClient(
         issuer,
         auth,
-        transport=AiohttpTransport(session=session) if session else None,
+        transport=transport,
         strategy=lambda view: max(view.now, begin),
         scheduler=scheduler,
         observers=(),
@@ -571,6 +572,7 @@ async def cancel_all(tasks: list[asyncio.Task[Any]]) -> float:
 CLIENTS = {
     ("poll", "library"): poll_library,
     ("poll", "session"): poll_session,
+    ("poll", "persistent"): partial(poll_session, persistent=True),
     ("poll", "aiohttp"): poll_aiohttp,
     ("poll", "streams"): poll_streams,
     ("logins", "library"): logins_library,

@@ -145,7 +145,12 @@ class Connection(asyncio.Protocol):
             if len(self._buffer) < end + 4 + length:
                 return
             body, self._buffer = self._buffer[end + 4 : end + 4 + length], self._buffer[end + 4 + length :]
-            self._transport.write(self._answer(head, body))
+            reply = self._answer(head, body)
+            if b"\r\nconnection: close" in head:
+                self._transport.write(reply.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
+                self._transport.close()
+                return
+            self._transport.write(reply)
 
     def _answer(self, head: bytes, body: bytes) -> bytes:
         books, path = self._books, head.split(b" ", 2)[1]

@@ -95,6 +95,8 @@ LATE = {
 class Server:
     """Answers the nth request with the nth answer; the last one stays.
 
+    After bytes it closes the connection if it is asked to; after a function never.
+
     Attributes:
         answers: Bytes to write, or a function that writes.
         requests: Each request as it came over the wire: the head, and the body.
@@ -133,9 +135,12 @@ class Server:
                 answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
                 if callable(answer):
                     await answer(writer)
-                else:
-                    writer.write(answer)
-                    await writer.drain()
+                    continue
+                closing = "\r\nConnection: close\r\n" in head
+                writer.write(answer.replace(b"\r\n", b"\r\nConnection: close\r\n", 1) if closing else answer)
+                await writer.drain()
+                if closing:
+                    break
         writer.close()
         self.open.discard(writer)
         self._tasks.discard(task)

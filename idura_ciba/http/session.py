@@ -7,13 +7,12 @@ How the rules of `transport.py` are kept here:
   be an asynchronous iterator ("Streaming uploads"), which is first advanced when there is a connection to write to. The
   form is such an iterator: until it is read, nothing has left that a provider could act on. aiohttp itself retries
   idempotent requests, never a `POST`; and the iterator yields its form only once, even if a middleware retries.
-- *No answer of another request* (rule 6). Data on an idle connection can be neither seen nor ruled out from here. The
-  form is held back for a few turns of the event loop, so that data already there is read first: an answer that comes
-  before the form has left is not taken for its answer, and a connection that the server has closed costs nothing. A
-  server caught doing this is asked to close every connection from then on. Session hooks that wait, and bytes that
-  arrive in the last turn, can still get past this. Two things hold then: the ID token must name the person who was
-  asked (`trust/id_token.py`); and for eIDs that may omit the national number, use a session with
-  `TCPConnector(force_close=True)`, which keeps no idle connections.
+- *No answer of another request* (rule 6). Data on an idle connection can be neither seen nor ruled out from here. So
+  the server is asked to close each connection after its answer, and none lies idle. If the caller wants connections
+  that persist (`persistent`), or a server ignores that, two things are left: the form is held back for a few turns of
+  the event loop, and an answer that is read before it has left is not taken for its answer; and the ID token must name
+  the person who was asked (`trust/id_token.py`). Session hooks that wait, and bytes that arrive in the last turn, get
+  past the first; eIDs that may omit the national number get past the second.
 - A document is read with `GET`, which has no body. The type of the error tells whether the request left, and its
   timeout runs from the start. It may be retried in any case.
 - A mock or a recorder reads the form before there is a connection, or not at all. Then the same applies as to a
@@ -36,8 +35,8 @@ from idura_ciba.protocol.http import HttpResponse
 
 __all__ = ["Session"]
 
-#: Turns of the event loop. Data is read in one; TLS, the end of a connection, aiohttp and we take one each to hear of
-#: it; one is to spare.
+#: Turns of the event loop for which a form is held back. Data is read in one; TLS, the end of a connection, aiohttp and
+#: we take one each to hear of it; one is to spare.
 _TURNS = 6
 #: Errors of aiohttp that mean there was no connection.
 _NEVER_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL)
@@ -88,15 +87,23 @@ class Session:
     Args:
         session: The session.
         owned: Whether `aclose` closes the session.
+        persistent: Do not ask the server to close each connection.
         proxies: Finds the proxy for each request. None: as the session is configured.
     """
 
-    def __init__(self, session: aiohttp.ClientSession, *, owned: bool = False, proxies: Proxies | None = None) -> None:
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        *,
+        owned: bool = False,
+        proxies: Proxies | None = None,
+        persistent: bool = False,
+    ) -> None:
         self._session = session
         self._owned = owned
         self._proxies = proxies
-        # False once the server has sent something before it was asked.
-        self._trusted = True
+        # Until the server sends something before it is asked.
+        self._persistent = persistent
         # Newer releases also limit the number of fields, as their documented signature shows.
         known = {"max_line_size", "max_field_size", *inspect.signature(aiohttp.ClientSession).parameters}
         self._limits = {name: limit for name, limit in LIMITS.items() if name in known}
@@ -153,14 +160,14 @@ class Session:
     def _check_turns(self, exchange: Exchange, form: _Form | None) -> None:
         """Refuse an answer that came before the form left: rule 6, as far as it can be kept here."""
         if exchange.sent_at is None and form is not None and form.taken:
-            self._trusted = False
+            self._persistent = False
             raise TransportError("the server answered before the request was sent", code="connection")
 
     async def _options(self, exchange: Exchange, url: URL) -> dict[str, Any]:
         headers = dict(exchange.request.headers)
         if "User-Agent" not in self._session.headers:
             headers.setdefault("User-Agent", USER_AGENT)
-        if not self._trusted:
+        if not self._persistent:
             headers["Connection"] = "close"
         options: dict[str, Any] = {
             "headers": headers,

@@ -55,6 +55,9 @@ class AiohttpTransport:
             has its own `trust_env`.
         connect_timeout: Seconds for name lookup, TCP and TLS together.
         keep_alive: Seconds the transport's own pool keeps an idle connection; keep it below the server's value.
+        persistent: Use the connections of a session for more than one request. Cheaper by a handshake for each, but a
+            server that answers twice may then give one person's answer to another's poll (rule 6). Leave it out where
+            an eID may omit the national number. The pool's connections always persist: it can tell.
 
     Raises:
         UsageError: Both a session and `trust_env`.
@@ -70,6 +73,7 @@ class AiohttpTransport:
         trust_env: bool = False,
         connect_timeout: float = CONNECT_TIMEOUT,
         keep_alive: float = KEEP_ALIVE,
+        persistent: bool = False,
     ) -> None:
         if session is not None and trust_env:
             raise UsageError(
@@ -80,6 +84,7 @@ class AiohttpTransport:
         self._trust_env = trust_env
         self._connect_timeout = connect_timeout
         self._keep_alive = keep_alive
+        self._persistent = persistent
         self._carrier: Carrier | None = None
         self._replaced: list[Carrier] = []
 
@@ -158,7 +163,7 @@ class AiohttpTransport:
 
     def _open(self) -> Carrier:
         if self._lent is not None:
-            return Session(self._lent)
+            return Session(self._lent, persistent=self._persistent)
         if not self._trust_env and AiohttpTransport._as_expected is not False:
             try:
                 return self._open_pool()
@@ -168,7 +173,8 @@ class AiohttpTransport:
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=self._keep_alive, resolver=OwnResolver()),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
-        return Session(session, owned=True, proxies=Proxies() if self._trust_env else None)
+        proxies = Proxies() if self._trust_env else None
+        return Session(session, owned=True, proxies=proxies, persistent=self._persistent)
 
     def _open_pool(self) -> Carrier:
         # Imported only here, and guarded: names that it needs may be gone.

@@ -31,10 +31,12 @@ needs_proxy = pytest.mark.skipif("proxy" not in PARAMETERS, reason="aiohttp 3.11
 
 
 @asynccontextmanager
-async def lending(**options: Any) -> AsyncIterator[tuple[aiohttp.ClientSession, AiohttpTransport]]:
+async def lending(
+    *, persistent: bool = False, **options: Any
+) -> AsyncIterator[tuple[aiohttp.ClientSession, AiohttpTransport]]:
     """A session with these options, and a transport that it is lent to."""
     async with aiohttp.ClientSession(**options) as session:
-        async with AiohttpTransport(session=session) as transport:
+        async with AiohttpTransport(session=session, persistent=persistent) as transport:
             yield session, transport
         assert not session.closed
 
@@ -62,13 +64,13 @@ async def test_its_headers_go_along_and_ours_win() -> None:
 
 @pytest.mark.sockets
 async def test_nothing_else_is_added() -> None:
-    """Of what aiohttp adds to requests by itself only the host and the length remain."""
+    """Of what aiohttp adds by itself only the host and the length remain; closing the connection is our wish."""
     async with serving(http()) as server, lending() as (_, transport):
         for method, body in (("POST", b"a=b"), ("GET", b"")):
             await transport.send(server.request(method=method, headers={}, body=body))
     (post, _), (get, _) = server.requests
-    assert set(fields(post)) == {"Host", "User-Agent", "Content-Length"}
-    assert set(fields(get)) == {"Host", "User-Agent"}
+    assert set(fields(post)) == {"Host", "User-Agent", "Content-Length", "Connection"}
+    assert set(fields(get)) == {"Host", "User-Agent", "Connection"}
 
 
 @pytest.mark.sockets
@@ -184,7 +186,10 @@ async def test_its_traces_see_each_request() -> None:
             seen.append(name)
 
         getattr(trace, f"on_{name}").append(note)
-    async with serving(http(), http(), then_close(b"")) as server, lending(trace_configs=[trace]) as (_, transport):
+    async with (
+        serving(http(), http(), then_close(b"")) as server,
+        lending(trace_configs=[trace], persistent=True) as (_, transport),
+    ):
         for _ in range(2):
             await transport.send(server.request())
         await failure(transport, server.request())
@@ -384,7 +389,7 @@ class TalksTwice:
 async def test_an_answer_that_came_before_the_form_left_is_not_the_answer_to_it(name: str) -> None:
     """Nothing was sent, the connection is gone, and the next request has its own answer."""
     twice = TalksTwice(LATE[name])
-    async with serving(twice) as server, connecting("session") as transport:
+    async with serving(twice) as server, connecting("session", persistent=True) as transport:
         for nth in (1, 2, 3):
             assert (await transport.send(server.request())).body == b'{"of":"this one"}'
             assert server.connections == nth
@@ -396,9 +401,9 @@ async def test_an_answer_that_came_before_the_form_left_is_not_the_answer_to_it(
 
 @pytest.mark.sockets
 async def test_a_server_that_spoke_out_of_turn_is_asked_to_close_each_connection() -> None:
-    """Another answer might come too late to be seen."""
+    """Also where connections persist: another answer might come too late to be seen."""
     twice = TalksTwice(LATE["a whole answer"])
-    async with serving(twice, http(), http()) as server, connecting("session") as transport:
+    async with serving(twice, http(), http()) as server, connecting("session", persistent=True) as transport:
         await transport.send(server.request())
         await twice.heard()
         await failure(transport, server.request())
@@ -412,7 +417,10 @@ async def test_a_server_that_spoke_out_of_turn_is_asked_to_close_each_connection
 async def test_what_is_no_answer_yet_does_no_harm(name: str) -> None:
     """Aiohttp reads it before the next request and forgets it: that one has its own answer."""
     twice = TalksTwice(LATE[name])
-    async with serving(twice, http(b'{"of":"the next"}')) as server, connecting("session") as transport:
+    async with (
+        serving(twice, http(b'{"of":"the next"}')) as server,
+        connecting("session", persistent=True) as transport,
+    ):
         await transport.send(server.request())
         await twice.heard()
         assert (await transport.send(server.request())).body == b'{"of":"the next"}'
@@ -421,7 +429,7 @@ async def test_what_is_no_answer_yet_does_no_harm(name: str) -> None:
 @pytest.mark.sockets
 async def test_what_a_busy_loop_has_not_read_yet_is_read_before_the_form_leaves() -> None:
     """That is what it is held back for."""
-    async with serving(http(b'{"of":"this one"}')) as server, connecting("session") as transport:
+    async with serving(http(b'{"of":"this one"}')) as server, connecting("session", persistent=True) as transport:
         await transport.send(server.request())
         for writer in server.open:
             os.write(writer.get_extra_info("socket").fileno(), LATE["a whole answer"])
@@ -437,7 +445,7 @@ async def test_a_connection_that_the_server_has_closed_costs_nothing(certificate
     """Its end is read before the form leaves: nothing was sent, so a start is tried again at once."""
     connector = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=str(certificate)))
     tls = server_tls(certificate) if over == "TLS" else None
-    async with serving(http(), tls=tls) as server, lending(connector=connector) as (_, transport):
+    async with serving(http(), tls=tls) as server, lending(connector=connector, persistent=True) as (_, transport):
         await transport.send(server.request())
         for writer in server.open:
             # At once, so that nothing lets our side hear of it before the next request has its connection.
@@ -454,7 +462,10 @@ async def test_an_answer_that_strays_is_seen_in_time(certificate: Path, over: st
     """Whatever lies between the socket and aiohttp."""
     connector = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=str(certificate)))
     tls = server_tls(certificate) if over == "TLS" else None
-    async with serving(http(b'{"of":"this one"}'), tls=tls) as server, lending(connector=connector) as (_, transport):
+    async with (
+        serving(http(b'{"of":"this one"}'), tls=tls) as server,
+        lending(connector=connector, persistent=True) as (_, transport),
+    ):
         await transport.send(server.request())
         for writer in server.open:
             writer.write(LATE["a whole answer"])
@@ -464,14 +475,19 @@ async def test_an_answer_that_strays_is_seen_in_time(certificate: Path, over: st
 
 
 @pytest.mark.sockets
-async def test_without_idle_connections_no_answer_can_stray() -> None:
-    """`force_close` gives each request a connection of its own."""
-    answer = http(b'{"of":"this one"}') + LATE["a whole answer"]
-    connector = aiohttp.TCPConnector(force_close=True)
-    async with serving(answer) as server, lending(connector=connector) as (_, transport):
-        for _ in range(5):
-            assert (await transport.send(server.request())).body == b'{"of":"this one"}'
-        assert server.connections == 5
+async def test_no_connection_lies_idle_unless_the_caller_wants_it(certificate: Path) -> None:
+    """So no answer can stray, over TLS either: each request has a connection of its own."""
+    connector = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=str(certificate)))
+    async with serving(http(), tls=server_tls(certificate)) as server:
+        async with lending(connector=connector) as (session, transport):
+            for method, body in (("POST", b"a=b"), ("GET", b""), ("POST", b"a=b")):
+                await transport.send(server.request(method=method, body=body))
+            assert server.connections == 3
+            persistent = AiohttpTransport(session=session, persistent=True)
+            for _ in range(3):
+                await persistent.send(server.request())
+            assert server.connections == 4
+        assert "Connection: close" not in server.requests[-1][0]
 
 
 @pytest.mark.sockets
