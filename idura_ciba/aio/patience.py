@@ -19,29 +19,37 @@ GRACE = 1.0
 
 
 class PatientTimeout:
-    """An `asyncio.timeout_at` that waits 1 s longer if the event loop was blocked when it expired.
+    """A timeout that waits 1 s longer if the event loop was blocked when it expired.
 
-    An async context manager; raises `TimeoutError` as `timeout_at` does.
+    A context manager, for `with` in a task. As `asyncio.timeout_at` does, it cancels what the task awaits and raises
+    `TimeoutError`, and a cancellation by somebody else stays one. It costs half of that, and each poll has one.
 
     Args:
         when: The loop's time at which it expires; None: never.
     """
 
-    __slots__ = ("_handle", "_over", "_timeout", "_when")
+    __slots__ = ("_cancelling", "_expired", "_handle", "_loop", "_task", "_when")
 
     def __init__(self, when: float | None) -> None:
         self._when = when
-        self._timeout = asyncio.timeout(None)
+        self._expired = False
         self._handle: asyncio.TimerHandle | None = None
-        self._over = False
 
-    async def __aenter__(self) -> Self:
-        """Begin."""
-        await self._timeout.__aenter__()
+    def __enter__(self) -> Self:
+        """Begin.
+
+        Raises:
+            RuntimeError: Not in a task.
+        """
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a timeout needs a task")
+        self._task, self._cancelling = task, task.cancelling()
+        self._loop = asyncio.get_running_loop()
         self.reschedule(self._when)
         return self
 
-    async def __aexit__(
+    def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
@@ -51,7 +59,9 @@ class PatientTimeout:
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
-        await self._timeout.__aexit__(kind, error, traceback)
+        # As in `asyncio.Timeout`: more cancellations than its own are somebody else's.
+        if self._expired and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+            raise TimeoutError from error
 
     def reschedule(self, when: float | None) -> None:
         """Expire at another time.
@@ -59,19 +69,19 @@ class PatientTimeout:
         Raises:
             RuntimeError: It has expired.
         """
-        if self._over:
+        if self._expired:
             raise RuntimeError("the timeout has expired")
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
         if when is not None:
-            loop = asyncio.get_running_loop()
-            self._handle = loop.call_at(when, self._run_out, when)
+            self._handle = self._loop.call_at(when, self._run_out, when)
 
     def _run_out(self, when: float) -> None:
-        now = asyncio.get_running_loop().time()
+        now = self._loop.time()
+        self._handle = None
         if now - when > LATE:
             self.reschedule(now + GRACE)
         else:
-            self._handle, self._over = None, True
-            self._timeout.reschedule(now)
+            self._expired = True
+            self._task.cancel()

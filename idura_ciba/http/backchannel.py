@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Mapping
+from contextlib import nullcontext
 from functools import partial
 from random import Random
 from typing import Generic, Protocol, TypeVar
@@ -23,6 +24,7 @@ from idura_ciba.credentials.signing_pool import SigningPool
 from idura_ciba.errors import CibaError, TransportError, TransportTimeout
 from idura_ciba.http.delivery import deliver, until_connected
 from idura_ciba.http.provider import Provider
+from idura_ciba.http.transport import AiohttpTransport
 from idura_ciba.protocol.answers import (
     LONGEST_PROMPT,
     AuthenticationAnswer,
@@ -58,6 +60,8 @@ _TOO_MANY = frozenset({429, 503})
 
 #: RFC 9110 section 15: redirects, Not Found and Gone. An endpoint that works has none of them for a POST.
 _MOVED = frozenset({*range(300, 400), 404, 410})
+
+_UNLIMITED = nullcontext()
 
 A = TypeVar("A", AuthenticationAnswer, TokenAnswer)
 
@@ -107,10 +111,17 @@ class Backchannel:
     load: Load | None = field(default=None, repr=False)
     _signing: SigningPool[Credentials] | None = field(init=False, repr=False, eq=False)
 
+    # Whether the transport is our own, which heeds `give_up_at`, and nothing else is waited for. A timer saved.
+    _keeps_time: bool = field(init=False, repr=False, eq=False)
+
     @_signing.default
     def _open_signing(self) -> SigningPool[Credentials] | None:
         threads = self.client_auth.signing_threads
         return SigningPool(threads) if threads else None
+
+    @_keeps_time.default
+    def _find_out(self) -> bool:
+        return self._signing is None and type(self.transport) is AiohttpTransport
 
     async def authenticate(
         self, parameters: Mapping[str, str], *, limit: float | None = None, lifetime: float = LONGEST_PROMPT
@@ -187,7 +198,7 @@ class Backchannel:
         """Send one POST with new credentials: an assertion is valid for one request only."""
         request: HttpRequest | None = None
         try:
-            async with PatientTimeout(give_up_at):
+            with _UNLIMITED if self._keeps_time else PatientTimeout(give_up_at):
                 proof = await self._prove(endpoint, stage)
                 request = HttpRequest(
                     "POST",
@@ -197,6 +208,7 @@ class Backchannel:
                     max_body=max_body,
                     timeout=self.answer_timeout,
                     not_after=not_after,
+                    give_up_at=give_up_at,
                 )
                 return await deliver(self.transport, request)
         except TimeoutError:

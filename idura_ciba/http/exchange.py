@@ -74,7 +74,7 @@ class Exchange:
 
     def limit(self) -> PatientTimeout:
         """Set and return the deadline that holds until there is a connection."""
-        self.deadline = PatientTimeout(self.asked_at + max(self.request.timeout, self.connect_timeout))
+        self.deadline = PatientTimeout(self._at_latest(self.asked_at + max(self.request.timeout, self.connect_timeout)))
         return self.deadline
 
     def leave(self) -> float:
@@ -89,7 +89,7 @@ class Exchange:
         now = asyncio.get_running_loop().time()
         self.check_time(now)
         if now - self.asked_at > _AT_ONCE or self.request.timeout < self.connect_timeout:
-            self.deadline.reschedule(now + self.request.timeout)
+            self.deadline.reschedule(self._at_latest(now + self.request.timeout))
         self.sent_at = now
         return now
 
@@ -105,8 +105,12 @@ class Exchange:
     def leave_unseen(self) -> None:
         """Note that the request leaves at some unknown time from now on."""
         self.check_time(asyncio.get_running_loop().time())
-        self.deadline.reschedule(self.asked_at + self.connect_timeout + self.request.timeout)
+        self.deadline.reschedule(self._at_latest(self.asked_at + self.connect_timeout + self.request.timeout))
         self.sent_at = self.asked_at
+
+    def _at_latest(self, when: float) -> float:
+        limit = self.request.give_up_at
+        return when if limit is None or when < limit else limit
 
 
 def parse_url(address: str) -> URL:

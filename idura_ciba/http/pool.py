@@ -56,6 +56,7 @@ MAX_DESTINATIONS = 64
 MAX_HEAD = 1024 * 1024
 #: RFC 9110 section 15.2: any number of interim responses precedes the answer. 101 is final.
 _INTERIM = frozenset(range(100, 200)) - {101}
+_HAS_POLL = hasattr(select, "poll")
 #: What a missing or changed name of aiohttp raises. All other errors come from the network.
 _SURPRISES = (AssertionError, AttributeError, ImportError, LookupError, NotImplementedError, TypeError)
 
@@ -103,7 +104,7 @@ def _has_unread(transport: asyncio.BaseTransport | None) -> bool:
     idle = None if transport is None else transport.get_extra_info("socket")
     if idle is None:
         return False
-    if not hasattr(select, "poll"):
+    if not _HAS_POLL:
         # Elsewhere `select` fails above file descriptor 1023; Windows has no `poll`, and no such limit.
         return bool(select.select([idle], [], [], 0)[0])
     poller = select.poll()

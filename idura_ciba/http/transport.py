@@ -119,7 +119,7 @@ class AiohttpTransport:
         failure: TransportError
         exchange = Exchange(request, self._connect_timeout, loop.time())
         try:
-            async with exchange.limit():
+            with exchange.limit():
                 return await self._carry(exchange)
         except TimeoutError:
             failure = TransportTimeout("no complete answer arrived in time")

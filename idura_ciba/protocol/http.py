@@ -38,6 +38,7 @@ class HttpRequest:
         timeout: Seconds to wait for the whole answer, counted from the moment the request has a connection.
         not_after: Monotonic instant from which on nothing may leave, looked at just before the first byte does; None:
             whenever it is ready. An answer that comes later is taken.
+        give_up_at: Monotonic instant at which the request is given up, whatever it waits for; None: `timeout` decides.
     """
 
     method: Literal["GET", "POST"]
@@ -47,6 +48,7 @@ class HttpRequest:
     max_body: int = DEFAULT_MAX_BODY
     timeout: float = 10.0
     not_after: float | None = None
+    give_up_at: float | None = None
 
     def answered(
         self, status: int, headers: Mapping[str, str], body: bytes, *, sent_at: float, received_at: float

@@ -41,10 +41,9 @@ def load_answer(data: bytes, content_type: str | None = None) -> dict[str, Any]:
     Raises:
         ValueError: Not JSON, or not an object. The message names the rule and nothing of the content.
     """
-    problem = "not JSON"
+    problem = ""
     value: Any = None
-    # RecursionError: the bound on nesting is ours, how deep the caller stands already is not.
-    with suppress(ValueError, RecursionError):
+    try:
         text = _decode(data, content_type)
         if is_too_deep(text):
             problem = "nested too deeply"
@@ -52,7 +51,11 @@ def load_answer(data: bytes, content_type: str | None = None) -> dict[str, Any]:
             value = _DECODER.decode(text)
             if "\\u" in text:
                 value = _printable(value)
-            problem = "" if isinstance(value, dict) else "not a JSON object"
+            if not isinstance(value, dict):
+                problem = "not a JSON object"
+    # RecursionError: the bound on nesting is ours, how deep the caller stands already is not.
+    except (ValueError, RecursionError):
+        problem = "not JSON"
     if problem:
         # Raised outside the handler, so that no traceback or __context__ keeps the text.
         raise ValueError(problem)
@@ -60,11 +63,13 @@ def load_answer(data: bytes, content_type: str | None = None) -> dict[str, Any]:
 
 
 def _decode(data: bytes, content_type: str | None) -> str:
+    # A quotation mark without a null byte before it can only be UTF-8; it saves asking.
+    encoding = "utf-8" if data.startswith(b'{"') else json.detect_encoding(data)
+    with suppress(UnicodeError):
+        return data.decode(encoding)
     declared = _SINGLE_BYTE.search(content_type or "")
-    for encoding in (json.detect_encoding(data), declared and declared[1]):
-        with suppress(UnicodeError, LookupError):
-            if encoding:
-                return data.decode(encoding)
+    with suppress(UnicodeError, LookupError):
+        return data.decode(declared[1] if declared else "latin-1")
     return data.decode("latin-1")
 
 

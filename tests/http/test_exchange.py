@@ -14,9 +14,9 @@ from idura_ciba.http.exchange import Exchange, parse_url, read_body, read_fields
 from idura_ciba.protocol.http import HttpRequest
 
 
-def begin(timeout: float, connect_timeout: float) -> Exchange:
+def begin(timeout: float, connect_timeout: float, give_up_at: float | None = None) -> Exchange:
     """An exchange that begins now."""
-    request = HttpRequest("GET", "http://acme.test/", timeout=timeout)
+    request = HttpRequest("GET", "http://acme.test/", timeout=timeout, give_up_at=give_up_at)
     return Exchange(request, connect_timeout, asyncio.get_running_loop().time())
 
 
@@ -24,7 +24,7 @@ async def time_out(exchange: Exchange) -> float:
     """Wait for an answer that never comes; returns after how many seconds that was given up."""
 
     async def wait() -> None:
-        async with exchange.limit():
+        with exchange.limit():
             await asyncio.sleep(1000)
 
     with pytest.raises(TimeoutError):
@@ -63,10 +63,27 @@ async def test_what_leaves_unseen_has_the_time_of_both() -> None:
     assert exchange.sent_at == exchange.asked_at
 
 
+@pytest.mark.parametrize(
+    ("give_up_at", "ends_after"),
+    [(8, 8), (3, 3), (11, 11), (47, 45)],
+    ids=["waiting for the answer", "connecting", "connecting slowly", "later than its own time"],
+)
+@pytest.mark.parametrize("unseen", [False, True])
+async def test_it_is_given_up_at_the_latest_when_the_request_says_so(
+    give_up_at: float, ends_after: float, *, unseen: bool
+) -> None:
+    """Whatever is waited for: a transaction ends in time."""
+    exchange = begin(35, 10, give_up_at)
+    if give_up_at not in {3, 11}:
+        leave = exchange.leave_unseen if unseen else exchange.leave
+        asyncio.get_running_loop().call_at(exchange.asked_at + (0 if unseen else 10 if give_up_at > 8 else 5), leave)
+    assert await time_out(exchange) == ends_after
+
+
 async def test_nothing_leaves_when_nobody_waits_any_more() -> None:
     """Also where whoever writes it comes to it only now."""
     exchange = begin(35, 10)
-    async with exchange.limit():
+    with exchange.limit():
         pass
     exchange.over = True
     with pytest.raises(ConnectionAbortedError):

@@ -88,6 +88,18 @@ async def test_nothing_leaves_once_it_is_too_late(
 
 
 @pytest.mark.sockets
+@pytest.mark.parametrize("seconds", [0.0, 0.03], ids=["from the beginning", "while it is answered"])
+async def test_a_request_is_given_up_when_it_says_so(connect: Connect, seconds: float) -> None:
+    """Its own time would be much longer, but the transaction ends."""
+    async with serving(silence) as server, connect() as transport:
+        began_at = asyncio.get_running_loop().time()
+        error = await failure(transport, evolve(server.request(), timeout=60, give_up_at=began_at + seconds))
+        assert asyncio.get_running_loop().time() - began_at < 5
+    assert isinstance(error, TransportTimeout)
+    assert error.maybe_sent == bool(seconds)
+
+
+@pytest.mark.sockets
 async def test_a_document_is_asked_for_without_a_body(connect: Connect) -> None:
     """GET has no form and no type of one."""
     async with serving(http()) as server, connect() as transport:
