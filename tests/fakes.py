@@ -26,6 +26,7 @@ from idura_ciba import EidRequest, SwedishBankID
 from idura_ciba.errors import TransportError
 from idura_ciba.protocol.http import HttpRequest, HttpResponse
 from idura_ciba.simulator.people import invent_swedish_number
+from idura_ciba.testing import VirtualLoop
 
 #: A scripted answer: a JSON object or list with 200, raw bytes with 200, a bare status, a whole answer, an error to
 #: raise, or a function that makes any of these of the request.
@@ -201,3 +202,10 @@ def swede(nth: int) -> SwedishBankID:
 def swedes(count: int, *, first: int = 0) -> list[tuple[str, EidRequest]]:
     """So many of them, with keys."""
     return [(f"key-{nth}", swede(nth)) for nth in range(first, first + count)]
+
+
+def block(seconds: float) -> None:
+    """Keep the virtual event loop busy for so long, as a debugger or a blocking call does."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    loop._virtual.now += seconds

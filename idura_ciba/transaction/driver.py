@@ -17,6 +17,7 @@ from attrs import evolve
 
 from idura_ciba import explain
 from idura_ciba.aio.cancellation import is_cancelled
+from idura_ciba.aio.patience import LATE
 from idura_ciba.errors import CibaError, UsageError
 from idura_ciba.http.backchannel import Answered
 from idura_ciba.observe import PollEvent, TransactionEvent
@@ -184,15 +185,17 @@ class Driver:
         if self._tokens is not None:
             return self._verify(self._tokens)
         self._shift_if_suspended()
-        now = self._context.clock.monotonic()
-        if not self._closing and now < self._timing.latest_end:
-            return self._poll()
+        now, timing = self._context.clock.monotonic(), self._timing
+        # Only a blocked event loop, or a machine that slept, is so late for the caller's limit: the person need not be.
+        late = timing.limited and timing.latest_end + LATE < now < timing.provider_end
+        if not self._closing and (late or now < timing.latest_end):
+            return self._poll(end=now if late else timing.latest_end)
         if not self._closing:
             # The cap on requests in flight kept it waiting past the end.
             self._plan_end()
             return None
-        if self._has_grace_poll() and now < self._timing.grace_until:
-            return self._poll()
+        if self._has_grace_poll() and now < timing.grace_until:
+            return self._poll(end=timing.latest_end)
         self._end()
         return None
 
@@ -211,8 +214,8 @@ class Driver:
 
     # --- polling ----------------------------------------------------------------------------------------------------
 
-    async def _poll(self) -> None:
-        """Poll once and take the answer. Raises nothing but `CancelledError`."""
+    async def _poll(self, *, end: float) -> None:
+        """Poll once and take the answer, see `Backchannel.poll`. Raises nothing but `CancelledError`."""
         if self.state.is_final:
             return  # abandoned before its first step
         self._next_at = None
@@ -222,7 +225,7 @@ class Driver:
         try:
             if self.on_doubt is not None:
                 self.on_doubt(True)  # noqa: FBT003 - it has no other argument
-            answered = await self._context.backchannel.poll(self.auth_req_id, end=self._timing.latest_end)
+            answered = await self._context.backchannel.poll(self.auth_req_id, end=end)
             if self.state.is_final:
                 return  # abandoned meanwhile
             await self._take(answered)

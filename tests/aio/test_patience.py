@@ -7,14 +7,7 @@ import asyncio
 import pytest
 
 from idura_ciba.aio.patience import GRACE, LATE, PatientTimeout
-from idura_ciba.testing import VirtualLoop
-
-
-def block(seconds: float) -> None:
-    """Keep the event loop busy for so long."""
-    loop = asyncio.get_running_loop()
-    assert isinstance(loop, VirtualLoop)
-    loop._virtual.now += seconds
+from tests.fakes import block
 
 
 async def test_it_runs_out_at_its_instant() -> None:

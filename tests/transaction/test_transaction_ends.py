@@ -9,6 +9,7 @@ import pytest
 from idura_ciba import Abandoned, Expired, FairScheduler, Fixed, State, SwedishBankID
 from idura_ciba.simulator import Fault, Script, SimulatedIdura
 from idura_ciba.testing import VIRTUAL_EPOCH
+from tests.fakes import block
 from tests.logins import SWEDE, MakeClient, Recorder, polls, swedish
 
 
@@ -77,6 +78,37 @@ async def test_the_callers_timeout_adds_to_the_end_and_is_no_expiry(
         await asyncio.sleep(200)
         with pytest.raises(Expired):
             await ciba.authenticate(swedish(), timeout=1000)
+
+
+@pytest.mark.parametrize(
+    ("approves_after", "blocked_at", "seconds", "polled"),
+    [(8, 5.5, 40, 1), (8, 28, 5, 1), (8, 29.5, 85, 1), (8, 5.5, 120, 0), (None, 5.5, 40, 1), (60, 28, 5, 1)],
+)
+async def test_a_loop_that_was_blocked_across_the_callers_limit_asks_once_more(
+    simulated_idura: SimulatedIdura,
+    make_ciba_client: MakeClient,
+    approves_after: float | None,
+    blocked_at: float,
+    seconds: float,
+    polled: int,
+) -> None:
+    """The poll that was due is late, and not the person: whoever had approved is logged in. Then it ends."""
+    loop = asyncio.get_running_loop()
+    simulated_idura.script(SWEDE, Script.never() if approves_after is None else Script.approve(after=approves_after))
+    recorder = Recorder(simulated_idura)
+    async with make_ciba_client(transport=recorder, strategy=lambda view: 29.9 if view.attempt > 1 else 5) as ciba:
+        transaction = await ciba.start(swedish(), timeout=30)
+        loop.call_at(blocked_at, block, seconds)
+        outcome = await transaction.outcome()
+    ended_at = loop.time()
+    assert [at > 30 for at in recorder.times].count(True) == polled
+    if approves_after == 8 and polled:
+        assert outcome.state is State.APPROVED
+    else:
+        assert outcome.state is State.ABANDONED
+        assert outcome.error is not None
+        assert outcome.error.resume_token
+    assert ended_at <= blocked_at + seconds + 1
 
 
 async def test_an_answer_in_flight_at_the_end_still_counts(
