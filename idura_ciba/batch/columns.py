@@ -120,7 +120,7 @@ class Columns:
         raise UsageError(
             f"{'A column is' if one else 'Columns are'} not used: {', '.join(shown)}",
             code="column_unknown",
-            advice=f"{rename}{'if' if like else 'If'} nobody is meant to read it, pass {ignore}",
+            advice=f"{rename}{'if' if like else 'If'} it should be ignored, pass {ignore}",
         )
 
     def is_meant(self, cell: str) -> bool:

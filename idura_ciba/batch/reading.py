@@ -58,7 +58,7 @@ class RowReader:
         format: Of a text. None: JSON Lines if the first character is a brace, else CSV.
         encoding: None: UTF-8, or as the first bytes say.
         fields: The fields of a row; more with eIDs of your own (`Eids.columns`).
-        ignored: Names of columns that nobody is meant to read; `*` for all that are not like a field's name.
+        ignored: Names of columns to ignore; `*` for all whose names do not resemble a field's.
         sheet: The name of the sheet of a workbook; None for the first.
 
     Attributes:

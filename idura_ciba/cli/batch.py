@@ -108,7 +108,7 @@ def batch(
         list[str] | None,
         typer.Option(
             rich_help_panel=_FILES,
-            help="A column that nobody is meant to read; '*' for all that are not like a known one. Repeatable.",
+            help="A column to ignore; '*' ignores all but those that resemble a known one. Repeatable.",
         ),
     ] = None,
     sheet: Annotated[
@@ -189,7 +189,7 @@ def batch(
 
     Exit codes: 0 everyone answered or let the prompt expire, 7 some rows are invalid, or some logins failed or have an
     unknown answer, 8 the journal cannot be used, 1 any other failure, 2 wrong usage, 130 Ctrl-C or another signal,
-    141 nobody reads the output any more.
+    141 output pipe closed.
 
     Try it: idura-ciba batch people.csv --simulate --out results.csv --eid no
     """

@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 PANEL: Final = "Person"
-_DESCRIBED_PANEL: Final = "An eID of your own description: --eid raw"
+_DESCRIBED_PANEL: Final = "An eID that you describe: --eid raw"
 #: The eID that its options describe.
 _RAW: Final = "raw"
 #: The options that eIDs declare stand in the help before this one.
@@ -91,7 +91,7 @@ EidOptionOption = Annotated[
         "--eid-option",
         rich_help_panel=PANEL,
         metavar="NAME=VALUE",
-        help="An option of such an eID; NAME=@FILE reads it from a file, - for the standard input. Repeatable.",
+        help="An option of such an eID; NAME=@FILE reads it from a file, NAME=@- from standard input. Repeatable.",
     ),
 ]
 MessageOption = Annotated[
@@ -183,9 +183,9 @@ def read_options(
         name, equals, value = text.partition("=")
         if not equals or name not in eids.options():
             raise UsageError(
-                "An --eid-option is not NAME=VALUE with the NAME of an option that an eID has",
+                "An --eid-option is not NAME=VALUE, or no eID has an option of that NAME",
                 code="eid_option",
-                advice=f"There are {', '.join(eids.options())}; --eid-module brings those of other eIDs",
+                advice=f"Known options: {', '.join(eids.options())}; --eid-module adds those of other eIDs",
             )
         from_file = value.startswith("@")
         found.setdefault(name, []).append(read_secret(value[1:], what=f"option {name}") if from_file else value)

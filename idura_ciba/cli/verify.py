@@ -64,7 +64,7 @@ def verify(
         typer.Option(
             rich_help_panel=PANEL,
             help="National number; for FrejaID also an e-mail address or a phone number (+46...). The shell's history "
-            "and the process list show it: better omit it, and type it at the prompt.",
+            "and the process list show it: better to type it at the prompt.",
         ),
     ] = None,
     ssn_file: Annotated[
@@ -121,7 +121,7 @@ def verify(
     expires: CIBA has no way to cancel it.
 
     Exit codes: 0 approved, 3 denied, 4 expired, 5 answer unknown, 6 --timeout passed, 1 any other failure, 2 wrong
-    usage, 130 Ctrl-C or another signal, 141 nobody reads the output any more.
+    usage, 130 Ctrl-C or another signal, 141 output pipe closed.
 
     Try it: idura-ciba verify --simulate --eid no
     """

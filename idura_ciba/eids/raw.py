@@ -109,7 +109,7 @@ RAW: Final = Eid(
         Option(name="acr", help="the acr_values to ask for; without it, any eID and any level is accepted"),
         Option(
             name="login_hint",
-            help="whom to ask, in the provider's notation, such as 'cpr:{ssn}'; {ssn} is the value of --ssn",
+            help="whom to ask, as the provider spells it, such as 'cpr:{ssn}'; {ssn} stands for the value of --ssn",
             default="{ssn}",
             secret=True,
         ),
@@ -130,5 +130,5 @@ RAW: Final = Eid(
         Option(name="parameter", help="a further form parameter, as NAME=VALUE", repeatable=True),
     ),
     build=_describe,
-    person="Whom to ask, in the provider's notation",
+    person="Whom to ask, as the provider spells it",
 )

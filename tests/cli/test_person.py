@@ -83,7 +83,7 @@ def test_the_prompt_says_what_is_to_be_typed(monkeypatch: pytest.MonkeyPatch) ->
     assert person_for(EIDS["raw"].resolve({})[0], None, None, simulate=True) == f"{SE[:8]}-{SE[8:]}"
     assert asked == [
         "National number, e-mail address or phone number (not shown)",
-        "Whom to ask, in the provider's notation (not shown)",
+        "Whom to ask, as the provider spells it (not shown)",
     ]
 
 
