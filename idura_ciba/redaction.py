@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["Redacted"]
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["Redacted", "redact"]
 
 
 class Redacted(str):
@@ -17,3 +20,14 @@ class Redacted(str):
     def __repr__(self) -> str:
         """Only that there is a value."""
         return "<redacted>"
+
+
+def redact(value: Any) -> Any:
+    """A JSON value whose texts are hidden, however deep; names and numbers are not."""
+    if isinstance(value, str):
+        return Redacted(value)
+    if isinstance(value, Mapping):
+        return {name: redact(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [redact(item) for item in value]
+    return value

@@ -220,7 +220,7 @@ async def _log_in(ciba: CibaClient, request: EidRequest, said: list[str]) -> Non
         outcome: Outcome = await transaction.outcome()
         said += [repr(outcome), repr(outcome.authentication), repr(outcome.error)]
         login = await transaction
-        said += [repr(login), repr(login.tokens)]
+        said += [repr(login), repr(login.tokens), repr(login.tokens.members), str(login.tokens.members)]
     except CibaError as error:
         said += everything_said_by(error)
 

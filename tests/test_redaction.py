@@ -7,7 +7,7 @@ import pickle
 
 import attrs
 
-from idura_ciba.redaction import Redacted
+from idura_ciba.redaction import Redacted, redact
 
 SECRET = "Høyrøstet tiger"  # spoken words as Norwegian BankID makes them
 
@@ -51,3 +51,15 @@ def test_pickling_keeps_the_text_and_the_redaction() -> None:
 def test_it_carries_no_attributes() -> None:
     """A redacted string costs no more than a plain one: no `__dict__`."""
     assert not hasattr(Redacted(SECRET), "__dict__")
+
+
+def test_a_json_value_hides_its_texts_however_deep() -> None:
+    """And is equal to what it was; names, numbers and the rest stay legible."""
+    value = {"id_token": SECRET, "deep": [{"words": [SECRET, 1, None, True, 2.5]}], "empty": {}}
+    hidden = redact(value)
+    assert hidden == value
+    assert json.dumps(hidden) == json.dumps(value)
+    assert repr(hidden) == (
+        "{'id_token': <redacted>, 'deep': [{'words': [<redacted>, 1, None, True, 2.5]}], 'empty': {}}"
+    )
+    assert "tiger" not in f"{hidden.items()!r} {hidden['deep'][0]['words'][0]!r} {hidden}"

@@ -34,7 +34,7 @@ from attrs import field, frozen
 from idura_ciba.errors import TransportError
 from idura_ciba.protocol.http import HttpResponse
 from idura_ciba.protocol.tolerant_json import load_answer
-from idura_ciba.redaction import Redacted
+from idura_ciba.redaction import Redacted, redact
 
 __all__ = [
     "DEFAULT_INTERVAL",
@@ -80,14 +80,14 @@ class Acknowledgement:
         expires_in: Seconds, counted from when the provider received the request.
         interval: Seconds at least between two polls.
         spoken_words: Idura's `bindingMessage`: words to read to the person before anything else happens.
-        members: The whole answer.
+        members: The whole answer; its texts are hidden in a repr.
     """
 
     auth_req_id: Redacted
     expires_in: float
     interval: float
     spoken_words: Redacted | None
-    members: Mapping[str, Any] = field(repr=False)
+    members: Mapping[str, Any] = field(converter=redact, repr=False)
 
 
 @frozen
@@ -167,14 +167,14 @@ class Tokens:
         access_token: As issued; opaque. None at providers that leave it out.
         token_type: As spelled by the provider; compare without case.
         expires_in: Seconds the access token lives, where the provider says so.
-        members: The whole answer.
+        members: The whole answer; its texts are hidden in a repr.
     """
 
     id_token: Redacted
     access_token: Redacted | None
     token_type: str | None
     expires_in: float | None
-    members: Mapping[str, Any] = field(repr=False)
+    members: Mapping[str, Any] = field(converter=redact, repr=False)
 
 
 AuthenticationAnswer = Acknowledgement | ErrorAnswer | UnusableAnswer

@@ -84,6 +84,13 @@ def build_authentication_request(
                 code="extra_parameter",
                 advice="use the argument of that name, or leave it to the client",
             )
+        if name in _ECHOED:
+            # Before the phone rings: a token that says what nobody compares would be refused after it.
+            raise UsageError(
+                f"the extra parameter {name!r} demands a claim of the ID token that this client would not compare",
+                code="extra_parameter",
+                advice="leave it out: a login belongs to its request by its auth_req_id, and is never older than it",
+            )
         parameters[name] = value
     return parameters
 
@@ -92,8 +99,11 @@ def build_authentication_request(
 _RESERVED = frozenset({
     "scope", "login_hint", "login_hint_token", "id_token_hint", "acr_values", "binding_message", "user_code",
     "requested_expiry", "authorization_details", "client_id", "client_secret", "client_assertion",
-    "client_assertion_type", "grant_type", "auth_req_id", "request",
+    "client_assertion_type", "grant_type", "auth_req_id", "request", "request_uri",
 })  # fmt: skip
+#: OpenID Connect Core sections 3.1.2.1 and 3.1.3.7: `nonce` comes back, and `max_age` brings an `auth_time` to check.
+#: CIBA has neither.
+_ECHOED = frozenset({"nonce", "max_age"})
 
 
 def _compact_json(details: Sequence[Mapping[str, object]]) -> str:

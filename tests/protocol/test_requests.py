@@ -107,8 +107,10 @@ def test_each_of_the_three_hints_can_stand_alone(hint: str) -> None:
 RESERVED = (
     *("scope", "login_hint", "login_hint_token", "id_token_hint", "acr_values", "binding_message"),
     *("user_code", "requested_expiry", "authorization_details", "client_id", "client_secret"),
-    *("client_assertion", "client_assertion_type", "grant_type", "auth_req_id", "request"),
+    *("client_assertion", "client_assertion_type", "grant_type", "auth_req_id", "request", "request_uri"),
 )
+#: Parameters that a claim of the ID token answers.
+ECHOED = ("nonce", "max_age")
 #: What stands in the caller's log, by code: each of these tells what to change.
 SENTENCES: Mapping[str, set[str]] = {
     "one_hint": {
@@ -122,6 +124,11 @@ SENTENCES: Mapping[str, set[str]] = {
         f"The extra parameter {name!r} belongs to the protocol. "
         "Use the argument of that name, or leave it to the client. [extra_parameter]"
         for name in RESERVED
+    }
+    | {
+        f"The extra parameter {name!r} demands a claim of the ID token that this client would not compare. "
+        "Leave it out: a login belongs to its request by its auth_req_id, and is never older than it. [extra_parameter]"
+        for name in ECHOED
     },
     "authorization_details": {
         f"Authorization_details {fault}. [authorization_details]"
@@ -148,7 +155,7 @@ SENTENCES: Mapping[str, set[str]] = {
         ({"scope": "OpenID"}, "scope"),
         ({"scope": "openid2"}, "scope"),
         *(({"requested_expiry": value}, "requested_expiry") for value in (0, -1, True, 1.5, 60.0, "60")),
-        *(({"extra": {name: "x"}}, "extra_parameter") for name in RESERVED),
+        *(({"extra": {name: "x"}}, "extra_parameter") for name in (*RESERVED, *ECHOED)),
         ({"login_hint": None, "login_hint_token": "t", "extra": {"login_hint": "x"}}, "extra_parameter"),
     ],
     ids=str,
