@@ -15,13 +15,17 @@ import logging
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
 from urllib.parse import parse_qs
 
+import aiohttp
 import attrs
 import pytest
 from joserfc.jwk import ECKey
 
 from idura_ciba import (
+    AiohttpTransport,
     CibaClient,
     CibaError,
     ClientSecretBasic,
@@ -32,16 +36,18 @@ from idura_ciba import (
     NorwegianBankID,
     Outcome,
     PrivateKeyJwt,
+    State,
     SwedishBankID,
     UsageError,
 )
+from idura_ciba.batch import Journal, verify_many
 from idura_ciba.credentials.client_auth import ClientAuth
 from idura_ciba.protocol.http import HttpRequest, HttpResponse
-from idura_ciba.simulator import Arrival, Fault, MemoryTransport, Script, SimulatedIdura
+from idura_ciba.simulator import Arrival, Fault, MemoryTransport, Script, SimulatedIdura, SimulatorServer
 from idura_ciba.simulator.messages import SimReply
 from idura_ciba.testing import virtual_clock
 
-SWEDE, NORWEGIAN = "209801011231", "01023990128"
+SWEDE, OTHER_SWEDE, NORWEGIAN = "209801011231", "209602294564", "01023990128"
 CLIENT_ID = "urn:my:app"
 SECRET = "canary-secret-0123456789-0123456789"
 MESSAGE = "canary message for the phone"
@@ -109,7 +115,7 @@ PEOPLE: dict[str, tuple[EidRequest, Script]] = {
     "expired": (SwedishBankID(SWEDE, call_initiator="RP", message=MESSAGE), Script.never()),
     "another person": (
         SwedishBankID(SWEDE, call_initiator="RP", message=MESSAGE),
-        Script.approve(after=4, answered_by="209602294564"),
+        Script.approve(after=4, answered_by=OTHER_SWEDE),
     ),
     "words": (NorwegianBankID(NORWEGIAN), Script.wrong_words(after=4)),
     "number withheld": (
@@ -136,6 +142,15 @@ def _in_words(reply: SimReply, error: str) -> SimReply:
     """A provider that repeats in its own words whom it was asked for."""
     body = json.dumps({"error": error, "error_description": f"not yet: {SWEDE}, {NORWEGIAN}, {EMAIL}, {MESSAGE}"})
     return attrs.evolve(reply, status=400, headers={**reply.headers, "Trace-Id": SWEDE}, body=body.encode())
+
+
+class ThreadedSecret(ClientSecretPost):
+    """Credentials that are made on threads, as RSA signatures are."""
+
+    @property
+    def signing_threads(self) -> int:
+        """One."""
+        return 1
 
 
 def auth(kind: str) -> ClientAuth:
@@ -223,6 +238,51 @@ async def _log_in(ciba: CibaClient, request: EidRequest, said: list[str]) -> Non
         said += [repr(login), repr(login.tokens), repr(login.tokens.members), str(login.tokens.members)]
     except CibaError as error:
         said += everything_said_by(error)
+
+
+#: Of a long text, the debug logs of asyncio show the beginning; and this is how a token begins.
+SHOWN, JWT = 11, "eyJ"
+
+
+@pytest.mark.sockets
+@pytest.mark.parametrize(("kind", "lent"), [("threads", False), ("secret_jwt", True)])
+async def test_the_debug_logs_of_asyncio_are_silent_about_people(
+    caplog: pytest.LogCaptureFixture, tmp_path: Path, kind: str, *, lent: bool
+) -> None:
+    """With each callback slow enough to be shown: handles with their arguments, tasks, futures and what they hold."""
+    caplog.set_level(logging.DEBUG)
+    loop = asyncio.get_running_loop()
+    loop.set_debug(True)
+    loop.slow_callback_duration = 0
+    idura = SimulatedIdura(seed=2, interval=1, people=lambda _: Script.approve())
+    client_auth = auth(kind) if kind != "threads" else ThreadedSecret(CLIENT_ID, SECRET)
+    idura.register_client(CLIENT_ID, secret=SECRET)
+    idura.script(OTHER_SWEDE, Script.deny())
+    canaries = [SWEDE, OTHER_SWEDE, NORWEGIAN, MESSAGE, SECRET, JWT]
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(SimulatorServer(idura))
+        session = await stack.enter_async_context(aiohttp.ClientSession()) if lent else None
+        transport = await stack.enter_async_context(AiohttpTransport(session=session))
+        ciba = await stack.enter_async_context(CibaClient(server.issuer, client_auth, transport=transport))
+        journal = await stack.enter_async_context(Journal(tmp_path / "journal", ciba))
+        swedes = {"a": SWEDE, "b": OTHER_SWEDE}
+        people = [(key, SwedishBankID(ssn, call_initiator="RP", message=MESSAGE)) for key, ssn in swedes.items()]
+        states = {result.key: result.state async for result in verify_many(ciba, people, journal=journal)}
+        assert states == {"a": State.APPROVED, "b": State.DENIED}
+        transaction = await ciba.start(NorwegianBankID(NORWEGIAN))
+        canaries += [str(transaction.spoken_words), str(transaction.resume_token), transaction._driver.auth_req_id]
+        transaction.abandon()
+        login = await ciba.authenticate(people[0][1])
+        canaries += [login.subject, login.claims["name"], str(login.tokens.access_token)]
+        impatient = asyncio.create_task(ciba.authenticate(people[1][1], even_if_pending=True))
+        await asyncio.sleep(0)
+        impatient.cancel()
+        await asyncio.wait({impatient})
+    said = [record.getMessage() + repr(record.__dict__) for record in caplog.records if record.name == "asyncio"]
+    assert len(said) > 100, "nothing was said"
+    for text in said:
+        for canary in canaries:
+            assert canary[:SHOWN] not in text, f"{canary!r} shows itself in {text[:600]!r}"
 
 
 @pytest.mark.parametrize("wrong", [SWEDE[:-1] + "2", SWEDE + "\n9", SWEDE + "0", "canary-canary"])
