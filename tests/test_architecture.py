@@ -106,6 +106,7 @@ WITHOUT_MODULE: Mapping[str, str] = {
     "test_docs_errors.py": "holds the page on states and codes",
     "test_faults.py": "tries every fault at every endpoint, through the whole client",
     "test_isolation.py": "runs the whole in applications that are busy, blocked or broken",
+    "test_isolation_property.py": "blocks it at any moments",
     "test_privacy.py": "hunts for secrets through everything",
     "test_any_strategy.py": "lets strategies do anything to whole clients",
     "test_scale.py": "runs the whole with thousands of logins",

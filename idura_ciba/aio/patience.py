@@ -16,6 +16,8 @@ __all__ = ["GRACE", "LATE", "PatientTimeout"]
 LATE = 0.25
 #: Seconds allowed for reading what is in the socket, TLS and inflation included.
 GRACE = 1.0
+#: Turns of the event loop allowed for the same in any case: a blocked loop may go on just when the timer is due.
+TURNS = 16
 
 
 class PatientTimeout:
@@ -26,14 +28,17 @@ class PatientTimeout:
 
     Args:
         when: The loop's time at which it expires; None: never.
+
+    Attributes:
+        over: Whether it has expired. The task may still run for some turns of the loop, to read what has arrived.
     """
 
-    __slots__ = ("_cancelling", "_expired", "_handle", "_loop", "_task", "_when")
+    __slots__ = ("_cancelled", "_cancelling", "_handle", "_loop", "_task", "_when", "over")
 
     def __init__(self, when: float | None) -> None:
         self._when = when
-        self._expired = False
-        self._handle: asyncio.TimerHandle | None = None
+        self.over = self._cancelled = False
+        self._handle: asyncio.Handle | None = None
 
     def __enter__(self) -> Self:
         """Begin.
@@ -60,7 +65,7 @@ class PatientTimeout:
             self._handle.cancel()
             self._handle = None
         # As in `asyncio.Timeout`: more cancellations than its own are somebody else's.
-        if self._expired and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+        if self._cancelled and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise TimeoutError from error
 
     def reschedule(self, when: float | None) -> None:
@@ -69,7 +74,7 @@ class PatientTimeout:
         Raises:
             RuntimeError: It has expired.
         """
-        if self._expired:
+        if self.over:
             raise RuntimeError("the timeout has expired")
         if self._handle is not None:
             self._handle.cancel()
@@ -83,5 +88,12 @@ class PatientTimeout:
         if now - when > LATE:
             self.reschedule(now + GRACE)
         else:
-            self._expired = True
+            self.over = True
+            self._turn(TURNS)
+
+    def _turn(self, left: int) -> None:
+        if left:
+            self._handle = self._loop.call_soon(self._turn, left - 1)
+        else:
+            self._handle, self._cancelled = None, True
             self._task.cancel()

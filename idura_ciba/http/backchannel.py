@@ -13,12 +13,13 @@ from functools import partial
 from random import Random
 from typing import Generic, Protocol, TypeVar
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from idura_ciba import explain
 from idura_ciba.aio.cancellation import is_cancelled
 from idura_ciba.aio.clock import Clock
 from idura_ciba.aio.patience import PatientTimeout
+from idura_ciba.aio.pulse import BEAT, Pulse
 from idura_ciba.credentials.client_auth import ClientAuth, Credentials
 from idura_ciba.credentials.signing_pool import SigningPool
 from idura_ciba.errors import CibaError, TransportError, TransportTimeout
@@ -110,6 +111,7 @@ class Backchannel:
     max_token_answer: int = MAX_TOKEN_ANSWER
     load: Load | None = field(default=None, repr=False)
     _signing: SigningPool[Credentials] | None = field(init=False, repr=False, eq=False)
+    _pulse: Pulse = field(init=False, repr=False, eq=False, factory=Pulse)
 
     # Whether the transport is our own, which heeds `give_up_at`, and nothing else is waited for. A timer saved.
     _keeps_time: bool = field(init=False, repr=False, eq=False)
@@ -176,12 +178,21 @@ class Backchannel:
         """
         endpoint = (await self.provider.endpoints()).token_endpoint
         give_up_at = min(self.clock.monotonic() + LONGEST_CONNECT, end) + self.answer_timeout
-        try:
-            response = await self._post(
-                endpoint, build_token_request(auth_req_id), self.max_token_answer, "meanwhile", give_up_at=give_up_at
-            )
-        except TransportError as error:
-            return self._unanswered(error)
+        with self._pulse:
+            try:
+                response = await self._post(
+                    endpoint,
+                    build_token_request(auth_req_id),
+                    self.max_token_answer,
+                    "meanwhile",
+                    give_up_at=give_up_at,
+                )
+            except TransportError as error:
+                return self._unanswered(error)
+            if response.received_at - response.sent_at > BEAT:
+                # As old as it may be: the person can have answered while the event loop was blocked.
+                arrived_at = self._pulse.arrived(response.sent_at, response.received_at)
+                response = evolve(response, received_at=arrived_at)
         answer = parse_token_response(response, wall=self.clock.wall())
         return self._answered(answer, response)
 

@@ -15,7 +15,7 @@ from attrs import define, field
 from yarl import URL
 
 from idura_ciba.aio.patience import PatientTimeout
-from idura_ciba.errors import TransportError
+from idura_ciba.errors import TransportError, TransportTimeout
 from idura_ciba.protocol.http import HttpRequest, HttpResponse
 
 __all__ = ["MAX_FIELD", "MAX_FIELDS", "Carrier", "Exchange", "UnexpectedAiohttp"]
@@ -83,9 +83,12 @@ class Exchange:
         Raises:
             ConnectionAbortedError: Nobody waits for an answer any more.
             TransportError: Too late to leave; see `HttpRequest.not_after`.
+            TransportTimeout: The deadline is over; what has not left by now must not.
         """
         if self.over:
             raise ConnectionAbortedError
+        if self.deadline.over:
+            raise TransportTimeout("there was no connection in time")
         now = asyncio.get_running_loop().time()
         self.check_time(now)
         if now - self.asked_at > _AT_ONCE or self.request.timeout < self.connect_timeout:

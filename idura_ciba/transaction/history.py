@@ -111,15 +111,20 @@ class History:
         return not self._missed and heard_at is not None and heard_at >= timing.earliest_end - 2 * timing.interval
 
     def heard_before(self, sent_at: float, timing: Timing) -> bool:
-        """Whether the provider was heard so shortly before that poll, or the end, that no answer can be missed."""
-        return self._last_heard_at(timing) >= min(sent_at, timing.earliest_end) - 2 * timing.interval
+        """Whether the provider was heard so shortly before that poll, or the end, that no answer can be missed.
+
+        The provider's end: it goes on after the caller's limit, and a poll may have left later than it was meant to.
+        """
+        end = timing.requested_at + timing.expires_in
+        return self._last_heard_at(timing) >= min(sent_at, end) - 2 * timing.interval
 
     def silence(self, timing: Timing, *, until: float = math.inf) -> float:
         """Seconds before the end, or before a poll that left earlier, for which nothing was heard of the login."""
         return max(0.0, min(timing.latest_end, until) - self._last_heard_at(timing))
 
     def _last_heard_at(self, timing: Timing) -> float:
-        return timing.acknowledged_at if self._pending_at is None else self._pending_at
+        # Not when the acknowledgement was read: it may have lain in the socket while the event loop was blocked.
+        return timing.requested_at if self._pending_at is None else self._pending_at
 
     def view(self, timing: Timing, *, now: float, rng: Random) -> PollView:
         """What a strategy may know."""

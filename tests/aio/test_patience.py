@@ -45,6 +45,18 @@ async def test_what_arrived_while_the_loop_was_blocked_is_taken() -> None:
         assert await arrived == 1
 
 
+async def test_a_loop_that_goes_on_just_when_the_timer_is_due_reads_first() -> None:
+    """Then nothing is late but the answer's reader."""
+    loop = asyncio.get_running_loop()
+    arrived = loop.create_future()
+    loop.call_at(1, block, 9.001)
+    loop.call_at(2, lambda: loop.call_soon(loop.call_soon, arrived.set_result, 1))
+    with PatientTimeout(10):
+        assert await arrived == 1
+    with PatientTimeout(loop.time() + 1):
+        await asyncio.sleep(1)
+
+
 async def test_another_instant_takes_the_place_of_the_first() -> None:
     """Sooner, later, and never."""
     loop = asyncio.get_running_loop()

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from attrs import define, field
+from attrs import define, evolve, field
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from idura_ciba.aio.clock import Clock
@@ -36,7 +36,7 @@ from idura_ciba.protocol.answers import (
 )
 from idura_ciba.protocol.http import DEFAULT_MAX_BODY, HttpResponse
 from idura_ciba.redaction import Redacted
-from idura_ciba.testing import VIRTUAL_EPOCH, virtual_clock
+from idura_ciba.testing import VIRTUAL_EPOCH, VirtualLoop, virtual_clock
 from tests.fakes import Answer, FakeTransport, form, outage, private_key, refused, unb64
 
 ISSUER = "https://acme.idura.broker"
@@ -301,6 +301,20 @@ async def test_the_answer_to_a_poll_is_read(reply: HttpResponse, kind: type) -> 
     answered = await backchannel.poll(AUTH_REQ_ID)
     assert isinstance(answered.answer, kind)
     assert (answered.sent_at, answered.received_at, answered.trace_id, answered.server_date) == (7.0, 9.0, None, None)
+
+
+@pytest.mark.parametrize(("blocked_at", "arrived_at"), [(None, 30.0), (4.5, 5.0), (0.2, 1.0)])
+async def test_an_answer_that_was_read_late_is_as_old_as_it_may_be(blocked_at: float | None, arrived_at: float) -> None:
+    """It is not told from a poll that the provider held, but for the event loop that did not run."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    if blocked_at is not None:
+        loop.call_at(blocked_at, lambda: setattr(loop._virtual, "now", 30.0))
+    reply = answer(400, {"error": "authorization_pending"})
+    backchannel, transport = make(lambda _: evolve(reply, sent_at=0.0, received_at=loop.time()))
+    transport.latency = 30.0 if blocked_at is None else blocked_at + 1
+    answered = await backchannel.poll(AUTH_REQ_ID)
+    assert (answered.sent_at, answered.received_at) == (0.0, arrived_at)
 
 
 async def test_a_date_to_wait_for_is_read_against_the_wall_clock() -> None:

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import StreamReader
 from multidict import CIMultiDict
 
-from idura_ciba.errors import TransportError
+from idura_ciba.errors import TransportError, TransportTimeout
 from idura_ciba.http.exchange import Exchange, parse_url, read_body, read_fields, write_fields
 from idura_ciba.protocol.http import HttpRequest
 
@@ -94,12 +94,12 @@ async def test_nothing_leaves_when_nobody_waits_any_more() -> None:
 async def test_nothing_leaves_in_the_turn_in_which_its_time_ends() -> None:
     """What could no longer be waited for has not left."""
     exchange = begin(1, 2)
-    refused: list[RuntimeError] = []
+    refused: list[TransportTimeout] = []
 
     def leave() -> None:
         try:
             exchange.leave()
-        except RuntimeError as error:
+        except TransportTimeout as error:
             refused.append(error)
 
     asyncio.get_running_loop().call_later(2, asyncio.get_running_loop().call_soon, leave)
