@@ -99,6 +99,10 @@ class Timing:
         """Whether the caller's limit, and not the provider's word, sets the end."""
         return self.limit is not None and self.limit < self.provider_end
 
+    def past_limit(self, at: float) -> bool:
+        """Whether at this instant the caller's limit has passed, and the provider still waits for the person."""
+        return self.limited and self.latest_end < at < self.provider_end
+
     @property
     def left_at(self) -> float:
         """When the poll that is under way left, as `sent` has noted it."""

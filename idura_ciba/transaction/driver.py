@@ -187,16 +187,13 @@ class Driver:
         self._shift_if_suspended()
         now, timing = self._context.clock.monotonic(), self._timing
         # Only a blocked event loop, or a machine that slept, is so late for the caller's limit: the person need not be.
-        late = timing.limited and timing.latest_end + LATE < now < timing.provider_end
+        late = timing.past_limit(now - LATE)
         if not self._closing and (late or now < timing.latest_end):
             return self._poll(end=now if late else timing.latest_end)
-        if not self._closing:
-            # The cap on requests in flight kept it waiting past the end.
-            self._plan_end()
-            return None
-        if self._has_grace_poll() and now < timing.grace_until:
+        if self._closing and self._has_grace_poll() and now < timing.grace_until:
             return self._poll(end=timing.latest_end)
-        self._end()
+        # If it is not closing, the cap on requests in flight kept it waiting past the end.
+        (self._end if self._closing else self._plan_end)()
         return None
 
     @property
@@ -332,12 +329,15 @@ class Driver:
             self._schedule(at, until=self._timing.latest_end)
 
     def _plan_end(self) -> None:
+        timing, last = self._timing, self._history.last
+        past_limit = timing.past_limit(self._context.clock.monotonic() - LATE)
+        if last is not None and last.received_at < timing.latest_end and past_limit:
+            # It was there in time and read late: what came after it is missing.
+            self._schedule(timing.not_before, until=timing.provider_end)
+            return
         self._closing = True
-        timing = self._timing
-        if self._has_grace_poll() and timing.grace_at is not None:
-            self._schedule(timing.grace_at, until=timing.grace_until)
-        else:
-            self._schedule(timing.latest_end, until=timing.latest_end)
+        at, end = timing.grace_at if self._context.grace_poll else None, timing.latest_end
+        self._schedule(end if at is None else at, until=end if at is None else timing.grace_until)
 
     def _has_grace_poll(self) -> bool:
         return self._context.grace_poll and self._timing.grace_at is not None
