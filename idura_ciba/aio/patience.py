@@ -10,7 +10,7 @@ import asyncio
 from types import TracebackType
 from typing import Self
 
-__all__ = ["GRACE", "LATE", "PatientTimeout"]
+__all__ = ["GRACE", "LATE", "TURNS", "PatientTimeout"]
 
 #: Seconds by which a timer is late if the event loop was blocked and not merely busy.
 LATE = 0.25

@@ -10,7 +10,7 @@ import asyncio
 from types import TracebackType
 from typing import Self
 
-from idura_ciba.aio.patience import LATE
+from idura_ciba.aio.patience import LATE, TURNS
 
 __all__ = ["BEAT", "Pulse"]
 
@@ -26,15 +26,14 @@ class Pulse:
     def __init__(self) -> None:
         self._at = 0.0
         self._awaited = 0
-        self._handle: asyncio.TimerHandle | None = None
+        self._handle: asyncio.Handle | None = None
 
     def __enter__(self) -> Self:
         """Something more is awaited."""
         self._awaited += 1
         if self._handle is None:
-            loop = asyncio.get_running_loop()
-            self._at = loop.time()
-            self._handle = loop.call_at(self._at + BEAT, self._beat, self._at + BEAT)
+            self._at = asyncio.get_running_loop().time()
+            self._wait(0)
         return self
 
     def __exit__(
@@ -59,9 +58,19 @@ class Pulse:
         return max(sent_at, min(read_at, self._at + BEAT))
 
     def _beat(self, due_at: float) -> None:
-        loop = asyncio.get_running_loop()
-        now = loop.time()
+        now = asyncio.get_running_loop().time()
         if now - due_at <= LATE:
             self._at = now
-        # Otherwise the loop was blocked, and what is read in the next turns may be as old as that.
-        self._handle = loop.call_at(now + BEAT, self._beat, now + BEAT)
+            self._wait(0)
+        else:
+            # The loop was blocked. What is read in the next turns may be as old as that.
+            self._wait(TURNS)
+
+    def _wait(self, turns: int) -> None:
+        """For some turns, in which the loop may be blocked again, and then for the next beat."""
+        loop = asyncio.get_running_loop()
+        if turns:
+            self._handle = loop.call_soon(self._wait, turns - 1)
+        else:
+            due_at = loop.time() + BEAT
+            self._handle = loop.call_at(due_at, self._beat, due_at)

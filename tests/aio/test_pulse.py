@@ -40,6 +40,23 @@ async def test_what_is_read_after_a_block_may_be_as_old(began: float, length: fl
         assert pulse.arrived(0.0, loop.time()) == loop.time()
 
 
+async def test_a_loop_that_is_blocked_again_and_again_has_not_run() -> None:
+    """Also if it goes on just when the next beat is due: there were no turns in which anything could be read."""
+    loop = asyncio.get_running_loop()
+
+    def again() -> None:
+        block(BEAT + 0.005)
+        loop.call_soon(loop.call_soon, arrived.set_result, None)
+
+    arrived = loop.create_future()
+    loop.call_at(0.5, block, 30.0)
+    loop.call_at(20, lambda: loop.call_soon(loop.call_soon, again))
+    with Pulse() as pulse:
+        await arrived
+        assert loop.time() == pytest.approx(30.5 + BEAT + 0.005)
+        assert pulse.arrived(0.0, loop.time()) <= 0.5 + BEAT
+
+
 async def test_many_share_one() -> None:
     """It beats until the last of them has left, and again for whoever comes later."""
     loop = asyncio.get_running_loop()
