@@ -72,7 +72,9 @@ IMPURE = frozenset(
 
 #: Where a library may be imported: by room, or by module where the home is smaller. Those without a line have no home.
 HOMES: Mapping[str, frozenset[str]] = {
-    "aiohttp": frozenset({"http.exchange", "http.pool", "http.resolver", "http.session", "http.transport"}),
+    "aiohttp": frozenset(
+        {"http.exchange", "http.failures", "http.pool", "http.resolver", "http.session", "http.transport"}
+    ),
     # What aiohttp does not document; the module's own docstring lists it name by name.
     "aiohttp.client_proto": frozenset({"http.pool"}),
     "aiohttp.client_reqrep": frozenset({"http.pool"}),

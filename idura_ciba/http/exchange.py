@@ -16,6 +16,7 @@ from yarl import URL
 
 from idura_ciba.aio.patience import PatientTimeout
 from idura_ciba.errors import TransportError, TransportTimeout
+from idura_ciba.http.failures import describe_timeout
 from idura_ciba.protocol.http import HttpRequest, HttpResponse
 
 __all__ = ["MAX_FIELD", "MAX_FIELDS", "Carrier", "Exchange", "UnexpectedAiohttp"]
@@ -88,7 +89,7 @@ class Exchange:
         if self.over:
             raise ConnectionAbortedError
         if self.deadline.over:
-            raise TransportTimeout("there was no connection in time")
+            raise TransportTimeout(describe_timeout(self.request.url, sent=False))
         now = asyncio.get_running_loop().time()
         self.check_time(now)
         if now - self.asked_at > _AT_ONCE or self.request.timeout < self.connect_timeout:

@@ -5,7 +5,7 @@ Rules:
    number, to another host. Our own pool keeps no cookies, and reads nothing from the environment unless asked to.
 2. An answer is complete and within its size limit, or it is an error. It is not inflated here, because aiohttp would
    inflate a bomb before the limit applies; `delivery.py` inflates under the same limit.
-3. Error messages are composed here. aiohttp's own errors contain headers, `Authorization` among them.
+3. Error messages are our own (`failures.py`). aiohttp's contain headers, `Authorization` among them.
 4. `maybe_sent` is False only if nothing has left that a provider could act on.
 5. Nothing is sent twice. `delivery.py` says what may be retried, and when.
 6. No answer of another request: a connection on which data arrived while no request was in flight is not used again.
@@ -28,6 +28,7 @@ import aiohttp
 from idura_ciba.aio.cancellation import is_cancelled
 from idura_ciba.errors import TransportError, TransportTimeout, UsageError
 from idura_ciba.http.exchange import Carrier, Exchange, UnexpectedAiohttp
+from idura_ciba.http.failures import describe, describe_timeout
 from idura_ciba.http.proxies import Proxies
 from idura_ciba.http.resolver import OwnResolver
 from idura_ciba.http.session import Session
@@ -122,7 +123,7 @@ class AiohttpTransport:
             with exchange.limit():
                 return await self._carry(exchange)
         except TimeoutError:
-            failure = TransportTimeout("no complete answer arrived in time")
+            failure = TransportTimeout(describe_timeout(request.url, sent=exchange.sent_at is not None))
         except asyncio.CancelledError:
             if is_cancelled():
                 raise
@@ -131,11 +132,8 @@ class AiohttpTransport:
         except TransportError as error:
             # Without the frames below, which hold the body.
             failure = error.with_traceback(None)
-        except aiohttp.ClientSSLError:
-            failure = TransportError("the server's certificate or its TLS was not accepted", code="tls")
         except Exception as error:  # noqa: BLE001 - from aiohttp, the network, or a hook of the session
-            # Only the type: see rule 3.
-            failure = TransportError(f"the connection failed ({type(error).__name__})", code="connection")
+            failure = describe(error, request.url, sent=exchange.sent_at is not None)
         finally:
             exchange.over = True
         failure.sent_at = exchange.sent_at

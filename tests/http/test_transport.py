@@ -342,6 +342,7 @@ async def test_a_certificate_that_nobody_vouches_for_is_refused_once(connect: Co
     async with serving(http(), tls=server_tls(certificate)) as server, connect() as transport:
         error = await failure(transport, server.request())
         assert (error.code, error.maybe_sent) == ("tls", False)
+        assert "127.0.0.1 was not accepted (CERTIFICATE_VERIFY_FAILED: self-signed certificate" in str(error)
         for again in (fetch(transport, server.request()), until_connected(lambda: transport.send(server.request()))):
             with pytest.raises(TransportError) as caught:
                 await again
