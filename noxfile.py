@@ -21,10 +21,9 @@ ROOT = Path(__file__).parent
 PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 #: joserfc comes with Authlib, so `pyproject.toml` does not name it; this is the oldest that the oldest Authlib allows.
 OLDEST_JOSERFC = "joserfc==1.6.0"
-#: Takes twice as long when measured, and covers nothing that the other tests do not.
-UNMEASURED = ("tests/test_any_strategy.py", "tests/test_privacy.py", "tests/test_scale.py", "tests/test_stateful.py")
-#: One process per core, but no more than there is work for.
-ALL_CORES = ("-n", "auto", "--maxprocesses", "8")
+#: One process per core, but no more than there is work for. Each has its own part of the tests, so that those that wait
+#: for processes wait in one of them only; who is ready takes from the others.
+ALL_CORES = ("-n", "auto", "--maxprocesses", "8", "--dist", "worksteal")
 #: What `benchmarks/load.py` also measures if Node.js is installed.
 OPENID_CLIENT = "openid-client@6.8.9"
 #: Tests that take real time, or need node-oidc-provider.
@@ -71,15 +70,16 @@ def tests(session: nox.Session) -> None:
     """Run the tests; with the Python that runs nox, they must also reach the required coverage."""
     install(session, "-e", ".[cli,xlsx]", groups=("test", "companions"))
     session.env.update(COMPANIONS)
+    # Images of containers forbid it. Then each of the hundred processes that tests start compiles the whole package.
+    session.env["PYTHONDONTWRITEBYTECODE"] = ""
     if session.posargs or session.python != PYTHONS[0]:
         session.run("pytest", *(session.posargs or ALL_CORES))
         return
     session.run("coverage", "erase")
     # Not pytest-cov: it starts too late to see what other plugins import.
-    session.run("coverage", "run", "-m", "pytest", *ALL_CORES, *(f"--deselect={name}" for name in UNMEASURED))
+    session.run("coverage", "run", "-m", "pytest", *ALL_CORES)
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")
-    session.run("pytest", *ALL_CORES, *UNMEASURED)
 
 
 @nox.session(python=PYTHONS[:1])

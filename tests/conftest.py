@@ -1,15 +1,19 @@
-"""What holds for every test: virtual time, no network but loopback, no sleep."""
+"""What holds for every test: virtual time, no network but loopback, no sleep; and which tests coverage looks at."""
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib.util
 import ipaddress
 import os
+import pkgutil
 import socket
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -49,6 +53,56 @@ def pytest_asyncio_loop_factories(
     if item.get_closest_marker("sockets") or item.get_closest_marker("interop"):
         return {"real": asyncio.new_event_loop}
     return {"virtual": VirtualLoop}
+
+
+@contextmanager
+def unmeasured() -> Iterator[None]:
+    """Work without coverage's tracer, which makes everything take twice as long; so do processes that are started."""
+    here, threads = sys.gettrace(), threading.gettrace()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+        sys.settrace(None)
+        threading.settrace(None)
+        try:
+            yield
+        finally:
+            threading.settrace(threads)  # type: ignore[arg-type]
+            sys.settrace(here)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Measure what the package does when it is imported, and not how pytest reads the tests."""
+    if sys.gettrace() is not None:
+        import idura_ciba  # noqa: PLC0415 - as above
+
+        for module in pkgutil.walk_packages(idura_ciba.__path__, "idura_ciba."):
+            if not module.name.endswith(".__main__"):
+                importlib.import_module(module.name)
+    with unmeasured():
+        collected = yield
+    # Thousands of tests stay until the end. The garbage collector need not look at them again and again.
+    gc.collect()
+    gc.freeze()
+    return collected
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
+    """Measure the processes that run tests, and not the one that hands them out."""
+    if session.config.getoption("dist", "no") == "no":
+        return (yield)
+    with unmeasured():
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Do not measure what covers nothing that other tests do not."""
+    if item.get_closest_marker("unmeasured"):
+        with unmeasured():
+            return (yield)
+    return (yield)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -10,6 +10,7 @@ from random import Random
 from typing import Any
 from urllib.parse import parse_qs
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +21,8 @@ from idura_ciba.protocol.http import HttpRequest, HttpResponse
 from idura_ciba.protocol.machine import State
 from idura_ciba.simulator import Fault, MemoryTransport, Script, SimulatedIdura
 from idura_ciba.testing import run_virtual, virtual_clock
+
+pytestmark = pytest.mark.unmeasured
 
 INTERVAL, EXPIRES_IN, LATENCY = 2, 60, 0.05
 #: The first two are asked by the client with the strategy under test, the third by another one on the same scheduler.

@@ -14,6 +14,8 @@ import pytest
 
 import idura_ciba
 
+pytestmark = pytest.mark.unmeasured
+
 PACKAGE = Path(idura_ciba.__file__).parent
 TESTS = Path(__file__).parent
 

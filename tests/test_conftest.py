@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 import tenacity
 
+pytestmark = pytest.mark.unmeasured
+
 #: TEST-NET-1 (RFC 5737): belongs to nobody.
 ELSEWHERE = "192.0.2.1"
 REFUSED = pytest.fail.Exception

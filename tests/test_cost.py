@@ -15,10 +15,14 @@ from collections import Counter
 from pathlib import Path
 from types import FrameType
 
+import pytest
+
 import idura_ciba
 from idura_ciba import CibaClient, ClientSecretPost, EidRequest
 from idura_ciba.polling.strategy import PollView
 from idura_ciba.protocol.http import HttpRequest, HttpResponse
+
+pytestmark = pytest.mark.unmeasured
 
 ISSUER = "https://acme.idura.broker"
 

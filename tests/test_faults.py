@@ -20,6 +20,8 @@ from idura_ciba.simulator.faults import Endpoint
 from idura_ciba.testing import VIRTUAL_EPOCH, virtual_clock
 from tests.servers import WAYS, connecting
 
+pytestmark = pytest.mark.unmeasured
+
 #: Made up by counting, so that they belong to nobody: no such day.
 PERSON = "209999990000"
 CLIENT_ID, SECRET = "urn:my:app", "known to the simulator"

@@ -33,6 +33,8 @@ from idura_ciba.simulator.messages import SimReply, SimRequest
 from idura_ciba.testing import VIRTUAL_EPOCH, VirtualLoop, virtual_clock
 from tests.fakes import swede, swedish_number
 
+pytestmark = pytest.mark.unmeasured
+
 ISSUER = "https://idura.example"
 CLIENT_ID, SECRET = "urn:my:app", "known to the simulator"
 INTERVAL, EXPIRES_IN = 2, 30

@@ -47,6 +47,8 @@ from idura_ciba.simulator import Arrival, Fault, MemoryTransport, Script, Simula
 from idura_ciba.simulator.messages import SimReply
 from idura_ciba.testing import virtual_clock
 
+pytestmark = pytest.mark.unmeasured
+
 SWEDE, OTHER_SWEDE, NORWEGIAN = "209801011231", "209602294564", "01023990128"
 CLIENT_ID = "urn:my:app"
 SECRET = "canary-secret-0123456789-0123456789"

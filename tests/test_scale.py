@@ -6,9 +6,13 @@ import asyncio
 import random
 from collections import Counter
 
+import pytest
+
 from idura_ciba import CibaClient, ClientSecretPost, EidRequest, FairScheduler, FinalPoll, Fixed, State
 from idura_ciba.simulator import MemoryTransport, Script, SimulatedIdura
 from idura_ciba.testing import run_virtual, virtual_clock
+
+pytestmark = pytest.mark.unmeasured
 
 CLIENT_ID, SECRET = "urn:my:app", "known to the simulator"
 #: Made up by counting, so that they belong to nobody: no such day.

@@ -19,6 +19,7 @@ from random import Random
 from typing import Any
 from urllib.parse import parse_qs
 
+import pytest
 from attrs import define
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -44,6 +45,8 @@ from idura_ciba.observe import PollEvent, TransactionEvent, log_events
 from idura_ciba.protocol.http import HttpRequest, HttpResponse
 from idura_ciba.simulator import Arrival, Fault, MemoryTransport, OrderRecord, Script, SimulatedIdura
 from idura_ciba.testing import VIRTUAL_EPOCH, VirtualLoop, virtual_clock
+
+pytestmark = pytest.mark.unmeasured
 
 CLIENT_ID, SECRET = "urn:my:app", "canary-secret-0123456789"
 MESSAGE = "canary message"

@@ -98,6 +98,7 @@ def test_a_long_wait_is_one_step(monkeypatch: pytest.MonkeyPatch) -> None:
         assert polls == 1
 
 
+@pytest.mark.unmeasured
 def test_thousands_of_tasks_run_the_same_each_time() -> None:
     """Two runs agree on each instant and on the order of all steps."""
 

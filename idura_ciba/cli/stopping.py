@@ -48,4 +48,5 @@ def stoppable(stop: Callable[[], object], interrupt: Callable[[], object] | None
         text.listeners.remove(stop_once)
         for number, before in former.items():
             loop.remove_signal_handler(number)
-            signal.signal(number, before)
+            # What was stopped is over. A late second one must not take its exit code.
+            signal.signal(number, signal.SIG_IGN if is_stopped and number in _AT_ONCE else before)

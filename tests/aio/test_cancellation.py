@@ -19,6 +19,8 @@ from idura_ciba.aio.cancellation import is_cancelled
 from idura_ciba.simulator import Arrival, Fault, MemoryTransport, Script, SimulatedIdura
 from idura_ciba.testing import VirtualLoop, virtual_clock
 
+pytestmark = pytest.mark.unmeasured
+
 CLIENT_ID, SECRET = "urn:my:app", "known to the simulator"
 SWEDE, OTHER_SWEDE, THIRD_SWEDE = "209801011231", "209602294564", "209712310011"
 #: Each way; with it every exchange has several turns of the loop at which it can be cut.

@@ -8,13 +8,7 @@ import pytest
 
 from idura_ciba.aio.pulse import BEAT, Pulse
 from idura_ciba.testing import VirtualLoop
-
-
-def block(seconds: float) -> None:
-    """Keep the event loop busy for so long."""
-    loop = asyncio.get_running_loop()
-    assert isinstance(loop, VirtualLoop)
-    loop._virtual.now += seconds
+from tests.fakes import block
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.4, 1.0, 7.3, 30.0])

@@ -193,6 +193,7 @@ def test_many_seconds_share_a_bar() -> None:
     assert read(Tally(seconds=Counter({0: 1, 59: 2}))).bars == ["0: 1", "59: 2"]
 
 
+@pytest.mark.unmeasured
 @given(st.dictionaries(st.integers(0, LONGEST), st.integers(1, 10**6), min_size=1, max_size=20))
 def test_every_answer_is_in_one_bar_of_the_drawing(seconds: dict[int, int]) -> None:
     """The highest one fills it, none leaves it, and none is too thin to be seen."""

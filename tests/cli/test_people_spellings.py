@@ -84,7 +84,8 @@ def in_json(rows: list[list[str]], draw: st.DrawFn) -> bytes:
     return draw(st.sampled_from((lines, json.dumps(people), json.dumps(people, indent=2)))).encode()
 
 
-@settings(max_examples=60)
+@pytest.mark.unmeasured
+@settings(max_examples=40)
 @given(people=st.lists(st.tuples(PEOPLE, st.booleans()), min_size=1, max_size=8), data=st.data())
 @pytest.mark.parametrize("write", [in_a_table, in_json, in_a_sheet])
 def test_everybody_is_asked_by_the_right_number_or_not_at_all(

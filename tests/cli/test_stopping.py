@@ -245,16 +245,30 @@ async def test_every_command_ends_quietly_where_nobody_reads(tenant: Tenant, arg
     assert process.returncode >= 0
 
 
-async def test_the_first_signal_counts_once_and_all_is_as_before() -> None:
-    """Also for whoever closes the pipe meanwhile."""
+async def test_the_first_signal_counts_once_and_a_late_one_kills_nobody() -> None:
+    """Also for whoever closes the pipe meanwhile; and what was stopped still has its own exit code to give."""
     stopped: list[str] = []
-    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)]
-    with stoppable(lambda: stopped.append("stop")):
-        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGTERM):
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = [signal.getsignal(number) for number in numbers]
+    try:
+        with stoppable(lambda: stopped.append("stop")):
+            for number in (*numbers, signal.SIGTERM):
+                os.kill(os.getpid(), number)
+                await asyncio.sleep(0.01)
+            for listener in text.listeners:
+                listener()
+        for number in numbers:
             os.kill(os.getpid(), number)
-            await asyncio.sleep(0.01)
-        for listener in text.listeners:
-            listener()
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
     assert stopped == ["stop"]
     assert text.listeners == []
-    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)] == before
+
+
+async def test_what_nobody_stopped_leaves_all_as_before() -> None:
+    """Whoever calls the command from a program has handlers of their own."""
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)]
+    with stoppable(lambda: None, lambda: None):
+        await asyncio.sleep(0)
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)] == before

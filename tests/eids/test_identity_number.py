@@ -89,6 +89,7 @@ def test_no_other_day_of_a_swedish_number_passes(date_part: str) -> None:
     assert caught.value.code == "national_number_date"
 
 
+@pytest.mark.unmeasured
 @given(month=st.integers(0, 12), day=st.integers(60, 91), serial=st.integers(1, 999))
 def test_a_samordningsnummer_needs_no_calendar(month: int, day: int, serial: int) -> None:
     """The register gives them out where the day, the month or both are unknown or impossible."""
@@ -170,6 +171,7 @@ def test_danish_and_finnish_numbers_pass_by_their_characters(check: Callable[[st
     assert check(number) == number
 
 
+@pytest.mark.unmeasured
 @given(day=st.integers(0, 999999), individual=st.integers(0, 999), sign=st.sampled_from("-+ABCDEFUVWXY"))
 def test_each_finnish_number_has_one_last_character(day: int, individual: int, sign: str) -> None:
     """With any other one it is refused as a slip, or as no such number where that letter is not in use."""
@@ -214,6 +216,7 @@ NUMBERS = st.one_of(
 )
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("check", CHECKS)
 @given(number=NUMBERS)
 def test_any_text_passes_or_is_refused_without_being_quoted(check: Callable[[str], Redacted], number: str) -> None:
@@ -240,6 +243,7 @@ def test_what_is_no_text_is_refused_like_any_other_format(check: Callable[[objec
     assert caught.value.code == "national_number_format"
 
 
+@pytest.mark.unmeasured
 @given(
     day=st.dates(date(1800, 1, 1), date(2099, 12, 31)),
     serial=st.integers(1, 999),
@@ -257,6 +261,7 @@ def test_one_wrong_digit_is_always_noticed(day: date, serial: int, added: int, p
     assert not passes(check_swedish, "".join(digits))
 
 
+@pytest.mark.unmeasured
 @given(
     day=st.dates(date(2000, 1, 1), date(2099, 12, 31)),
     serial=st.integers(0, 999),

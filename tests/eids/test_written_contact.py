@@ -158,6 +158,7 @@ def test_what_is_no_single_address_is_refused(written: str) -> None:
     assert caught.value.code == "email"
 
 
+@pytest.mark.unmeasured
 @given(
     country=st.sampled_from(("46", "47", "45", "358", "44", "1")),
     number=st.from_regex("[1-9][0-9]{6,9}", fullmatch=True),
@@ -179,6 +180,7 @@ def test_no_national_number_looks_like_a_phone(number: str) -> None:
     assert not looks_like_phone(number)
 
 
+@pytest.mark.unmeasured
 @given(st.text())
 def test_any_text_is_read_or_refused(text: str) -> None:
     """And what was read is read again as the same."""

@@ -73,6 +73,7 @@ def test_the_error_names_what_is_wrong_with_a_vector(why: str, expected: str) ->
 # --- lossless damage --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.unmeasured
 @given(person=PEOPLE, data=st.data())
 def test_two_spellings_of_one_person_are_one_person(person: Person, data: st.DataObject) -> None:
     """Whichever form, and whatever programs have done to it, comes out as the one normal form."""
@@ -80,6 +81,7 @@ def test_two_spellings_of_one_person_are_one_person(person: Person, data: st.Dat
     assert READERS[person.country](written) == person.number
 
 
+@pytest.mark.unmeasured
 @given(person=PEOPLE, data=st.data())
 def test_a_space_may_stand_anywhere(person: Person, data: st.DataObject) -> None:
     """Somebody has grouped the digits in a way of their own; two spaces never look like thousands."""
@@ -218,6 +220,7 @@ def test_a_number_of_another_country_is_called_so(asked: str, written: str, whos
     assert f"is a {whose} one" in caught.value.what
 
 
+@pytest.mark.unmeasured
 @given(person=PEOPLE, asked=st.sampled_from(sorted(READERS)), data=st.data())
 def test_a_number_is_never_read_as_another_one(person: Person, asked: str, data: st.DataObject) -> None:
     """Asked for in the wrong country it is refused, or it has all that a number of that country has, in that order."""

@@ -95,6 +95,7 @@ def test_the_number_of_keys_is_bounded() -> None:
 # --- storing and sharing ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.unmeasured
 @given(_logins)
 def test_what_was_exported_comes_back_as_it_was(logins: list[Any]) -> None:
     """Through JSON, to the last bit."""
@@ -104,6 +105,7 @@ def test_what_was_exported_comes_back_as_it_was(logins: list[Any]) -> None:
     assert all(copied.peek(key).total() == experience.peek(key).total() for key in experience)
 
 
+@pytest.mark.unmeasured
 @given(_logins, _logins, _logins)
 def test_exports_add_up_in_any_order(one: list[Any], two: list[Any], three: list[Any]) -> None:
     """Merging is commutative and associative."""
@@ -113,6 +115,7 @@ def test_exports_add_up_in_any_order(one: list[Any], two: list[Any], three: list
     assert_alike(merged(a), ordered(a))
 
 
+@pytest.mark.unmeasured
 @given(_logins, _logins)
 def test_who_is_consulted_counts_and_is_not_passed_on(mine: list[Any], theirs: list[Any]) -> None:
     """Else what was shared would come back, and count twice."""

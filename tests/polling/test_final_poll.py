@@ -164,6 +164,7 @@ SLOW = PollView(
 )
 
 
+@pytest.mark.unmeasured
 @given(moments(), st.sampled_from([0.0, 0.2, 1.2]))
 @example((SLOW, 1.0), 0.0)
 def test_what_holds_for_any_decision(case: tuple[PollView, float | None], guard: float) -> None:
@@ -413,6 +414,7 @@ def test_an_inner_strategy_without_an_index_is_priced_by_the_time_since_the_last
     assert strategy.due(asked, 80.0) == pytest.approx(219.3)
 
 
+@pytest.mark.unmeasured
 @given(moments(), st.sampled_from([Steady(), Steady(1.0), Steady(1e-4), Fixed()]), st.floats(1e-3, 100))
 def test_due_is_the_inverse_of_the_index(case: tuple[PollView, float | None], inner: Any, price: float) -> None:
     """At that instant the index has reached the price, and a moment before it has not."""
@@ -422,6 +424,7 @@ def test_due_is_the_inverse_of_the_index(case: tuple[PollView, float | None], in
     assert strategy.index(moment, at - 1e-3) <= price + TINY
 
 
+@pytest.mark.unmeasured
 @given(moments(), st.sampled_from([Steady(), Fixed()]), st.floats(0, 500), st.floats(0, 500))
 def test_the_index_never_falls(case: tuple[PollView, float | None], inner: Any, one: float, other: float) -> None:
     """Also not across the final poll."""

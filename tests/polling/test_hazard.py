@@ -232,6 +232,7 @@ def test_the_price_is_found_once_and_not_at_each_poll(view: Any, monkeypatch: py
     assert len(calls) == MAX_PRICES
 
 
+@pytest.mark.unmeasured
 @given(
     st.floats(0, 1e6),
     st.floats(0, 30),
@@ -339,6 +340,7 @@ def test_an_answer_that_is_none_counts_as_an_end() -> None:
     assert sum(table["exposure"]) == pytest.approx(20)
 
 
+@pytest.mark.unmeasured
 @given(st.lists(st.tuples(st.floats(-10, 1e4), st.none() | st.floats(-10, 1e4), st.integers(0, 200)), max_size=60))
 def test_state_is_bounded_and_decisions_are_finite_whatever_ends(ends: list[Any]) -> None:
     """Also for instants that contradict each other, and for any number of kinds."""

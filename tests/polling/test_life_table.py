@@ -48,6 +48,7 @@ def test_a_constant_hazard_is_read_as_its_formula_says(rate: float) -> None:
             assert curve.unseen(since, at) == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.unmeasured
 @given(curves(), st.floats(0, 100), st.floats(0.01, 60))
 def test_unseen_is_what_it_is_defined_as(curve: Survival, since: float, gap: float) -> None:
     """Seconds that an answer has waited, in expectation, given that there was none before."""
@@ -56,6 +57,7 @@ def test_unseen_is_what_it_is_defined_as(curve: Survival, since: float, gap: flo
     assert curve.unseen(since, since + gap) == pytest.approx(sampled, abs=2e-3 * gap + 1e-6)
 
 
+@pytest.mark.unmeasured
 @given(curves(), st.floats(0, 100), st.lists(st.floats(0, 200), min_size=2, max_size=10))
 def test_unseen_rises_and_never_faster_than_time(curve: Survival, since: float, gaps: list[float]) -> None:
     """Its slope is a probability; it begins at nothing."""
@@ -74,6 +76,7 @@ def test_who_is_hardly_left_waits_as_long_as_anybody() -> None:
         assert curve.unseen(85.0, 85.0 + gap) == pytest.approx(0.0, abs=1e-11)
 
 
+@pytest.mark.unmeasured
 @given(curves(), st.floats(0, 100), st.floats(1e-4, 50))
 def test_crossing_is_the_inverse_of_unseen(curve: Survival, since: float, price: float) -> None:
     """At that instant the price is reached, and a moment before it is not; where it never is, there is none."""
@@ -101,6 +104,7 @@ def test_rounding_is_no_answer() -> None:
         assert HOPELESS.crossing(32.83070871108107, price, 86.0) == 86.0
 
 
+@pytest.mark.unmeasured
 @given(curves(), st.floats(0, 100), st.floats(0, 50), st.floats(0, 60))
 def test_crossing_can_be_bounded(curve: Survival, since: float, price: float, gap: float) -> None:
     """The bound changes nothing but what is beyond it."""
@@ -109,6 +113,7 @@ def test_crossing_can_be_bounded(curve: Survival, since: float, price: float, ga
     )
 
 
+@pytest.mark.unmeasured
 @given(curves(), st.floats(0, 1e6), st.floats(0, 1e6), st.floats(0, 1e4))
 def test_nothing_is_ever_no_number(curve: Survival, since: float, gap: float, price: float) -> None:
     """However certain or hopeless the answer is."""
@@ -188,6 +193,7 @@ def test_what_the_curve_holds_for_impossible_is_spread_evenly(rate: float) -> No
     assert one == other
 
 
+@pytest.mark.unmeasured
 @given(st.floats(0, 5000), st.none() | st.floats(0, 5000), curves())
 def test_with_any_curve_each_person_is_counted_once(pending: float, answered: float | None, curve: Survival) -> None:
     """One event or none; at risk until the last poll that found them pending, and not after the one that did not."""
@@ -201,6 +207,7 @@ def test_with_any_curve_each_person_is_counted_once(pending: float, answered: fl
     assert min(table.exposure) >= 0
 
 
+@pytest.mark.unmeasured
 @given(st.floats(0, 5000), st.none() | st.floats(0, 5000))
 def test_each_person_is_counted_once(pending: float, answered: float | None) -> None:
     """One event or none, and at risk for as long as was waited, on average."""
@@ -235,6 +242,7 @@ def counted(people: list[tuple[float, float | None]]) -> LifeTable:
     return table
 
 
+@pytest.mark.unmeasured
 @given(_people, _people)
 def test_tables_add_up(one: list[Any], other: list[Any]) -> None:
     """To what counting all at once gives."""
@@ -337,6 +345,7 @@ def test_what_no_counting_can_give_is_refused(spoil: Any) -> None:
     assert caught.value.code == "strategy"
 
 
+@pytest.mark.unmeasured
 @given(_people, st.floats(0, 300), st.floats(TOLERANCE, 20))
 def test_any_history_makes_a_curve_that_can_be_used(people: list[Any], since: float, price: float) -> None:
     """Also one person, also nobody."""

@@ -137,6 +137,7 @@ def test_what_ends_in_a_decision_at_once_has_no_rest() -> None:
     assert half.pending(10.0) == pytest.approx(0.5 + 0.5 * math.exp(-1), abs=1e-3)
 
 
+@pytest.mark.unmeasured
 @given(
     st.lists(st.floats(0, 5), min_size=len(EDGES), max_size=len(EDGES)),
     st.lists(st.floats(0, 5), min_size=len(EDGES), max_size=len(EDGES)),
@@ -165,6 +166,7 @@ def test_without_a_word_that_is_known_it_decides_as_hazard_aware(word: str | Non
         assert strategy.due(asked, 0.7) == strategy.plain.due(asked, 0.7)
 
 
+@pytest.mark.unmeasured
 @settings(max_examples=30)
 @given(st.integers(0, 2**32), st.lists(st.text(max_size=80), min_size=1, max_size=20))
 def test_garbage_changes_no_decision(view: Any, seed: int, heard: list[str]) -> None:

@@ -232,6 +232,7 @@ _WRITTEN = st.tuples(
 )
 
 
+@pytest.mark.unmeasured
 @given(_WRITTEN, st.booleans())
 def test_every_way_to_write_a_number_is_read(written: tuple[int, str, str, str, str], as_text: bool) -> None:
     """As JSON and as text, with white space around it, with a fraction that counts for nothing, with an exponent."""
@@ -245,6 +246,7 @@ def test_every_way_to_write_a_number_is_read(written: tuple[int, str, str, str, 
     assert (read.expires_in, read.interval) == (number, DEFAULT_INTERVAL)
 
 
+@pytest.mark.unmeasured
 @given(st.integers(-5, 5) | st.floats() | st.text(max_size=12) | st.from_regex(r"[0-9.eE+\- ]{1,12}", fullmatch=True))
 def test_no_number_keeps_a_login_from_being_asked_for(value: float | str) -> None:
     """Whatever it says, there is a lifetime, and within it time to ask."""
@@ -705,6 +707,7 @@ _responses = st.builds(
 )
 
 
+@pytest.mark.unmeasured
 @given(_responses)
 def test_no_answer_can_raise(response: HttpResponse) -> None:
     """Whatever bytes, status and header fields come back, they are read as one of the values that there are."""

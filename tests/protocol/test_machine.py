@@ -139,6 +139,7 @@ def test_every_state_can_be_reached_and_left() -> None:
         assert any(target.is_final for target in reachable(state))
 
 
+@pytest.mark.unmeasured
 @given(st.sampled_from([State.SUBMITTING, State.PENDING, State.IN_DOUBT]), st.lists(st.sampled_from(Event)))
 def test_any_sequence_of_events_follows_the_table(state: State, events: list[Event]) -> None:
     """Illegal events leave the state alone, and what is final stays final."""
@@ -267,12 +268,14 @@ _any_unusable = st.builds(
 _any_error = st.builds(ErrorAnswer, st.text(min_size=1), st.none() | st.text(), st.integers(100, 599))
 
 
+@pytest.mark.unmeasured
 @given(st.just(ACKNOWLEDGEMENT) | _any_error | _any_unusable)
 def test_the_first_answer_always_means_something_possible(answer: AuthenticationAnswer) -> None:
     """No answer leads to an event that the machine refuses."""
     assert judge_acknowledgement(answer) in TRANSITIONS[State.SUBMITTING]
 
 
+@pytest.mark.unmeasured
 @given(
     st.sampled_from([State.PENDING, State.IN_DOUBT]),
     st.sampled_from([TOKENS, StillPending(None), SlowedDown(None)]) | _any_error | _any_unusable,

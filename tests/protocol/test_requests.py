@@ -235,6 +235,7 @@ def test_details_of_another_shape_are_refused(details: Any) -> None:
     assert caught.value.__context__ is None
 
 
+@pytest.mark.unmeasured
 @given(st.dictionaries(st.text(st.characters(codec="utf-8"), min_size=1), st.text(st.characters(codec="utf-8"))))
 def test_a_form_is_read_back_as_it_was(parameters: dict[str, str]) -> None:
     """Names, values and their order survive, whatever characters they are made of."""

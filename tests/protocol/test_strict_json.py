@@ -132,12 +132,14 @@ def test_nothing_is_left_of_a_void_whole(data: bytes, message: str) -> None:
         load_object(data, duplicates="void")
 
 
+@pytest.mark.unmeasured
 @given(st.dictionaries(_text, _json, max_size=3), st.booleans())
 def test_what_json_can_say_is_read_back(value: dict[str, Any], ensure_ascii: bool) -> None:
     """With and without escapes, every object of ordinary depth survives the way over the wire."""
     assert load_object(json.dumps(value, ensure_ascii=ensure_ascii).encode()) == value
 
 
+@pytest.mark.unmeasured
 @given(st.binary() | st.text('[]{}",:\\ua0dN1eE+-.').map(lambda body: ('{"' + body).encode()))
 def test_no_bytes_do_harm(data: bytes) -> None:
     """Whatever comes is an object or breaks a rule that has a name."""
@@ -148,6 +150,7 @@ def test_no_bytes_do_harm(data: bytes) -> None:
     assert result in {dict, *RULES}
 
 
+@pytest.mark.unmeasured
 @given(
     st.lists(
         st.sampled_from(["[", '{"a":', '{"]}":', '["}",', '["\\"",', '[[],{"x":[]},']),

@@ -92,6 +92,7 @@ _json = st.recursive(
 )
 
 
+@pytest.mark.unmeasured
 @given(
     st.dictionaries(_text, _json, max_size=3),
     st.booleans(),
@@ -106,6 +107,7 @@ def test_what_is_strict_is_read_alike_in_every_encoding(
     assert load_answer(text.encode(encoding), content_type) == load_object(text.encode()) == value
 
 
+@pytest.mark.unmeasured
 @given(
     st.binary()
     | st.text('[]{}",:\\ua0dDN1eE+-.').map(lambda body: ('{"' + body).encode())

@@ -185,6 +185,7 @@ def test_what_is_refused_as_usual_concerns_nobody_else() -> None:
     assert budget.ready_at(queued=False) == 80.0
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("share", [0.03, 0.05, 0.1])
 @pytest.mark.parametrize("demand", [1.0, 5.0, 50.0, 200.0])
 def test_accidents_do_not_starve_anybody(demand: float, share: float) -> None:

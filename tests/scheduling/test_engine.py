@@ -176,6 +176,7 @@ class Run:
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
+@pytest.mark.unmeasured
 @settings(max_examples=150)
 @given(
     kind=st.sampled_from(sorted(KINDS)),
@@ -203,6 +204,7 @@ def test_whatever_happens_nothing_is_lost_early_twice_or_left_behind(
     run_virtual(main())
 
 
+@pytest.mark.unmeasured
 @given(
     kind=st.sampled_from(sorted(KINDS)),
     jobs=st.lists(st.tuples(INSTANTS, st.floats(0.0, 3.0)), max_size=30),

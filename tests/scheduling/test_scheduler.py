@@ -188,6 +188,7 @@ async def test_forgetting_does_not_stop_work_in_flight(log: Log, make_queue: Mak
 # --- many -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.unmeasured
 async def test_thousands_are_served_in_order_under_the_cap(log: Log, make_queue: MakeQueue) -> None:
     """With one timer, and with tasks only for what is in flight."""
     queue = make_queue(max_in_flight=20)

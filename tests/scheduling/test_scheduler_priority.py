@@ -123,6 +123,7 @@ async def test_an_end_needs_no_place(log: Log, kind: type[FairScheduler], short_
     assert_nothing_is_left(queue)
 
 
+@pytest.mark.unmeasured
 async def test_ends_that_did_not_come_are_not_kept(log: Log, make_queue: MakeQueue) -> None:
     """Neither of what was served at once, nor of what had to wait for a while."""
     queue = make_queue(rate=50)

@@ -266,6 +266,7 @@ def _rush_hour(make: Callable[..., Wire], logins: int) -> SimulatedIdura:
     return wire.idura
 
 
+@pytest.mark.unmeasured
 def test_a_rush_hour_runs_alike_twice(make: Callable[..., Wire]) -> None:
     """Hundreds of logins with thousands of polls, all polite, and to the last millisecond the same in both runs."""
     idura = _rush_hour(make, 300)

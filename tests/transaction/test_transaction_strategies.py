@@ -67,6 +67,7 @@ async def test_a_strategy_that_learns_is_told_once_how_each_transaction_went(
     assert SWEDE not in caplog.text
 
 
+@pytest.mark.unmeasured
 async def test_hazard_and_phase_aware_learn_from_real_logins(
     simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
 ) -> None:

@@ -216,6 +216,7 @@ def test_a_part_may_end_in_any_byte(before: bytes) -> None:
         assert _decode(b64(data)) == data
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("alg", ["RS256", "ES256", "EdDSA"])
 def test_no_change_of_one_character_passes(alg: str) -> None:
     """Every character of a token matters: each one is exchanged, left out and doubled."""
@@ -261,6 +262,7 @@ async def attempt(case: Case) -> Authentication | None:
         return None
 
 
+@pytest.mark.unmeasured
 @settings(max_examples=60)
 @given(st.binary(max_size=200) | JSON.map(json_bytes), st.binary(max_size=60))
 def test_junk_is_refused_and_never_breaks_anything(payload: bytes, header: bytes) -> None:
@@ -277,6 +279,7 @@ def test_junk_is_refused_and_never_breaks_anything(payload: bytes, header: bytes
     run_virtual(main())
 
 
+@pytest.mark.unmeasured
 @settings(max_examples=100)
 @given(
     st.dictionaries(NAMES, JSON, min_size=1, max_size=3),
