@@ -21,9 +21,9 @@ ROOT = Path(__file__).parent
 PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 #: joserfc comes with Authlib, so `pyproject.toml` does not name it; this is the oldest that the oldest Authlib allows.
 OLDEST_JOSERFC = "joserfc==1.6.0"
-#: One process per core, but no more than there is work for. Each has its own part of the tests, so that those that wait
-#: for processes wait in one of them only; who is ready takes from the others.
-ALL_CORES = ("-n", "auto", "--maxprocesses", "8", "--dist", "worksteal")
+#: One process more than there are cores, as some tests wait for processes; but no more than there is work for. Whoever
+#: is ready takes tests from the others.
+ALL_CORES = ("-n", str(min((os.cpu_count() or 1) + 1, 8)), "--dist", "worksteal")
 #: What `benchmarks/load.py` also measures if Node.js is installed.
 OPENID_CLIENT = "openid-client@6.8.9"
 #: Tests that take real time, or need node-oidc-provider.

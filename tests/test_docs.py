@@ -306,6 +306,7 @@ def test_a_picture_of_the_code_is_what_the_code_gives(name: str) -> None:
     assert (ROOT / "docs" / f"{name}.svg").read_text(encoding="utf-8") == drawing(f"draw_{name}").picture()
 
 
+@pytest.mark.unmeasured
 def test_the_picture_of_the_floors_hides_no_import() -> None:
     """Each room has a place, and whoever follows the arrows gets wherever the imports lead, and nowhere else."""
     script = drawing("draw_floors")

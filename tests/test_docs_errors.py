@@ -130,6 +130,7 @@ def _constants(value: ast.expr) -> Iterator[str]:
     yield from (part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str))
 
 
+@pytest.mark.unmeasured
 def test_every_code_is_documented() -> None:
     """Whatever a program may meet stands on the page of codes."""
     package = ROOT / "idura_ciba"

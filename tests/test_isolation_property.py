@@ -233,7 +233,7 @@ troubles = st.builds(
 )
 
 
-@settings(max_examples=int(os.environ.get("IDURA_CIBA_EXAMPLES", "400")))
+@settings(max_examples=int(os.environ.get("IDURA_CIBA_EXAMPLES", "200")))
 @given(who=st.lists(people, min_size=1, max_size=4), trouble=troubles)
 def test_an_application_that_blocks_and_hangs_costs_no_login(who: list[Person], trouble: Trouble) -> None:
     """What was approved is approved or indeterminate, each ends in time, and no phone rings too late."""

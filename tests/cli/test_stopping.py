@@ -21,6 +21,9 @@ from idura_ciba.cli.stopping import stoppable
 from idura_ciba.simulator import Script, SimulatedIdura, SimulatorServer
 from tests.fakes import swedish_number
 
+#: What a process of its own shows again of the same lines.
+UNMEASURED = pytest.mark.unmeasured
+
 CLIENT_ID, SECRET = "urn:test:cli", "a secret of the tests"
 SE = ("--eid", "se", "--call-initiator", "RP", "--message", "Hello")
 #: Sets signals back to their defaults, as a shell's `&` may have them ignored, and then is the command.
@@ -108,7 +111,7 @@ def without_traces(told: bytes) -> None:
 
 @pytest.mark.slow
 @pytest.mark.sockets
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+@pytest.mark.parametrize("name", ["SIGTERM", *(pytest.param(name, marks=UNMEASURED) for name in ("SIGINT", "SIGHUP"))])
 async def test_a_login_that_is_stopped_can_be_resumed(tenant: Tenant, name: str) -> None:
     """By whatever signal, also where more than one comes."""
     process = await tenant.verify()
@@ -129,7 +132,7 @@ async def test_a_login_that_is_stopped_can_be_resumed(tenant: Tenant, name: str)
 
 @pytest.mark.slow
 @pytest.mark.sockets
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+@pytest.mark.parametrize("name", ["SIGTERM", pytest.param("SIGHUP", marks=UNMEASURED)])
 async def test_a_batch_stops_at_once_and_goes_on_later(tenant: Tenant, name: str) -> None:
     """SIGKILL follows soon, so nobody is waited for; nothing is in doubt, and nobody is asked twice."""
     process = await tenant.batch(4, "--out", "r.jsonl")
@@ -226,7 +229,10 @@ async def test_results_that_nobody_reads_stop_the_batch_and_stay(tenant: Tenant)
 
 @pytest.mark.slow
 @pytest.mark.sockets
-@pytest.mark.parametrize("arguments", [("--version",), ("doctor",), ("verify", "--eid", "nothing")])
+@pytest.mark.parametrize(
+    "arguments",
+    [("--version",), *(pytest.param(each, marks=UNMEASURED) for each in (("doctor",), ("verify", "--eid", "nothing")))],
+)
 async def test_every_command_ends_quietly_where_nobody_reads(tenant: Tenant, arguments: tuple[str, ...]) -> None:
     """Neither its words nor its errors."""
     read, write = os.pipe()

@@ -111,16 +111,17 @@ async def test_a_loop_that_was_blocked_across_the_callers_limit_asks_once_more(
     assert ended_at <= blocked_at + seconds + 1
 
 
+@pytest.mark.parametrize("pause", [0, 3], ids=["as early as may be", "later"])
 @pytest.mark.parametrize(("held", "polled"), [(1, 1), (40, 0)], ids=["by the loop", "by the provider"])
 async def test_an_answer_that_was_read_late_is_not_the_last_word(
-    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient, held: float, polled: int
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient, held: float, polled: int, pause: float
 ) -> None:
     """It is as old as it may be: whoever approved after it is logged in. One that the provider held is new."""
     loop = asyncio.get_running_loop()
     simulated_idura.script(SWEDE, Script.approve(after=8))
     simulated_idura.faults.append(polls(Fault.delay(held), 1))
     recorder = Recorder(simulated_idura)
-    async with make_ciba_client(transport=recorder, strategy=lambda view: max(5, view.not_before)) as ciba:
+    async with make_ciba_client(transport=recorder, strategy=lambda view: max(5, view.now + pause)) as ciba:
         transaction = await ciba.start(swedish(), timeout=30)
         if held == 1:
             loop.call_at(5.5, block, 40)
