@@ -4,6 +4,7 @@
     session      the documented carrier, through an aiohttp session
     pool         the cheaper carrier, which writes to aiohttp's connections directly
     exchange     what the two carriers have in common
+    failures     why a request failed, in words of our own
     resolver     name lookups on threads of our own
     proxies      proxies from the environment
     delivery     sends through any transport, retries where that is safe, and inflates the answer
