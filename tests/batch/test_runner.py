@@ -472,6 +472,7 @@ def _crash(tmp_path: Path) -> Crash:
     return Crash(idura, tmp_path)
 
 
+@pytest.mark.unmeasured
 @pytest.mark.slow
 @given(st.lists(st.floats(0, 12), min_size=1, max_size=6), st.integers(0, 2**32))
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
