@@ -22,9 +22,6 @@ MakeClient = Callable[..., CibaClient]
 OpenJournal = Callable[[CibaClient], Journal]
 
 
-pytestmark = pytest.mark.unmeasured
-
-
 def refusal(code: str, status: int = 400) -> Fault:
     """An OAuth error."""
     return Fault.answer(status, {"Content-Type": "application/json"}, json.dumps({"error": code}).encode())

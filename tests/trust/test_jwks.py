@@ -20,8 +20,6 @@ from idura_ciba.testing import run_virtual, virtual_clock
 from idura_ciba.trust.jwks import COOL_DOWN, FETCHES, MAX_AGE, JwksCache
 from tests.fakes import Answer, FakeTransport, b64, json_bytes, number, outage, private_key, public_jwk
 
-pytestmark = pytest.mark.unmeasured
-
 ISSUER = "https://acme.idura.broker"
 URL = f"{ISSUER}/keys"
 KEY = public_jwk(private_key("P-256"))
@@ -479,6 +477,7 @@ JSON = st.recursive(
 MEMBERS = st.sampled_from(["kty", "crv", "n", "e", "x", "y", "d", "k", "use", "key_ops", "alg", "kid", "oth"])
 
 
+@pytest.mark.unmeasured
 @settings(max_examples=200)
 @given(st.sampled_from([RSA, KEY, OKP]), st.dictionaries(MEMBERS, JSON, min_size=1, max_size=4), JSON)
 def test_junk_in_a_key_set_breaks_nothing(key: dict[str, Any], changes: dict[str, Any], other: object) -> None:
@@ -493,6 +492,7 @@ def test_junk_in_a_key_set_breaks_nothing(key: dict[str, Any], changes: dict[str
         run_virtual(main())
 
 
+@pytest.mark.unmeasured
 @given(st.binary(max_size=100) | JSON.map(json_bytes))
 def test_junk_instead_of_a_key_set_is_refused(body: bytes) -> None:
     """Any bytes are either a key set or the issuer's fault."""
