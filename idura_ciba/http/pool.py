@@ -24,7 +24,7 @@ import asyncio
 import inspect
 import math
 import select
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from functools import partial
 from typing import Any, TypeVar, cast
 
@@ -140,6 +140,9 @@ class Pool:
         self._patience = aiohttp.ClientTimeout(total=None, connect=connect_timeout)
         self._limits = _limits()
         self._destinations: dict[str, _Destination] = {}
+        # The header fields of the last request, and how they are written: nearly all polls of a client have the same.
+        self._headers: Mapping[str, str] = {}
+        self._fields = ""
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -160,7 +163,9 @@ class Pool:
     async def _carry(self, exchange: Exchange) -> HttpResponse:
         request = exchange.request
         destination = self._destinations.get(request.url) or self._find(request.url)
-        message = _write(request, destination)
+        if request.headers != self._headers:
+            self._headers, self._fields = dict(request.headers), write_fields(request.headers)
+        message = _write(request, destination, self._fields)
         connection, line = await self._connect(destination)
         complete = False
         try:
@@ -216,13 +221,10 @@ class Pool:
                 return connection, line
 
 
-def _write(request: HttpRequest, destination: _Destination) -> bytes:
+def _write(request: HttpRequest, destination: _Destination, fields: str) -> bytes:
     """Encode the request."""
-    lines = [request.method, destination.start, write_fields(request.headers)]
-    if request.method == "POST":
-        lines.append(f"Content-Length: {len(request.body)}\r\n")
-    lines.append("\r\n")
-    return "".join(lines).encode() + request.body
+    length = f"Content-Length: {len(request.body)}\r\n" if request.method == "POST" else ""
+    return f"{request.method}{destination.start}{fields}{length}\r\n".encode() + request.body
 
 
 # --- the rehearsal ----------------------------------------------------------------------------------------------------

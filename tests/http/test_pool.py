@@ -189,3 +189,19 @@ async def test_the_rehearsal_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(ResponseHandler, "read", read)
     with pytest.raises(AssertionError):
         rehearse()
+
+
+@pytest.mark.sockets
+async def test_header_fields_are_those_of_each_request() -> None:
+    """How they were written is remembered; also a mapping that its owner changes, or bad fields, spoil nothing."""
+    headers: dict[str, str] = {}
+    async with serving(http()) as server, connecting("pool") as transport:
+        for wanted in ({"A": "1"}, {"A": "1"}, {"A": "2"}, {}, {"B": "2"}, {"B": "2\r\nC: 3"}, {"B": "2"}):
+            headers.clear()
+            headers.update(wanted)
+            if "\n" in "".join(wanted.values()):
+                await failure(transport, server.request(headers=headers))
+            else:
+                await transport.send(server.request(headers=headers))
+    sent = [[line for line in head.split("\r\n") if line[1:2] == ":"] for head, _ in server.requests]
+    assert sent == [["A: 1"], ["A: 1"], ["A: 2"], [], ["B: 2"], ["B: 2"]]
