@@ -37,7 +37,8 @@ class PatientTimeout:
 
     def __init__(self, when: float | None) -> None:
         self._when = when
-        self.over = self._cancelled = False
+        self.over: bool = False
+        self._cancelled = False
         self._handle: asyncio.Handle | None = None
 
     def __enter__(self) -> Self:
