@@ -238,6 +238,8 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
+    # Under `nohup` the command would have it ignored, and run to its end.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     processes = multiprocessing.get_context("spawn")
     pipe, other_end = processes.Pipe()
     provider = processes.Process(target=provide, args=(other_end,), daemon=True)
