@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import idura_ciba
 from idura_ciba import CibaClient, State
 from idura_ciba.simulator import Fault, Script, SimulatedIdura
 from idura_ciba.trust.refusal import REMEDIES
@@ -133,7 +134,7 @@ def _constants(value: ast.expr) -> Iterator[str]:
 @pytest.mark.unmeasured
 def test_every_code_is_documented() -> None:
     """Whatever a program may meet stands on the page of codes."""
-    package = ROOT / "idura_ciba"
+    package = Path(idura_ciba.__file__).parent
     sources = [path for path in package.rglob("*.py") if "simulator" not in path.relative_to(package).parts]
     met = codes(path.read_text(encoding="utf-8") for path in sources) | set(REMEDIES)
     assert {"unheard", "resume_seal", "journal_full", "bad_document", "stopped", "id_token_person", "denied"} <= met
