@@ -4,7 +4,7 @@
 
 The command `idura-ciba batch` asks the people of a file over real sockets; the simulated provider is a process of its
 own, whose ledger says what really happened. Journal and results are links to another folder. Most kills are SIGKILL,
-some SIGTERM or SIGHUP, after which nothing may be unknown. The command is killed and started again until it has come to
+some SIGTERM or SIGHUP, after which no answer may be lost. The command is killed and started again until it has come to
 its end by itself. Then nobody may have been asked twice, every answer that the provider gave must stand in the results
 once, and whoever is reported as indeterminate must have been between being sent and being stored when a kill came, or
 have had a prompt near whose end a kill left nobody to listen. The program prints what is demanded beside what was
@@ -96,14 +96,14 @@ class Run:
 
     Attributes:
         kills: When each process was killed with SIGKILL.
-        stops: How many were stopped with SIGTERM or SIGHUP.
+        stops: The same with SIGTERM or SIGHUP.
         polling: Keys of logins of which a poll was under way at a kill, by what the process has left on the disk.
         stolen: Keys of logins whose mark another login has overwritten.
         code: What the last one exited with.
     """
 
     kills: list[float] = field(factory=list)
-    stops: int = 0
+    stops: list[float] = field(factory=list)
     polling: set[str] = field(factory=set)
     stolen: set[str] = field(factory=set)
     code: int | None = None
@@ -170,11 +170,11 @@ def kill_until_done(folder: Path, issuer: str, dice: random.Random) -> Run:
                     process.wait()
                     run.look(folder)
                 else:
-                    run.stops += 1
+                    run.stops.append(time.time())
                     process.wait()
-        if (len(run.kills) + run.stops) % 10 == 0 and run.code is None:
+        if (len(run.kills) + len(run.stops)) % 10 == 0 and run.code is None:
             done = (folder / "results.jsonl").read_bytes().count(b"\n") if (folder / "results.jsonl").exists() else 0
-            print(f"{len(run.kills) + run.stops:>5} kills, {done} results", flush=True)
+            print(f"{len(run.kills) + len(run.stops):>5} kills, {done} results", flush=True)
     return run
 
 
@@ -198,8 +198,8 @@ def unexplained(result: Mapping[str, Any], order: OrderRecord | None, run: Run) 
     elif order.outcome == "expired":
         # A process that lives until the end has heard the provider shortly before it, if it was not just starting.
         deaf_since = order.expires_at - 2 * INTERVAL - LIVES[1]
-        deaf = any(deaf_since <= kill <= order.expires_at + WINDOW for kill in run.kills)
-        return "" if deaf else f"{result['code']}, and no kill came near the end"
+        deaf = any(deaf_since <= end <= order.expires_at + WINDOW for end in (*run.kills, *run.stops))
+        return "" if deaf else f"{result['code']}, and no process ended near the end"
     else:
         since, sooner = order.ended_at, ARRIVAL
     gap = min((kill - since for kill in run.kills if kill >= since - sooner), default=math.inf)
@@ -262,16 +262,17 @@ def main() -> int:
     faults = list(judge(results, people, books, run))
     states = Counter(result["state"] for result in results)
     codes = Counter(result["code"] for result in results if result["state"] == "indeterminate")
-    ends = f"{len(run.kills)} kills and {run.stops} stops"
-    print(f"\n{len(people)} people, {ends} in {took:.0f} s; the last process exited with {run.code}")
+    lives = f"{len(run.kills)} kills and {len(run.stops)} stops"
+    print(f"\n{len(people)} people, {lives} in {took:.0f} s; the last process exited with {run.code}")
     print(f"results: {dict(states.most_common())}; indeterminate by code: {dict(codes)}")
     print(f"the provider's ledger: {dict(books.summary)}")
     if run.code not in {0, 7}:
         print(log[-2000:])
     for fault in faults[:20]:
         print(f"  {fault}")
+    ends = len(run.kills) + len(run.stops)
     rows = [
-        ("kills", "at least", options.kills, len(run.kills) + run.stops, len(run.kills) + run.stops >= options.kills),
+        ("kills", "at least", options.kills, ends, ends >= options.kills),
         ("second orders for one person", "at most", 0, books.summary["collisions"], not books.summary["collisions"]),
         ("faults in the results", "at most", 0, len(faults), not faults),
         ("tracebacks", "at most", 0, log.count("Traceback"), "Traceback" not in log),
