@@ -25,8 +25,12 @@ def read(text: str, **options: Any) -> list[tuple[int, dict[str, str] | str]]:
     return [(row.line, dict(row.values) if isinstance(row, Row) else row.code) for row in rows]
 
 
+#: Texts that are nobody's number: hypothesis knows those of the tests, and a row with another person's is refused.
+WORDS = st.text(min_size=1).filter(lambda text: sum(map(str.isdigit, text)) < 10)
+
+
 @pytest.mark.parametrize("indent", [None, 0, 2])
-@given(st.lists(st.dictionaries(st.sampled_from(("key", "message")), st.text(min_size=1), min_size=1), max_size=4))
+@given(st.lists(st.dictionaries(st.sampled_from(("key", "message")), WORDS, min_size=1), max_size=4))
 def test_what_was_written_is_read(indent: int | None, rows: list[dict[str, str]]) -> None:
     """However the lines are broken; a thousand people may be on one line."""
     expected = [{name: text.strip() for name, text in row.items() if text.strip()} for row in rows]
