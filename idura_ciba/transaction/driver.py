@@ -25,7 +25,7 @@ from idura_ciba.polling.final_poll import GUARD
 from idura_ciba.polling.strategy import next_poll
 from idura_ciba.protocol.answers import SlowedDown, TokenAnswer, Tokens, why
 from idura_ciba.protocol.machine import Event, State, advance, is_verdict, judge
-from idura_ciba.protocol.timing import Timing
+from idura_ciba.protocol.timing import GRACE_PATIENCE, Timing
 from idura_ciba.redaction import Redacted
 from idura_ciba.transaction.context import OVERSLEPT, Context
 from idura_ciba.transaction.ending import ended_by_answer, ended_by_clock
@@ -186,14 +186,17 @@ class Driver:
             return self._verify(self._tokens)
         self._shift_if_suspended()
         now, timing = self._context.clock.monotonic(), self._timing
-        # Only a blocked event loop, or a machine that slept, is so late for the caller's limit: the person need not be.
-        late = timing.past_limit(now - LATE)
-        if not self._closing and (late or now < timing.latest_end):
-            return self._poll(end=now if late else timing.latest_end)
-        if self._closing and self._has_grace_poll() and now < timing.grace_until:
+        if not self._closing:
+            # Past the end only for the one that `_plan_end` has planned there; else the cap kept it waiting too long.
+            at = self._next_at or now
+            is_late = timing.past_limit(at) and now < min(at + GRACE_PATIENCE, timing.provider_end)
+            if is_late or now < timing.latest_end:
+                return self._poll(end=at if is_late else timing.latest_end)
+            self._plan_end()
+        elif self._context.grace_poll and timing.grace_at is not None and now < timing.grace_until:
             return self._poll(end=timing.latest_end)
-        # If it is not closing, the cap on requests in flight kept it waiting past the end.
-        (self._end if self._closing else self._plan_end)()
+        else:
+            self._end()
         return None
 
     @property
@@ -329,18 +332,15 @@ class Driver:
             self._schedule(at, until=self._timing.latest_end)
 
     def _plan_end(self) -> None:
-        timing, last = self._timing, self._history.last
-        past_limit = timing.past_limit(self._context.clock.monotonic() - LATE)
-        if last is not None and last.received_at < timing.latest_end and past_limit:
-            # It was there in time and read late: what came after it is missing.
-            self._schedule(timing.not_before, until=timing.provider_end)
+        timing, last, now = self._timing, self._history.last, self._context.clock.monotonic()
+        due = timing.not_before < timing.latest_end and (last is None or last.received_at < timing.latest_end)
+        # Only a blocked event loop, or a machine that slept, is so late for the caller's limit; the person need not be.
+        if due and timing.past_limit(now - LATE) and (self._next_at or -math.inf) < timing.latest_end:
+            self._schedule(now, until=min(now + GRACE_PATIENCE, timing.provider_end))
             return
         self._closing = True
         at, end = timing.grace_at if self._context.grace_poll else None, timing.latest_end
         self._schedule(end if at is None else at, until=end if at is None else timing.grace_until)
-
-    def _has_grace_poll(self) -> bool:
-        return self._context.grace_poll and self._timing.grace_at is not None
 
     def _schedule(self, at: float, *, until: float) -> None:
         self._next_at = at

@@ -9,7 +9,7 @@ import pytest
 from idura_ciba import Abandoned, Expired, FairScheduler, Fixed, State, SwedishBankID
 from idura_ciba.simulator import Fault, Script, SimulatedIdura
 from idura_ciba.testing import VIRTUAL_EPOCH
-from tests.fakes import block
+from tests.fakes import block, swedish_number
 from tests.logins import SWEDE, MakeClient, Recorder, polls, swedish
 
 
@@ -109,6 +109,32 @@ async def test_a_loop_that_was_blocked_across_the_callers_limit_asks_once_more(
         assert outcome.error is not None
         assert outcome.error.resume_token
     assert ended_at <= blocked_at + seconds + 1
+
+
+async def test_what_a_blocked_loop_has_put_off_keeps_to_the_cap_and_the_rate(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
+) -> None:
+    """Everybody's timeout has passed at once: whoever is asked in time is logged in, and all end soon."""
+    loop = asyncio.get_running_loop()
+    numbers = [swedish_number(nth) for nth in range(40)]
+    for number in numbers:
+        simulated_idura.script(number, Script.approve(after=8))
+    simulated_idura.faults.append(polls(Fault.delay(0.5)))
+    recorder = Recorder(simulated_idura)
+    scheduler = FairScheduler(max_in_flight=4, rate=5)
+    async with make_ciba_client(transport=recorder, scheduler=scheduler, strategy=lambda _: 29.0) as ciba:
+        requests = [SwedishBankID(number, call_initiator="RP", message="x") for number in numbers]
+        started = await asyncio.gather(*(ciba.start(request, timeout=30) for request in requests))
+        loop.call_at(20, block, 40)
+        outcomes = await asyncio.gather(*(transaction.outcome() for transaction in started))
+    late = [at for at in recorder.times if at > 30]
+    assert 35 <= len(late) <= 40
+    assert all(sum(at <= other < at + 0.99 for other in late) <= 5 for at in late)
+    assert all(sum(at <= other < at + 0.49 for other in late) <= 4 for at in late)
+    states = [outcome.state for outcome in outcomes]
+    assert states.count(State.APPROVED) == len(late)
+    assert states.count(State.ABANDONED) == 40 - len(late)
+    assert loop.time() <= 60 + 10 + 35
 
 
 @pytest.mark.parametrize("pause", [0, 3], ids=["as early as may be", "later"])
