@@ -7,6 +7,7 @@ as old as that. Without this, a provider that holds polls could not be told from
 from __future__ import annotations
 
 import asyncio
+from contextvars import Context
 from types import TracebackType
 from typing import Self
 
@@ -70,7 +71,7 @@ class Pulse:
         """For some turns, in which the loop may be blocked again, and then for the next beat."""
         loop = asyncio.get_running_loop()
         if turns:
-            self._handle = loop.call_soon(self._wait, turns - 1)
+            self._handle = loop.call_soon(self._wait, turns - 1, context=Context())
         else:
             due_at = loop.time() + BEAT
-            self._handle = loop.call_at(due_at, self._beat, due_at)
+            self._handle = loop.call_at(due_at, self._beat, due_at, context=Context())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections.abc import Callable, Coroutine
+from contextvars import Context
 from typing import Any, Generic, TypeVar
 
 from idura_ciba.aio.cancellation import is_cancelled
@@ -18,7 +19,8 @@ T = TypeVar("T")
 class SingleFlight(Generic[T]):
     """Runs `work` at most once at a time; callers that come meanwhile share its result or error.
 
-    Cancelling one waiter does not cancel the work for the others, and each waiter gets its own copy of an error.
+    Cancelling one waiter does not cancel the work for the others, and each waiter gets its own copy of an error. The
+    work runs in an empty context: it is done for all, and not in the name of whoever came first.
     """
 
     def __init__(self, work: Callable[[], Coroutine[Any, Any, T]]) -> None:
@@ -28,9 +30,9 @@ class SingleFlight(Generic[T]):
     def begin(self) -> asyncio.Task[T]:
         """Start the work unless it is running, without waiting for it."""
         if self._task is None or self._task.done():
-            self._task = asyncio.get_running_loop().create_task(self._work())
+            self._task = asyncio.get_running_loop().create_task(self._work(), context=Context())
             # If it fails after all waiters have gone, asyncio would log an exception that was never retrieved.
-            self._task.add_done_callback(lambda task: task.cancelled() or task.exception())
+            self._task.add_done_callback(lambda task: task.cancelled() or task.exception(), context=Context())
         return self._task
 
     async def run(self) -> T:

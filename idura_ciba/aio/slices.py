@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextvars import Context
 
 from attrs import define, field
 
@@ -41,7 +42,7 @@ class Slices:
 
     def _take(self, loop: asyncio.AbstractEventLoop) -> None:
         if not self._taken:
-            loop.call_soon(self._next_turn, loop)
+            loop.call_soon(self._next_turn, loop, context=Context())
         self._taken += 1
 
     def _next_turn(self, loop: asyncio.AbstractEventLoop) -> None:

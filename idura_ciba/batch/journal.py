@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from contextvars import Context
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -237,7 +238,7 @@ class Journal:
         if not linger:
             self._commit()
         elif self._timer is None and self._committing is None:
-            self._timer = asyncio.get_running_loop().call_later(linger, self._commit)
+            self._timer = asyncio.get_running_loop().call_later(linger, self._commit, context=Context())
 
     def _commit(self) -> None:
         """Commit pending changes, unless a commit is running, which then commits them next."""
@@ -245,7 +246,7 @@ class Journal:
             self._timer.cancel()
             self._timer = None
         if self._committing is None and self._changes:
-            self._committing = asyncio.get_running_loop().create_task(self._commit_all())
+            self._committing = asyncio.get_running_loop().create_task(self._commit_all(), context=Context())
 
     async def _commit_all(self) -> None:
         store, sync = self._open_store(), None if self._output is None else self._output.sync

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from contextvars import copy_context
+from functools import partial
 from typing import Generic, TypeVar
 
 from attrs import define, field, frozen
@@ -56,9 +58,12 @@ class SigningPool(Generic[T]):
         return OwnThreads("idura-ciba-signing", self.threads)
 
     async def call(self, function: Callable[[], T]) -> T:
-        """Call a function; return what it returns, or raise what it raises. If cancelled in time, it is not called."""
+        """Call a function; return what it returns, or raise what it raises. If cancelled in time, it is not called.
+
+        It runs in the caller's context, as with `asyncio.to_thread`: a key in an HSM may log or trace.
+        """
         loop = asyncio.get_running_loop()
-        call: _Call[T] = _Call(function, loop.create_future())
+        call: _Call[T] = _Call(partial(copy_context().run, function), loop.create_future())
         self._asked.append(call)
         self._begin(loop)
         answer = await call.done

@@ -7,6 +7,8 @@ import heapq
 import itertools
 import math
 from collections import deque
+from contextvars import Context
+from functools import partial
 from weakref import WeakSet
 
 from idura_ciba import explain
@@ -63,6 +65,8 @@ class Engine:
         self._wake = math.inf
         self._serving = False
         self._timer: asyncio.TimerHandle | None = None
+        # It serves everybody, and must not act in the name of whoever happened to set it.
+        self._nobodys = Context()
         self._meter = Meter()
 
     @property
@@ -95,7 +99,7 @@ class Engine:
 
     # --- jobs -------------------------------------------------------------------------------------------------------
 
-    def schedule(self, owner: Owner, job: Job, at: float, until: float) -> None:
+    def schedule(self, owner: Owner, job: Job, at: float, until: float, context: Context | None) -> None:
         """Schedule a job, replacing its earlier instant; at `until` it is served even without a free place.
 
         Raises:
@@ -104,7 +108,7 @@ class Engine:
         if not at < math.inf:
             raise UsageError("a job cannot be scheduled for an instant that never comes", code="schedule")
         self._bind()
-        entry = Entry(at, next(self._numbers), job, owner, until)
+        entry = Entry(at, next(self._numbers), job, owner, until, context=context)
         former = owner.entries.get(job)
         owner.entries[job] = entry
         heapq.heappush(self._heap, entry)
@@ -281,8 +285,9 @@ class Engine:
         assert job is not None  # noqa: S101 - for type checkers: no stale entry is chosen
         del owner.entries[job]
         self._invalidate(entry)
+        context = entry.context.copy()  # a context cannot be entered twice, and this may be called from within it
         try:
-            work = job.serve()
+            work = context.run(job.serve)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - one broken job must not stop the others
             self._call_exception_handler("a job could not be served", error)
             return
@@ -292,9 +297,9 @@ class Engine:
         self._in_flight += 1
         self._meter.add(now)
         self.budget.take(now, queued=self._queued)
-        task = loop.create_task(work)
+        task = loop.create_task(work, context=context)
         owner.tasks.add(task)
-        task.add_done_callback(lambda task: self._finished(owner, task))
+        task.add_done_callback(partial(self._finished, owner), context=self._nobodys)
 
     def _finished(self, owner: Owner, task: asyncio.Task[None]) -> None:
         owner.tasks.discard(task)
@@ -325,7 +330,8 @@ class Engine:
             self._timer.cancel()
             self._timer = None
         if at < math.inf:
-            self._timer = self._loop.call_at(max(at, now + CLOCK_RESOLUTION) if at > now else at, self._wake_up)
+            at = max(at, now + CLOCK_RESOLUTION) if at > now else at
+            self._timer = self._loop.call_at(at, self._wake_up, context=self._nobodys)
 
     def _wake_up(self) -> None:
         self._timer = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Coroutine
+from contextvars import Context, copy_context
 from typing import Any, Protocol
 
 __all__ = ["Entry", "Job", "Owner", "PricedJob", "UrgentJob"]
@@ -52,17 +53,28 @@ class Entry:
         until: When it is served even without a free place; infinite if it may wait for ever.
         job: None once the job was served, removed or rescheduled; the entry is then stale.
         owner: Whose job it is.
+        context: What the job does runs in copies of it.
         is_due: Whether it is in a queue.
     """
 
-    __slots__ = ("at", "is_due", "job", "number", "owner", "until")
+    __slots__ = ("at", "context", "is_due", "job", "number", "owner", "until")
 
-    def __init__(self, at: float, number: int, job: Job, owner: Owner, until: float = math.inf) -> None:
+    def __init__(
+        self,
+        at: float,
+        number: int,
+        job: Job,
+        owner: Owner,
+        until: float = math.inf,
+        *,
+        context: Context | None = None,
+    ) -> None:
         self.at: float = at
         self.number: int = number
         self.until: float = until
         self.job: Job | None = job
         self.owner: Owner = owner
+        self.context: Context = context or copy_context()
         self.is_due: bool = False
 
     def __lt__(self, other: Entry) -> bool:

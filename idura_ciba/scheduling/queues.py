@@ -175,7 +175,9 @@ class IndexQueue(FifoQueue):
 
     def _rank(self, entry: Entry, job: Any, number: int) -> None:
         super()._rank(entry, job, number)
-        key = self._ask(lambda: job.due(self.price), entry.at) if hasattr(job, "due") else entry.at
+        key = entry.at
+        if hasattr(job, "due"):
+            key = self._ask(lambda: entry.context.copy().run(job.due, self.price), entry.at)
         heapq.heappush(self._by_key, (key, number, entry))
 
     def _steer(self, now: float, lag: float, cycle: float) -> None:

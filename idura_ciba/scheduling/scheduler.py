@@ -15,6 +15,7 @@ import asyncio
 import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from contextvars import Context
 
 from attrs import frozen
 
@@ -98,13 +99,14 @@ class ClientQueue:
         """Number of jobs of this queue that wait for their instant or are due."""
         return len(self._owner.entries)
 
-    def schedule(self, job: Job, at: float, *, until: float = math.inf) -> None:
+    def schedule(self, job: Job, at: float, *, until: float = math.inf, context: Context | None = None) -> None:
         """Schedule `job` for the monotonic instant `at`, replacing any earlier instant.
 
         If the job is still waiting for a place at `until`, it is served then anyway; it should have no work by then.
+        Whatever it is asked, and its work, runs in a copy of `context`; as in `loop.call_at`, None is the present one.
         """
         if not self._owner.closed:
-            self._engine.schedule(self._owner, job, at, until)
+            self._engine.schedule(self._owner, job, at, until, context)
 
     def forget(self, job: Job) -> None:
         """Remove `job` from the schedule; work in flight goes on."""

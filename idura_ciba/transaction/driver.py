@@ -7,13 +7,12 @@ theirs. However many tasks await it, there is one poll at a time.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import hashlib
 import math
 from collections.abc import AsyncIterator, Callable, Coroutine
 from functools import partial
 from typing import Any
-
-from attrs import evolve
 
 from idura_ciba import explain
 from idura_ciba.aio.cancellation import is_cancelled
@@ -32,6 +31,7 @@ from idura_ciba.transaction.ending import ended_by_answer, ended_by_clock
 from idura_ciba.transaction.history import History
 from idura_ciba.transaction.outcome import Outcome, Update
 from idura_ciba.transaction.resume import Checkpoint, already_ended
+from idura_ciba.transaction.verifying import verified
 from idura_ciba.transaction.watchers import Watchers
 from idura_ciba.trust.authentication import Authentication
 from idura_ciba.trust.expectation import Expectation
@@ -47,6 +47,8 @@ class Driver:
     """One transaction, as the scheduler and the client see it.
 
     Attributes:
+        context: The caller's, as of `start` or `resume`. Observers, strategies and everything else that this
+            transaction calls see it, whoever has caused the call.
         auth_req_id: Its id at the provider; with the client's credential, enough to fetch the login.
         state: Where the transaction stands.
         spoken_words: To be read to the person, or None.
@@ -56,9 +58,9 @@ class Driver:
     """
 
     __slots__ = (
-        "_answer_out", "_closing", "_context", "_expected", "_history", "_in_doubt", "_next_at",
-        "_outcome", "_person", "_polling", "_prompting", "_resumable", "_suspended", "_timing", "_tokens",
-        "_wall_offset", "_watchers", "auth_req_id", "on_doubt", "spoken_words", "state", "trace_id",
+        "_answer_out", "_closing", "_expected", "_history", "_in_doubt", "_next_at",
+        "_outcome", "_person", "_polling", "_prompting", "_resumable", "_shared", "_suspended", "_timing", "_tokens",
+        "_wall_offset", "_watchers", "auth_req_id", "context", "on_doubt", "spoken_words", "state", "trace_id",
     )  # fmt: skip
 
     def __init__(
@@ -76,7 +78,8 @@ class Driver:
         tokens: Tokens | None = None,
     ) -> None:
         self.on_doubt: Callable[[bool], None] | None = None
-        self._context = context
+        self.context: contextvars.Context = contextvars.copy_context()
+        self._shared = context
         self.auth_req_id: Redacted = auth_req_id
         self._person = person
         self._expected = expected
@@ -109,7 +112,7 @@ class Driver:
         """A random name; a resumed transaction has another one than before."""
         # Computed each time instead of stored, because so many transactions may wait.
         made_of = f"{self.auth_req_id} {id(self)}".encode()
-        return hashlib.blake2b(made_of, key=self._context.names, digest_size=8).hexdigest()
+        return hashlib.blake2b(made_of, key=self._shared.names, digest_size=8).hexdigest()
 
     @property
     def prompt_gone_at(self) -> float | None:
@@ -120,11 +123,11 @@ class Driver:
         """The token as of now; a poll may be in flight."""
         if not self._resumable:
             return None
-        return self._context.sealer.seal(self._checkpoint(going_on=not self.state.is_final))
+        return self._shared.sealer.seal(self._checkpoint(going_on=not self.state.is_final))
 
     async def updates(self) -> AsyncIterator[Update]:
         """The present state, then each change; see `Transaction.updates`."""
-        self._context.check_home()
+        self._shared.check_home()
         while True:
             watchers = self._watchers = self._watchers or Watchers()
             changed = watchers.next_change()
@@ -138,15 +141,15 @@ class Driver:
         """Wait for the end."""
         if self._outcome is not None:
             return self._outcome
-        self._context.check_home()
+        self._shared.check_home()
         self._watchers = self._watchers or Watchers()
         return await self._watchers.outcome()
 
     def abandon(self) -> None:
         """Stop asking."""
         if not self.state.is_final:
-            self._context.check_home()
-            self._settle(Event.ABANDONED, explain.abandoned())
+            self._shared.check_home()
+            self.context.copy().run(self._settle, Event.ABANDONED, explain.abandoned())
 
     # --- for the client ---------------------------------------------------------------------------------------------
 
@@ -163,7 +166,7 @@ class Driver:
     def end_with_client(self) -> Redacted | None:
         """Stop asking because the client closes; returns the resume token if it was pending."""
         if not self.state.is_final:  # an observer of another end may have abandoned this one
-            self._settle(Event.ABANDONED, explain.abandoned("closed"))
+            self.context.copy().run(self._settle, Event.ABANDONED, explain.abandoned("closed"))
         return self._outcome.error.resume_token if self._outcome and self._outcome.error else None
 
     def latest(self, checkpoint: Checkpoint) -> Checkpoint:
@@ -185,7 +188,7 @@ class Driver:
         if self._tokens is not None:
             return self._verify(self._tokens)
         self._shift_if_suspended()
-        now, timing = self._context.clock.monotonic(), self._timing
+        now, timing = self._shared.clock.monotonic(), self._timing
         if not self._closing:
             # Past the end only for the one that `_plan_end` has planned there; else the cap kept it waiting too long.
             at = self._next_at or now
@@ -193,7 +196,7 @@ class Driver:
             if is_late or now < timing.latest_end:
                 return self._poll(end=at if is_late else timing.latest_end)
             self._plan_end()
-        elif self._context.grace_poll and timing.grace_at is not None and now < timing.grace_until:
+        elif self._shared.grace_poll and timing.grace_at is not None and now < timing.grace_until:
             return self._poll(end=timing.latest_end)
         else:
             self._end()
@@ -206,7 +209,7 @@ class Driver:
 
     def due(self, price: float) -> float:
         """The monotonic instant from which a poll is worth `price` seconds of expected unseen waiting."""
-        context = self._context
+        context = self._shared
         if self._closing or context.priced is None:
             return self._next_at or 0.0
         view = self._history.view(self._timing, now=context.clock.monotonic(), rng=context.rng)
@@ -220,12 +223,12 @@ class Driver:
             return  # abandoned before its first step
         self._next_at = None
         self._answer_out = self._polling = True
-        self._timing = self._timing.sent(self._context.clock.monotonic())
+        self._timing = self._timing.sent(self._shared.clock.monotonic())
         self._notify()
         try:
             if self.on_doubt is not None:
                 self.on_doubt(True)  # noqa: FBT003 - it has no other argument
-            answered = await self._context.backchannel.poll(self.auth_req_id, end=end)
+            answered = await self._shared.backchannel.poll(self.auth_req_id, end=end)
             if self.state.is_final:
                 return  # abandoned meanwhile
             await self._take(answered)
@@ -250,16 +253,16 @@ class Driver:
             after_end=answered.received_at >= self._timing.provider_end,
             heard=self._history.heard_before(answered.sent_at, self._timing),
         )
-        self._context.queue.note(slow_downs=isinstance(answer, SlowedDown))
+        self._shared.queue.note(slow_downs=isinstance(answer, SlowedDown))
         self._history.count(answer, answered.sent_at, answered.received_at, interval=self._timing.interval)
-        if self._context.observers:
+        if self._shared.observers:
             elapsed = answered.received_at - answered.sent_at
-            self._context.observers.tell(PollEvent.of(self.id, event, answer, elapsed, answered.trace_id))
+            self._shared.observers.tell(PollEvent.of(self.id, event, answer, elapsed, answered.trace_id))
         if isinstance(answer, Tokens):
             await self._verify(answer)
         elif advance(self.state, event).is_final:
             self._answer_out = is_verdict(answer)
-            wall = self._context.clock.wall()
+            wall = self._shared.clock.wall()
             error = ended_by_answer(self.state, event, answered, self._timing, self._history, wall=wall)
             self._settle(event, error, resumable=not self._answer_out)
         else:
@@ -276,35 +279,23 @@ class Driver:
     async def _verify(self, tokens: Tokens) -> None:
         """Verify the tokens. They are issued only once: nothing is polled from now on, and they are kept until then."""
         self._tokens = tokens
-        failure: CibaError
-        try:
-            authentication = await self._context.verifier.verify(
-                tokens, expected=self._expectation(), auth_req_id=self.auth_req_id, trace_id=self.trace_id
-            )
-        except CibaError as error:
-            failure = explain.about_document(error, "after")
-        except (Exception, asyncio.CancelledError) as error:
-            if is_cancelled():
-                raise
-            failure = explain.internal(error, "after")
+        answer = await verified(
+            self._shared,
+            tokens,
+            expected=self._expected,
+            requested_at=self._timing.requested_at,
+            auth_req_id=self.auth_req_id,
+            trace_id=self.trace_id,
+        )
+        if self.state.is_final:
+            return  # abandoned meanwhile
+        if isinstance(answer, Authentication):
+            self._tokens = None
+            self._settle(Event.APPROVED, None, answer)
         else:
-            if not self.state.is_final:
-                self._tokens = None
-                self._settle(Event.APPROVED, None, authentication)
-            return
-        if not self.state.is_final:
-            unknown = is_for_want_of_keys(failure)
+            unknown = is_for_want_of_keys(answer)
             self._tokens = tokens if unknown else None
-            self._settle(Event.PROOF_REJECTED, failure.without_frames(), resumable=unknown)
-
-    def _expectation(self) -> Expectation:
-        """What the token must say; its earliest instant by the wall clock of then or of now, whichever is behind.
-
-        A clock that is corrected while the person is being asked must not make the token look older than the request.
-        """
-        clock = self._context.clock
-        began_at = clock.wall() - (clock.monotonic() - self._timing.requested_at)
-        return evolve(self._expected, issued_from=min(self._expected.issued_from, began_at))
+            self._settle(Event.PROOF_REJECTED, answer.without_frames(), resumable=unknown)
 
     # --- time -------------------------------------------------------------------------------------------------------
 
@@ -313,11 +304,11 @@ class Driver:
         if self.state.is_final:
             return  # an observer of the last answer has abandoned it
         if self._tokens is not None:
-            self._schedule(self._context.clock.monotonic(), until=math.inf)
+            self._schedule(self._shared.clock.monotonic(), until=math.inf)
             return
         try:
-            now, rng = self._context.clock.monotonic(), self._context.rng
-            at = next_poll(self._context.strategy, self._history.view(self._timing, now=now, rng=rng))
+            now, rng = self._shared.clock.monotonic(), self._shared.rng
+            at = next_poll(self._shared.strategy, self._history.view(self._timing, now=now, rng=rng))
         except UsageError as error:
             self._fail(error)
             return
@@ -332,24 +323,24 @@ class Driver:
             self._schedule(at, until=self._timing.latest_end)
 
     def _plan_end(self) -> None:
-        timing, last, now = self._timing, self._history.last, self._context.clock.monotonic()
+        timing, last, now = self._timing, self._history.last, self._shared.clock.monotonic()
         due = timing.not_before < timing.latest_end and (last is None or last.received_at < timing.latest_end)
         # Only a blocked event loop, or a machine that slept, is so late for the caller's limit; the person need not be.
         if due and timing.past_limit(now - LATE) and (self._next_at or -math.inf) < timing.latest_end:
             self._schedule(now, until=min(now + GRACE_PATIENCE, timing.provider_end))
             return
         self._closing = True
-        at, end = timing.grace_at if self._context.grace_poll else None, timing.latest_end
+        at, end = timing.grace_at if self._shared.grace_poll else None, timing.latest_end
         self._schedule(end if at is None else at, until=end if at is None else timing.grace_until)
 
     def _schedule(self, at: float, *, until: float) -> None:
         self._next_at = at
-        self._context.queue.schedule(self, at, until=until)
+        self._shared.queue.schedule(self, at, until=until, context=self.context)
         self._notify()
 
     def _shift_if_suspended(self) -> None:
         """Move all instants if this machine was suspended: the provider's time and the caller's timeout went on."""
-        slept = self._context.clock.suspended() - self._suspended
+        slept = self._shared.clock.suspended() - self._suspended
         if slept > OVERSLEPT:
             self._suspended += slept
             self._timing = self._timing.suspended(slept)
@@ -384,15 +375,15 @@ class Driver:
         # A prompt that the provider did not finish may stay on the phone.
         self._prompting = self.state in {State.ABANDONED, State.FAILED} and event is not Event.PROOF_REJECTED
         self._next_at = None
-        if self._context.learn:
-            self._context.learn(self._history.record(self._timing, decided=event in DECISIONS))
-            self._context.queue.note(learned=event in DECISIONS)
-        self._context.queue.forget(self)
+        if self._shared.learn:
+            self._shared.learn(self._history.record(self._timing, decided=event in DECISIONS))
+            self._shared.queue.note(learned=event in DECISIONS)
+        self._shared.queue.forget(self)
         self._outcome = Outcome(self.state, authentication, error, self._history.polls, self._history.slow_downs)
         if self._watchers is not None:
             self._watchers.ended(self._outcome)
         self._notify()
-        self._context.ended(self.auth_req_id)
+        self._shared.ended(self.auth_req_id)
 
     def _advance(self, event: Event, code: str | None = None, reason: str | None = None) -> None:
         before, self.state = self.state, advance(self.state, event)
@@ -404,9 +395,9 @@ class Driver:
     # --- telling ----------------------------------------------------------------------------------------------------
 
     def _tell_state(self, code: str | None, reason: str | None = None) -> None:
-        if self._context.observers:
-            elapsed = self._context.clock.monotonic() - self._timing.requested_at
-            self._context.observers.tell(
+        if self._shared.observers:
+            elapsed = self._shared.clock.monotonic() - self._timing.requested_at
+            self._shared.observers.tell(
                 TransactionEvent(self.id, self.state, code, self._history.polls, elapsed, self.trace_id, reason)
             )
 
@@ -426,7 +417,7 @@ class Driver:
 
     def _later_token(self) -> Callable[[], Redacted] | None:
         """A function that makes the resume token as of now. It must not refer to the driver: that would be a cycle."""
-        return partial(self._context.sealer.seal, self._checkpoint(going_on=False)) if self._resumable else None
+        return partial(self._shared.sealer.seal, self._checkpoint(going_on=False)) if self._resumable else None
 
     def _checkpoint(self, *, going_on: bool) -> Checkpoint:
         """The checkpoint as of now; `going_on` if this process polls after it, with an unknown result."""

@@ -56,7 +56,7 @@ class Tenant:
             "IDURA_CIBA_SSN": swedish_number(0),
         }
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", RUN.format("SIG_IGN" if ignoring else "SIG_DFL")),
+            *(sys.executable, "-S", "-c", RUN.format("SIG_IGN" if ignoring else "SIG_DFL")),
             *(sys.executable, "-m", "idura_ciba.cli", *arguments),
             stdin=subprocess.DEVNULL,
             stdout=stdout,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
@@ -130,3 +131,17 @@ async def test_even_what_a_future_refuses_reaches_whoever_asked() -> None:
 
 def _cancelled() -> int:
     raise asyncio.CancelledError("of its own")
+
+
+@pytest.mark.sockets
+async def test_a_signature_is_made_in_the_context_of_whoever_needs_it() -> None:
+    """A key in an HSM may write an audit log, which must name the right call, also where one thread serves several."""
+    call: ContextVar[str] = ContextVar("call")
+    pool: SigningPool[str] = SigningPool(threads=1)
+
+    async def sign(name: str) -> tuple[str, str]:
+        call.set(name)
+        return name, await pool.call(call.get)
+
+    signed = await asyncio.gather(*(sign(f"call {nth}") for nth in range(20)))
+    assert all(name == seen for name, seen in signed)

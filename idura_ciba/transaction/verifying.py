@@ -1,0 +1,52 @@
+"""What the provider's tokens say of one login: who it is, or why they prove nothing."""
+
+from __future__ import annotations
+
+import asyncio
+
+from attrs import evolve
+
+from idura_ciba import explain
+from idura_ciba.aio.cancellation import is_cancelled
+from idura_ciba.errors import CibaError
+from idura_ciba.protocol.answers import Tokens
+from idura_ciba.redaction import Redacted
+from idura_ciba.transaction.context import Context
+from idura_ciba.trust.authentication import Authentication
+from idura_ciba.trust.expectation import Expectation
+
+__all__ = ["verified"]
+
+
+async def verified(
+    context: Context,
+    tokens: Tokens,
+    *,
+    expected: Expectation,
+    requested_at: float,
+    auth_req_id: Redacted,
+    trace_id: str | None,
+) -> Authentication | CibaError:
+    """Verify the tokens of a login; what is wrong with them is returned and not raised.
+
+    Args:
+        context: What the logins of this client share.
+        tokens: The provider's answer.
+        expected: What the ID token must say, as of the request.
+        requested_at: Monotonic instant at which the request was sent.
+        auth_req_id: The login's id at the provider.
+        trace_id: The trace id of the answer.
+    """
+    clock = context.clock
+    # A clock that is corrected while the person is being asked must not make the token look older than the request: the
+    # earliest instant is by the wall clock of then or of now, whichever is behind.
+    began_at = clock.wall() - (clock.monotonic() - requested_at)
+    expected = evolve(expected, issued_from=min(expected.issued_from, began_at))
+    try:
+        return await context.verifier.verify(tokens, expected=expected, auth_req_id=auth_req_id, trace_id=trace_id)
+    except CibaError as error:
+        return explain.about_document(error, "after")
+    except (Exception, asyncio.CancelledError) as error:
+        if is_cancelled():
+            raise
+        return explain.internal(error, "after")

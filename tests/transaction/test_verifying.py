@@ -1,0 +1,107 @@
+"""Tests of what a login makes of the provider's tokens; what tokens must say is tested with `trust`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from attrs import define
+
+from idura_ciba.aio.clock import Clock
+from idura_ciba.errors import IdTokenRejected, TransportError
+from idura_ciba.protocol.answers import Tokens
+from idura_ciba.redaction import Redacted
+from idura_ciba.transaction.verifying import verified
+from idura_ciba.trust.expectation import Demand, Expectation
+
+TOKENS = Tokens(Redacted("id token"), None, None, None, {})
+DEMAND = Demand(("level",), None, False, (), False, False)  # noqa: FBT003 - none of it is looked at here
+EXPECTED = Expectation(DEMAND, b"", issued_from=1000.0)
+
+
+@define
+class Shared:
+    """As much of a context as is needed: a verifier that answers as told, and notes what it was to expect."""
+
+    answer: Any
+    clock: Clock
+    expected: Expectation | None = None
+
+    @property
+    def verifier(self) -> Shared:
+        """Itself."""
+        return self
+
+    async def verify(self, tokens: Tokens, *, expected: Expectation, auth_req_id: str, trace_id: str | None) -> object:
+        """Answer as told."""
+        assert (tokens, auth_req_id, trace_id) == (TOKENS, "order-1", "trace-1")
+        self.expected = expected
+        if isinstance(self.answer, BaseException):
+            raise self.answer
+        return self.answer
+
+
+async def ask(answer: object, *, wall: float = 1060.0) -> tuple[Any, Shared]:
+    """A minute after the request."""
+    shared = Shared(answer, Clock(wall=lambda: wall))
+    requested_at = asyncio.get_running_loop().time() - 60
+    found = await verified(
+        shared,  # type: ignore[arg-type]  # as much as is needed
+        TOKENS,
+        expected=EXPECTED,
+        requested_at=requested_at,
+        auth_req_id=Redacted("order-1"),
+        trace_id="trace-1",
+    )
+    return found, shared
+
+
+async def test_a_login_is_returned_as_it_is() -> None:
+    """Nothing is added to it."""
+    login = object()
+    assert (await ask(login))[0] is login
+
+
+@pytest.mark.parametrize(
+    ("failure", "code"),
+    [
+        (IdTokenRejected("no", code="id_token_person"), "id_token_person"),
+        (TransportError("away"), "no_answer"),
+        (KeyError("secret"), "internal"),
+        (asyncio.CancelledError(), "internal"),
+    ],
+)
+async def test_whatever_is_wrong_is_returned_with_what_it_means(failure: BaseException, code: str) -> None:
+    """The person has answered by then; a bug shows its kind and place only."""
+    error, _ = await ask(failure)
+    assert error.code == code
+    assert "secret" not in str(error)
+    if code != "id_token_person":
+        assert "The person has answered" in error.phone
+
+
+@pytest.mark.parametrize(("wall", "issued_from"), [(1060.0, 1000.0), (1050.0, 990.0), (1200.0, 1000.0)])
+async def test_a_clock_that_was_corrected_meanwhile_makes_no_token_too_old(wall: float, issued_from: float) -> None:
+    """The request was made at the earlier of the two instants that the clock says it was."""
+    _, shared = await ask(object(), wall=wall)
+    assert shared.expected is not None
+    assert shared.expected.issued_from == pytest.approx(issued_from)
+
+
+async def test_a_cancellation_of_the_task_stays_one() -> None:
+    """The client is closing; the tokens are kept."""
+
+    class Waiting(Shared):
+        async def verify(self, *_: Any, **__: Any) -> object:
+            await asyncio.sleep(60)
+            raise AssertionError
+
+    shared: Any = Waiting(None, Clock())
+    task = asyncio.create_task(
+        verified(shared, TOKENS, expected=EXPECTED, requested_at=0.0, auth_req_id=Redacted("order-1"), trace_id=None)
+    )
+    await asyncio.sleep(1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
