@@ -69,7 +69,7 @@ class Columns:
     def __init__(self, fields: Sequence[str], named: Mapping[str, str], ignored: Collection[str] = ()) -> None:
         self.names: dict[str, str] = {name: name for name in fields} | dict(named)
         self._named = frozenset(named)
-        self._ignored = frozenset(map(folded, ignored)) - {ALL}
+        self._ignored = frozenset(folded(name) for name in ignored if name != ALL)
         self._ignores_all = ALL in ignored
         self._fields = {folded(column): name for name, column in self.names.items()}
 

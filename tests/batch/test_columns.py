@@ -117,3 +117,9 @@ def test_names_in_json_match_alike() -> None:
         RowReader(io.BytesIO(b'{"ssn": "1", "Mesage": "x"}\n'))
     (twice,) = RowReader(io.BytesIO(b'{"ssn": "1", "SSN": "2"}\n'))
     assert getattr(twice, "code", None) == "column"
+
+
+@pytest.mark.parametrize("name", ["* ", "\N{NO-BREAK SPACE}*", "*"])
+def test_a_column_whose_name_is_a_star_can_be_ignored_by_it(name: str) -> None:
+    """Whatever stands around the star."""
+    assert Columns(FIELDS, {}, (name,)).places(["ssn", name])
