@@ -397,11 +397,11 @@ async def pending_library(signing: str, issuer: str, count: int) -> None:
             if history.last is not None and history.polls == 1:
                 lates.append(history.last.sent_at - begin - nth / rate)
         began = time.monotonic()
-        tokens = await ciba.close()
+        left = await ciba.close()
         closed = time.monotonic() - began
     tell(
         each=each, start_cpu=started / count, start_wall=start_wall, idle_cpu=idle, cpu=polls["cpu"],
-        late_p99=percentile(lates, 0.99), close=closed, tokens=len(tokens) - 1, pending=count,
+        late_p99=percentile(lates, 0.99), close=closed, tokens=len(left) - 1, pending=count,
         machine_idle=(after[0] - ticks[0]) / (after[1] - ticks[1]),
     )  # fmt: skip
 

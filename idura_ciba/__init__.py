@@ -21,17 +21,18 @@ if TYPE_CHECKING:
     from idura_ciba.eids.swedish_bankid import SwedishBankID
     from idura_ciba.errors import (
         Abandoned,
-        AlreadyPending,
         CibaError,
         ClientRejected,
         Denied,
         Expired,
+        HandedOver,
         IdTokenRejected,
         Indeterminate,
         NotAuthenticated,
         ProviderError,
         RemoteProtocolError,
         ResumeError,
+        StateError,
         TransportError,
         UsageError,
     )
@@ -44,7 +45,8 @@ if TYPE_CHECKING:
     from idura_ciba.polling.strategy import PollView, Strategy
     from idura_ciba.protocol.machine import State
     from idura_ciba.scheduling.scheduler import FairScheduler, IndexScheduler
-    from idura_ciba.transaction.outcome import Outcome, Update
+    from idura_ciba.transaction.already_pending import AlreadyPending
+    from idura_ciba.transaction.outcome import Handover, Outcome, Update
     from idura_ciba.transaction.transaction import Transaction
     from idura_ciba.trust.authentication import Authentication
 
@@ -72,6 +74,8 @@ __all__ = [
     "FinalPoll",
     "Fixed",
     "FrejaID",
+    "HandedOver",
+    "Handover",
     "HazardAware",
     "IdTokenRejected",
     "Indeterminate",
@@ -87,6 +91,7 @@ __all__ = [
     "RemoteProtocolError",
     "ResumeError",
     "State",
+    "StateError",
     "Strategy",
     "SwedishBankID",
     "Transaction",
@@ -111,17 +116,18 @@ _MODULES = {
     "eids.swedish_bankid": ("SwedishBankID",),
     "errors": (
         "Abandoned",
-        "AlreadyPending",
         "CibaError",
         "ClientRejected",
         "Denied",
         "Expired",
+        "HandedOver",
         "IdTokenRejected",
         "Indeterminate",
         "NotAuthenticated",
         "ProviderError",
         "RemoteProtocolError",
         "ResumeError",
+        "StateError",
         "TransportError",
         "UsageError",
     ),
@@ -144,7 +150,9 @@ _MODULES = {
         "FairScheduler",
         "IndexScheduler",
     ),
+    "transaction.already_pending": ("AlreadyPending",),
     "transaction.outcome": (
+        "Handover",
         "Outcome",
         "Update",
     ),

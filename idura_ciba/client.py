@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
+import logging
 import random
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
@@ -21,7 +22,7 @@ from idura_ciba.http.backchannel import MAX_TOKEN_ANSWER, Backchannel
 from idura_ciba.http.provider import Endpoints, Provider
 from idura_ciba.http.transport import AiohttpTransport
 from idura_ciba.observe import Observer, Observers, log_events
-from idura_ciba.options import seconds, several, texts, whole_number
+from idura_ciba.options import reference_text, seconds, several, texts, whole_number
 from idura_ciba.polling.basic import Fixed
 from idura_ciba.polling.final_poll import FinalPoll
 from idura_ciba.polling.strategy import StrategyLike, as_strategy
@@ -30,6 +31,7 @@ from idura_ciba.redaction import Redacted
 from idura_ciba.scheduling.scheduler import FairScheduler, client_queue
 from idura_ciba.transaction.context import Context
 from idura_ciba.transaction.holds import Holds
+from idura_ciba.transaction.outcome import Handover
 from idura_ciba.transaction.pending import Pending
 from idura_ciba.transaction.resume import Sealer, checked_secret
 from idura_ciba.transaction.starter import Note, Start, Starter
@@ -39,6 +41,8 @@ from idura_ciba.trust.id_token import DEFAULT_LEEWAY, IdTokenVerifier
 from idura_ciba.trust.jwks import JwksCache
 
 __all__ = ["CibaClient"]
+
+_logger = logging.getLogger("idura_ciba")
 
 #: Seconds: a year. No login lives that long.
 MAX_TIMEOUT = 31_536_000.0
@@ -62,6 +66,8 @@ class CibaClient:
         endpoints: Endpoints that discovery does not name, or names wrongly.
         transport: Carries the requests; the client does not close it. None: HTTP with a connection pool of its own.
         observers: Functions that are called with each event; by default, events go to the logger `idura_ciba`.
+        on_close: Called with the logins that were pending when the client is closed, so that they can be stored and
+            resumed; awaited if it returns an awaitable. What `close` returns, for those who leave an `async with`.
         resume_secret: Seals resume tokens: 32 or more random bytes. None: derived from the client's credential, so that
             a new credential makes old tokens useless.
         clock: Reads wall-clock time; replaced in tests.
@@ -92,6 +98,7 @@ class CibaClient:
         endpoints: Endpoints | None = None,
         transport: Transport | None = None,
         observers: Iterable[Observer] = (log_events,),
+        on_close: Callable[[Sequence[Handover]], Awaitable[None] | None] | None = None,
         resume_secret: bytes | None = None,
         clock: Clock | None = None,
         rng: random.Random | None = None,
@@ -135,6 +142,10 @@ class CibaClient:
         )
         self._starter = Starter(context, provider, tags, holds, self._pending, self._check_open)
         self._closed = False
+        self._on_close = on_close
+        # Logins that closing has left, and that nobody has been given yet; and those that `on_close` has.
+        self._left: list[Handover] = []
+        self._given: list[Handover] = []
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def __repr__(self) -> str:
@@ -151,8 +162,14 @@ class CibaClient:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Close."""
-        await self.close()
+        """Close. Pending logins go to `on_close`; without it they are lost, which the log says."""
+        left = await self.close()
+        if left and self._on_close is None:
+            _logger.warning(
+                "%d pending logins were dropped when the client was closed: nobody can fetch their answers; pass "
+                "on_close to CibaClient, or call close() and keep what it returns",
+                len(left),
+            )
 
     @property
     def pending(self) -> tuple[Transaction, ...]:
@@ -169,6 +186,7 @@ class CibaClient:
         request: EidRequest,
         *,
         timeout: float | None = None,
+        reference: str | None = None,
         even_if_pending: bool = False,
         before_sending: Note | None = None,
     ) -> Transaction:
@@ -181,18 +199,23 @@ class CibaClient:
         Args:
             request: Whom to ask and how, for example `NorwegianBankID(number)`.
             timeout: Seconds after which this client stops asking. It can only shorten the provider's own lifetime.
+            reference: Your own name for this login, such as the number of a call: any printable text of up to 200
+                characters that does not identify the person. It comes back in the transaction, its updates, events,
+                log records, outcome and errors, in what `close` returns, and after resuming.
             even_if_pending: Start even if this client knows of a prompt that may still be on the phone.
             before_sending: Awaited just before the request is sent, for callers who must record that first. If it
                 raises, nothing is sent.
 
         Raises:
-            AlreadyPending: This person has, or may have, a prompt already; `.transaction` is the pending one, if known.
+            AlreadyPending: This person has, or may have, a prompt already, until `.until` at the latest;
+                `.transaction` is the one, if known.
             ProviderError: The provider refused; the phone has not rung.
             Indeterminate: The request may have arrived, but no usable answer came back, or the client was closed first.
             RemoteProtocolError: The provider's answer or its discovery document breaks the specification.
             TransportError: The provider could not be reached; nothing was sent.
             Abandoned: `timeout` passed before anything was sent.
-            UsageError: The client is closed, or an argument cannot work.
+            StateError: The client is closed, or belongs to another event loop.
+            UsageError: An argument cannot work.
 
         Spec: CIBA Core 1.0 section 7.
         """
@@ -203,11 +226,17 @@ class CibaClient:
                 code="request",
                 advice="pass, for example, SwedishBankID(number, ...)",
             )
-        limit = self._limit(timeout)
-        return await self._starter.start(Start(request, limit, before_sending), even_if_pending=even_if_pending)
+        reference = reference_text(reference, names_person=request.is_named_in)
+        start = Start(request, self._limit(timeout), before_sending, reference)
+        return await self._starter.start(start, even_if_pending=even_if_pending)
 
     async def authenticate(
-        self, request: EidRequest, *, timeout: float | None = None, even_if_pending: bool = False
+        self,
+        request: EidRequest,
+        *,
+        timeout: float | None = None,
+        reference: str | None = None,
+        even_if_pending: bool = False,
     ) -> Authentication:
         """Start, and wait for the login.
 
@@ -218,13 +247,14 @@ class CibaClient:
         Args:
             request: As for `start`.
             timeout: As for `start`.
+            reference: As for `start`.
             even_if_pending: As for `start`.
 
         Raises:
-            NotAuthenticated: Denied, expired, indeterminate or abandoned.
+            NotAuthenticated: Denied, expired, indeterminate, abandoned or handed over.
             CibaError: Everything that `start` and `await transaction` raise.
         """
-        transaction = await self.start(request, timeout=timeout, even_if_pending=even_if_pending)
+        transaction = await self.start(request, timeout=timeout, reference=reference, even_if_pending=even_if_pending)
         try:
             outcome = await transaction.outcome()
         finally:
@@ -253,20 +283,40 @@ class CibaClient:
                 flight.
             TransportError: The provider's discovery document could not be fetched.
             RemoteProtocolError: The discovery document cannot be used.
-            UsageError: The client is closed, or an argument cannot work.
+            StateError: The client is closed, or belongs to another event loop.
+            UsageError: An argument cannot work.
         """
         token = Redacted(token)  # first of all: the variables of a frame end up in crash reports
         self._check_open()
         return await self._starter.resume(token, limit=self._limit(timeout), doubt=doubt)
 
-    async def close(self, *, patience: float = 5.0) -> list[Redacted]:
-        """Stop asking and release everything; returns the resume tokens of what was pending.
+    async def rejoin(self, request: EidRequest, *, timeout: float | None = None) -> Transaction:
+        """Go on with a prompt that this client has put on the phone, after `abandon`, a cancellation or a timeout.
 
-        Polls in flight get `patience` seconds to finish. Then they are cancelled, and their tokens say that an answer
-        may have been lost. Prompts stay on the phones. Calling it again returns nothing.
+        CIBA cannot withdraw a prompt, so a person who was given up on can still answer. Nothing is sent to the phone.
+        A login that is still pending is returned as it is.
+
+        Args:
+            request: The person, asked for the same as then.
+            timeout: As for `resume`.
 
         Raises:
-            UsageError: The client belongs to another event loop, which is running. If that loop has ended, nothing can
+            StateError: Nobody has a prompt that could be gone on with (`nothing_pending`), or the client is closed.
+            UsageError: The earlier request asked for something else (`other_request`): its answer may not do for this.
+            CibaError: As for `resume`.
+        """
+        self._check_open()
+        return await self._starter.rejoin(request, limit=self._limit(timeout))
+
+    async def close(self, *, patience: float = 5.0) -> list[Handover]:
+        """Stop asking and release everything; returns what was pending, to be resumed here or elsewhere.
+
+        Polls in flight get `patience` seconds to finish. Then they are cancelled, and their tokens say that an answer
+        may have been lost. Prompts stay on the phones; whoever awaits one of these logins gets `HandedOver`. Calling it
+        again returns what an earlier call that failed or was cancelled could not return, and otherwise nothing.
+
+        Raises:
+            StateError: The client belongs to another event loop, which is running. If that loop has ended, nothing can
                 be released, and the tokens are returned all the same.
         """
         if not self._is_at_home():
@@ -274,25 +324,41 @@ class CibaClient:
                 raise explain.other_loop("client")
             # Its event loop is gone, so nothing can be ended; the tokens are still worth having.
             self._closed = True
-            return self._pending.leave_behind()
+            self._pending.leave_behind(self._left)
+            await self._hand_over()
+            return self._take_given()
         self._closed = True
-        tokens: list[Redacted] = []
         async with AsyncExitStack() as releasing:
             # Called from the last to the first, and each of them even if the closer is cancelled meanwhile.
+            releasing.push_async_callback(self._hand_over)
             if self._own_transport is not None:
                 releasing.push_async_callback(self._own_transport.aclose)
             releasing.push_async_callback(self._provider.aclose)
             releasing.push_async_callback(self._keys.aclose)
-            releasing.callback(self._pending.end_at_once, tokens)
-            releasing.push_async_callback(self._pending.end_in_turns, tokens)
+            releasing.callback(self._pending.end_at_once, self._left)
+            releasing.push_async_callback(self._pending.end_in_turns, self._left)
             releasing.push_async_callback(self._queue.aclose, patience=0)
             releasing.push_async_callback(self._starter.stop)
             self._queue.stop_admitting()
             await self._starter.finish(patience=patience)
             await self._queue.aclose(patience=patience)
-        return tokens
+        return self._take_given()
 
     # --- inside -----------------------------------------------------------------------------------------------------
+
+    async def _hand_over(self) -> None:
+        left, self._left = self._left, []
+        try:
+            if left and self._on_close is not None and (told := self._on_close(tuple(left))) is not None:
+                await told
+        except BaseException:
+            self._left = left + self._left
+            raise
+        self._given += left
+
+    def _take_given(self) -> list[Handover]:
+        given, self._given = self._given, []
+        return given
 
     def _check_open(self) -> None:
         if self._closed:

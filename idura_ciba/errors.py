@@ -1,8 +1,8 @@
 """Every error of this package, and nothing else.
 
     CibaError
-    |- UsageError (also ValueError)   the call cannot work; nothing was sent
-    |  |- AlreadyPending              this person is being asked already; `.transaction`
+    |- UsageError (also ValueError)   an argument cannot work; nothing was sent
+    |- StateError                     the call is right, but not now or not here; nothing was sent
     |- TransportError                 no usable answer; `.maybe_sent` says whether bytes may have left
     |  |- TransportTimeout            none within the time allowed
     |- ProtocolError
@@ -15,9 +15,12 @@
     |  |- Expired                     nobody answered, and the provider was heard till near the end; `.detected_by`
     |  |- Indeterminate               an answer may exist, but it is unknown
     |  |- Abandoned                   you stopped asking
+    |  |- HandedOver                  you closed the client; the login can be resumed elsewhere
     |- IdTokenRejected                the ID token failed verification; `.claim` and `.reason`, never the token
     |- ResumeError                    this client cannot use the resume token
     |- JournalError                   the journal of a batch cannot be used
+
+`AlreadyPending`, a `StateError`, is in `idura_ciba` beside the `Transaction` that it may have.
 
 Each error says what happened, what it means for the person's phone and what to do, and has a stable `code`: one for
 each outcome that a program must treat differently. docs/errors.md lists them all.
@@ -36,11 +39,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Abandoned",
-    "AlreadyPending",
     "CibaError",
     "ClientRejected",
     "Denied",
     "Expired",
+    "HandedOver",
     "IdTokenRejected",
     "Indeterminate",
     "JournalError",
@@ -50,6 +53,7 @@ __all__ = [
     "ProviderError",
     "RemoteProtocolError",
     "ResumeError",
+    "StateError",
     "TransportError",
     "TransportTimeout",
     "UsageError",
@@ -70,6 +74,10 @@ class CibaError(Exception):
     code: str = "ciba_error"
     #: The provider's `Trace-Id` of the answer that led here; quote it to the provider's support.
     trace_id: str | None = None
+    #: The provider's OAuth code that led here, verbatim, or None. Programs branch on `code`, which never changes.
+    error: str | None = None
+    #: The caller's own name for the login, as given to `CibaClient.start`.
+    reference: str | None = None
     # The token, or a function that makes it: most are never read, and many logins may end at once.
     _resume_token: Redacted | Callable[[], Redacted] | None = None
 
@@ -119,24 +127,18 @@ class CibaError(Exception):
 
 
 class UsageError(CibaError, ValueError):
-    """The call cannot work as it was made; raised before anything is sent."""
+    """An argument of the call cannot work; raised before anything is sent."""
 
     code = "usage"
 
 
-class AlreadyPending(UsageError):
-    """The same client is already asking this person.
+class StateError(CibaError):
+    """The call is right in itself, but not now or not here: the client is closed, or belongs to another event loop.
 
-    A second request for one person cancels both at BankID and at Freja, so nothing was sent. `transaction` is the
-    pending one, where it is known; pickling drops it.
+    Raised before anything is changed or sent.
     """
 
-    code = "already_pending"
-    transaction: object = None
-
-    def __getstate__(self) -> dict[str, object]:
-        """Everything but the transaction, which belongs to one event loop."""
-        return {name: value for name, value in super().__getstate__().items() if name != "transaction"}
+    code = "state"
 
 
 class TransportError(CibaError):
@@ -179,8 +181,6 @@ class ProviderError(CibaError):
     """The provider answered with an OAuth error (RFC 6749 section 5.2, CIBA Core sections 11 and 13)."""
 
     code = "provider_error"
-    #: The wire code, verbatim, whether it is a standard one or not.
-    error: str = ""
     #: The provider's own words. They may repeat what was sent, so a repr hides them; escape them before showing them.
     error_description: Redacted | None = None
     #: The HTTP status.
@@ -239,6 +239,16 @@ class Abandoned(NotAuthenticated):
     """
 
     code = "abandoned"
+
+
+class HandedOver(NotAuthenticated):
+    """The client was closed while the person was being asked.
+
+    Nothing is lost: the prompt stays on the phone, and `CibaClient.resume` goes on with the login, here or in another
+    process. `CibaClient.close` returns what is needed for it.
+    """
+
+    code = "handed_over"
 
 
 class IdTokenRejected(CibaError):

@@ -15,10 +15,12 @@ from idura_ciba.errors import (
     ClientRejected,
     Denied,
     Expired,
+    HandedOver,
     Indeterminate,
     LocalProtocolError,
     ProviderError,
     RemoteProtocolError,
+    StateError,
     TransportError,
     UsageError,
 )
@@ -35,17 +37,21 @@ __all__ = [
     "denied",
     "expired",
     "final_answer",
+    "handed_over",
     "indeterminate",
     "internal",
     "interrupted",
     "limit_passed",
     "named_before",
     "not_begun",
+    "nothing_pending",
     "other_loop",
+    "other_request",
     "provider_error",
     "strategy_failed",
     "unheard",
     "unusable",
+    "wire_code",
 ]
 
 _MAY_STAY = "The prompt may stay on the phone until it expires; CIBA cannot withdraw it"
@@ -183,14 +189,34 @@ def named_before(what: Literal["key", "person"]) -> UsageError:
     )
 
 
-def closed() -> UsageError:
+def closed() -> StateError:
     """The client was closed before anything was sent."""
-    return UsageError("the client is closed", code="closed", phone=_NOT_RUNG, advice="create a new client")
+    return StateError("the client is closed", code="closed", phone=_NOT_RUNG, advice="create a new client")
 
 
-def other_loop(what: str) -> UsageError:
-    """Something that belongs to one event loop was used from another one, or from another thread."""
+def nothing_pending() -> StateError:
+    """There is no prompt to go on with."""
+    return StateError(
+        "this client knows of no prompt of this person that could still be answered",
+        code="nothing_pending",
+        phone=_NOT_RUNG,
+        advice="start a new login",
+    )
+
+
+def other_request() -> UsageError:
+    """The prompt on the phone is for something else."""
     return UsageError(
+        "this person was asked for something else: another eID, level or number, or with other rules",
+        code="other_request",
+        phone="The earlier prompt stays on the phone until it expires",
+        advice="rejoin with the request that was started, or wait until its prompt has expired",
+    )
+
+
+def other_loop(what: str) -> StateError:
+    """Something that belongs to one event loop was used from another one, or from another thread."""
+    return StateError(
         f"the {what} belongs to another event loop or thread, so nothing was changed",
         code="other_loop",
         advice="call it in its own event loop; from another thread, through loop.call_soon_threadsafe or "
@@ -198,10 +224,19 @@ def other_loop(what: str) -> UsageError:
     )
 
 
+def handed_over() -> HandedOver:
+    """The client was closed, and somebody else can go on."""
+    return HandedOver(
+        "the client was closed while the person was being asked",
+        phone="The prompt stays on the phone until it expires, and the person can still answer it",
+        advice="resume with the resume token, here or in another process, before the prompt expires",
+    )
+
+
 def abandoned(code: str = "abandoned") -> Abandoned:
     """The caller stopped asking."""
     return Abandoned(
-        "the client was closed while the person was being asked" if code == "closed" else "the login was abandoned",
+        "the login was abandoned",
         code=code,
         phone="The prompt stays on the phone until it expires; CIBA cannot withdraw it",
         advice="resume with the resume token, or wait until the prompt has expired before you start again",
@@ -298,12 +333,16 @@ def final_answer(
         trouble: Why the polls before it brought no answer, where they did not.
     """
     description = answer.error_description if isinstance(answer, ErrorAnswer) else None
+    ending: CibaError | None = None
     if state is State.DENIED:
-        return denied(description)
-    if state is State.EXPIRED:
-        return expired("server")
-    if state is State.INDETERMINATE:
-        return indeterminate(description, trouble="; then ".join(filter(None, (trouble, why(answer)))))
+        ending = denied(description)
+    elif state is State.EXPIRED:
+        ending = expired("server")
+    elif state is State.INDETERMINATE:
+        ending = indeterminate(description, trouble="; then ".join(filter(None, (trouble, why(answer)))))
+    if ending is not None:
+        ending.error = wire_code(answer)
+        return ending
     if isinstance(answer, ErrorAnswer):
         return provider_error(answer, begun=True, wall=wall, server_date=server_date)
     assert isinstance(answer, UnusableAnswer)  # noqa: S101 - the others are never final
@@ -319,19 +358,24 @@ def provider_error(
     if answer.error == "invalid_client":
         kind = ClientRejected
         advice = "check client id, registered key and clock" + _skew(wall, server_date)
-    # The wire code is foreign text: one that does not look like a code is kept as an attribute and not shown.
-    legible = is_code(answer.error)
-    spelled = f" with {answer.error}" if legible else ""
+    spelled = f" with {answer.error}" if is_code(answer.error) else ""
     error = kind(
         f"the provider {'ended the login' if begun else 'refused the request'}{spelled} (HTTP {answer.status})",
         phone=_MAY_STAY if begun else _NOT_RUNG,
         advice=advice,
     )
-    error.error = answer.error if legible else Redacted(answer.error)
+    error.error = wire_code(answer)
     error.error_description = answer.error_description
     error.status = answer.status
     error.retry_after = answer.retry_after
     return error
+
+
+def wire_code(answer: TokenAnswer | ErrorAnswer) -> str | None:
+    """The OAuth code of an answer. It is foreign text: one that does not look like a code is not shown."""
+    if not isinstance(answer, ErrorAnswer):
+        return None
+    return answer.error if is_code(answer.error) else Redacted(answer.error)
 
 
 def not_begun(answer: ErrorAnswer | UnusableAnswer, *, lost: bool, wall: float, server_date: str | None) -> CibaError:

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Self, TypeVar
 
-from attrs import frozen
+from attrs import fields, frozen
 
 from idura_ciba.protocol.answers import TokenAnswer, why
 from idura_ciba.protocol.machine import Event, State
@@ -35,6 +35,7 @@ class TransactionEvent:
         elapsed: Seconds since the authentication request was sent.
         trace_id: The trace id of the provider's latest answer.
         reason: Why, in words, where the state is a failure or a doubt.
+        reference: The caller's own, as given to `start`.
     """
 
     transaction: str
@@ -44,6 +45,7 @@ class TransactionEvent:
     elapsed: float
     trace_id: str | None
     reason: str | None = None
+    reference: str | None = None
 
 
 @frozen
@@ -57,6 +59,7 @@ class PollEvent:
         trace_id: The provider's trace id of this answer.
         status: The HTTP status of an error or of an answer that cannot be used; None where there was none.
         reason: Why the poll brought nothing, in words; None where it brought an answer.
+        reference: The caller's own, as given to `start`.
     """
 
     transaction: str
@@ -65,12 +68,22 @@ class PollEvent:
     trace_id: str | None
     status: int | None = None
     reason: str | None = None
+    reference: str | None = None
 
     @classmethod
-    def of(cls, transaction: str, event: Event, answer: TokenAnswer, elapsed: float, trace_id: str | None) -> Self:
+    def of(
+        cls,
+        transaction: str,
+        event: Event,
+        answer: TokenAnswer,
+        elapsed: float,
+        trace_id: str | None,
+        *,
+        reference: str | None = None,
+    ) -> Self:
         """Make one of an answer and what it means; the other arguments are the attributes."""
         status = getattr(answer, "status", 0) or None
-        return cls(transaction, event.value, elapsed, trace_id, status, why(answer))
+        return cls(transaction, event.value, elapsed, trace_id, status, why(answer), reference)
 
 
 Observer = Callable[[TransactionEvent | PollEvent], None]
@@ -116,15 +129,25 @@ class Observers:
 
 
 def log_events(event: TransactionEvent | PollEvent) -> None:
-    """Write events to the logger `idura_ciba`: states at INFO, polls at DEBUG."""
+    """Write events to the logger `idura_ciba`: states at INFO, polls at DEBUG.
+
+    Each record also has the event's attributes, with `ciba_` before their names, for handlers that write JSON.
+    """
+    level = logging.INFO if isinstance(event, TransactionEvent) else logging.DEBUG
+    if not _logger.isEnabledFor(level):
+        return
+    name = event.transaction if event.reference is None else f"{event.transaction} ({event.reference})"
     because = "" if event.reason is None else f": {event.reason}"
+    extra = {f"ciba_{field.name}": getattr(event, field.name) for field in fields(type(event))}
     if isinstance(event, TransactionEvent):
         _logger.info(
             "transaction %s is %s after %.1f s and %d polls (code %s, trace %s)%s",
-            event.transaction, event.state.value, event.elapsed, event.polls, event.code, event.trace_id, because,
+            name, event.state.value, event.elapsed, event.polls, event.code, event.trace_id, because,
+            extra=extra,
         )  # fmt: skip
     else:
         _logger.debug(
             "transaction %s: poll %s in %.3f s (trace %s)%s",
-            event.transaction, event.result, event.elapsed, event.trace_id, because,
+            name, event.result, event.elapsed, event.trace_id, because,
+            extra=extra,
         )  # fmt: skip

@@ -8,9 +8,12 @@ from typing import TypeVar
 
 from idura_ciba.errors import UsageError
 
-__all__ = ["positive", "seconds", "several", "texts", "whole_number"]
+__all__ = ["positive", "reference_text", "seconds", "several", "texts", "whole_number"]
 
 T = TypeVar("T")
+
+#: Characters of a reference. It stands in log lines, resume tokens and metrics.
+MAX_REFERENCE = 200
 
 
 def whole_number(name: str, value: int) -> int:
@@ -52,6 +55,27 @@ def seconds(name: str, value: float, *, most: float) -> float:
             advice=f"pass at most {most:.0f} seconds, or None",
         )
     return value
+
+
+def reference_text(value: str | None, *, names_person: Callable[[str], bool]) -> str | None:
+    """Return a caller's reference if it can stand in a log line.
+
+    Args:
+        value: The reference, or None.
+        names_person: Tells whether a text contains what identifies the person.
+
+    Raises:
+        UsageError: Not text, empty, too long, with characters that are not printable, or with what names the person.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_REFERENCE or not value.isprintable():
+        what, advice = f"reference must be printable text of 1 to {MAX_REFERENCE} characters", ""
+    elif names_person(value):
+        what, advice = "reference must not contain what identifies the person", "use a number of your own for the call"
+    else:
+        return str(value)
+    raise UsageError(what, code="reference", phone="The phone has not rung", advice=advice)
 
 
 def several(name: str, values: Iterable[T], is_one: Callable[[T], bool]) -> tuple[T, ...]:

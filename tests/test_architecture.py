@@ -108,6 +108,7 @@ WITHOUT_MODULE: Mapping[str, str] = {
     "test_conftest.py": "tests the guards of all other tests",
     "test_docs.py": "runs what the documentation shows",
     "test_docs_errors.py": "holds the page on states and codes",
+    "test_docs_service.py": "runs the page on services",
     "test_faults.py": "tries every fault at every endpoint, through the whole client",
     "test_isolation.py": "runs the whole in applications that are busy, blocked or broken",
     "test_isolation_property.py": "blocks it at any moments",

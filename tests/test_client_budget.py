@@ -15,8 +15,8 @@ from idura_ciba import (
     HazardAware,
     Indeterminate,
     IndexScheduler,
+    StateError,
     Transaction,
-    UsageError,
 )
 from idura_ciba.scheduling.engine import SLICE
 from idura_ciba.simulator import Arrival, Fault, Script, SimulatedIdura
@@ -107,8 +107,8 @@ async def test_many_that_begin_at_once_take_turns(make_ciba_client: MakeClient) 
         await ciba.close(patience=0)
         ends = await asyncio.gather(*calls, return_exceptions=True)
     assert len(ciba._starter.holds._held) < 100 - SLICE
-    assert {type(end) for end in ends} <= {UsageError, Indeterminate, Transaction}
-    assert [end.code for end in ends[-SLICE:] if isinstance(end, UsageError)] == ["closed"] * SLICE
+    assert {type(end) for end in ends} <= {StateError, Indeterminate, Transaction}
+    assert [end.code for end in ends[-SLICE:] if isinstance(end, StateError)] == ["closed"] * SLICE
 
 
 async def test_who_has_not_had_a_turn_when_the_client_is_closed_asks_for_nothing(
@@ -123,7 +123,7 @@ async def test_who_has_not_had_a_turn_when_the_client_is_closed_asks_for_nothing
     await ciba.close(patience=0)
     before = len(asked)
     for call in calls:
-        with pytest.raises(UsageError) as caught:
+        with pytest.raises(StateError) as caught:
             await call
         assert caught.value.code == "closed"
     assert len(asked) == before
@@ -141,7 +141,7 @@ async def test_closing_gives_no_order_a_place_any_more(
     assert scheduler.snapshot().starting == 5
     assert len(await ciba.close()) == 1
     for task in waiting:
-        with pytest.raises(UsageError) as caught:
+        with pytest.raises(StateError) as caught:
             await task
         assert caught.value.code == "closed"
     assert asyncio.get_running_loop().time() == 1

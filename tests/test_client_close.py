@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import pytest
 
-from idura_ciba import CibaError, FrejaID, Indeterminate, State, UsageError
+from idura_ciba import CibaError, FrejaID, Indeterminate, State, StateError
 from idura_ciba.observe import TransactionEvent
 from idura_ciba.simulator import Fault, MemoryTransport, Script, SimulatedIdura
 from idura_ciba.testing import virtual_clock
@@ -24,7 +24,7 @@ async def test_an_observer_that_ends_others_does_not_disturb_closing(
     del simulated_idura
 
     def end_all(event: object) -> None:
-        if isinstance(event, TransactionEvent) and event.state is State.ABANDONED:
+        if isinstance(event, TransactionEvent) and event.state is State.HANDED_OVER:
             for transaction in transactions:
                 transaction.abandon()
 
@@ -52,11 +52,12 @@ async def test_closing_waits_for_a_start_under_way(
     ciba = make_ciba_client(transport=transport)
     task = asyncio.create_task(ciba.start(swedish()))
     await asyncio.sleep(1.2)
-    (token,) = await ciba.close()
+    (left,) = await ciba.close()
+    token = left.token
     assert (await task).resume_token == token
-    with pytest.raises(UsageError):
+    with pytest.raises(StateError):
         await ciba.start(swedish())
-    with pytest.raises(UsageError):
+    with pytest.raises(StateError):
         await ciba.resume(token)
 
 
@@ -82,7 +83,7 @@ async def test_nothing_is_left_after_close(
 
 @pytest.mark.parametrize(
     ("endpoint", "error", "code"),
-    [("discovery", UsageError, "closed"), ("bc-authorize", Indeterminate, "start_unknown")],
+    [("discovery", StateError, "closed"), ("bc-authorize", Indeterminate, "start_unknown")],
 )
 async def test_who_starts_while_the_client_is_closed_gets_an_error(
     simulated_idura: SimulatedIdura, make_ciba_client: MakeClient, endpoint: str, error: type[CibaError], code: str
@@ -111,12 +112,13 @@ async def test_who_resumes_while_the_client_is_closed_gets_an_error(
     """The token is still good for the next client."""
     first, second = make_ciba_client(), make_ciba_client()
     await first.start(swedish())
-    (token,) = await first.close()
+    (left,) = await first.close()
+    token = left.token
     simulated_idura.faults.append(on("discovery", Fault.delay(8), nth=2))
     resuming = asyncio.create_task(second.resume(token))
     await asyncio.sleep(1)
     await second.close()
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(StateError) as caught:
         await resuming
     assert caught.value.code == "closed"
     async with make_ciba_client() as third:
@@ -151,7 +153,7 @@ async def test_a_close_that_is_cancelled_still_leaves_nothing(
     with pytest.raises(asyncio.CancelledError):
         await closing
     assert asyncio.get_running_loop().time() == 5
-    assert transaction.state is State.ABANDONED
+    assert transaction.state is State.HANDED_OVER
     assert json.loads(str(transaction.resume_token))["in_doubt"] is True
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
@@ -166,7 +168,7 @@ async def test_many_that_end_with_the_client_take_turns(make_ciba_client: MakeCl
         await asyncio.sleep(0)
         left.append(len(ciba.pending))
     assert max(earlier - later for earlier, later in pairwise(left)) <= 2 * ENDED_IN_A_TURN
-    tokens = [token for each in await asyncio.gather(*closers) for token in each]
+    tokens = [left.token for each in await asyncio.gather(*closers) for left in each]
     assert len(tokens) == 150
     assert set(tokens) == {transaction.resume_token for transaction in started}
 
@@ -184,7 +186,7 @@ async def test_a_close_that_is_cancelled_while_many_end_ends_them_all(make_ciba_
     closing.cancel()
     await asyncio.wait([closing])
     assert closing.cancelled()
-    assert {transaction.state for transaction in started} == {State.ABANDONED}
+    assert {transaction.state for transaction in started} == {State.HANDED_OVER}
 
 
 @pytest.mark.parametrize("turns", range(6))
@@ -203,5 +205,5 @@ async def test_a_close_that_is_cancelled_at_the_end_of_its_patience_leaves_nothi
         await asyncio.sleep(0)
     closing.cancel()
     await asyncio.wait([closing, starting])
-    assert (await transaction.outcome()).state is State.ABANDONED
+    assert (await transaction.outcome()).state is State.HANDED_OVER
     assert ciba.pending == ()

@@ -153,7 +153,8 @@ async def test_a_resumed_login_is_credited_to_whoever_resumed_it(
     former = make_ciba_client()
     with calling("before"):
         await former.start(swede(0))
-    (token,) = await former.close()
+    (left,) = await former.close()
+    token = left.token
     async with make_ciba_client(observers=[witness]) as ciba:
         with calling("after"):
             login = await ciba.resume(token)

@@ -13,6 +13,8 @@ from idura_ciba import (
     AlreadyPending,
     CibaClient,
     ClientSecretPost,
+    HandedOver,
+    Handover,
     NorwegianBankID,
     ProviderError,
     ResumeError,
@@ -34,12 +36,14 @@ async def test_closing_hands_back_tokens_that_another_client_resumes(
     first = make_ciba_client()
     transaction = await first.start(NorwegianBankID(NORWEGIAN))
     await asyncio.sleep(10)
-    (token,) = await first.close()
+    (left,) = await first.close()
+    token = left.token
     assert await first.close() == []
-    with pytest.raises(Abandoned) as caught:
+    with pytest.raises(HandedOver) as caught:
         await transaction
-    assert caught.value.code == "closed"
+    assert caught.value.code == "handed_over"
     assert caught.value.resume_token == token
+    assert left == Handover(None, transaction.id, token, State.PENDING)
     assert NORWEGIAN not in str(token)
     await asyncio.sleep(40)
     async with make_ciba_client() as second:
@@ -61,7 +65,8 @@ async def test_a_resumed_transaction_keeps_its_floor_and_its_person(
     first = make_ciba_client()
     await first.start(swedish())
     await asyncio.sleep(7)  # one second after a poll
-    (token,) = await first.close()
+    (left,) = await first.close()
+    token = left.token
     async with make_ciba_client() as second:
         outcome = await (await second.resume(token)).outcome()
     assert outcome.state is State.FAILED
@@ -110,7 +115,8 @@ async def test_a_poll_under_way_at_close_leaves_its_doubt_in_the_token(
     transaction = await first.start(swedish())
     await asyncio.sleep(4)
     assert json.loads(str(transaction.resume_token))["in_doubt"] is True
-    (token,) = await first.close(patience=0.5)
+    (left,) = await first.close(patience=0.5)
+    token = left.token
     assert json.loads(token)["in_doubt"] is True
     async with make_ciba_client() as second:
         outcome = await (await second.resume(token)).outcome()
@@ -163,7 +169,8 @@ async def test_a_poll_cut_off_by_close_counts_for_who_resumes(
     first = make_ciba_client()
     await first.start(swedish())
     await asyncio.sleep(4)
-    (token,) = await first.close(patience=0)
+    (left,) = await first.close(patience=0)
+    token = left.token
     async with make_ciba_client() as second:
         await second.resume(token)
         await asyncio.sleep(10)
@@ -181,7 +188,8 @@ async def test_a_clock_that_is_behind_keeps_nobody_waiting(
     first = make_ciba_client()
     await first.start(swedish())
     await asyncio.sleep(10)
-    (token,) = await first.close()
+    (left,) = await first.close()
+    token = left.token
     polls = simulated_idura.ledger.summary()["polls"]
     async with make_ciba_client(clock=Clock(wall=lambda: VIRTUAL_EPOCH + loop.time() - behind)) as second:
         transaction = await second.resume(token)
@@ -224,7 +232,8 @@ async def test_resume_refuses_what_is_over_or_not_ours(
     """Nothing is sent for a token that cannot work."""
     ciba = make_ciba_client()
     await ciba.start(swedish())
-    (token,) = await ciba.close()
+    (left,) = await ciba.close()
+    token = left.token
     requests = simulated_idura.ledger.totals.requests
     other: ClientAuth = ClientSecretPost("urn:my:application:identifier:0001", "another secret")
     clock = virtual_clock()
@@ -260,7 +269,8 @@ async def test_a_secret_of_ones_own_lets_tokens_outlive_a_change_of_credential(
 
     first = client("rotated")
     await first.start(swedish())
-    (token,) = await first.close()
+    (left,) = await first.close()
+    token = left.token
     simulated_idura.register_client("urn:my:application:identifier:0001", secret="rotated again")
     async with client("rotated again") as second:
         assert (await (await second.resume(token))).person_confirmed

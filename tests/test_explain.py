@@ -16,6 +16,7 @@ from idura_ciba.errors import (
     ClientRejected,
     Denied,
     Expired,
+    HandedOver,
     Indeterminate,
     LocalProtocolError,
     ProviderError,
@@ -55,7 +56,7 @@ ALL: dict[str, Callable[[], CibaError]] = {
     "indeterminate with words": lambda: explain.indeterminate("user declined"),
     "acknowledgement lost": lambda: explain.acknowledgement_lost("HTTP 502, not JSON"),
     "abandoned": explain.abandoned,
-    "closed": lambda: explain.abandoned("closed"),
+    "handed over": explain.handed_over,
     "limit": explain.limit_passed,
     "limit in doubt": lambda: explain.limit_passed(in_doubt=True),
     "limit in doubt and trouble": lambda: explain.limit_passed(in_doubt=True, trouble="HTTP 502, not JSON"),
@@ -129,7 +130,7 @@ def test_every_function_is_public_and_tried() -> None:
         ("indeterminate", Indeterminate, "indeterminate"),
         ("acknowledgement lost", Indeterminate, "start_unknown"),
         ("abandoned", Abandoned, "abandoned"),
-        ("closed", Abandoned, "closed"),
+        ("handed over", HandedOver, "handed_over"),
         ("limit", Abandoned, "caller_timeout"),
         ("limit in doubt", Abandoned, "caller_timeout_in_doubt"),
         ("limit in doubt and trouble", Abandoned, "caller_timeout_in_doubt"),
@@ -272,7 +273,7 @@ def test_without_a_connection_nothing_was_sent() -> None:
     assert "has not rung" in error.phone
 
 
-@pytest.mark.parametrize("name", ["abandoned", "closed", "limit", "acknowledgement lost", "strategy", "internal"])
+@pytest.mark.parametrize("name", ["abandoned", "handed over", "limit", "acknowledgement lost", "strategy", "internal"])
 def test_no_wording_pretends_that_a_prompt_was_taken_back(name: str) -> None:
     """CIBA has no way to cancel."""
     assert re.search(r"until it expires|may be showing a prompt", ALL[name]().phone)

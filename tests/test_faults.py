@@ -576,7 +576,8 @@ async def test_resuming_without_a_discovery_document_says_what_to_do(name: str) 
 
     first = client()
     await first.start(ask())
-    (token,) = await first.close()
+    (left,) = await first.close()
+    token = left.token
     idura.faults.append(on("discovery", CATALOGUE["discovery"][name]))
     async with client() as second:
         with pytest.raises(CibaError) as caught:

@@ -18,8 +18,8 @@ from idura_ciba import (
     FairScheduler,
     PrivateKeyJwt,
     State,
+    StateError,
     Transaction,
-    UsageError,
 )
 from idura_ciba.credentials.signing_pool import SigningPool
 from idura_ciba.http.backchannel import Backchannel
@@ -109,7 +109,7 @@ async def test_a_call_from_elsewhere_changes_nothing(
         awaiting = asyncio.create_task(transaction.outcome())
         await asyncio.sleep(0)
         error = in_thread(call(ciba, transaction))
-        assert isinstance(error, UsageError)
+        assert isinstance(error, StateError)
         assert error.code == "other_loop"
         assert transaction.state is State.PENDING
         assert ciba.pending == (transaction,)

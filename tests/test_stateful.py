@@ -36,10 +36,10 @@ from idura_ciba import (
     RemoteProtocolError,
     ResumeError,
     State,
+    StateError,
     SwedishBankID,
     Transaction,
     TransportError,
-    UsageError,
 )
 from idura_ciba.observe import PollEvent, TransactionEvent, log_events
 from idura_ciba.protocol.http import HttpRequest, HttpResponse
@@ -254,7 +254,7 @@ class Logins(RuleBasedStateMachine):
                 transaction = await client.start(request, timeout=timeout)
             except (AlreadyPending, ProviderError, Indeterminate, TransportError, RemoteProtocolError):
                 return
-            except UsageError:
+            except StateError:
                 assert client._closed
                 return
             except Abandoned:
@@ -350,7 +350,7 @@ class Logins(RuleBasedStateMachine):
                     raise
             except (TransportError, RemoteProtocolError, AlreadyPending):
                 self.tokens.append(token)
-            except UsageError:
+            except StateError:
                 assert client._closed
                 self.tokens.append(token)
             else:
@@ -439,8 +439,7 @@ class Logins(RuleBasedStateMachine):
                 assert self.keys_were_out
                 assert record.outcome == "approved"
             case _:
-                assert state is State.ABANDONED
-                assert isinstance(outcome.error, Abandoned)
+                assert state in {State.ABANDONED, State.HANDED_OVER}
                 assert transaction in self.given_up
 
     @invariant()
@@ -456,7 +455,9 @@ class Logins(RuleBasedStateMachine):
     def interrupted(self) -> set[str]:
         """Ids of which an answer under way was given up on the caller's word."""
         return {
-            t._driver.auth_req_id for t in self.transactions if t.state is State.ABANDONED and t._driver._answer_out
+            t._driver.auth_req_id
+            for t in self.transactions
+            if t.state in {State.ABANDONED, State.HANDED_OVER} and t._driver._answer_out
         }
 
     def keep(self, token: str | None) -> None:
@@ -471,8 +472,8 @@ class Logins(RuleBasedStateMachine):
         async def close() -> None:
             # Not before: what was due at this instant may have brought one more.
             self.given_up.update(self.client.pending)
-            for token in await self.client.close(patience=patience):
-                self.keep(token)
+            for left in await self.client.close(patience=patience):
+                self.keep(left.token)
             # Calls that the end has cut short notice it now.
             if self.calls:
                 await asyncio.wait(self.calls)

@@ -9,7 +9,7 @@ from contextvars import Context
 from typing import Any, Generic, TypeVar
 
 from idura_ciba.aio.cancellation import is_cancelled
-from idura_ciba.errors import CibaError, UsageError
+from idura_ciba.errors import CibaError, StateError
 
 __all__ = ["SingleFlight"]
 
@@ -39,7 +39,7 @@ class SingleFlight(Generic[T]):
         """Wait for the running work, or start it.
 
         Raises:
-            UsageError: `aclose` cancelled the work.
+            StateError: `aclose` cancelled the work.
             CibaError: Whatever the work raised.
         """
         failure: CibaError
@@ -51,11 +51,11 @@ class SingleFlight(Generic[T]):
         except asyncio.CancelledError:
             if is_cancelled():
                 raise
-            failure = UsageError("the client is closed", code="closed", advice="create a new client")
+            failure = StateError("the client is closed", code="closed", advice="create a new client")
         raise failure
 
     async def aclose(self) -> None:
-        """Cancel the running work; its waiters get a `UsageError`."""
+        """Cancel the running work; its waiters get a `StateError`."""
         if self._task is not None and not self._task.done():
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)

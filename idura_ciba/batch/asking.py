@@ -12,7 +12,8 @@ from idura_ciba.batch.store import Entry
 from idura_ciba.batch.verdicts import is_about_all
 from idura_ciba.client import CibaClient
 from idura_ciba.eids.request import EidRequest
-from idura_ciba.errors import AlreadyPending, CibaError, JournalError
+from idura_ciba.errors import CibaError, JournalError
+from idura_ciba.transaction.already_pending import AlreadyPending
 from idura_ciba.transaction.outcome import Outcome
 from idura_ciba.transaction.transaction import Transaction
 
@@ -95,7 +96,7 @@ class Asking:
 async def until_free(error: AlreadyPending, clock: Clock) -> None:
     """Wait until the client can ask this person again."""
     transaction = error.transaction
-    if isinstance(transaction, Transaction):
+    if transaction is not None:
         await transaction.outcome()
         if (until := transaction.prompt_until) is not None:
             await asyncio.sleep(max(0.0, until - clock.wall()))

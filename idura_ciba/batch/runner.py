@@ -33,9 +33,9 @@ from idura_ciba.client import CibaClient
 from idura_ciba.eids.request import EidRequest
 from idura_ciba.errors import (
     Abandoned,
-    AlreadyPending,
     CibaError,
     Expired,
+    HandedOver,
     Indeterminate,
     JournalError,
     ProviderError,
@@ -45,6 +45,7 @@ from idura_ciba.errors import (
 from idura_ciba.observe import Harmless
 from idura_ciba.options import whole_number
 from idura_ciba.protocol.machine import State
+from idura_ciba.transaction.already_pending import AlreadyPending
 from idura_ciba.transaction.outcome import Outcome
 from idura_ciba.transaction.transaction import Transaction
 
@@ -393,15 +394,15 @@ class _Run:
             # The login is not lost yet: a run with a mended client can resume it.
             self._fail(error)
             return
-        if outcome.state is State.ABANDONED and error is not None and error.resume_token is not None:
-            is_closed = error.code == "closed"
-            if self._stopping or is_closed:
-                # This token knows whether an answer may be lost.
-                entry.token, entry.mark = error.resume_token, None
-                self._journal.write_soon(entry)
-                if is_closed:
-                    self._fail(explain.closed())
-                return
+        is_closed = outcome.state is State.HANDED_OVER
+        is_left = is_closed or (self._stopping and outcome.state is State.ABANDONED)
+        if is_left and error is not None and error.resume_token is not None:
+            # This token knows whether an answer may be lost.
+            entry.token, entry.mark = error.resume_token, None
+            self._journal.write_soon(entry)
+            if is_closed:
+                self._fail(explain.closed())
+            return
         await self._end(entry, outcome)
 
     async def _prove(self, transaction: Transaction, *, is_new: bool) -> None:
@@ -409,7 +410,8 @@ class _Run:
         async for update in transaction.updates():
             if update.state.is_final:
                 error = (await transaction.outcome()).error
-                heard = not isinstance(error, Abandoned | Indeterminate | Expired) and not is_about_client(error)
+                unheard = isinstance(error, Abandoned | Expired | HandedOver | Indeterminate)
+                heard = not unheard and not is_about_client(error)
             else:
                 heard = update.state is State.PENDING and update.polls > 0
             if heard:

@@ -15,6 +15,7 @@ from idura_ciba.errors import (
     ProviderError,
     RemoteProtocolError,
     ResumeError,
+    StateError,
     TransportError,
     UsageError,
 )
@@ -36,8 +37,6 @@ __all__ = [
 _CLIENT: Final = frozenset({"invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope"})
 #: OAuth errors about one person (CIBA Core 1.0 section 13).
 _PERSON: Final = frozenset({"unknown_user_id", "expired_login_hint_token", "missing_user_code", "invalid_user_code"})
-#: Usage errors that concern the client, not one request.
-_USAGE: Final = frozenset({"closed", "other_loop", "scheduler"})
 
 
 def is_about_client(error: CibaError | None) -> bool:
@@ -57,7 +56,9 @@ def is_about_all(error: CibaError, *, sent: bool) -> bool:
         sent: The request was about to leave.
     """
     if isinstance(error, UsageError):
-        return error.code in _USAGE
+        return False
+    if isinstance(error, StateError):
+        return True
     if not sent or isinstance(error, JournalError | LocalProtocolError) or is_about_client(error):
         # The provider's documents are unavailable, or no request can be journaled, signed or accepted.
         return True
@@ -69,7 +70,7 @@ def is_about_all(error: CibaError, *, sent: bool) -> bool:
 
 def ends_run(error: CibaError) -> bool:
     """Return whether waiting cannot help against an error that concerns all requests."""
-    return isinstance(error, JournalError | UsageError | LocalProtocolError) or is_about_client(error)
+    return isinstance(error, JournalError | LocalProtocolError | StateError | UsageError) or is_about_client(error)
 
 
 def is_unclear(error: CibaError | None) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
-from idura_ciba import State, UsageError, explain
+from idura_ciba import State, StateError, UsageError, explain
 from idura_ciba.cli.text import discard, explained, say
 from idura_ciba.errors import CibaError, JournalError
 
@@ -44,11 +44,12 @@ class ExitCode(IntEnum):
             State.EXPIRED: cls.EXPIRED,
             State.INDETERMINATE: cls.INDETERMINATE,
             State.ABANDONED: cls.GAVE_UP,
+            State.HANDED_OVER: cls.GAVE_UP,
         }.get(state, cls.FAILED)
 
 
 def _code_of(error: CibaError) -> ExitCode:
-    if isinstance(error, UsageError):
+    if isinstance(error, StateError | UsageError):
         return ExitCode.USAGE
     return ExitCode.JOURNAL if isinstance(error, JournalError) else ExitCode.FAILED
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from attrs import define, field, frozen
 
-from idura_ciba import CibaClient, CibaError, EidRequest, FairScheduler, State, Transaction, UsageError
+from idura_ciba import CibaClient, CibaError, EidRequest, FairScheduler, State, StateError, Transaction, UsageError
 from idura_ciba.aio.clock import Clock
 from idura_ciba.batch import Journal, Result, verify_many
 from idura_ciba.batch.keys import refuse_reused_keys
@@ -115,7 +115,7 @@ class Ending:
         if self.stopped or self.error is not None:
             pending = f" with {counted(self.begun, 'login')} pending" if self.begun and self.goes_on else ""
             # A usage error says what to change first.
-            resumes = self.goes_on and not isinstance(self.error, UsageError)
+            resumes = self.goes_on and not isinstance(self.error, StateError | UsageError)
             yield f"Stopped before the end{pending}.{' Run the same command to resume.' if resumes else ''}"
 
 

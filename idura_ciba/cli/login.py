@@ -10,7 +10,7 @@ from pathlib import Path
 from attrs import frozen
 from rich.console import Console
 
-from idura_ciba import CibaClient, CibaError, Outcome, State, Transaction, UsageError, explain
+from idura_ciba import CibaClient, CibaError, Outcome, State, StateError, Transaction, UsageError, explain
 from idura_ciba.aio.clock import Clock
 from idura_ciba.cli.board import Row, follow, showing
 from idura_ciba.cli.files import PRIVATE, replace_file, write_new
@@ -41,7 +41,7 @@ class Ending:
     @property
     def code(self) -> ExitCode:
         """The exit code. An answer that arrived despite Ctrl-C counts."""
-        if self.interrupted and self.outcome.state is State.ABANDONED:
+        if self.interrupted and self.outcome.state is State.HANDED_OVER:
             return ExitCode.INTERRUPTED
         return ExitCode.of(self.outcome.state)
 
@@ -84,14 +84,14 @@ async def log_in(
             return Ending(outcome=outcome, began=True)
         except asyncio.CancelledError:
             # A poll in flight may bring the answer, and it is given only once: closing waits for it.
-            tokens = await client.close()
+            left = await client.close()
             if transaction is not None:
                 return Ending(outcome=await transaction.outcome(), began=True, interrupted=True)
             # The request may have been accepted nevertheless; then closing returned its token.
-            error = explain.abandoned("closed")
-            error.resume_token = next(iter(tokens), None)
-            return Ending(outcome=Outcome(State.ABANDONED, error=error), began=False, interrupted=True)
-        except UsageError:
+            error = explain.handed_over()
+            error.resume_token = next((each.token for each in left), None)
+            return Ending(outcome=Outcome.not_begun(error), began=False, interrupted=True)
+        except (StateError, UsageError):
             raise
         except CibaError as error:
             return Ending(outcome=Outcome.not_begun(error), began=False)

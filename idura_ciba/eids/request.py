@@ -57,6 +57,10 @@ class EidOptions(TypedDict, total=False):
 _SEGMENTS: Final = re.compile(r"(?::[!-9;-~]+)*")
 
 
+#: Characters from which a name says whose it is; a country or a flag does not.
+LEAST_NAME: Final = 6
+
+
 def extends(level: str, asked: str) -> bool:
     """Whether a level is the requested one, or adds whole `:` segments to it."""
     return level.startswith(asked) and _SEGMENTS.fullmatch(level, len(asked)) is not None
@@ -227,10 +231,22 @@ class EidRequest:
             extra=self.extra,
         )
 
+    def is_named_in(self, text: str) -> bool:
+        """Whether a text contains what names the person: their number, hint or address, however it is spelled."""
+        hint, plain = self.person_key, _plain(text)
+        named = [hint, hint.rpartition(":")[2], *self.identity.values(), *self.identity_elsewhere.values()]
+        # A Swedish number is also written without its century.
+        spelled = [name[start:] for name in map(_plain, named) for start in (0, 2) if name.isdigit() or not start]
+        return any(len(name) >= LEAST_NAME and name in plain for name in spelled)
+
     @property
     def person_key(self) -> Redacted:
         """The hint, as a key for the person. Two live requests with the same key would cancel each other."""
         return next(hint for hint in (self.login_hint, self.login_hint_token, self.id_token_hint) if hint)
+
+
+def _plain(text: str) -> str:
+    return "".join(filter(str.isalnum, text)).casefold()
 
 
 _TEXTS = frozenset({

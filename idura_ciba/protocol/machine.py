@@ -52,6 +52,7 @@ class State(StrEnum):
     FAILED = "failed"
     INDETERMINATE = "indeterminate"
     ABANDONED = "abandoned"
+    HANDED_OVER = "handed_over"
 
 
 class Event(StrEnum):
@@ -79,6 +80,7 @@ class Event(StrEnum):
     ENDED = "ended"
     ENDED_UNHEARD = "ended unheard"
     ABANDONED = "abandoned"
+    HANDED_OVER = "handed over"
 
 
 _PENDING = {
@@ -89,6 +91,7 @@ _PENDING = {
     Event.REFUSED: State.FAILED,
     Event.PROOF_REJECTED: State.FAILED,
     Event.ABANDONED: State.ABANDONED,
+    Event.HANDED_OVER: State.HANDED_OVER,
 }
 
 TRANSITIONS: Mapping[State, Mapping[Event, State]] = MappingProxyType(
@@ -129,6 +132,7 @@ TRANSITIONS: Mapping[State, Mapping[Event, State]] = MappingProxyType(
         State.FAILED: {},
         State.INDETERMINATE: {},
         State.ABANDONED: {},
+        State.HANDED_OVER: {},
     }
 )
 

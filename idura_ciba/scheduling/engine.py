@@ -12,7 +12,7 @@ from functools import partial
 from weakref import WeakSet
 
 from idura_ciba import explain
-from idura_ciba.errors import UsageError
+from idura_ciba.errors import StateError, UsageError
 from idura_ciba.scheduling.budget import Budget, Meter
 from idura_ciba.scheduling.jobs import Entry, Job, Owner
 from idura_ciba.scheduling.queues import SMALL, FifoQueue
@@ -103,7 +103,8 @@ class Engine:
         """Schedule a job, replacing its earlier instant; at `until` it is served even without a free place.
 
         Raises:
-            UsageError: The instant is infinite or NaN, or the scheduler is serving another event loop.
+            UsageError: The instant is infinite or NaN.
+            StateError: The scheduler is serving another event loop.
         """
         if not at < math.inf:
             raise UsageError("a job cannot be scheduled for an instant that never comes", code="schedule")
@@ -167,7 +168,7 @@ class Engine:
         """Wait until an authentication request may leave.
 
         Raises:
-            UsageError: The owner was closed, or the scheduler is serving another event loop.
+            StateError: The owner was closed, or the scheduler is serving another event loop.
         """
         loop = self._bind()
         admission: asyncio.Future[None] = loop.create_future()
@@ -343,7 +344,7 @@ class Engine:
         if loop is not self._loop:
             former = self._loop
             if former is not None and not former.is_closed() and (self.pending or self.starting):
-                raise UsageError(
+                raise StateError(
                     "this scheduler is serving clients of another event loop",
                     code="scheduler",
                     advice="give each event loop a scheduler of its own, with its share of the rate",

@@ -127,7 +127,7 @@ class ClientQueue:
 
         Raises:
             Abandoned: That instant came before there was a place.
-            UsageError: The queue is closed, or was closed while the request waited.
+            StateError: The queue is closed, or was closed while the request waited.
         """
         if self._owner.refuses:
             raise explain.closed()

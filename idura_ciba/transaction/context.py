@@ -54,7 +54,7 @@ class Context:
         """Make sure that the caller is in the client's event loop.
 
         Raises:
-            UsageError: It is in another one, or in another thread. Nothing has been changed.
+            StateError: It is in another one, or in another thread. Nothing has been changed.
         """
         if not self.is_at_home():
             raise explain.other_loop("transaction")

@@ -29,7 +29,7 @@ from idura_ciba.redaction import Redacted
 from idura_ciba.transaction.context import OVERSLEPT, Context
 from idura_ciba.transaction.ending import ended_by_answer, ended_by_clock
 from idura_ciba.transaction.history import History
-from idura_ciba.transaction.outcome import Outcome, Update
+from idura_ciba.transaction.outcome import Handover, Outcome, Update
 from idura_ciba.transaction.resume import Checkpoint, already_ended
 from idura_ciba.transaction.verifying import verified
 from idura_ciba.transaction.watchers import Watchers
@@ -41,6 +41,8 @@ __all__ = ["Driver"]
 
 #: Events after which the person has decided.
 DECISIONS = frozenset({Event.APPROVED, Event.DENIED, Event.PROOF_REJECTED})
+#: Events by which this side stops, while the prompt stays on the phone.
+_STOPPED = frozenset({Event.ABANDONED, Event.HANDED_OVER})
 
 
 class Driver:
@@ -50,6 +52,8 @@ class Driver:
         context: The caller's, as of `start` or `resume`. Observers, strategies and everything else that this
             transaction calls see it, whoever has caused the call.
         auth_req_id: Its id at the provider; with the client's credential, enough to fetch the login.
+        expected: What its ID token must say.
+        reference: The caller's own name for it, or None.
         state: Where the transaction stands.
         spoken_words: To be read to the person, or None.
         trace_id: The provider's trace id of its latest answer.
@@ -58,9 +62,9 @@ class Driver:
     """
 
     __slots__ = (
-        "_answer_out", "_closing", "_expected", "_history", "_in_doubt", "_next_at",
-        "_outcome", "_person", "_polling", "_prompting", "_resumable", "_shared", "_suspended", "_timing", "_tokens",
-        "_wall_offset", "_watchers", "auth_req_id", "context", "on_doubt", "spoken_words", "state", "trace_id",
+        "_answer_out", "_closing", "_history", "_in_doubt", "_next_at", "_outcome", "_person", "_polling",
+        "_prompting", "_resumable", "_shared", "_suspended", "_timing", "_tokens", "_wall_offset", "_watchers",
+        "auth_req_id", "context", "expected", "on_doubt", "reference", "spoken_words", "state", "trace_id",
     )  # fmt: skip
 
     def __init__(
@@ -76,13 +80,15 @@ class Driver:
         state: State = State.PENDING,
         polls: int = 0,
         tokens: Tokens | None = None,
+        reference: str | None = None,
     ) -> None:
         self.on_doubt: Callable[[bool], None] | None = None
         self.context: contextvars.Context = contextvars.copy_context()
         self._shared = context
         self.auth_req_id: Redacted = auth_req_id
+        self.reference: str | None = reference
         self._person = person
-        self._expected = expected
+        self.expected = expected
         self._timing = timing
         self.spoken_words: Redacted | None = spoken_words
         self.trace_id: str | None = trace_id
@@ -128,14 +134,9 @@ class Driver:
     async def updates(self) -> AsyncIterator[Update]:
         """The present state, then each change; see `Transaction.updates`."""
         self._shared.check_home()
-        while True:
-            watchers = self._watchers = self._watchers or Watchers()
-            changed = watchers.next_change()
-            update = self._update()
+        self._watchers = self._watchers or Watchers()
+        async for update in self._watchers.updates(self._update):
             yield update
-            if update.state.is_final:
-                return
-            await asyncio.shield(changed)
 
     async def outcome(self) -> Outcome:
         """Wait for the end."""
@@ -163,11 +164,16 @@ class Driver:
         """Whether it is pending, or the last poll of an abandoned transaction is still in flight."""
         return self._polling or not self.state.is_final
 
-    def end_with_client(self) -> Redacted | None:
-        """Stop asking because the client closes; returns the resume token if it was pending."""
+    def end_with_client(self) -> Handover | None:
+        """Stop asking because the client closes; returns what resumes it, if it was pending."""
         if not self.state.is_final:  # an observer of another end may have abandoned this one
-            self.context.copy().run(self._settle, Event.ABANDONED, explain.abandoned("closed"))
-        return self._outcome.error.resume_token if self._outcome and self._outcome.error else None
+            self.context.copy().run(self._settle, Event.HANDED_OVER, explain.handed_over())
+        return self.handover(self._outcome.error.resume_token if self._outcome and self._outcome.error else None)
+
+    def handover(self, token: Redacted | None) -> Handover | None:
+        """What resumes it, given its token; None without one."""
+        stood = State.IN_DOUBT if self._in_doubt or self._answer_out else State.PENDING
+        return None if token is None else Handover(self.reference, self.id, token, stood)
 
     def latest(self, checkpoint: Checkpoint) -> Checkpoint:
         """Bring an older checkpoint of this transaction up to date; any other is returned unchanged.
@@ -257,7 +263,9 @@ class Driver:
         self._history.count(answer, answered.sent_at, answered.received_at, interval=self._timing.interval)
         if self._shared.observers:
             elapsed = answered.received_at - answered.sent_at
-            self._shared.observers.tell(PollEvent.of(self.id, event, answer, elapsed, answered.trace_id))
+            self._shared.observers.tell(
+                PollEvent.of(self.id, event, answer, elapsed, answered.trace_id, reference=self.reference)
+            )
         if isinstance(answer, Tokens):
             await self._verify(answer)
         elif advance(self.state, event).is_final:
@@ -282,7 +290,7 @@ class Driver:
         answer = await verified(
             self._shared,
             tokens,
-            expected=self._expected,
+            expected=self.expected,
             requested_at=self._timing.requested_at,
             auth_req_id=self.auth_req_id,
             trace_id=self.trace_id,
@@ -367,19 +375,20 @@ class Driver:
         resumable: bool = False,
     ) -> None:
         """Enter a final state: the only place that does."""
-        self._resumable = resumable or event is Event.ABANDONED
+        self._resumable = resumable or event in _STOPPED
         if error is not None:
             error.trace_id = error.trace_id or self.trace_id
-            error.resume_token = self._later_token()
+            error.reference, error.resume_token = self.reference, self._later_token()
         self._advance(event, *((error.code, error.what) if error else ()))
         # A prompt that the provider did not finish may stay on the phone.
-        self._prompting = self.state in {State.ABANDONED, State.FAILED} and event is not Event.PROOF_REJECTED
+        self._prompting = event in _STOPPED or (self.state is State.FAILED and event is not Event.PROOF_REJECTED)
         self._next_at = None
         if self._shared.learn:
             self._shared.learn(self._history.record(self._timing, decided=event in DECISIONS))
             self._shared.queue.note(learned=event in DECISIONS)
         self._shared.queue.forget(self)
-        self._outcome = Outcome(self.state, authentication, error, self._history.polls, self._history.slow_downs)
+        polls, slow_downs = self._history.polls, self._history.slow_downs
+        self._outcome = Outcome(self.state, authentication, error, polls, slow_downs, self.reference)
         if self._watchers is not None:
             self._watchers.ended(self._outcome)
         self._notify()
@@ -396,9 +405,9 @@ class Driver:
 
     def _tell_state(self, code: str | None, reason: str | None = None) -> None:
         if self._shared.observers:
-            elapsed = self._shared.clock.monotonic() - self._timing.requested_at
+            polls, elapsed = self._history.polls, self._shared.clock.monotonic() - self._timing.requested_at
             self._shared.observers.tell(
-                TransactionEvent(self.id, self.state, code, self._history.polls, elapsed, self.trace_id, reason)
+                TransactionEvent(self.id, self.state, code, polls, elapsed, self.trace_id, reason, self.reference)
             )
 
     def _notify(self) -> None:
@@ -413,6 +422,7 @@ class Driver:
             polls=self._history.polls,
             next_poll_at=None if self._next_at is None else self._next_at + self._wall_offset,
             expires_at=self._timing.provider_end + self._wall_offset,
+            reference=self.reference,
         )
 
     def _later_token(self) -> Callable[[], Redacted] | None:
@@ -425,7 +435,7 @@ class Driver:
         return Checkpoint(
             auth_req_id=self.auth_req_id,
             person=self._person,
-            expected=self._expected,
+            expected=self.expected,
             requested_at=timing.requested_at + offset,
             acknowledged_at=timing.acknowledged_at + offset,
             expires_in=timing.expires_in,
@@ -436,4 +446,5 @@ class Driver:
             polls=self._history.polls,
             spoken_words=self.spoken_words,
             tokens=self._tokens,
+            reference=self.reference,
         )

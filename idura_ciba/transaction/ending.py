@@ -32,7 +32,9 @@ def ended_by_answer(
     answer, trouble = answered.answer, history.trouble
     if event is Event.ENDED_UNHEARD and state is State.PENDING:
         silence = history.silence(timing, until=answered.sent_at)
-        return explain.unheard(silence, trouble, last=why(answer))
+        ending = explain.unheard(silence, trouble, last=why(answer))
+        ending.error = explain.wire_code(answer)
+        return ending
     return explain.final_answer(
         advance(state, event), answer, wall=wall, server_date=answered.server_date, trouble=trouble
     )

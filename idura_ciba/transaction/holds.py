@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from attrs import define, field
 
 from idura_ciba.aio.clock import Clock
-from idura_ciba.errors import AlreadyPending
+from idura_ciba.transaction.already_pending import AlreadyPending
 from idura_ciba.transaction.driver import Driver
 from idura_ciba.transaction.transaction import Transaction
 
@@ -98,18 +98,26 @@ class Holds:
         for hold in reversed(self.of(person)):
             if but_abandoned and hold.driver is not None and not hold.driver.is_asking:
                 continue
-            transaction = hold.transaction
-            error = AlreadyPending(
-                "this client is already asking this person, or an earlier prompt may still be on their phone",
-                phone="A second request would cancel the first",
-                advice="await the transaction in `.transaction`, or wait until the prompt has expired"
-                if transaction
-                else "wait until the prompt has expired",
-            )
-            error.transaction = transaction
-            if transaction is not None:
-                error.resume_token = transaction.resume_token
-            raise error
+            raise self._refusal(hold)
+
+    def _refusal(self, hold: Hold) -> AlreadyPending:
+        if hold.driver is not None and not hold.driver.state.is_final:
+            what, advice = "this client is already asking this person", "await the login in `.transaction`"
+        elif hold.driver is not None:
+            what = "this client has asked this person, and its prompt may still be on their phone"
+            advice = "go on with it with `CibaClient.rejoin`, or ask again after `.until`, when the prompt has expired"
+        elif hold.until < math.inf:
+            what = "an earlier request for this person may have arrived, and its prompt may still be on their phone"
+            advice = "ask again after `.until`, when the prompt has expired"
+        else:
+            what, advice = "this client is just about to ask this person", "wait for the other start"
+        error = AlreadyPending(what, phone="A second request would cancel the first", advice=advice)
+        error.transaction = hold.transaction
+        if hold.transaction is not None:
+            error.resume_token = hold.transaction.resume_token
+        if hold.until < math.inf:
+            error.until = hold.until + self._clock.wall() - self._clock.monotonic()
+        return error
 
     def take(self, person: bytes) -> Hold:
         """Hold a person."""

@@ -7,11 +7,12 @@ from typing import Self
 
 from attrs import frozen
 
-from idura_ciba.errors import Abandoned, CibaError, Indeterminate, ProviderError
+from idura_ciba.errors import Abandoned, CibaError, HandedOver, Indeterminate, ProviderError
 from idura_ciba.protocol.machine import State
+from idura_ciba.redaction import Redacted
 from idura_ciba.trust.authentication import Authentication
 
-__all__ = ["Outcome", "Update"]
+__all__ = ["Handover", "Outcome", "Update"]
 
 
 @frozen
@@ -24,6 +25,7 @@ class Outcome:
         error: Why there is none, else None.
         polls: How many polls it took.
         slow_downs: How many of them the provider found too early.
+        reference: The caller's own, as given to `start`.
     """
 
     state: State
@@ -31,6 +33,7 @@ class Outcome:
     error: CibaError | None = None
     polls: int = 0
     slow_downs: int = 0
+    reference: str | None = None
 
     @classmethod
     def not_begun(cls, error: CibaError) -> Self:
@@ -42,7 +45,9 @@ class Outcome:
             state = State.INDETERMINATE
         elif isinstance(error, Abandoned):
             state = State.ABANDONED
-        return cls(state, error=error)
+        elif isinstance(error, HandedOver):
+            state = State.HANDED_OVER
+        return cls(state, error=error, reference=error.reference)
 
     def result(self) -> Authentication:
         """The login.
@@ -67,6 +72,7 @@ class Update:
         polls: Answers waited for so far.
         next_poll_at: When the next poll is due; None while one is under way and at the end.
         expires_at: When the prompt goes from the phone at the latest.
+        reference: The caller's own, as given to `start`.
     """
 
     state: State
@@ -74,3 +80,21 @@ class Update:
     polls: int
     next_poll_at: float | None
     expires_at: float
+    reference: str | None = None
+
+
+@frozen
+class Handover:
+    """A pending login that a closing client leaves to whoever resumes it.
+
+    Attributes:
+        reference: The caller's own, as given to `start`.
+        id: The name of its transaction here; a resumed one has another.
+        token: Resumes it in `CibaClient.resume`, here or in another process; a secret.
+        state: Where it stood: `pending`, or `in_doubt` if an answer may have been lost.
+    """
+
+    reference: str | None
+    id: str
+    token: Redacted
+    state: State

@@ -9,6 +9,7 @@ from itertools import islice
 from idura_ciba.redaction import Redacted
 from idura_ciba.transaction.driver import Driver
 from idura_ciba.transaction.holds import Hold, Holds
+from idura_ciba.transaction.outcome import Handover
 from idura_ciba.transaction.resume import Checkpoint
 from idura_ciba.transaction.transaction import Transaction
 
@@ -70,22 +71,23 @@ class Pending:
                 checkpoint = hold.driver.latest(checkpoint)
         return checkpoint
 
-    async def end_in_turns(self, tokens: list[Redacted]) -> None:
-        """End all of them, some in each turn of the event loop; their resume tokens are added to `tokens`."""
+    async def end_in_turns(self, left: list[Handover]) -> None:
+        """End all of them, some in each turn of the event loop; what resumes them is added to `left`."""
         while some := tuple(islice(self._ends, ENDED_IN_A_TURN)):
-            tokens += some
+            left += some
             await asyncio.sleep(0)
 
-    def end_at_once(self, tokens: list[Redacted]) -> None:
-        """End those that are left, for a closer that was cancelled in the midst of it."""
-        tokens.extend(self._ends)
+    def end_at_once(self, left: list[Handover]) -> None:
+        """End those that have not ended yet, for a closer that was cancelled in the midst of it."""
+        left.extend(self._ends)
 
-    def leave_behind(self) -> list[Redacted]:
-        """Forget all of them without ending any, because their event loop is gone; returns their resume tokens."""
-        tokens = [token for transaction in self.transactions if (token := transaction.resume_token)]
+    def leave_behind(self, left: list[Handover]) -> None:
+        """Forget all of them without ending any, because their event loop is gone; adds what resumes them to `left`."""
+        left.extend(filter(None, (driver.handover(driver.resume_token()) for driver in self._drivers())))
         self._pending.clear()
-        return tokens
 
-    def _end_each(self) -> Iterator[Redacted]:
-        drivers = tuple(hold.driver for hold in self._pending.values() if hold.driver)
-        yield from filter(None, (driver.end_with_client() for driver in drivers))
+    def _drivers(self) -> tuple[Driver, ...]:
+        return tuple(hold.driver for hold in self._pending.values() if hold.driver)
+
+    def _end_each(self) -> Iterator[Handover]:
+        yield from filter(None, (driver.end_with_client() for driver in self._drivers()))

@@ -61,6 +61,7 @@ class Checkpoint:
         polls: Polls so far.
         spoken_words: To be read to the person.
         tokens: The provider's answer, where it is here and the keys to verify it are not.
+        reference: The caller's own.
     """
 
     auth_req_id: Redacted
@@ -76,6 +77,7 @@ class Checkpoint:
     polls: int
     spoken_words: Redacted | None
     tokens: Tokens | None = field(default=None, repr=False)
+    reference: str | None = None
 
     def timing(self, *, monotonic: float, wall: float, limit: float | None) -> Timing:
         """Its timing on this process's monotonic clock, given the present instant on both clocks.
@@ -134,6 +136,8 @@ class Sealer:
             "identity_elsewhere": expected.tags[elsewhere:].hex(),
             "issued_from": expected.issued_from,
         }
+        if checkpoint.reference is not None:
+            members["reference"] = checkpoint.reference
         if checkpoint.tokens is not None:
             members["tokens"] = self._encrypt(checkpoint.tokens, checkpoint.auth_req_id)
         common = _common(self.issuer, self.client_id, expected.demand)
@@ -185,6 +189,7 @@ class Sealer:
             polls=members["polls"],
             spoken_words=None if words is None else Redacted(words),
             tokens=self._decrypt(members["tokens"], members["auth_req_id"]) if "tokens" in members else None,
+            reference=members.get("reference"),
         )
 
     def _encrypt(self, tokens: Tokens, auth_req_id: str) -> str:

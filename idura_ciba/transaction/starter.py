@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from idura_ciba import explain
 from idura_ciba.aio.cancellation import is_cancelled
@@ -15,6 +15,7 @@ from idura_ciba.eids.request import EidRequest
 from idura_ciba.errors import CibaError, ResumeError
 from idura_ciba.http.backchannel import Answered
 from idura_ciba.http.provider import Provider
+from idura_ciba.observe import TransactionEvent
 from idura_ciba.protocol.answers import Acknowledgement, AuthenticationAnswer, ErrorAnswer, Unusable, UnusableAnswer
 from idura_ciba.protocol.machine import State, advance, judge_acknowledgement
 from idura_ciba.protocol.timing import Timing
@@ -23,6 +24,7 @@ from idura_ciba.scheduling.engine import SLICE
 from idura_ciba.transaction.context import Context
 from idura_ciba.transaction.driver import Driver
 from idura_ciba.transaction.holds import Hold, Holds
+from idura_ciba.transaction.outcome import Outcome
 from idura_ciba.transaction.pending import Pending
 from idura_ciba.transaction.transaction import Transaction
 from idura_ciba.trust.expectation import Expectation
@@ -41,11 +43,13 @@ class Start:
         request: Whom to ask, and how.
         limit: Monotonic instant at which the caller's timeout ends, or None.
         note: Awaited just before the request is sent.
+        reference: The caller's own name for the login, or None.
     """
 
     request: EidRequest
     limit: float | None
     note: Note | None
+    reference: str | None = None
 
     @property
     def lifetime(self) -> float:
@@ -68,6 +72,15 @@ class Starter:
 
     async def start(self, start: Start, *, even_if_pending: bool) -> Transaction:
         """See `CibaClient.start`, which says what may be raised."""
+        began_at = self.context.clock.monotonic()
+        try:
+            return await self._start(start, even_if_pending=even_if_pending)
+        except CibaError as error:
+            error.reference = start.reference
+            self._tell(error, self.context.clock.monotonic() - began_at)
+            raise
+
+    async def _start(self, start: Start, *, even_if_pending: bool) -> Transaction:
         await self._slices.step()
         self.check_open()  # it may have been closed while others had their turns
         person = self.tags.tag(("hint",), start.request.person_key)
@@ -110,8 +123,23 @@ class Starter:
             state=State.IN_DOUBT if (checkpoint.in_doubt if doubt is None else doubt) else State.PENDING,
             polls=checkpoint.polls,
             tokens=checkpoint.tokens,
+            reference=checkpoint.reference,
         )
         return self.pending.adopt(driver, self.holds.take(checkpoint.person))
+
+    async def rejoin(self, request: EidRequest, *, limit: float | None) -> Transaction:
+        """See `CibaClient.rejoin`."""
+        wanted = Expectation.of(request, tags=self.tags, issued_from=0.0)
+        for hold in reversed(self.holds.of(self.tags.tag(("hint",), request.person_key))):
+            if hold.driver is None or hold.transaction is None:
+                continue
+            if evolve(wanted, issued_from=hold.driver.expected.issued_from) != hold.driver.expected:
+                raise explain.other_request()
+            if not hold.driver.state.is_final:
+                return hold.transaction
+            if (token := hold.driver.resume_token()) is not None:
+                return await self.resume(token, limit=limit, doubt=None)
+        raise explain.nothing_pending()
 
     async def finish(self, *, patience: float) -> None:
         """Wait up to `patience` seconds for the requests in flight: each has rung a phone or is about to."""
@@ -179,6 +207,7 @@ class Starter:
             ),
             spoken_words=answer.spoken_words,
             trace_id=answered.trace_id,
+            reference=start.reference,
         )
         return self.pending.adopt(driver, hold)
 
@@ -203,6 +232,14 @@ class Starter:
         )
         error.trace_id = answered.trace_id
         return error
+
+    def _tell(self, error: CibaError, elapsed: float) -> None:
+        """A start that failed is an event too, of a transaction that nobody else has heard of."""
+        if self.context.observers:
+            name, state = self.context.rng.randbytes(8).hex(), Outcome.not_begun(error).state
+            self.context.observers.tell(
+                TransactionEvent(name, state, error.code, 0, elapsed, error.trace_id, error.what, error.reference)
+            )
 
     def _started(self, task: asyncio.Task[Transaction]) -> None:
         self._starting.discard(task)

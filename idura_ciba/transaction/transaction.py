@@ -36,6 +36,11 @@ class Transaction:
         return self._driver.id
 
     @property
+    def reference(self) -> str | None:
+        """The caller's own name for it, as given to `CibaClient.start`; it survives resuming."""
+        return self._driver.reference
+
+    @property
     def state(self) -> State:
         """Where the transaction stands."""
         return self._driver.state
@@ -86,7 +91,7 @@ class Transaction:
         A slow reader misses steps in between, and never the latest.
 
         Raises:
-            UsageError: At the first step, outside the client's event loop.
+            StateError: At the first step, outside the client's event loop.
         """
         return self._driver.updates()
 
@@ -94,7 +99,7 @@ class Transaction:
         """Wait for the end and return it as a value; never raises what the transaction ended with.
 
         Raises:
-            UsageError: Outside the client's event loop, unless it has ended.
+            StateError: Outside the client's event loop, unless it has ended.
         """
         return await self._driver.outcome()
 
@@ -105,7 +110,8 @@ class Transaction:
             Denied: The person said no.
             Expired: Nobody answered in time.
             Indeterminate: An answer was lost, or the provider was not heard near the end.
-            Abandoned: Somebody called `abandon()`, closed the client, or the timeout of this login passed.
+            Abandoned: Somebody called `abandon()`, or the timeout of this login passed.
+            HandedOver: Somebody closed the client; the login can be resumed.
             ProviderError: The provider refused to go on.
             IdTokenRejected: The provider's token proves nothing.
             CibaError: Everything else that ended it.
@@ -119,6 +125,6 @@ class Transaction:
         An approval given after this is lost, unless somebody resumes with the resume token. Does nothing at the end.
 
         Raises:
-            UsageError: Outside the client's event loop; use `loop.call_soon_threadsafe(transaction.abandon)` there.
+            StateError: Outside the client's event loop; use `loop.call_soon_threadsafe(transaction.abandon)` there.
         """
         self._driver.abandon()

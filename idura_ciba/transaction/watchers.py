@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Callable
 
 from attrs import define, field
 
-from idura_ciba.transaction.outcome import Outcome
+from idura_ciba.transaction.outcome import Outcome, Update
 
 __all__ = ["Watchers"]
 
@@ -28,6 +29,18 @@ class Watchers:
         finally:
             self._awaiting.discard(ended)
             del ended  # it keeps the cancellation, whose frames keep it
+
+    async def updates(self, present: Callable[[], Update]) -> AsyncIterator[Update]:
+        """What `present` returns now, and again after each change, until its state is final; the same never twice."""
+        last: Update | None = None
+        while last is None or not last.state.is_final:
+            changed = self.next_change()
+            update = present()
+            if update != last:
+                last = update
+                yield update
+            else:
+                await asyncio.shield(changed)
 
     def next_change(self) -> asyncio.Future[None]:
         """Done at the next change; shared by all who watch, so it must be shielded."""

@@ -195,7 +195,8 @@ async def resume(stage: Stage) -> Coroutine[Any, Any, object]:
     """Discovery and taking up a transaction of a client that was closed."""
     stage.open()
     await stage.start()
-    (stage.token,) = await stage.client.close()
+    (left,) = await stage.client.close()
+    stage.token = left.token
     return stage.open().resume(stage.token)
 
 

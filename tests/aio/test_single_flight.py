@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from idura_ciba.aio.single_flight import SingleFlight
-from idura_ciba.errors import TransportError, UsageError
+from idura_ciba.errors import StateError, TransportError
 
 
 class Work:
@@ -122,7 +122,7 @@ async def test_closing_stops_the_work_for_whoever_waits() -> None:
     await asyncio.sleep(1)
     await flight.aclose()
     assert (work.cancelled, now()) == (1, 1.0)
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(StateError) as caught:
         await waiter
     assert caught.value.code == "closed"
     assert caught.value.__context__ is None

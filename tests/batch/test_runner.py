@@ -27,6 +27,7 @@ from idura_ciba import (
     FairScheduler,
     NorwegianBankID,
     State,
+    StateError,
     SwedishBankID,
     Transaction,
     TransportError,
@@ -394,7 +395,7 @@ async def test_a_client_that_is_closed_meanwhile_ends_the_run(
         task = asyncio.create_task(collected(ciba, swedes(5), journal=open_journal, max_in_flight=3))
         await asyncio.sleep(5)
         await ciba.close()
-        with pytest.raises(UsageError) as caught:
+        with pytest.raises(StateError) as caught:
             await task
         assert caught.value.code == "closed"
     async with make_ciba_client(rng=None) as again, journal(again) as open_journal:

@@ -22,6 +22,7 @@ from idura_ciba.errors import (
     ProviderError,
     RemoteProtocolError,
     ResumeError,
+    StateError,
     TransportError,
     UsageError,
 )
@@ -68,7 +69,7 @@ def test_what_never_left_is_nobodys() -> None:
     assert is_about_all(away, sent=True)
     assert not ends_run(away)
     assert not is_about_all(UsageError("no"), sent=False)
-    assert is_about_all(UsageError("no", code="closed"), sent=False)
+    assert is_about_all(StateError("no", code="closed"), sent=False)
     assert ends_run(JournalError("full"))
 
 

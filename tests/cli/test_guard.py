@@ -62,4 +62,5 @@ def test_every_final_state_has_a_code() -> None:
         "failed": 1,
         "indeterminate": 5,
         "abandoned": 6,
+        "handed_over": 6,
     }

@@ -92,7 +92,7 @@ def test_ctrl_c_leaves_what_is_needed_to_go_on(desk: Desk, idura: SimulatedIdura
     ending = desk.log_in(interrupted_after=2.5)
     assert ending.code is ExitCode.INTERRUPTED
     assert ending.outcome.error is not None
-    assert ending.outcome.error.code == "closed"
+    assert ending.outcome.error.code == "handed_over"
     assert ending.outcome.error.trace_id
     assert ending.token
     assert desk.resume(ending.token).outcome.state is State.APPROVED

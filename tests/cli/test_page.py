@@ -210,9 +210,9 @@ def test_each_end_has_its_colour_and_share() -> None:
     """Those that are rare too."""
     tally = Tally(states=Counter(dict.fromkeys((state.value for state in State if state.is_final), 1)))
     text = page("Batch", {}, tally)
-    assert [row[0] for row in read(tally).rows[:7]] == [
-        "approved", "denied", "expired", "rejected", "failed", "indeterminate", "abandoned",
+    assert [row[0] for row in read(tally).rows[:8]] == [
+        "approved", "denied", "expired", "rejected", "failed", "indeterminate", "abandoned", "handed_over",
     ]  # fmt: skip
-    assert text.count('aria-label="14.3%"') == 7
-    assert text.count('width="28.6"') == 7
+    assert text.count('aria-label="12.5%"') == 8
+    assert text.count('width="25.0"') == 8
     assert len(set(re.findall(r'height="12" fill="(#\w+)"', text))) == 4

@@ -169,7 +169,7 @@ def test_ctrl_c_ends_cleanly(invoke: Callable[..., Any], idura: SimulatedIdura, 
     idura.faults.append(interrupt)
     ran = invoke("verify", "--eid", "no", "--resume-file", "kept.json", **TENANT, IDURA_CIBA_SSN=NO)
     assert ran.exit_code == 130
-    assert ran.stdout.startswith("abandoned: ")
+    assert ran.stdout.startswith("handed_over: ")
     assert "stays on the phone" in ran.stdout
     assert [path.name for path in folder.iterdir()] == ["kept.json"]
 
@@ -233,6 +233,6 @@ async def test_ctrl_c_in_a_process_of_its_own(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         stdout, stderr = await process.communicate()
     assert process.returncode == 130
-    assert stdout.startswith(b"abandoned: ")
+    assert stdout.startswith(b"handed_over: ")
     assert b"Traceback" not in stderr
     assert stat.S_IMODE(file.stat().st_mode) == 0o600

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from yarl import URL
 
-from idura_ciba.errors import CibaError, RemoteProtocolError, TransportError, UsageError
+from idura_ciba.errors import CibaError, RemoteProtocolError, StateError, TransportError, UsageError
 from idura_ciba.http.provider import (
     COOL_DOWN,
     DOCUMENT_HEADERS,
@@ -354,7 +354,7 @@ async def test_closing_stops_a_discovery_under_way() -> None:
     waiting = asyncio.create_task(provider.endpoints())
     await asyncio.sleep(1)
     await provider.aclose()
-    with pytest.raises(UsageError):
+    with pytest.raises(StateError):
         await waiting
     assert asyncio.all_tasks() == {asyncio.current_task()}
 

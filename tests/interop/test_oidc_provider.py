@@ -243,7 +243,8 @@ async def resumed(service: Service, auth: ClientAuth) -> Authentication:
     async for update in (await first.start(ask("approve-after-7@resumed"))).updates():
         if update.polls > 0:
             break
-    (token,) = await first.close()
+    (left,) = await first.close()
+    token = left.token
     async with service.client(auth) as second:
         return await (await second.resume(token))
 

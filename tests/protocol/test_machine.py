@@ -56,9 +56,10 @@ grant unknown           .              failed         indeterminate
 ended                   .              expired        indeterminate
 ended unheard           .              indeterminate  indeterminate
 abandoned               .              abandoned      abandoned
+handed over             .              handed_over    handed_over
 """
 
-FINAL = {"approved", "denied", "expired", "rejected", "failed", "indeterminate", "abandoned"}
+FINAL = {"approved", "denied", "expired", "rejected", "failed", "indeterminate", "abandoned", "handed_over"}
 
 
 def read_table() -> dict[tuple[str, str], str]:

@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 import pytest
 
-from idura_ciba.errors import UsageError
+from idura_ciba.errors import StateError, UsageError
 from idura_ciba.scheduling.queues import SMALL
 from idura_ciba.scheduling.scheduler import ClientQueue, FairScheduler, IndexScheduler, Snapshot
 from idura_ciba.testing import run_virtual
@@ -411,7 +411,7 @@ async def test_two_event_loops_at_once_are_refused(log: Log) -> None:
     queue.schedule(Job(log, "a"), 5.0)
 
     async def elsewhere() -> None:
-        with pytest.raises(UsageError) as caught:
+        with pytest.raises(StateError) as caught:
             scheduler.queue().schedule(Job(log, "b"), 5.0)
         assert caught.value.code == "scheduler"
 

@@ -7,7 +7,7 @@ import itertools
 
 import pytest
 
-from idura_ciba.errors import UsageError
+from idura_ciba.errors import StateError
 from idura_ciba.scheduling.scheduler import FairScheduler
 from tests.jobs import Job, Log, MakeQueue, Requests, assert_nothing_is_left
 
@@ -106,7 +106,7 @@ async def test_closing_turns_waiting_requests_away(log: Log, make_queue: MakeQue
     await asyncio.sleep(1)
     await queue.aclose(patience=1)
     for late in (second, requests.send("third")):
-        with pytest.raises(UsageError) as caught:
+        with pytest.raises(StateError) as caught:
             await late
         assert caught.value.code == "closed"
     await first

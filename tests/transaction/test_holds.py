@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from idura_ciba.aio.clock import Clock
-from idura_ciba.errors import AlreadyPending
+from idura_ciba.transaction.already_pending import AlreadyPending
 from idura_ciba.transaction.holds import SMALL, Holds
 
 

@@ -9,6 +9,7 @@ from idura_ciba import (
     CibaError,
     ClientRejected,
     Denied,
+    HandedOver,
     Indeterminate,
     Outcome,
     ProviderError,
@@ -43,6 +44,7 @@ def test_each_call_raises_an_error_of_its_own() -> None:
         (TransportError("a"), State.FAILED),
         (ResumeError("a"), State.FAILED),
         (Abandoned("a"), State.ABANDONED),
+        (HandedOver("a"), State.HANDED_OVER),
     ],
 )
 def test_an_error_at_the_start_is_an_outcome_too(error: CibaError, state: State) -> None:

@@ -46,5 +46,5 @@ async def test_two_closers_share_the_tokens_and_a_cancelled_one_ends_the_rest(
         assert len(one) == len(other) == ENDED_IN_A_TURN
         ciba._pending.end_at_once(rest)
         assert len({*one, *other, *rest}) == len(transactions)
-        assert all(transaction.state is State.ABANDONED for transaction in transactions)
+        assert all(transaction.state is State.HANDED_OVER for transaction in transactions)
         assert len(ciba._pending) == 0

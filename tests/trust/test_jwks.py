@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from idura_ciba.errors import CibaError, RemoteProtocolError, TransportError, UsageError
+from idura_ciba.errors import CibaError, RemoteProtocolError, StateError, TransportError
 from idura_ciba.http.provider import DOCUMENT_HEADERS, MAX_DOCUMENT, Endpoints, Provider
 from idura_ciba.protocol.http import HttpResponse
 from idura_ciba.testing import run_virtual, virtual_clock
@@ -331,7 +331,7 @@ async def test_closing_stops_a_fetch_under_way() -> None:
     waiting = asyncio.create_task(cache.find("a"))
     await asyncio.sleep(1)
     await cache.aclose()
-    with pytest.raises(UsageError):
+    with pytest.raises(StateError):
         await waiting
     assert now() == 1
     assert asyncio.all_tasks() == {asyncio.current_task()}

@@ -1,0 +1,46 @@
+"""Tests of the page on services: its examples are run as they stand there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from idura_ciba import ClientSecretBasic, State
+from idura_ciba.simulator import MemoryTransport, Script, SimulatedIdura
+from idura_ciba.testing import virtual_clock
+from tests.logins import SWEDE, MakeClient, swedish
+
+PAGE = (Path(__file__).parents[1] / "docs" / "service.md").read_text(encoding="utf-8")
+
+
+def example(name: str) -> dict[str, Any]:
+    """Run one of the examples and return what it defines."""
+    found = re.search(rf"<!-- example: {name} -->\n```python\n(.*?)```", PAGE, re.DOTALL)
+    assert found, f"there is no example {name}"
+    names: dict[str, Any] = {}
+    exec(compile(found[1], f"example {name}", "exec"), names)  # noqa: S102 - our own page
+    return names
+
+
+async def test_the_reference_comes_back(simulated_idura: SimulatedIdura, make_ciba_client: MakeClient) -> None:
+    """With the outcome, whatever it is."""
+    simulated_idura.script(SWEDE, Script.deny(after=3))
+    async with make_ciba_client() as ciba:
+        outcome = await example("reference")["verify"](ciba, "call-4711", swedish())
+    assert (outcome.reference, outcome.state) == ("call-4711", State.DENIED)
+
+
+async def test_what_is_pending_is_handed_over(
+    simulated_idura: SimulatedIdura, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the function of the example; its client is made as it stands there, but for the wire."""
+    monkeypatch.setattr(
+        "idura_ciba.client.AiohttpTransport", lambda: MemoryTransport(simulated_idura, clock=virtual_clock())
+    )
+    simulated_idura.register_client("urn:a", secret="hush")
+    async with example("handover")["connect"](simulated_idura.issuer, ClientSecretBasic("urn:a", "hush")) as ciba:
+        await ciba.start(swedish(), reference="call-4711")
+    assert capsys.readouterr().out == "call-4711 was pending\n"
