@@ -32,6 +32,8 @@ INTEROP = ("tests/interop", "tests/test_faults.py")
 NODE_MODULES = "IDURA_CIBA_INTEROP_NODE_MODULES"
 #: Tells the tests that the libraries of the group `companions` must be there.
 COMPANIONS = {"IDURA_CIBA_COMPANIONS": "required"}
+#: Has a test take names away one at a time, and not only all at once.
+ELSEWHERE = {"IDURA_CIBA_ELSEWHERE": "each"}
 
 
 def present_pythons() -> list[str]:
@@ -118,6 +120,13 @@ def types(session: nox.Session) -> None:
             session.log(f"{symbol['name']}: {'; '.join(found['message'] for found in symbol['diagnostics'])}")
     if report["completenessScore"] < 1:
         session.error(f"only {report['completenessScore']:.2%} of the public names have a known type")
+
+
+@nox.session(python=PYTHONS[:1])
+def elsewhere(session: nox.Session) -> None:
+    """Kill and resume a batch without each of the names that Windows and macOS lack, one at a time."""
+    install(session, "-e", ".[cli,xlsx]", groups=("test",))
+    session.run("pytest", "tests/cli/test_batch_elsewhere.py", *ALL_CORES, *session.posargs, env=ELSEWHERE)
 
 
 @nox.session(python=PYTHONS[:1])

@@ -27,6 +27,7 @@ ROOMS: Mapping[str, tuple[int, str]] = {
     "batch": (400, "a file of people"),
     "pytest_plugin": (700, "fixtures"),
     "testing": (985, "the virtual clock"),
+    "sync": (170, "without an event loop"),
     "client": (300, "puts the rooms together"),
     "transaction": (300, "one person being asked"),
     "trust": (150, "who is it?"),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     )
     from idura_ciba.eids.frejaid import FrejaID
     from idura_ciba.eids.norwegian_bankid import NorwegianBankID
+    from idura_ciba.eids.phase import Phase
     from idura_ciba.eids.request import EidRequest
     from idura_ciba.eids.swedish_bankid import SwedishBankID
     from idura_ciba.errors import (
@@ -83,6 +84,7 @@ __all__ = [
     "NorwegianBankID",
     "NotAuthenticated",
     "Outcome",
+    "Phase",
     "PhaseAware",
     "PollView",
     "PrivateKeyJwt",
@@ -112,6 +114,7 @@ _MODULES = {
     ),
     "eids.frejaid": ("FrejaID",),
     "eids.norwegian_bankid": ("NorwegianBankID",),
+    "eids.phase": ("Phase",),
     "eids.request": ("EidRequest",),
     "eids.swedish_bankid": ("SwedishBankID",),
     "errors": (

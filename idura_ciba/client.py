@@ -6,15 +6,20 @@ import asyncio
 import hmac
 import json
 import logging
+import math
+import os
 import random
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
+
+from attrs import asdict
 
 from idura_ciba import explain
 from idura_ciba.aio.clock import Clock
 from idura_ciba.credentials.client_auth import ClientAuth
+from idura_ciba.credentials.environment import from_environment
 from idura_ciba.eids.person import PersonTags
 from idura_ciba.eids.request import EidRequest
 from idura_ciba.errors import UsageError
@@ -32,7 +37,7 @@ from idura_ciba.scheduling.scheduler import FairScheduler, client_queue
 from idura_ciba.transaction.context import Context
 from idura_ciba.transaction.holds import Holds
 from idura_ciba.transaction.outcome import Handover
-from idura_ciba.transaction.pending import Pending
+from idura_ciba.transaction.pending import OnClose, Pending
 from idura_ciba.transaction.resume import Sealer, checked_secret
 from idura_ciba.transaction.starter import Note, Start, Starter
 from idura_ciba.transaction.transaction import Transaction
@@ -98,7 +103,7 @@ class CibaClient:
         endpoints: Endpoints | None = None,
         transport: Transport | None = None,
         observers: Iterable[Observer] = (log_events,),
-        on_close: Callable[[Sequence[Handover]], Awaitable[None] | None] | None = None,
+        on_close: OnClose | None = None,
         resume_secret: bytes | None = None,
         clock: Clock | None = None,
         rng: random.Random | None = None,
@@ -115,7 +120,7 @@ class CibaClient:
         self._client_id = client_auth.client_id
         self._queue = client_queue(scheduler)
         holds = Holds(clock)
-        self._pending = Pending(holds)
+        self._pending = Pending(holds, on_close)
         context = Context(
             backchannel=Backchannel(
                 provider, client_auth, carrier, clock, source, max_token_answer=max_token_size, load=self._queue
@@ -143,10 +148,24 @@ class CibaClient:
         self._starter = Starter(context, provider, tags, holds, self._pending, self._check_open)
         self._closed = False
         self._on_close = on_close
-        # Logins that closing has left, and that nobody has been given yet; and those that `on_close` has.
-        self._left: list[Handover] = []
-        self._given: list[Handover] = []
         self._loop: asyncio.AbstractEventLoop | None = None
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None, **options: Any) -> Self:
+        """Create a client from the environment variables that the command reads too.
+
+        IDURA_CIBA_ISSUER and IDURA_CIBA_CLIENT_ID, and IDURA_CIBA_KEY_FILE or IDURA_CIBA_CLIENT_SECRET; where needed,
+        IDURA_CIBA_CLIENT_AUTH (`private-key`, `basic`, `post` or `secret-jwt`) and IDURA_CIBA_ALG.
+
+        Args:
+            environ: The variables; None: those of this process.
+            options: Any other argument of `CibaClient`.
+
+        Raises:
+            UsageError: A variable is missing or unusable, or an option cannot work.
+        """
+        issuer, auth = from_environment(os.environ if environ is None else environ)
+        return cls(issuer, auth, **options)
 
     def __repr__(self) -> str:
         """Issuer, client id and how many are pending."""
@@ -175,6 +194,15 @@ class CibaClient:
     def pending(self) -> tuple[Transaction, ...]:
         """The transactions that have not ended, oldest first."""
         return self._pending.transactions
+
+    def snapshot(self) -> dict[str, object]:
+        """The present state as plain data that JSON can carry: for a health page, or for metrics.
+
+        `pending` and `closed` are this client's; the rest is that of its scheduler, over all clients that share it, as
+        in `scheduling.Snapshot`. Without a limit, `rate` and `allowed` are None. Any thread may ask.
+        """
+        shared = {name: None if value == math.inf else value for name, value in asdict(self._queue.snapshot()).items()}
+        return {"pending": len(self._pending), "closed": self._closed, "scheduler": shared}
 
     def derive_key(self, purpose: bytes) -> bytes:
         """Derive 32 secret bytes for a purpose of the caller's: always the same for this credential and issuer."""
@@ -324,41 +352,27 @@ class CibaClient:
                 raise explain.other_loop("client")
             # Its event loop is gone, so nothing can be ended; the tokens are still worth having.
             self._closed = True
-            self._pending.leave_behind(self._left)
-            await self._hand_over()
-            return self._take_given()
+            self._pending.leave_behind()
+            await self._pending.hand_over()
+            return self._pending.take_left()
         self._closed = True
         async with AsyncExitStack() as releasing:
             # Called from the last to the first, and each of them even if the closer is cancelled meanwhile.
-            releasing.push_async_callback(self._hand_over)
+            releasing.push_async_callback(self._pending.hand_over)
             if self._own_transport is not None:
                 releasing.push_async_callback(self._own_transport.aclose)
             releasing.push_async_callback(self._provider.aclose)
             releasing.push_async_callback(self._keys.aclose)
-            releasing.callback(self._pending.end_at_once, self._left)
-            releasing.push_async_callback(self._pending.end_in_turns, self._left)
+            releasing.callback(self._pending.end_at_once)
+            releasing.push_async_callback(self._pending.end_in_turns)
             releasing.push_async_callback(self._queue.aclose, patience=0)
             releasing.push_async_callback(self._starter.stop)
             self._queue.stop_admitting()
             await self._starter.finish(patience=patience)
             await self._queue.aclose(patience=patience)
-        return self._take_given()
+        return self._pending.take_left()
 
     # --- inside -----------------------------------------------------------------------------------------------------
-
-    async def _hand_over(self) -> None:
-        left, self._left = self._left, []
-        try:
-            if left and self._on_close is not None and (told := self._on_close(tuple(left))) is not None:
-                await told
-        except BaseException:
-            self._left = left + self._left
-            raise
-        self._given += left
-
-    def _take_given(self) -> list[Handover]:
-        given, self._given = self._given, []
-        return given
 
     def _check_open(self) -> None:
         if self._closed:

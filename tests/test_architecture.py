@@ -30,7 +30,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"trust"}),
     frozenset({"transaction"}),
     frozenset({"client"}),
-    frozenset({"batch", "pytest_plugin", "testing"}),
+    frozenset({"batch", "pytest_plugin", "sync", "testing"}),
     frozenset({"", "__main__", "cli"}),
 )
 RANKS = {room: rank for rank, floor in enumerate(FLOORS) for room in floor}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import pickle
 from typing import Any
 
@@ -331,3 +332,28 @@ async def test_a_transport_that_is_lent_is_not_closed(
     async with make_ciba_client(transport=Watched(simulated_idura, clock=virtual_clock())) as ciba:
         await ciba.start(swedish())
     assert not closed
+
+
+# --- what a health page shows -----------------------------------------------------------------------------------------
+
+
+async def test_a_snapshot_is_plain_data(simulated_idura: SimulatedIdura, make_ciba_client: MakeClient) -> None:
+    """That strict JSON can carry, with and without limits, from the beginning to the end; and it names nobody."""
+    scheduler = FairScheduler(rate=5)
+    del simulated_idura
+    for shared in (None, scheduler):
+        async with make_ciba_client(scheduler=shared) as ciba:
+            before = ciba.snapshot()
+            login = await ciba.start(swedish())
+            during = ciba.snapshot()
+            await login.outcome()
+        after = ciba.snapshot()
+        texts = [json.dumps(snapshot, allow_nan=False) for snapshot in (before, during, after)]
+        assert [(json.loads(text)["pending"], json.loads(text)["closed"]) for text in texts] == [
+            (0, False),
+            (1, False),
+            (0, True),
+        ]
+        assert json.loads(texts[1])["scheduler"]["rate"] == (5 if shared else None)
+        assert json.loads(texts[2])["scheduler"]["served"] >= 1
+        assert SWEDE not in "".join(texts)

@@ -114,7 +114,7 @@ class Places:
 
 async def abandon_between_polls(transaction: Transaction) -> None:
     """Abandon a transaction once no poll is in flight, because the answer of that poll would be lost."""
-    async for update in transaction.updates():
+    async for update in transaction.updates(polls=True):
         if update.state.is_final or update.next_poll_at is not None:
             break
     transaction.abandon()

@@ -2,7 +2,8 @@
 
 If the process dies during a poll, the poll's answer may be lost and the login is in doubt; otherwise it is not.
 Journaling every poll would cost a commit each. Four bytes in a file that the kernel holds cost a microsecond, and they
-survive the death of the process, though not of the machine: after a reboot they tell nothing.
+survive the death of the process, though not of the machine: after a reboot they tell nothing. Nor do they on systems
+that have no id for a boot, Windows and macOS: there every login that a kill has left is in doubt.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from idura_ciba.batch.system import BINARY, read_at, write_at
 from idura_ciba.protocol.machine import State
 from idura_ciba.transaction.transaction import Transaction
 
@@ -44,7 +46,7 @@ class Marks:
     def __init__(self, path: Path | None, *, trusted: bool) -> None:
         # Content from before the boot must not mislead the next run of this boot.
         fresh = 0 if trusted else os.O_TRUNC
-        self._file = None if path is None else os.open(path, os.O_RDWR | os.O_CREAT | fresh, 0o600)
+        self._file = None if path is None else os.open(path, os.O_RDWR | os.O_CREAT | BINARY | fresh, 0o600)
         self._free: list[int] = []
         self._next = 0
 
@@ -58,7 +60,7 @@ class Marks:
             return False
         place = mark >> _BITS
         self._next = max(self._next, place + 1)
-        return os.pread(self._file, _SIZE, place * _SIZE) == self._word(mark)
+        return read_at(self._file, _SIZE, place * _SIZE) == self._word(mark)
 
     def follow(self, transaction: Transaction, mark: int | None = None) -> int | None:
         """Keep a mark for a transaction; None if the file cannot be written, and then doubt remains.
@@ -87,7 +89,7 @@ class Marks:
 
     def _note(self, mark: int, *, doubt: bool) -> None:
         if self._file is not None:
-            os.pwrite(self._file, _DOUBT if doubt else self._word(mark), (mark >> _BITS) * _SIZE)
+            write_at(self._file, _DOUBT if doubt else self._word(mark), (mark >> _BITS) * _SIZE)
 
     def close(self) -> None:
         """Close the file."""

@@ -407,7 +407,7 @@ class _Run:
 
     async def _prove(self, transaction: Transaction, *, is_new: bool) -> None:
         """Wait for the first answer to a poll, which tells whether this client may fetch answers."""
-        async for update in transaction.updates():
+        async for update in transaction.updates(polls=True):
             if update.state.is_final:
                 error = (await transaction.outcome()).error
                 unheard = isinstance(error, Abandoned | Expired | HandedOver | Indeterminate)

@@ -25,6 +25,7 @@ from attrs import define, field, fields_dict, frozen
 
 from idura_ciba.batch.marks import boot
 from idura_ciba.batch.sealing import Sealing
+from idura_ciba.batch.system import BINARY, put_new
 from idura_ciba.batch.wal import loses_commits
 from idura_ciba.errors import JournalError
 from idura_ciba.redaction import Redacted
@@ -176,18 +177,16 @@ class Store:
     def _create(self, path: Path) -> None:
         """Create the file complete, so that an empty file is never a new journal but a damaged one."""
         beside = path.with_name(f"{path.name}-new-{secrets.token_hex(4)}")
-        os.close(os.open(beside, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        os.close(os.open(beside, os.O_RDWR | os.O_CREAT | os.O_EXCL | BINARY, 0o600))
         try:
             self._database = _connect(beside)
             try:
                 self._migrate(0)
             finally:
                 self._database.close()
-            # A link, not a rename: another run may have created one meanwhile.
-            with suppress(FileExistsError):
-                os.link(beside, path)
+            put_new(beside, path)
         finally:
-            beside.unlink()
+            beside.unlink(missing_ok=True)
 
     def _see_permissions(self, path: Path | None) -> None:
         # Not by opening it: closing a second descriptor would release SQLite's lock.

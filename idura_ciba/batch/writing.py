@@ -17,6 +17,7 @@ from idura_ciba.batch.journal import Journal
 from idura_ciba.batch.reading import Format
 from idura_ciba.batch.results import Result
 from idura_ciba.batch.store import Entry, Phase
+from idura_ciba.batch.system import BINARY
 from idura_ciba.errors import UsageError
 from idura_ciba.protocol.machine import State
 
@@ -148,7 +149,7 @@ class ResultFile:
     def _open(self, *, is_new: bool, position: int) -> None:
         reason = ""
         try:
-            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | BINARY, 0o600)
             size = os.fstat(self._file).st_size
         except OSError as error:
             reason = error.strerror or type(error).__name__

@@ -16,6 +16,7 @@ from attrs import frozen
 from idura_ciba import UsageError
 from idura_ciba.batch.reading import FIELDS, BadRow, Format, RowReader
 from idura_ciba.batch.sources import Source
+from idura_ciba.batch.system import BINARY
 from idura_ciba.cli.files import PRIVATE
 from idura_ciba.cli.text import counted, say
 
@@ -227,7 +228,7 @@ class BadRows:
             return
         with self._writing():
             if self._file is None:
-                descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE)
+                descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | BINARY, PRIVATE)
                 self._file = os.fdopen(descriptor, "w", encoding="utf-8", newline="")
                 csv.writer(self._file).writerow(("line", "key", "column", "code", "why", "remedy"))
             csv.writer(self._file).writerow((row.line, row.key, row.column, row.code, row.why, row.remedy))

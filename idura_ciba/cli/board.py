@@ -80,7 +80,7 @@ async def follow(
         verdict: Makes the row's last note from the outcome.
     """
     row.words = clean(transaction.spoken_words or "")
-    async for update in transaction.updates():
+    async for update in transaction.updates(polls=True):
         row.state, row.polls, row.expires_at = update.state, update.polls, update.expires_at
         row.note = clean(update.hint or "")
         if not update.state.is_final:

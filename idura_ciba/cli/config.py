@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import os
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Final, Literal, NoReturn
+from typing import Annotated
+from urllib.request import getproxies
 
 import typer
 from attrs import field, frozen
 
-from idura_ciba import (
-    CibaClient,
-    ClientAuth,
-    ClientSecretBasic,
-    ClientSecretJwt,
-    ClientSecretPost,
-    FairScheduler,
-    PrivateKeyJwt,
-    UsageError,
-)
+from idura_ciba import AiohttpTransport, CibaClient, ClientAuth, FairScheduler
 from idura_ciba.cli.files import read_secret
+from idura_ciba.credentials.environment import (
+    ALG,
+    CLIENT_AUTH,
+    CLIENT_ID,
+    ISSUER,
+    KEY_FILE,
+    SECRET,
+    Method,
+    client_auth,
+    missing,
+)
 from idura_ciba.polling.strategy import StrategyLike
 from idura_ciba.redaction import Redacted
 
@@ -32,13 +37,8 @@ __all__ = [
     "MethodOption",
     "SecretFileOption",
     "Settings",
+    "command_transport",
 ]
-
-#: The client authentication method, as `--client-auth` spells it.
-Method = Literal["private-key", "basic", "post", "secret-jwt"]
-
-#: The secret has no option: other users can see arguments, and the shell's history keeps them.
-SECRET_VARIABLE: Final = "IDURA_CIBA_CLIENT_SECRET"  # noqa: S105 - its name, not its value
 
 _PANEL = "Tenant and client"
 
@@ -46,22 +46,20 @@ IssuerOption = Annotated[
     str | None,
     typer.Option(
         "--issuer",
-        envvar="IDURA_CIBA_ISSUER",
+        envvar=ISSUER,
         rich_help_panel=_PANEL,
         help="Issuer URL; at Idura, https://NAME.idura.broker",
     ),
 ]
 ClientIdOption = Annotated[
     str | None,
-    typer.Option(
-        "--client-id", envvar="IDURA_CIBA_CLIENT_ID", rich_help_panel=_PANEL, help="Client id, as registered."
-    ),
+    typer.Option("--client-id", envvar=CLIENT_ID, rich_help_panel=_PANEL, help="Client id, as registered."),
 ]
 KeyFileOption = Annotated[
     Path | None,
     typer.Option(
         "--key-file",
-        envvar="IDURA_CIBA_KEY_FILE",
+        envvar=KEY_FILE,
         rich_help_panel=_PANEL,
         help="File with the private key, PEM or JWK.",
     ),
@@ -71,14 +69,14 @@ SecretFileOption = Annotated[
     typer.Option(
         "--secret-file",
         rich_help_panel=_PANEL,
-        help=f"File with the client secret; by default it is read from the variable {SECRET_VARIABLE}.",
+        help=f"File with the client secret; by default it is read from the variable {SECRET}.",
     ),
 ]
 MethodOption = Annotated[
     Method | None,
     typer.Option(
         "--client-auth",
-        envvar="IDURA_CIBA_CLIENT_AUTH",
+        envvar=CLIENT_AUTH,
         rich_help_panel=_PANEL,
         help="Client authentication method; by default private-key if there is a key file, else basic.",
     ),
@@ -87,11 +85,22 @@ AlgOption = Annotated[
     str | None,
     typer.Option(
         "--alg",
-        envvar="IDURA_CIBA_ALG",
+        envvar=ALG,
         rich_help_panel=_PANEL,
         help="Signing algorithm; by default the one that the JWK names, else the usual one for the key type.",
     ),
 ]
+
+
+def command_transport() -> AiohttpTransport:
+    """HTTP as every command does it: through the proxies that the environment names, where it names any."""
+    return AiohttpTransport(trust_env=bool(getproxies()))
+
+
+@asynccontextmanager
+async def _closing(client: CibaClient, transport: AiohttpTransport) -> AsyncIterator[CibaClient]:
+    async with transport, client:
+        yield client
 
 
 @frozen(kw_only=True)
@@ -111,12 +120,14 @@ class Settings:
         Raises:
             UsageError: No issuer was given.
         """
-        return self.issuer or _missing(
-            "issuer", "--issuer or set IDURA_CIBA_ISSUER; to try without a tenant, pass --simulate to verify or batch"
+        return self.issuer or missing(
+            "issuer", f"Pass --issuer or set {ISSUER}; to try without a tenant, pass --simulate to verify or batch"
         )
 
-    def client(self, *, strategy: StrategyLike | None = None, scheduler: FairScheduler | None = None) -> CibaClient:
-        """Create the client; nothing is sent yet.
+    def client(
+        self, *, strategy: StrategyLike | None = None, scheduler: FairScheduler | None = None
+    ) -> AbstractAsyncContextManager[CibaClient]:
+        """Create the client, for `async with`; nothing is sent yet.
 
         Args:
             strategy: As for `CibaClient`.
@@ -125,7 +136,11 @@ class Settings:
         Raises:
             UsageError: A setting is missing or unusable.
         """
-        return CibaClient(self.require_issuer(), self.client_auth(), strategy=strategy, scheduler=scheduler)
+        transport = command_transport()
+        issuer, auth = self.require_issuer(), self.client_auth()
+        return _closing(
+            CibaClient(issuer, auth, strategy=strategy, scheduler=scheduler, transport=transport), transport
+        )
 
     def client_auth(self) -> ClientAuth:
         """Load the key or the secret.
@@ -133,25 +148,9 @@ class Settings:
         Raises:
             UsageError: It is missing or unusable, or `--alg` is given for a secret.
         """
-        client_id = self.client_id or _missing("client id", "--client-id or set IDURA_CIBA_CLIENT_ID")
+        client_id = self.client_id or missing("client id", f"Pass --client-id or set {CLIENT_ID}")
         method = self.method or ("private-key" if self.key_file else "basic")
-        if method == "private-key":
-            key_file = self.key_file or _missing("private key", "--key-file or set IDURA_CIBA_KEY_FILE")
-            return PrivateKeyJwt.from_file(client_id, key_file, alg=self.alg)
-        if self.alg:
-            raise UsageError("--alg applies only to private keys", code="alg", advice="Omit it")
-        secret = self._secret()
-        if method == "secret-jwt":
-            return ClientSecretJwt(client_id, secret)
-        return ClientSecretPost(client_id, secret) if method == "post" else ClientSecretBasic(client_id, secret)
-
-    def _secret(self) -> Redacted:
-        if self.secret_file:
-            return read_secret(self.secret_file, what="client secret")
-        return Redacted(os.environ.get(SECRET_VARIABLE, "")) or _missing(
-            "credential", f"--key-file or --secret-file, or set IDURA_CIBA_KEY_FILE or {SECRET_VARIABLE}"
-        )
-
-
-def _missing(what: str, where: str) -> NoReturn:
-    raise UsageError(f"No {what} given", code="missing", advice=f"Pass {where}")
+        secret = Redacted(os.environ.get(SECRET, ""))
+        if self.secret_file and method != "private-key":
+            secret = read_secret(self.secret_file, what="client secret")
+        return client_auth(client_id, key_file=self.key_file, secret=secret, method=method, alg=self.alg)

@@ -9,7 +9,6 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from idura_ciba import AiohttpTransport
 from idura_ciba.aio.clock import Clock
 from idura_ciba.cli.checks import Finding, check_client, check_provider
 from idura_ciba.cli.config import (
@@ -20,6 +19,7 @@ from idura_ciba.cli.config import (
     MethodOption,
     SecretFileOption,
     Settings,
+    command_transport,
 )
 from idura_ciba.cli.guard import ExitCode
 from idura_ciba.cli.text import OUT, clean, say
@@ -57,7 +57,7 @@ def doctor(
 
 
 async def _examine_over_http(settings: Settings, *, probe: bool) -> ExitCode:
-    async with AiohttpTransport() as transport:
+    async with command_transport() as transport:
         return await examine(settings, transport, Clock(), probe=probe, console=OUT)
 
 

@@ -21,6 +21,7 @@ from idura_ciba.batch import Journal, Result, verify_many
 from idura_ciba.batch.keys import refuse_reused_keys
 from idura_ciba.batch.reading import BadRow, Row, RowReader
 from idura_ciba.batch.store import Phase, Store
+from idura_ciba.batch.system import BINARY
 from idura_ciba.batch.tally import Tally
 from idura_ciba.batch.verdicts import is_unknown
 from idura_ciba.batch.writing import ResultFile, render
@@ -345,7 +346,7 @@ def _appended(path: Path) -> Iterator[int]:
     """Open a file for appending, readable by its owner only."""
     reason, descriptor = "", -1
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, PRIVATE)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | BINARY, PRIVATE)
     except OSError as error:
         reason = error.strerror or type(error).__name__
     if reason:

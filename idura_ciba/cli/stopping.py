@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 from idura_ciba.cli import text
 
 __all__ = ["stoppable"]
 
-#: SIGKILL follows soon after these. Windows has no SIGHUP.
-_AT_ONCE: Final = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+#: SIGKILL follows soon after these. Only POSIX has SIGHUP; on Windows, Ctrl-Break and a console window that is closed
+#: send SIGBREAK.
+_AT_ONCE: Final = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name))
 
 
 @contextmanager
@@ -40,13 +41,22 @@ def stoppable(stop: Callable[[], object], interrupt: Callable[[], object] | None
     handlers = {number: handler for number, handler in handlers.items() if signal.getsignal(number) != signal.SIG_IGN}
     former = {number: signal.getsignal(number) for number in handlers}
     for number, handler in handlers.items():
-        loop.add_signal_handler(number, handler)
+        _listen(loop, number, handler)
     text.listeners.append(stop_once)
     try:
         yield
     finally:
         text.listeners.remove(stop_once)
         for number, before in former.items():
-            loop.remove_signal_handler(number)
+            with suppress(NotImplementedError):
+                loop.remove_signal_handler(number)
             # What was stopped is over. A late second one must not take its exit code.
             signal.signal(number, signal.SIG_IGN if is_stopped and number in _AT_ONCE else before)
+
+
+def _listen(loop: asyncio.AbstractEventLoop, number: signal.Signals, handler: Callable[[], object]) -> None:
+    try:
+        loop.add_signal_handler(number, handler)
+    except NotImplementedError:
+        # Windows. The loop is woken by what asyncio's runner has set up for Ctrl-C.
+        signal.signal(number, lambda _number, _frame: loop.call_soon_threadsafe(handler))

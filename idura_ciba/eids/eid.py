@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, cast
 
 from attrs import field, frozen
 
+from idura_ciba.eids.phase import Phase
 from idura_ciba.eids.request import EidOptions, EidRequest, as_text
 from idura_ciba.errors import UsageError
 from idura_ciba.redaction import Redacted
@@ -96,7 +97,7 @@ class Eid:
         message: Whether the app shows a text of yours.
         message_bytes: Most bytes of that text in UTF-8; None: no limit.
         spoken_words: Whether the provider answers with words that you must read to the person.
-        phases: The provider's progress hints, in order; empty if unknown.
+        phases: What the provider's progress hints mean, in their order; empty if unknown.
         options: Its options.
         request: Makes a request from the person and, by keyword, from options, `message` if there is one, and fields
             of `EidRequest`. None: `fields` does.
@@ -129,7 +130,7 @@ class Eid:
     message: MessageRule = "optional"
     message_bytes: int | None = None
     spoken_words: bool = False
-    phases: tuple[str, ...] = field(default=(), repr=False)
+    phases: Mapping[str, Phase] = field(factory=dict, repr=False)
     options: tuple[Option, ...] = field(default=(), repr=False)
     request: Callable[..., EidRequest] | None = field(default=None, repr=False)
     build: Callable[..., Eid] | None = field(default=None, repr=False)
@@ -228,7 +229,7 @@ class Eid:
         for name in sorted(self._blanks):
             self._check_blank(name, values.get(name))
         filled = {name: _filled(self.fields[name], values) for name in self._open}  # type: ignore[literal-required]
-        return cast("EidOptions", {**self.fields, **filled})
+        return cast("EidOptions", {**self.fields, **filled, "phases": self.phases})
 
     def check_ssn(self, ssn: str, /, **given: Any) -> Redacted:
         """Read `ssn` and return it as it is sent: two spellings of one person give the same text.

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final, Unpack
 
 from idura_ciba.eids.eid import Eid
+from idura_ciba.eids.phase import Phase
 from idura_ciba.eids.request import EidOptions, EidRequest, as_text
 from idura_ciba.eids.written_number import read_norwegian
 from idura_ciba.protocol.answers import LONGEST_PROMPT
@@ -60,7 +61,8 @@ NORWEGIAN_BANKID: Final = Eid(
     number=read_norwegian,
     message="forbidden",
     spoken_words=True,
-    phases=("User has not yet granted authorization",),
+    # It says so from the beginning to the end, and all that time the words are there to be chosen.
+    phases={"User has not yet granted authorization": Phase.CHOOSING},
     request=NorwegianBankID,
     # Well formed, but nobody's: the birth date is in the future.
     somebody="01023990128",

@@ -18,6 +18,7 @@ from typing import Final, TypedDict
 from attrs import Factory, field, fields, frozen
 
 from idura_ciba.eids.person import ClaimPath
+from idura_ciba.eids.phase import Phase
 from idura_ciba.errors import UsageError
 from idura_ciba.protocol.answers import LONGEST_PROMPT
 from idura_ciba.protocol.requests import build_authentication_request, encode_form
@@ -47,6 +48,7 @@ class EidOptions(TypedDict, total=False):
     require_acr: bool
     pin_acr: str | None
     prompt_lifetime: float
+    phases: Mapping[str, Phase]
 
 
 # The converters let values of the wrong type through: `str` would turn None into "None", and the checks after
@@ -124,6 +126,7 @@ class EidRequest:
         pin_acr: The exact level that the answer must name, if one that extends `acr_values` is not enough.
         prompt_lifetime: Most seconds that a prompt stays on the phone. It counts if the provider's answer does not
             give a credible lifetime; if that answer is lost, the person is not asked again for that long.
+        phases: What the provider's progress hints mean, for `Update.phase`.
 
     Raises:
         UsageError: The parameters cannot be sent, or no answer could ever be accepted.
@@ -160,6 +163,7 @@ class EidRequest:
     require_acr: bool = True
     pin_acr: str | None = None
     prompt_lifetime: float = LONGEST_PROMPT
+    phases: Mapping[str, Phase] = field(factory=dict, repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
         """Refuse a request that cannot be sent, or whose answer could never be accepted."""
@@ -203,6 +207,8 @@ class EidRequest:
             raise UsageError("The prompt_lifetime must be a number of seconds", code="prompt_lifetime", advice=_KINDS)
         if not all(isinstance(value, str) for pair in self.extra.items() for value in pair):
             raise UsageError("The extra parameters are not all text", code="extra", advice=_KINDS)
+        if not all(isinstance(hint, str) and isinstance(phase, Phase) for hint, phase in self.phases.items()):
+            raise UsageError("The phases do not map text to Phase", code="phases", advice=_KINDS)
         if self.acr_values is not None and not self._asked_levels():
             raise UsageError("The acr_values are empty", code="acr_values", advice="Leave them out, or name one")
 
@@ -252,7 +258,7 @@ def _plain(text: str) -> str:
 _TEXTS = frozenset({
     "login_hint", "login_hint_token", "id_token_hint", "acr_values", "scope", "binding_message", "user_code", "pin_acr",
 })  # fmt: skip
-_MAPPINGS = frozenset({"extra", "identity", "identity_elsewhere"})
+_MAPPINGS = frozenset({"extra", "identity", "identity_elsewhere", "phases"})
 _KINDS = "Pass text as str, flags as bool, and the rest as documented in EidRequest"
 
 

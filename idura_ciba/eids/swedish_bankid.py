@@ -9,6 +9,7 @@ from datetime import date
 from typing import Final, Literal, Unpack
 
 from idura_ciba.eids.eid import Eid, Option
+from idura_ciba.eids.phase import Phase
 from idura_ciba.eids.request import EidOptions, EidRequest, as_text
 from idura_ciba.eids.written_number import read_swedish
 from idura_ciba.errors import UsageError
@@ -89,11 +90,11 @@ SWEDISH_BANKID: Final = Eid(
     message="required",
     # BankID accepts at most 1500 characters of base64 (RP API v6, `userVisibleData`), which is this many bytes.
     message_bytes=1125,
-    phases=(
-        "awaiting first user interaction",
-        "awaiting user request acknowledgement",
-        "awaiting user identification",
-    ),
+    phases={
+        "awaiting first user interaction": Phase.WAITING,
+        "awaiting user request acknowledgement": Phase.OPENED,
+        "awaiting user identification": Phase.IDENTIFYING,
+    },
     options=(
         Option(
             name="call_initiator",

@@ -108,6 +108,10 @@ class ClientQueue:
         if not self._owner.closed:
             self._engine.schedule(self._owner, job, at, until, context)
 
+    def snapshot(self) -> Snapshot:
+        """Return the state of the scheduler that this queue is in, over all its clients."""
+        return _snapshot(self._engine)
+
     def forget(self, job: Job) -> None:
         """Remove `job` from the schedule; work in flight goes on."""
         self._engine.forget(self._owner, job)
@@ -202,22 +206,7 @@ class FairScheduler:
 
     def snapshot(self) -> Snapshot:
         """Return the current state: print it, or export it with `attrs.asdict`."""
-        engine = self._engine
-        late = engine.late()
-        return Snapshot(
-            pending=engine.pending,
-            due=len(engine.queue),
-            late=late,
-            in_flight=engine.in_flight,
-            starting=engine.starting,
-            rate=engine.budget.rate,
-            allowed=engine.budget.allowed,
-            price=engine.queue.price,
-            served=engine.served,
-            refused=engine.budget.refused,
-            slow_downs=engine.slow_downs,
-            learned=engine.learned,
-        )
+        return _snapshot(self._engine)
 
 
 class IndexScheduler(FairScheduler):
@@ -260,6 +249,24 @@ def client_queue(scheduler: FairScheduler | None) -> ClientQueue:
     if not isinstance(scheduler, FairScheduler | None):
         raise UsageError("this is not a scheduler", code="scheduler", advice="pass FairScheduler(...) or None")
     return (scheduler or FairScheduler()).queue()
+
+
+def _snapshot(engine: Engine) -> Snapshot:
+    late = engine.late()
+    return Snapshot(
+        pending=engine.pending,
+        due=len(engine.queue),
+        late=late,
+        in_flight=engine.in_flight,
+        starting=engine.starting,
+        rate=engine.budget.rate,
+        allowed=engine.budget.allowed,
+        price=engine.queue.price,
+        served=engine.served,
+        refused=engine.budget.refused,
+        slow_downs=engine.slow_downs,
+        learned=engine.learned,
+    )
 
 
 def _engine(queue: FifoQueue, rate: float | None, max_in_flight: int, max_pending: int | None) -> Engine:

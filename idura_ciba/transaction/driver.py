@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import hashlib
 import math
 from collections.abc import AsyncIterator, Callable, Coroutine
 from functools import partial
@@ -17,6 +16,7 @@ from typing import Any
 from idura_ciba import explain
 from idura_ciba.aio.cancellation import is_cancelled
 from idura_ciba.aio.patience import LATE
+from idura_ciba.eids.phase import PhaseTable, phase_of
 from idura_ciba.errors import CibaError, UsageError
 from idura_ciba.http.backchannel import Answered
 from idura_ciba.observe import PollEvent, TransactionEvent
@@ -62,7 +62,7 @@ class Driver:
     """
 
     __slots__ = (
-        "_answer_out", "_closing", "_history", "_in_doubt", "_next_at", "_outcome", "_person", "_polling",
+        "_answer_out", "_closing", "_history", "_in_doubt", "_next_at", "_outcome", "_person", "_phases", "_polling",
         "_prompting", "_resumable", "_shared", "_suspended", "_timing", "_tokens", "_wall_offset", "_watchers",
         "auth_req_id", "context", "expected", "on_doubt", "reference", "spoken_words", "state", "trace_id",
     )  # fmt: skip
@@ -81,12 +81,14 @@ class Driver:
         polls: int = 0,
         tokens: Tokens | None = None,
         reference: str | None = None,
+        phases: PhaseTable = (),
     ) -> None:
         self.on_doubt: Callable[[bool], None] | None = None
         self.context: contextvars.Context = contextvars.copy_context()
         self._shared = context
         self.auth_req_id: Redacted = auth_req_id
         self.reference: str | None = reference
+        self._phases = phases
         self._person = person
         self.expected = expected
         self._timing = timing
@@ -117,8 +119,7 @@ class Driver:
     def id(self) -> str:
         """A random name; a resumed transaction has another one than before."""
         # Computed each time instead of stored, because so many transactions may wait.
-        made_of = f"{self.auth_req_id} {id(self)}".encode()
-        return hashlib.blake2b(made_of, key=self._shared.names, digest_size=8).hexdigest()
+        return self._shared.name_of(f"{self.auth_req_id} {id(self)}")
 
     @property
     def prompt_gone_at(self) -> float | None:
@@ -131,11 +132,11 @@ class Driver:
             return None
         return self._shared.sealer.seal(self._checkpoint(going_on=not self.state.is_final))
 
-    async def updates(self) -> AsyncIterator[Update]:
+    async def updates(self, *, polls: bool, until: asyncio.Event | None) -> AsyncIterator[Update]:
         """The present state, then each change; see `Transaction.updates`."""
         self._shared.check_home()
         self._watchers = self._watchers or Watchers()
-        async for update in self._watchers.updates(self._update):
+        async for update in self._watchers.updates(self._update, polls=polls, until=until):
             yield update
 
     async def outcome(self) -> Outcome:
@@ -205,7 +206,7 @@ class Driver:
         elif self._shared.grace_poll and timing.grace_at is not None and now < timing.grace_until:
             return self._poll(end=timing.latest_end)
         else:
-            self._end()
+            self._settle(*ended_by_clock(self.state, self._timing, self._history))
         return None
 
     @property
@@ -280,7 +281,7 @@ class Driver:
             if self.on_doubt is not None and not self._in_doubt:
                 self.on_doubt(False)  # noqa: FBT003 - as above
             if self._closing:
-                self._end()
+                self._settle(*ended_by_clock(self.state, self._timing, self._history))
             else:
                 self._plan()
 
@@ -357,10 +358,6 @@ class Driver:
 
     # --- endings ----------------------------------------------------------------------------------------------------
 
-    def _end(self) -> None:
-        """The time is over by this clock only."""
-        self._settle(*ended_by_clock(self.state, self._timing, self._history))
-
     def _fail(self, error: CibaError) -> None:
         """Something failed on this side: stop asking. The caller may fix it and resume."""
         if not self.state.is_final:
@@ -419,6 +416,7 @@ class Driver:
         return Update(
             state=self.state,
             hint=self._history.hint,
+            phase=phase_of(self.state, self._history.hint, self._phases),
             polls=self._history.polls,
             next_poll_at=None if self._next_at is None else self._next_at + self._wall_offset,
             expires_at=self._timing.provider_end + self._wall_offset,
@@ -447,4 +445,5 @@ class Driver:
             spoken_words=self.spoken_words,
             tokens=self._tokens,
             reference=self.reference,
+            phases=self._phases,
         )

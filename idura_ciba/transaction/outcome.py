@@ -7,6 +7,7 @@ from typing import Self
 
 from attrs import frozen
 
+from idura_ciba.eids.phase import Phase
 from idura_ciba.errors import Abandoned, CibaError, HandedOver, Indeterminate, ProviderError
 from idura_ciba.protocol.machine import State
 from idura_ciba.redaction import Redacted
@@ -68,7 +69,8 @@ class Update:
 
     Attributes:
         state: Where the transaction stands.
-        hint: The provider's latest word on progress. Foreign text: escape it before showing it.
+        hint: The provider's latest word on progress, verbatim. Foreign text: escape it before showing it.
+        phase: What it means, over all eIDs; `phase.text("sv")` is a text for people. At the end, how it ended.
         polls: Answers waited for so far.
         next_poll_at: When the next poll is due; None while one is under way and at the end.
         expires_at: When the prompt goes from the phone at the latest.
@@ -77,6 +79,7 @@ class Update:
 
     state: State
     hint: str | None
+    phase: Phase
     polls: int
     next_poll_at: float | None
     expires_at: float

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from itertools import islice
 
 from idura_ciba.redaction import Redacted
@@ -13,7 +13,10 @@ from idura_ciba.transaction.outcome import Handover
 from idura_ciba.transaction.resume import Checkpoint
 from idura_ciba.transaction.transaction import Transaction
 
-__all__ = ["Pending"]
+__all__ = ["OnClose", "Pending"]
+
+#: Is told what was pending when the client was closed.
+OnClose = Callable[[Sequence[Handover]], Awaitable[None] | None]
 
 #: Each takes some 50 us, most of them for its resume token.
 ENDED_IN_A_TURN = 32
@@ -24,10 +27,15 @@ class Pending:
 
     Args:
         holds: Told when a transaction begins and ends.
+        on_close: Given what closing has left; awaited if it returns an awaitable.
     """
 
-    def __init__(self, holds: Holds) -> None:
+    def __init__(self, holds: Holds, on_close: OnClose | None = None) -> None:
         self._holds = holds
+        self._on_close = on_close
+        # What closing has left: not yet given to `on_close`, and not yet returned by `close`.
+        self._left: list[Handover] = []
+        self._given: list[Handover] = []
         # By auth_req_id, oldest first.
         self._pending: dict[str, Hold] = {}
         self._ends = self._end_each()  # started when the client closes; shared by all who close it
@@ -71,20 +79,36 @@ class Pending:
                 checkpoint = hold.driver.latest(checkpoint)
         return checkpoint
 
-    async def end_in_turns(self, left: list[Handover]) -> None:
-        """End all of them, some in each turn of the event loop; what resumes them is added to `left`."""
+    async def end_in_turns(self) -> None:
+        """End all of them because the client closes, some in each turn of the event loop."""
         while some := tuple(islice(self._ends, ENDED_IN_A_TURN)):
-            left += some
+            self._left += some
             await asyncio.sleep(0)
 
-    def end_at_once(self, left: list[Handover]) -> None:
+    def end_at_once(self) -> None:
         """End those that have not ended yet, for a closer that was cancelled in the midst of it."""
-        left.extend(self._ends)
+        self._left += self._ends
 
-    def leave_behind(self, left: list[Handover]) -> None:
-        """Forget all of them without ending any, because their event loop is gone; adds what resumes them to `left`."""
-        left.extend(filter(None, (driver.handover(driver.resume_token()) for driver in self._drivers())))
+    def leave_behind(self) -> None:
+        """Forget all of them without ending any, because their event loop is gone."""
+        self._left += filter(None, (driver.handover(driver.resume_token()) for driver in self._drivers()))
         self._pending.clear()
+
+    async def hand_over(self) -> None:
+        """Give what was left to `on_close`. Whatever that raises, nothing is lost: the next call gives it again."""
+        left, self._left = self._left, []
+        try:
+            if left and self._on_close is not None and (told := self._on_close(tuple(left))) is not None:
+                await told
+        except BaseException:
+            self._left = left + self._left
+            raise
+        self._given += left
+
+    def take_left(self) -> list[Handover]:
+        """What was left, handed over, and not taken yet."""
+        given, self._given = self._given, []
+        return given
 
     def _drivers(self) -> tuple[Driver, ...]:
         return tuple(hold.driver for hold in self._pending.values() if hold.driver)

@@ -18,6 +18,7 @@ from attrs import field, frozen
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from idura_ciba.eids.person import TAG_LENGTH
+from idura_ciba.eids.phase import Phase, PhaseTable, phase_table
 from idura_ciba.errors import ResumeError, UsageError
 from idura_ciba.protocol.answers import Tokens
 from idura_ciba.protocol.strict_json import load_object
@@ -62,6 +63,7 @@ class Checkpoint:
         spoken_words: To be read to the person.
         tokens: The provider's answer, where it is here and the keys to verify it are not.
         reference: The caller's own.
+        phases: What the provider's words mean.
     """
 
     auth_req_id: Redacted
@@ -78,6 +80,7 @@ class Checkpoint:
     spoken_words: Redacted | None
     tokens: Tokens | None = field(default=None, repr=False)
     reference: str | None = None
+    phases: PhaseTable = ()
 
     def timing(self, *, monotonic: float, wall: float, limit: float | None) -> Timing:
         """Its timing on this process's monotonic clock, given the present instant on both clocks.
@@ -140,7 +143,7 @@ class Sealer:
             members["reference"] = checkpoint.reference
         if checkpoint.tokens is not None:
             members["tokens"] = self._encrypt(checkpoint.tokens, checkpoint.auth_req_id)
-        common = _common(self.issuer, self.client_id, expected.demand)
+        common = _common(self.issuer, self.client_id, expected.demand, checkpoint.phases)
         text = f"{common},{_encode(members)[1:]}"
         return Redacted(f'{text[:-1]}{_SEAL}{self._seal(text)}"}}')
 
@@ -190,6 +193,7 @@ class Sealer:
             spoken_words=None if words is None else Redacted(words),
             tokens=self._decrypt(members["tokens"], members["auth_req_id"]) if "tokens" in members else None,
             reference=members.get("reference"),
+            phases=phase_table({word: Phase(phase) for word, phase in members.get("phases", ())}),
         )
 
     def _encrypt(self, tokens: Tokens, auth_req_id: str) -> str:
@@ -213,7 +217,7 @@ class Sealer:
 
 
 @lru_cache(maxsize=64)
-def _common(issuer: str, client_id: str, demand: Demand) -> str:
+def _common(issuer: str, client_id: str, demand: Demand, phases: PhaseTable) -> str:
     """The members that all logins of a client through one eID share, without the closing brace.
 
     Written once: when a client closes, a hundred thousand tokens may be wanted within seconds.
@@ -229,6 +233,8 @@ def _common(issuer: str, client_id: str, demand: Demand) -> str:
         "require_person": demand.require_person,
         "paths": (demand.identity, demand.identity_elsewhere),
     }
+    if phases:
+        members["phases"] = phases
     return _encode(members)[:-1]
 
 

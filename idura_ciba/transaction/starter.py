@@ -11,6 +11,7 @@ from idura_ciba import explain
 from idura_ciba.aio.cancellation import is_cancelled
 from idura_ciba.aio.slices import Slices
 from idura_ciba.eids.person import PersonTags
+from idura_ciba.eids.phase import phase_table
 from idura_ciba.eids.request import EidRequest
 from idura_ciba.errors import CibaError, ResumeError
 from idura_ciba.http.backchannel import Answered
@@ -124,6 +125,7 @@ class Starter:
             polls=checkpoint.polls,
             tokens=checkpoint.tokens,
             reference=checkpoint.reference,
+            phases=checkpoint.phases,
         )
         return self.pending.adopt(driver, self.holds.take(checkpoint.person))
 
@@ -208,6 +210,7 @@ class Starter:
             spoken_words=answer.spoken_words,
             trace_id=answered.trace_id,
             reference=start.reference,
+            phases=phase_table(start.request.phases),
         )
         return self.pending.adopt(driver, hold)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Generator
 from typing import Any
 
@@ -85,15 +86,20 @@ class Transaction:
     def on_doubt(self, listen: Callable[[bool], None] | None) -> None:
         self._driver.on_doubt = listen
 
-    def updates(self) -> AsyncIterator[Update]:
-        """Progress: the present state at once, then each change, the final state last.
+    def updates(self, *, polls: bool = False, until: asyncio.Event | None = None) -> AsyncIterator[Update]:
+        """Progress: the present state at once, then each change once, the final state last.
 
         A slow reader misses steps in between, and never the latest.
+
+        Args:
+            polls: Whether the beginning and the end of each poll count as changes. Without it only what people can see
+                does: the state, the provider's word and its phase, and the end of the prompt.
+            until: Ends the iteration once it is set, so that a stream can end when the server does. The login goes on.
 
         Raises:
             StateError: At the first step, outside the client's event loop.
         """
-        return self._driver.updates()
+        return self._driver.updates(polls=polls, until=until)
 
     async def outcome(self) -> Outcome:
         """Wait for the end and return it as a value; never raises what the transaction ended with.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from idura_ciba.transaction.outcome import Outcome, Update
 
@@ -30,17 +30,35 @@ class Watchers:
             self._awaiting.discard(ended)
             del ended  # it keeps the cancellation, whose frames keep it
 
-    async def updates(self, present: Callable[[], Update]) -> AsyncIterator[Update]:
-        """What `present` returns now, and again after each change, until its state is final; the same never twice."""
-        last: Update | None = None
-        while last is None or not last.state.is_final:
-            changed = self.next_change()
-            update = present()
-            if update != last:
-                last = update
-                yield update
-            else:
-                await asyncio.shield(changed)
+    async def updates(
+        self, present: Callable[[], Update], *, polls: bool, until: asyncio.Event | None
+    ) -> AsyncIterator[Update]:
+        """What `present` returns now, and again after each change, until its state is final; the same never twice.
+
+        Args:
+            present: Makes an update of the present.
+            polls: Whether polls count as changes.
+            until: Ends it when it is set.
+        """
+        last: object = None
+        over = None if until is None else asyncio.ensure_future(until.wait())
+        try:
+            while True:
+                changed = self.next_change()
+                update = present()
+                shown = update if polls else evolve(update, polls=0, next_poll_at=None)
+                if shown != last:
+                    last = shown
+                    yield update
+                elif over is None:
+                    await asyncio.shield(changed)
+                else:
+                    await asyncio.wait((changed, over), return_when=asyncio.FIRST_COMPLETED)
+                if update.state.is_final or (until is not None and until.is_set()):
+                    return
+        finally:
+            if over is not None:
+                over.cancel()
 
     def next_change(self) -> asyncio.Future[None]:
         """Done at the next change; shared by all who watch, so it must be shielded."""

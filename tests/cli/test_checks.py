@@ -13,8 +13,9 @@ import pytest
 
 from idura_ciba.aio.clock import Clock
 from idura_ciba.cli.checks import Finding, check_client, check_provider
-from idura_ciba.cli.config import SECRET_VARIABLE, Settings
+from idura_ciba.cli.config import Settings
 from idura_ciba.cli.keys import KeyAlg, generate_key
+from idura_ciba.credentials.environment import SECRET as SECRET_VARIABLE
 from idura_ciba.errors import TransportError
 from idura_ciba.protocol.http import HttpRequest, HttpResponse
 from idura_ciba.simulator import Arrival, Fault, MemoryTransport, Rules, SimReply, SimulatedIdura

@@ -7,9 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from idura_ciba import ClientSecretBasic, ClientSecretJwt, ClientSecretPost, PrivateKeyJwt, UsageError
-from idura_ciba.cli.config import SECRET_VARIABLE, Method, Settings
+from idura_ciba import (
+    CibaError,
+    ClientSecretBasic,
+    ClientSecretJwt,
+    ClientSecretPost,
+    EidRequest,
+    PrivateKeyJwt,
+    UsageError,
+)
+from idura_ciba.cli.config import Settings
 from idura_ciba.cli.keys import generate_key
+from idura_ciba.credentials.environment import SECRET as SECRET_NAME
+from idura_ciba.credentials.environment import Method
+from tests.servers import http, serving
 
 SECRET = "long enough for an HMAC of 256 bits"
 
@@ -17,7 +28,7 @@ SECRET = "long enough for an HMAC of 256 bits"
 @pytest.fixture(autouse=True)
 def _no_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of the developer's own."""
-    monkeypatch.delenv(SECRET_VARIABLE, raising=False)
+    monkeypatch.delenv(SECRET_NAME, raising=False)
 
 
 @pytest.fixture(name="key_file")
@@ -44,13 +55,13 @@ def test_a_secret_proves_in_the_way_that_was_named(
     path = tmp_path / "secret"
     path.write_text(f"{SECRET}\n")
     assert isinstance(Settings(client_id="a", method=method, secret_file=str(path)).client_auth(), kind)
-    monkeypatch.setenv(SECRET_VARIABLE, SECRET)
+    monkeypatch.setenv(SECRET_NAME, SECRET)
     assert isinstance(Settings(client_id="a", method=method).client_auth(), kind)
 
 
 def test_a_key_wins_over_a_secret(key_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What Idura recommends is what happens where both are there, unless the other is named."""
-    monkeypatch.setenv(SECRET_VARIABLE, SECRET)
+    monkeypatch.setenv(SECRET_NAME, SECRET)
     settings = Settings(client_id="a", key_file=key_file, alg="ES256")
     assert isinstance(settings.client_auth(), PrivateKeyJwt)
     assert isinstance(Settings(client_id="a", key_file=key_file, method="post").client_auth(), ClientSecretPost)
@@ -63,7 +74,7 @@ def test_a_key_wins_over_a_secret(key_file: Path, monkeypatch: pytest.MonkeyPatc
         (lambda: Settings(client_id="a").client(), "No issuer given"),
         (lambda: Settings(client_id="a").client_auth(), "No credential given"),
         (lambda: Settings(client_id="a", method="private-key").client_auth(), "No private key given"),
-        (lambda: Settings(client_id="a", alg="RS256").client_auth(), "--alg applies only to private keys"),
+        (lambda: Settings(client_id="a", alg="RS256").client_auth(), "algorithm applies only to private keys"),
     ],
 )
 def test_what_is_missing_is_named(make: Callable[[], object], words: str) -> None:
@@ -76,3 +87,21 @@ async def test_a_client_is_made_of_it(key_file: Path) -> None:
     """Nothing is sent before somebody asks."""
     async with Settings(issuer="https://a.example", client_id="urn:me", key_file=key_file).client() as client:
         assert repr(client) == "<CibaClient https://a.example as urn:me, 0 pending>"
+
+
+@pytest.mark.sockets
+@pytest.mark.parametrize("bypass", ["", "127.0.0.1"])
+async def test_the_command_obeys_the_proxies_of_its_environment(bypass: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As every command does; the library alone does not. What NO_PROXY names is asked directly."""
+    for name in ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    async with serving(http()) as proxy, serving(http()) as server:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        monkeypatch.setenv("no_proxy", bypass)
+        settings = Settings(issuer=server.url, client_id="urn:me", method="basic")
+        monkeypatch.setenv(SECRET_NAME, SECRET)
+        async with settings.client() as client:
+            with pytest.raises(CibaError):  # neither is a provider
+                await client.start(EidRequest(login_hint="x"))
+        assert bool(proxy.requests) is not bool(bypass)
+        assert bool(server.requests) is bool(bypass)

@@ -11,9 +11,10 @@ import pytest
 
 from idura_ciba import PrivateKeyJwt
 from idura_ciba.aio.clock import Clock
-from idura_ciba.cli.config import SECRET_VARIABLE, Settings
+from idura_ciba.cli.config import Settings
 from idura_ciba.cli.doctor import examine
 from idura_ciba.cli.keys import generate_key
+from idura_ciba.credentials.environment import SECRET as SECRET_VARIABLE
 from idura_ciba.simulator import MemoryTransport, SimulatedIdura, SimulatorServer
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from idura_ciba.eids import Eid, Option
+from idura_ciba.eids import Eid, Option, Phase
 from idura_ciba.eids.identity_number import check_danish
 from idura_ciba.redaction import Redacted
 from idura_ciba.simulator import Person, SimulatedEid, Wish
@@ -33,7 +33,7 @@ MITID = Eid(
     },
     number=check_cpr,
     message_bytes=130,
-    phases=("waiting for the MitID app", "waiting for the swipe"),
+    phases={"waiting for the MitID app": Phase.WAITING, "waiting for the swipe": Phase.IDENTIFYING},
     options=(Option(name="reference", help="your own number for the case", required=True),),
     person="CPR number",
     somebody="9999999999",  # 99 is no day

@@ -15,6 +15,7 @@ import pytest
 
 from idura_ciba.eids.frejaid import FrejaID
 from idura_ciba.eids.norwegian_bankid import NorwegianBankID
+from idura_ciba.eids.phase import Phase
 from idura_ciba.eids.request import EidOptions, EidRequest, extends
 from idura_ciba.eids.swedish_bankid import SwedishBankID
 from idura_ciba.errors import UsageError
@@ -113,6 +114,7 @@ WRONG_KINDS: dict[str, list[Any]] = {
     "require_acr": NO_SWITCH,
     "pin_acr": NO_TEXT,
     "prompt_lifetime": [None, "90", True, 0, -1, float("inf"), float("nan")],
+    "phases": [None, [], "waiting", {"a": "waiting"}, {"a": None}, {1: Phase.WAITING}],
 }
 
 

@@ -27,7 +27,7 @@ async def refused(make_ciba_client: MakeClient, before: str) -> AlreadyPending:
     with pytest.raises(AlreadyPending) as caught:
         await ciba.start(swedish())
     await ciba.close(patience=0)
-    await asyncio.wait([first])
+    await asyncio.gather(first, return_exceptions=True)
     return caught.value
 
 

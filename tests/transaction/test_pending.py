@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable
 
 from idura_ciba import CibaClient, State
-from idura_ciba.redaction import Redacted
 from idura_ciba.simulator import Script, SimulatedIdura
 from idura_ciba.transaction.pending import ENDED_IN_A_TURN
 from tests.fakes import swede, swedish_number
@@ -37,14 +36,16 @@ async def test_two_closers_share_the_tokens_and_a_cancelled_one_ends_the_rest(
         simulated_idura.script(swedish_number(nth), Script.never())
     async with make_ciba_client() as ciba:
         transactions = [await ciba.start(swede(nth)) for nth in range(3 * ENDED_IN_A_TURN)]
-        one, other, rest = list[Redacted](), list[Redacted](), list[Redacted]()
-        closers = [asyncio.create_task(ciba._pending.end_in_turns(tokens)) for tokens in (one, other)]
+        closers = [asyncio.create_task(ciba._pending.end_in_turns()) for _ in range(2)]
         await asyncio.sleep(0)
         for closer in closers:
             closer.cancel()
         await asyncio.gather(*closers, return_exceptions=True)
-        assert len(one) == len(other) == ENDED_IN_A_TURN
-        ciba._pending.end_at_once(rest)
-        assert len({*one, *other, *rest}) == len(transactions)
+        assert sum(transaction.state.is_final for transaction in transactions) == 2 * ENDED_IN_A_TURN
+        ciba._pending.end_at_once()
+        await ciba._pending.hand_over()
+        left = ciba._pending.take_left()
+        assert len({each.token for each in left}) == len(left) == len(transactions)
+        assert ciba._pending.take_left() == []
         assert all(transaction.state is State.HANDED_OVER for transaction in transactions)
         assert len(ciba._pending) == 0

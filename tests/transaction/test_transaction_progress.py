@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 
 import pytest
 
-from idura_ciba import State, Update
+from idura_ciba import Phase, State, SwedishBankID, Update
 from idura_ciba.observe import PollEvent, TransactionEvent
 from idura_ciba.simulator import MemoryTransport, Script, SimulatedIdura
 from idura_ciba.testing import VIRTUAL_EPOCH, virtual_clock
@@ -26,11 +27,13 @@ async def test_updates_tell_the_present_each_step_and_the_end(
     transport = MemoryTransport(simulated_idura, clock=virtual_clock(), latency=0.5)
     async with make_ciba_client(transport=transport) as ciba:
         transaction = await ciba.start(swedish())
-        first, second = await asyncio.gather(collect(transaction.updates()), collect(transaction.updates()))
+        first, second = await asyncio.gather(
+            collect(transaction.updates(polls=True)), collect(transaction.updates(polls=True))
+        )
         assert first == second
-        assert (await collect(transaction.updates())) == first[-1:]
+        assert (await collect(transaction.updates(polls=True))) == first[-1:]
     # Discovery and the request take a second each; the end counts from the acknowledgement.
-    assert first[0] == Update(State.PENDING, None, 0, VIRTUAL_EPOCH + 5, VIRTUAL_EPOCH + 122)
+    assert first[0] == Update(State.PENDING, None, Phase.UNKNOWN, 0, VIRTUAL_EPOCH + 5, VIRTUAL_EPOCH + 122)
     under_way = [update.hint for update in first if update.next_poll_at is None]
     assert under_way[:2] == [None, "awaiting user request acknowledgement"]
     assert first[-1].state is State.APPROVED
@@ -85,3 +88,75 @@ async def test_observers_hear_every_state_and_poll_and_cannot_break_a_login(
     assert {event.transaction for event in heard} == {transaction.id}
     assert caplog.text.count("observer failed") == 1
     assert SWEDE not in caplog.text
+
+
+async def test_each_change_that_people_can_see_is_told_once(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
+) -> None:
+    """However many polls are sent meanwhile: a page that is refreshed each second says the same for a minute."""
+    simulated_idura.script(SWEDE, Script.approve(after=60, opened_after=20, acknowledged_after=40))
+    async with make_ciba_client() as ciba:
+        transaction = await ciba.start(swedish())
+        seen = await collect(transaction.updates())
+    assert [update.phase for update in seen] == [
+        Phase.UNKNOWN,
+        Phase.WAITING,
+        Phase.OPENED,
+        Phase.IDENTIFYING,
+        Phase.APPROVED,
+    ]
+    assert [update.phase.text("sv") for update in seen][-1] == "Identiteten är bekräftad."
+    assert [update.hint for update in seen[1:4]] == [
+        "awaiting first user interaction",
+        "awaiting user request acknowledgement",
+        "awaiting user identification",
+    ]
+
+
+async def test_the_phases_survive_resuming(simulated_idura: SimulatedIdura, make_ciba_client: MakeClient) -> None:
+    """Also those of an eID that the resuming process has never heard of."""
+    simulated_idura.script(SWEDE, Script.approve(after=60, opened_after=1, acknowledged_after=2))
+    words = {"awaiting user identification": Phase.CHOOSING}
+    request = SwedishBankID(SWEDE, call_initiator="RP", message="Hello", phases=words)
+    former = make_ciba_client()
+    await former.start(request)
+    await asyncio.sleep(12)
+    (left,) = await former.close()
+    async with make_ciba_client() as ciba:
+        seen = await collect((await ciba.resume(left.token)).updates())
+    assert [update.phase for update in seen] == [Phase.UNKNOWN, Phase.CHOOSING, Phase.APPROVED]
+
+
+async def test_a_stream_ends_when_the_server_does(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
+) -> None:
+    """At once, in the middle of nothing; the login goes on, and nothing is left behind."""
+    simulated_idura.script(SWEDE, Script.approve(after=60))
+    stopping = asyncio.Event()
+    async with make_ciba_client() as ciba:
+        transaction = await ciba.start(swedish())
+        stream = asyncio.create_task(collect(transaction.updates(until=stopping)))
+        await asyncio.sleep(7.25)
+        stopping.set()
+        seen = await stream
+        assert asyncio.get_running_loop().time() == 7.25
+        assert [update.state for update in seen] == [State.PENDING] * 2
+        assert [update.state for update in await collect(transaction.updates(until=stopping))] == [State.PENDING]
+        assert (await transaction).person_confirmed
+        assert [update.state for update in await collect(transaction.updates(until=stopping))] == [State.APPROVED]
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a_stream_that_is_left_early_leaves_nothing(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
+) -> None:
+    """A browser that goes away closes its generator."""
+    del simulated_idura
+    async with make_ciba_client() as ciba:
+        transaction = await ciba.start(swedish())
+        async with aclosing(transaction.updates(until=asyncio.Event())) as updates:  # type: ignore[type-var]
+            await anext(updates)
+            await anext(updates)
+        transaction.abandon()
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == {asyncio.current_task()}

@@ -1,0 +1,106 @@
+"""The tenant and the client in environment variables, as a deployment names them for programs and the command alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, Literal, NoReturn, get_args
+
+from idura_ciba.credentials.client_auth import (
+    ClientAuth,
+    ClientSecretBasic,
+    ClientSecretJwt,
+    ClientSecretPost,
+    PrivateKeyJwt,
+)
+from idura_ciba.errors import UsageError
+from idura_ciba.redaction import Redacted
+
+__all__ = [
+    "ALG",
+    "CLIENT_AUTH",
+    "CLIENT_ID",
+    "ISSUER",
+    "KEY_FILE",
+    "SECRET",
+    "Method",
+    "client_auth",
+    "from_environment",
+    "missing",
+]
+
+#: How the client proves itself, as the variable and the command spell it.
+Method = Literal["private-key", "basic", "post", "secret-jwt"]
+
+ISSUER: Final = "IDURA_CIBA_ISSUER"
+CLIENT_ID: Final = "IDURA_CIBA_CLIENT_ID"
+KEY_FILE: Final = "IDURA_CIBA_KEY_FILE"
+#: The command has no option for it: other users can see arguments, and the shell's history keeps them.
+SECRET: Final = "IDURA_CIBA_CLIENT_SECRET"  # noqa: S105 - its name, not its value
+CLIENT_AUTH: Final = "IDURA_CIBA_CLIENT_AUTH"
+ALG: Final = "IDURA_CIBA_ALG"
+
+
+def from_environment(environ: Mapping[str, str]) -> tuple[str, ClientAuth]:
+    """Return the issuer and the client's credentials.
+
+    Args:
+        environ: The variables; empty ones are as if they were not set.
+
+    Raises:
+        UsageError: A variable is missing or unusable; its code is `missing`, `method`, or that of the credential.
+    """
+    given = {name: environ.get(name) or None for name in (ISSUER, CLIENT_ID, KEY_FILE, CLIENT_AUTH, ALG)}
+    key_file = given[KEY_FILE]
+    method = given[CLIENT_AUTH] or ("private-key" if key_file else "basic")
+    if method not in get_args(Method):
+        raise UsageError(
+            f"{CLIENT_AUTH} is not a method", code="method", advice=f"Set it to one of {', '.join(get_args(Method))}"
+        )
+    issuer = given[ISSUER] or missing("issuer", f"Set {ISSUER}")
+    auth = client_auth(
+        given[CLIENT_ID] or missing("client id", f"Set {CLIENT_ID}"),
+        key_file=None if key_file is None else Path(key_file),
+        secret=Redacted(environ.get(SECRET, "")),
+        method=method,  # type: ignore[arg-type]  # checked above
+        alg=given[ALG],
+    )
+    return issuer, auth
+
+
+def client_auth(
+    client_id: str, *, key_file: Path | None, secret: Redacted, method: Method, alg: str | None
+) -> ClientAuth:
+    """Return credentials.
+
+    Args:
+        client_id: As registered.
+        key_file: The file with the private key, or None.
+        secret: The client secret, or an empty text.
+        method: How it proves itself.
+        alg: The signing algorithm of a private key; None: as the key says.
+
+    Raises:
+        UsageError: Something is missing or unusable.
+    """
+    if method == "private-key":
+        file = key_file or missing("private key", f"Pass --key-file or set {KEY_FILE}")
+        return PrivateKeyJwt.from_file(client_id, file, alg=alg)
+    if alg:
+        raise UsageError(
+            "A signing algorithm applies only to private keys", code="alg", advice=f"Omit --alg, and unset {ALG}"
+        )
+    if not secret:
+        missing("credential", f"Pass --key-file or --secret-file, or set {KEY_FILE} or {SECRET}")
+    if method == "secret-jwt":
+        return ClientSecretJwt(client_id, secret)
+    return ClientSecretPost(client_id, secret) if method == "post" else ClientSecretBasic(client_id, secret)
+
+
+def missing(what: str, advice: str) -> NoReturn:
+    """Refuse a configuration that lacks something.
+
+    Raises:
+        UsageError: Always.
+    """
+    raise UsageError(f"No {what} given", code="missing", advice=advice)

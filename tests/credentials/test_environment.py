@@ -1,0 +1,84 @@
+"""Tests of the client that a deployment describes in environment variables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from idura_ciba import (
+    CibaClient,
+    ClientSecretBasic,
+    ClientSecretJwt,
+    ClientSecretPost,
+    FairScheduler,
+    PrivateKeyJwt,
+    UsageError,
+)
+from idura_ciba.cli.keys import generate_key
+from idura_ciba.credentials.environment import from_environment
+
+SECRET = "a secret of the tests, long enough for HS256"
+COMMON = {"IDURA_CIBA_ISSUER": "https://acme.idura.broker", "IDURA_CIBA_CLIENT_ID": "urn:me"}
+
+
+@pytest.mark.parametrize(
+    ("method", "kind"),
+    [
+        ("", ClientSecretBasic),
+        ("basic", ClientSecretBasic),
+        ("post", ClientSecretPost),
+        ("secret-jwt", ClientSecretJwt),
+    ],
+)
+def test_a_secret_is_used_as_the_method_says(method: str, kind: type) -> None:
+    """An empty variable is as if it were not set: that is how a compose file leaves one out."""
+    environ = {**COMMON, "IDURA_CIBA_CLIENT_SECRET": SECRET, "IDURA_CIBA_CLIENT_AUTH": method, "IDURA_CIBA_ALG": ""}
+    issuer, auth = from_environment(environ)
+    assert issuer == COMMON["IDURA_CIBA_ISSUER"]
+    assert type(auth) is kind
+    assert SECRET not in repr(auth)
+
+
+def test_a_key_file_wins_over_a_secret(tmp_path: Path) -> None:
+    """As in the command."""
+    path = tmp_path / "key.pem"
+    path.write_text(generate_key("ES256"))
+    environ = {
+        **COMMON,
+        "IDURA_CIBA_CLIENT_SECRET": SECRET,
+        "IDURA_CIBA_KEY_FILE": str(path),
+        "IDURA_CIBA_ALG": "ES256",
+    }
+    _, auth = from_environment(environ)
+    assert isinstance(auth, PrivateKeyJwt)
+    assert auth.alg == "ES256"
+
+
+@pytest.mark.parametrize(
+    ("environ", "code", "says"),
+    [
+        ({}, "missing", "Set IDURA_CIBA_ISSUER"),
+        ({**COMMON, "IDURA_CIBA_CLIENT_ID": ""}, "missing", "Set IDURA_CIBA_CLIENT_ID"),
+        (COMMON, "missing", "IDURA_CIBA_CLIENT_SECRET"),
+        ({**COMMON, "IDURA_CIBA_CLIENT_AUTH": "private-key"}, "missing", "IDURA_CIBA_KEY_FILE"),
+        ({**COMMON, "IDURA_CIBA_CLIENT_AUTH": "Basic"}, "method", "secret-jwt"),
+        ({**COMMON, "IDURA_CIBA_CLIENT_SECRET": SECRET, "IDURA_CIBA_ALG": "ES256"}, "alg", "unset IDURA_CIBA_ALG"),
+    ],
+)
+def test_what_is_missing_is_named_by_its_variable(environ: dict[str, str], code: str, says: str) -> None:
+    """Whoever deploys it has nothing else to go by; the secret is not shown."""
+    with pytest.raises(UsageError) as caught:
+        CibaClient.from_env(environ)
+    assert caught.value.code == code
+    assert says in str(caught.value)
+    assert SECRET not in str(caught.value)
+
+
+async def test_a_client_comes_from_the_environment_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With any other argument beside it."""
+    for name, value in {**COMMON, "IDURA_CIBA_CLIENT_SECRET": SECRET}.items():
+        monkeypatch.setenv(name, value)
+    async with CibaClient.from_env(scheduler=FairScheduler(rate=7)) as ciba:
+        assert repr(ciba) == "<CibaClient https://acme.idura.broker as urn:me, 0 pending>"
+        assert ciba.snapshot()["scheduler"]["rate"] == 7  # type: ignore[index]
