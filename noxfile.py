@@ -32,6 +32,8 @@ INTEROP = ("tests/interop", "tests/test_faults.py")
 NODE_MODULES = "IDURA_CIBA_INTEROP_NODE_MODULES"
 #: Tells the tests that the libraries of the group `companions` must be there.
 COMPANIONS = {"IDURA_CIBA_COMPANIONS": "required"}
+#: Tells the tests that the libraries of the group `examples` must be there.
+EXAMPLES = {"IDURA_CIBA_EXAMPLES": "required"}
 #: Has a test take names away one at a time, and not only all at once.
 ELSEWHERE = {"IDURA_CIBA_ELSEWHERE": "each"}
 
@@ -127,6 +129,15 @@ def elsewhere(session: nox.Session) -> None:
     """Kill and resume a batch without each of the names that Windows and macOS lack, one at a time."""
     install(session, "-e", ".[cli,xlsx]", groups=("test",))
     session.run("pytest", "tests/cli/test_batch_elsewhere.py", *ALL_CORES, *session.posargs, env=ELSEWHERE)
+
+
+@nox.session(python=PYTHONS[:1])
+def examples(session: nox.Session) -> None:
+    """Run the programs of docs/examples as services that are stopped in the middle, and check their types."""
+    install(session, "-e", ".[cli,xlsx]", groups=("test", "types", "examples"))
+    session.run("pytest", "tests/test_docs_examples.py", *session.posargs, env=EXAMPLES)
+    session.run("mypy", "--strict", "docs/examples")
+    session.run("pyright", "--pythonpath", str(Path(session.bin) / "python"), "docs/examples")
 
 
 @nox.session(python=PYTHONS[:1])

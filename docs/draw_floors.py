@@ -30,6 +30,7 @@ ROOMS: Mapping[str, tuple[int, str]] = {
     "sync": (170, "without an event loop"),
     "client": (300, "puts the rooms together"),
     "transaction": (300, "one person being asked"),
+    "checks": (560, "can people be asked?"),
     "trust": (150, "who is it?"),
     "http": (250, "one request, one answer"),
     "scheduling": (560, "whose turn it is"),

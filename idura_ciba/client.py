@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import json
 import logging
-import math
 import os
 import random
 from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
-from attrs import asdict
-
 from idura_ciba import explain
 from idura_ciba.aio.clock import Clock
+from idura_ciba.aio.home import Home
+from idura_ciba.checks import Finding, check_provider
 from idura_ciba.credentials.client_auth import ClientAuth
 from idura_ciba.credentials.environment import from_environment
 from idura_ciba.eids.person import PersonTags
@@ -109,6 +108,7 @@ class CibaClient:
         rng: random.Random | None = None,
     ) -> None:
         clock = self._clock = clock or Clock()
+        self._home = Home()
         source = rng or random.SystemRandom()
         self._own_transport = AiohttpTransport() if transport is None else None
         carrier = transport or self._own_transport
@@ -117,7 +117,8 @@ class CibaClient:
         self._keys = JwksCache(provider, transport=carrier, clock=clock)
         secret = self._secret = checked_secret(resume_secret) or client_auth.derive_key(b"idura_ciba resume")
         tags = PersonTags(hmac.digest(secret, b"person tags", "sha256"))
-        self._client_id = client_auth.client_id
+        self._auth = client_auth
+        self._checks = partial(check_provider, issuer, carrier, clock, endpoints=endpoints)
         self._queue = client_queue(scheduler)
         holds = Holds(clock)
         self._pending = Pending(holds, on_close)
@@ -127,7 +128,7 @@ class CibaClient:
             ),
             verifier=IdTokenVerifier(
                 issuer,
-                self._client_id,
+                client_auth.client_id,
                 self._keys,
                 tags,
                 clock,
@@ -137,18 +138,17 @@ class CibaClient:
             ),
             queue=self._queue,
             strategy=FinalPoll(Fixed()) if strategy is None else as_strategy(strategy),
-            sealer=Sealer(issuer, self._client_id, hmac.digest(secret, b"resume tokens", "sha256")),
+            sealer=Sealer(issuer, client_auth.client_id, hmac.digest(secret, b"resume tokens", "sha256")),
             observers=Observers(several("observers", observers, callable)),
             clock=clock,
             rng=source,
             grace_poll=grace_poll,
             ended=self._pending.ended,
-            is_at_home=self._is_at_home,
+            is_at_home=self._home.is_here,
         )
         self._starter = Starter(context, provider, tags, holds, self._pending, self._check_open)
         self._closed = False
         self._on_close = on_close
-        self._loop: asyncio.AbstractEventLoop | None = None
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, **options: Any) -> Self:
@@ -169,7 +169,7 @@ class CibaClient:
 
     def __repr__(self) -> str:
         """Issuer, client id and how many are pending."""
-        return f"<CibaClient {self._provider.issuer} as {self._client_id}, {len(self._pending)} pending>"
+        return f"<CibaClient {self._provider.issuer} as {self._auth.client_id}, {len(self._pending)} pending>"
 
     async def __aenter__(self) -> Self:
         """Nothing happens yet; the first request opens the first connection."""
@@ -201,12 +201,25 @@ class CibaClient:
         `pending` and `closed` are this client's; the rest is that of its scheduler, over all clients that share it, as
         in `scheduling.Snapshot`. Without a limit, `rate` and `allowed` are None. Any thread may ask.
         """
-        shared = {name: None if value == math.inf else value for name, value in asdict(self._queue.snapshot()).items()}
-        return {"pending": len(self._pending), "closed": self._closed, "scheduler": shared}
+        return {"pending": len(self._pending), "closed": self._closed, "scheduler": self._queue.snapshot().plain()}
+
+    async def check(self, *, probe: bool = False) -> tuple[Finding, ...]:
+        """Look whether people could be asked now, as `idura-ciba doctor` does; for start-up and readiness probes.
+
+        Nobody is asked. The provider's documents are fetched anew; whatever is wrong is a `Finding` and not raised.
+
+        Args:
+            probe: Also send the client's credentials once, with an `auth_req_id` that does not exist.
+
+        Raises:
+            StateError: The client is closed, or belongs to another event loop.
+        """
+        self._check_open()
+        return tuple([found async for found in self._checks(probe=(lambda: self._auth) if probe else None)])
 
     def derive_key(self, purpose: bytes) -> bytes:
         """Derive 32 secret bytes for a purpose of the caller's: always the same for this credential and issuer."""
-        owner = json.dumps([self._provider.issuer, self._client_id]).encode()
+        owner = json.dumps([self._provider.issuer, self._auth.client_id]).encode()
         return hmac.digest(self._secret, b"\0".join((b"for callers", owner, purpose)), "sha256")
 
     async def start(
@@ -347,8 +360,8 @@ class CibaClient:
             StateError: The client belongs to another event loop, which is running. If that loop has ended, nothing can
                 be released, and the tokens are returned all the same.
         """
-        if not self._is_at_home():
-            if self._loop is not None and self._loop.is_running():
+        if not self._home.is_here():
+            if self._home.is_running():
                 raise explain.other_loop("client")
             # Its event loop is gone, so nothing can be ended; the tokens are still worth having.
             self._closed = True
@@ -377,17 +390,8 @@ class CibaClient:
     def _check_open(self) -> None:
         if self._closed:
             raise explain.closed()
-        if not self._is_at_home():
+        if not self._home.is_here():
             raise explain.other_loop("client")
-
-    def _is_at_home(self) -> bool:
-        """Whether this is the event loop that the client was first used in, which owns its timers."""
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            return False  # in another thread, or after the loop has stopped
-        self._loop = self._loop or loop
-        return self._loop is loop
 
     def _limit(self, timeout: float | None) -> float | None:
         if timeout is None:

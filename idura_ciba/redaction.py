@@ -1,11 +1,14 @@
-"""Text that is hidden in a repr, and so in tracebacks with locals and in debuggers."""
+"""Text that is hidden in a repr, and so in tracebacks with locals and in debuggers; and foreign text made harmless."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["Redacted", "redact"]
+__all__ = ["Redacted", "clean", "redact"]
+
+#: Characters of foreign text that are shown; a longer text is no message for a person.
+LIMIT = 300
 
 
 class Redacted(str):
@@ -31,3 +34,11 @@ def redact(value: Any) -> Any:
     if isinstance(value, list):
         return [redact(item) for item in value]
     return value
+
+
+def clean(text: str, *, limit: int = LIMIT) -> str:
+    r"""Return foreign text as one bounded line, with `\x1b` and the like for whatever is not printable."""
+    shown = "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text[:limit]
+    )
+    return shown + "…" if len(text) > limit else shown

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from idura_ciba.aio.portal import Portal
+from idura_ciba.checks import Finding
 from idura_ciba.client import CibaClient as AsyncClient
 from idura_ciba.credentials.client_auth import ClientAuth
 from idura_ciba.credentials.environment import from_environment
@@ -86,6 +87,14 @@ class CibaClient:
     def snapshot(self) -> dict[str, object]:
         """The present state as plain data; see `idura_ciba.CibaClient.snapshot`."""
         return self._client.snapshot()
+
+    def check(self, *, probe: bool = False) -> tuple[Finding, ...]:
+        """Look whether people could be asked now; see `idura_ciba.CibaClient.check`.
+
+        Raises:
+            StateError: The client is closed.
+        """
+        return self._portal.call(lambda: self._client.check(probe=probe))
 
     def start(
         self,

@@ -37,8 +37,8 @@ import math
 import selectors
 import time
 from collections.abc import Callable, Coroutine, Mapping
-from concurrent.futures import Executor
-from contextvars import Context
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextvars import Context, copy_context
 from typing import Any, NoReturn, TypeVar, TypeVarTuple
 
 from idura_ciba.aio.clock import Clock
@@ -207,6 +207,8 @@ def virtual_clock() -> Clock:
 def run_virtual(main: Coroutine[Any, Any, _T], *, start: float = 0.0) -> _T:
     """Run a coroutine to its end on a fresh `VirtualLoop`, as `asyncio.run` does on a real one.
 
+    Where another loop is running already, as in a notebook, it runs in a thread, and that loop waits.
+
     Args:
         main: What to run.
         start: The virtual time at the start, in seconds.
@@ -224,5 +226,14 @@ def run_virtual(main: Coroutine[Any, Any, _T], *, start: float = 0.0) -> _T:
         >>> run_virtual(two_minutes())
         120.0
     """
-    with asyncio.Runner(loop_factory=lambda: VirtualLoop(start)) as runner:
-        return runner.run(main)
+
+    def run() -> _T:
+        with asyncio.Runner(loop_factory=lambda: VirtualLoop(start)) as runner:
+            return runner.run(main)
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return run()
+    with ThreadPoolExecutor(1, "run_virtual") as threads:
+        return threads.submit(copy_context().run, run).result()

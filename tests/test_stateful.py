@@ -407,7 +407,7 @@ class Logins(RuleBasedStateMachine):
 
     def check_end(self, transaction: Transaction) -> None:
         """Hold one end against the ledger."""
-        outcome = transaction._driver._outcome
+        outcome = transaction._driver._ended and transaction._driver._ended.outcome
         assert outcome is not None
         record, state = self.order_of(transaction), transaction.state
         assert outcome.state is state

@@ -70,6 +70,7 @@ def test_a_login_step_by_step(simulated_idura: SimulatedIdura, make: Make) -> No
         assert login.prompt_until
         assert [each.id for each in ciba.pending] == [login.id]
         assert ciba.snapshot()["pending"] == 1
+        assert {finding.level for finding in ciba.check()} == {"ok"}
         phases = [update.phase.value for update in login.updates()]
         assert phases[-1] == "approved"
         assert login.result().person_confirmed

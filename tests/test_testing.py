@@ -14,6 +14,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from contextvars import ContextVar
 
 import pytest
 from hypothesis import given
@@ -342,3 +343,24 @@ def test_the_module_works_without_pytest(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_the_examples_are_true() -> None:
     """What the docstrings show is what comes out."""
     assert doctest.testmod(testing) == (0, 2)
+
+
+@pytest.mark.sockets  # a real loop, as a notebook has one
+async def test_it_runs_where_a_loop_is_running_already() -> None:
+    """In a notebook each cell runs on a loop; what it returns, raises and sees is as without one."""
+    seen: ContextVar[str] = ContextVar("seen")
+    seen.set("here")
+
+    async def two_minutes() -> tuple[float, str]:
+        await asyncio.sleep(120)
+        return asyncio.get_running_loop().time(), seen.get()
+
+    assert run_virtual(two_minutes()) == (120.0, "here")
+    with pytest.raises(DeadlockError):
+        run_virtual(asyncio.Event().wait())
+    with pytest.raises(ZeroDivisionError):
+        run_virtual(_fails())
+
+
+async def _fails() -> None:
+    raise ZeroDivisionError

@@ -15,7 +15,8 @@ from rich.text import Text
 
 from idura_ciba import Outcome, State, Transaction
 from idura_ciba.aio.clock import Clock
-from idura_ciba.cli.text import clean, say
+from idura_ciba.cli.text import say
+from idura_ciba.redaction import clean
 
 __all__ = ["Row", "Show", "drawing", "follow", "showing", "table"]
 

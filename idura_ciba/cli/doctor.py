@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.text import Text
 
 from idura_ciba.aio.clock import Clock
-from idura_ciba.cli.checks import Finding, check_client, check_provider
+from idura_ciba.checks import Finding
+from idura_ciba.cli.checks import check_at_provider, check_client
 from idura_ciba.cli.config import (
     AlgOption,
     ClientIdOption,
@@ -22,8 +23,9 @@ from idura_ciba.cli.config import (
     command_transport,
 )
 from idura_ciba.cli.guard import ExitCode
-from idura_ciba.cli.text import OUT, clean, say
+from idura_ciba.cli.text import OUT, say
 from idura_ciba.protocol.http import Transport
+from idura_ciba.redaction import clean
 
 __all__ = ["doctor", "examine"]
 
@@ -75,7 +77,7 @@ async def examine(settings: Settings, transport: Transport, clock: Clock, *, pro
         tell(finding)
     # Without a usable credential there is nothing to send, and the problem has been reported already.
     sending = probe and all(finding.level != "problem" for finding in findings)
-    async for finding in check_provider(settings, transport, clock, probe=sending):
+    async for finding in check_at_provider(settings, transport, clock, probe=sending):
         tell(finding)
     problems = sum(finding.level == "problem" for finding in findings)
     say({0: "No problem found.", 1: "1 problem found."}.get(problems, f"{problems} problems found."), to=console)

@@ -15,7 +15,8 @@ from rich.text import Text
 from idura_ciba import State
 from idura_ciba.batch.tally import Tally
 from idura_ciba.cli.board import drawing
-from idura_ciba.cli.text import clean, counted, say
+from idura_ciba.cli.text import counted, say
+from idura_ciba.redaction import clean
 from idura_ciba.scheduling.scheduler import Snapshot
 
 __all__ = ["Progress", "duration", "reporting"]

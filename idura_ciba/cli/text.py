@@ -13,11 +13,10 @@ from rich.console import Console
 from rich.text import Text
 
 from idura_ciba.errors import CibaError
+from idura_ciba.redaction import clean
 
 __all__ = ["ERR", "OUT", "clean", "counted", "discard", "explained", "listeners", "say"]
 
-#: Characters of foreign text that are shown; a longer text is no message for a person.
-LIMIT = 300
 
 #: Called when nobody reads any more what is printed; without any, printing raises `BrokenPipeError`.
 listeners: list[Callable[[], None]] = []
@@ -59,14 +58,6 @@ def discard(stream: TextIO) -> None:
 OUT: Console = _Console(markup=False, highlight=False, emoji=False)
 #: Everything else: progress, instructions, errors.
 ERR: Console = _Console(stderr=True, markup=False, highlight=False, emoji=False)
-
-
-def clean(text: str, *, limit: int = LIMIT) -> str:
-    r"""Return foreign text as one bounded line, with `\x1b` and the like for whatever is not printable."""
-    shown = "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text[:limit]
-    )
-    return shown + "…" if len(text) > limit else shown
 
 
 def counted(count: int, noun: str) -> str:

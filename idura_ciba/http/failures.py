@@ -26,6 +26,9 @@ _LOOK_UP = {getattr(socket, name): name for name in dir(socket) if name.startswi
 #: expired" or "Hostname mismatch, certificate is not valid for 'acme.idura.broker'.".
 _TLS_REASON = re.compile(r"[A-Z0-9_]{1,60}")
 _TLS_WORDS = re.compile(r"[A-Za-z0-9 ,.:'_()/-]{1,200}")
+#: X509_V_ERR_ of OpenSSL, where nobody known to this machine has signed: self-signed alone or in the chain, no issuer,
+#: no chain. A private CA, or a proxy that opens TLS, looks like this.
+_UNKNOWN_ISSUER = frozenset({18, 19, 20, 21})
 #: What some errors mean, by type; of others the type's name is told.
 _KINDS = {
     "ClientPayloadError": "the answer breaks off",
@@ -88,6 +91,8 @@ def _of_tls(cause: BaseException) -> str:
         for text, pattern in ((reason, _TLS_REASON), (words, _TLS_WORDS))
         if isinstance(text, str) and pattern.fullmatch(text)
     ]
+    if getattr(cause, "verify_code", None) in _UNKNOWN_ISSUER:
+        known.append("if a CA of your own has signed it, name its file in SSL_CERT_FILE")
     return ": ".join(known)
 
 

@@ -14,7 +14,7 @@ from weakref import WeakSet
 from idura_ciba import explain
 from idura_ciba.errors import StateError, UsageError
 from idura_ciba.scheduling.budget import Budget, Meter
-from idura_ciba.scheduling.jobs import Entry, Job, Owner
+from idura_ciba.scheduling.jobs import Entry, Job, Owner, context_of
 from idura_ciba.scheduling.queues import SMALL, FifoQueue
 
 __all__ = ["Engine"]
@@ -99,7 +99,7 @@ class Engine:
 
     # --- jobs -------------------------------------------------------------------------------------------------------
 
-    def schedule(self, owner: Owner, job: Job, at: float, until: float, context: Context | None) -> None:
+    def schedule(self, owner: Owner, job: Job, at: float, until: float) -> None:
         """Schedule a job, replacing its earlier instant; at `until` it is served even without a free place.
 
         Raises:
@@ -109,7 +109,7 @@ class Engine:
         if not at < math.inf:
             raise UsageError("a job cannot be scheduled for an instant that never comes", code="schedule")
         self._bind()
-        entry = Entry(at, next(self._numbers), job, owner, until, context=context)
+        entry = Entry(at, next(self._numbers), job, owner, until)
         former = owner.entries.get(job)
         owner.entries[job] = entry
         heapq.heappush(self._heap, entry)
@@ -286,7 +286,7 @@ class Engine:
         assert job is not None  # noqa: S101 - for type checkers: no stale entry is chosen
         del owner.entries[job]
         self._invalidate(entry)
-        context = entry.context.copy()  # a context cannot be entered twice, and this may be called from within it
+        context = context_of(job)
         try:
             work = context.run(job.serve)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - one broken job must not stop the others

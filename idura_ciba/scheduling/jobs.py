@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Coroutine
-from contextvars import Context, copy_context
+from contextvars import Context
 from typing import Any, Protocol
 
-__all__ = ["Entry", "Job", "Owner", "PricedJob", "UrgentJob"]
+__all__ = ["CallersJob", "Entry", "Job", "Owner", "PricedJob", "UrgentJob", "context_of"]
 
 
 class Job(Protocol):
@@ -21,6 +21,16 @@ class Job(Protocol):
         may reschedule its job and must not raise anything but `CancelledError`.
         """
         ...
+
+
+class CallersJob(Job, Protocol):
+    """A job in somebody's name. What it is asked, and its work, runs in copies of the context; else in an empty one.
+
+    Attributes:
+        context: That of the caller.
+    """
+
+    context: Context
 
 
 class UrgentJob(Job, Protocol):
@@ -44,6 +54,12 @@ class PricedJob(UrgentJob, Protocol):
         ...
 
 
+def context_of(job: Job) -> Context:
+    """A context to call a job in: a copy of its own, because none can be entered twice, or an empty one."""
+    context: Context | None = getattr(job, "context", None)
+    return Context() if context is None else context.copy()
+
+
 class Entry:
     """An entry in the heaps: one job, scheduled once.
 
@@ -53,28 +69,17 @@ class Entry:
         until: When it is served even without a free place; infinite if it may wait for ever.
         job: None once the job was served, removed or rescheduled; the entry is then stale.
         owner: Whose job it is.
-        context: What the job does runs in copies of it.
         is_due: Whether it is in a queue.
     """
 
-    __slots__ = ("at", "context", "is_due", "job", "number", "owner", "until")
+    __slots__ = ("at", "is_due", "job", "number", "owner", "until")
 
-    def __init__(
-        self,
-        at: float,
-        number: int,
-        job: Job,
-        owner: Owner,
-        until: float = math.inf,
-        *,
-        context: Context | None = None,
-    ) -> None:
+    def __init__(self, at: float, number: int, job: Job, owner: Owner, until: float = math.inf) -> None:
         self.at: float = at
         self.number: int = number
         self.until: float = until
         self.job: Job | None = job
         self.owner: Owner = owner
-        self.context: Context = context or copy_context()
         self.is_due: bool = False
 
     def __lt__(self, other: Entry) -> bool:

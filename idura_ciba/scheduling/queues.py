@@ -22,7 +22,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from idura_ciba.scheduling.jobs import Entry
+from idura_ciba.scheduling.jobs import Entry, context_of
 
 __all__ = ["SMALL", "FifoQueue", "IndexQueue"]
 
@@ -177,7 +177,7 @@ class IndexQueue(FifoQueue):
         super()._rank(entry, job, number)
         key = entry.at
         if hasattr(job, "due"):
-            key = self._ask(lambda: entry.context.copy().run(job.due, self.price), entry.at)
+            key = self._ask(lambda: context_of(job).run(job.due, self.price), entry.at)
         heapq.heappush(self._by_key, (key, number, entry))
 
     def _steer(self, now: float, lag: float, cycle: float) -> None:

@@ -15,9 +15,8 @@ import asyncio
 import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from contextvars import Context
 
-from attrs import frozen
+from attrs import asdict, frozen
 
 from idura_ciba import explain
 from idura_ciba.errors import UsageError
@@ -63,6 +62,10 @@ class Snapshot:
     slow_downs: int
     learned: int
 
+    def plain(self) -> dict[str, float | None]:
+        """The snapshot as data that JSON can carry; None where there is no limit."""
+        return {name: None if value == math.inf else value for name, value in asdict(self).items()}
+
     def __str__(self) -> str:
         """The snapshot in one line."""
         parts = [f"{self.pending} pending", f"{self.due} due"]
@@ -99,14 +102,13 @@ class ClientQueue:
         """Number of jobs of this queue that wait for their instant or are due."""
         return len(self._owner.entries)
 
-    def schedule(self, job: Job, at: float, *, until: float = math.inf, context: Context | None = None) -> None:
+    def schedule(self, job: Job, at: float, *, until: float = math.inf) -> None:
         """Schedule `job` for the monotonic instant `at`, replacing any earlier instant.
 
         If the job is still waiting for a place at `until`, it is served then anyway; it should have no work by then.
-        Whatever it is asked, and its work, runs in a copy of `context`; as in `loop.call_at`, None is the present one.
         """
         if not self._owner.closed:
-            self._engine.schedule(self._owner, job, at, until, context)
+            self._engine.schedule(self._owner, job, at, until)
 
     def snapshot(self) -> Snapshot:
         """Return the state of the scheduler that this queue is in, over all its clients."""

@@ -16,6 +16,7 @@ from idura_ciba.observe import Harmless, Observers
 from idura_ciba.polling.strategy import Indexed, Record, Strategy
 from idura_ciba.redaction import Redacted
 from idura_ciba.scheduling.scheduler import ClientQueue
+from idura_ciba.transaction.caller import Callers
 from idura_ciba.transaction.resume import Sealer
 from idura_ciba.trust.id_token import IdTokenVerifier
 
@@ -42,6 +43,7 @@ class Context:
     ended: Callable[[Redacted], None]
     #: Whether the caller is in the client's event loop, where alone a transaction may be changed.
     is_at_home: Callable[[], bool]
+    callers: Callers = field(init=False, factory=Callers)
     wall_offset: SharedFloat = field(init=False, factory=lambda: SharedFloat(0.001))
     suspended: SharedFloat = field(init=False, factory=lambda: SharedFloat(OVERSLEPT / 10))
     #: The strategy, if it can say what a poll is worth.

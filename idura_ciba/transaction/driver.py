@@ -16,7 +16,7 @@ from typing import Any
 from idura_ciba import explain
 from idura_ciba.aio.cancellation import is_cancelled
 from idura_ciba.aio.patience import LATE
-from idura_ciba.eids.phase import PhaseTable, phase_of
+from idura_ciba.eids.phase import phase_of
 from idura_ciba.errors import CibaError, UsageError
 from idura_ciba.http.backchannel import Answered
 from idura_ciba.observe import PollEvent, TransactionEvent
@@ -26,8 +26,9 @@ from idura_ciba.protocol.answers import SlowedDown, TokenAnswer, Tokens, why
 from idura_ciba.protocol.machine import Event, State, advance, is_verdict, judge
 from idura_ciba.protocol.timing import GRACE_PATIENCE, Timing
 from idura_ciba.redaction import Redacted
+from idura_ciba.transaction.caller import Caller
 from idura_ciba.transaction.context import OVERSLEPT, Context
-from idura_ciba.transaction.ending import ended_by_answer, ended_by_clock
+from idura_ciba.transaction.ending import Ended, ended_by_answer, ended_by_clock
 from idura_ciba.transaction.history import History
 from idura_ciba.transaction.outcome import Handover, Outcome, Update
 from idura_ciba.transaction.resume import Checkpoint, already_ended
@@ -49,11 +50,9 @@ class Driver:
     """One transaction, as the scheduler and the client see it.
 
     Attributes:
-        context: The caller's, as of `start` or `resume`. Observers, strategies and everything else that this
-            transaction calls see it, whoever has caused the call.
+        caller: Whoever began it; everything that this transaction calls is called in their name.
         auth_req_id: Its id at the provider; with the client's credential, enough to fetch the login.
         expected: What its ID token must say.
-        reference: The caller's own name for it, or None.
         state: Where the transaction stands.
         spoken_words: To be read to the person, or None.
         trace_id: The provider's trace id of its latest answer.
@@ -62,9 +61,9 @@ class Driver:
     """
 
     __slots__ = (
-        "_answer_out", "_closing", "_history", "_in_doubt", "_next_at", "_outcome", "_person", "_phases", "_polling",
-        "_prompting", "_resumable", "_shared", "_suspended", "_timing", "_tokens", "_wall_offset", "_watchers",
-        "auth_req_id", "context", "expected", "on_doubt", "reference", "spoken_words", "state", "trace_id",
+        "_answer_out", "_closing", "_ended", "_history", "_in_doubt", "_next_at", "_person", "_polling", "_shared",
+        "_suspended", "_timing", "_tokens", "_wall_offset", "_watchers", "auth_req_id", "caller", "expected",
+        "on_doubt", "spoken_words", "state", "trace_id",
     )  # fmt: skip
 
     def __init__(
@@ -74,21 +73,18 @@ class Driver:
         auth_req_id: Redacted,
         person: bytes,
         expected: Expectation,
+        caller: Caller,
         timing: Timing,
         spoken_words: Redacted | None,
         trace_id: str | None = None,
         state: State = State.PENDING,
         polls: int = 0,
         tokens: Tokens | None = None,
-        reference: str | None = None,
-        phases: PhaseTable = (),
     ) -> None:
         self.on_doubt: Callable[[bool], None] | None = None
-        self.context: contextvars.Context = contextvars.copy_context()
+        self.caller: Caller = caller
         self._shared = context
         self.auth_req_id: Redacted = auth_req_id
-        self.reference: str | None = reference
-        self._phases = phases
         self._person = person
         self.expected = expected
         self._timing = timing
@@ -106,9 +102,7 @@ class Driver:
         self._answer_out = False
         # The provider's answer from when it is here until it is verified: it is issued only once.
         self._tokens = tokens
-        # Whether it can be resumed, and whether the prompt may be on the phone.
-        self._resumable = self._prompting = True
-        self._outcome: Outcome | None = None
+        self._ended: Ended | None = None
         self._watchers: Watchers | None = None
         self._tell_state(None)
         self._plan()
@@ -124,11 +118,12 @@ class Driver:
     @property
     def prompt_gone_at(self) -> float | None:
         """Wall-clock instant at which the prompt has expired at the latest; None once the provider has finished."""
-        return self._timing.provider_end + self._wall_offset if self._prompting else None
+        until = self.prompt_until
+        return None if until == -math.inf else until + self._wall_offset
 
     def resume_token(self) -> Redacted | None:
         """The token as of now; a poll may be in flight."""
-        if not self._resumable:
+        if self._ended is not None and not self._ended.resumable:
             return None
         return self._shared.sealer.seal(self._checkpoint(going_on=not self.state.is_final))
 
@@ -141,8 +136,8 @@ class Driver:
 
     async def outcome(self) -> Outcome:
         """Wait for the end."""
-        if self._outcome is not None:
-            return self._outcome
+        if self._ended is not None:
+            return self._ended.outcome
         self._shared.check_home()
         self._watchers = self._watchers or Watchers()
         return await self._watchers.outcome()
@@ -151,14 +146,19 @@ class Driver:
         """Stop asking."""
         if not self.state.is_final:
             self._shared.check_home()
-            self.context.copy().run(self._settle, Event.ABANDONED, explain.abandoned())
+            self.caller.run(self._settle, Event.ABANDONED, explain.abandoned())
 
     # --- for the client ---------------------------------------------------------------------------------------------
 
     @property
     def prompt_until(self) -> float:
         """Monotonic instant until which the prompt may be on the phone; in the past once the provider has finished."""
-        return self._timing.provider_end if self._prompting else -math.inf
+        return self._timing.provider_end if self._ended is None or self._ended.prompting else -math.inf
+
+    @property
+    def context(self) -> contextvars.Context:
+        """The context of the caller, for the scheduler."""
+        return self.caller.context
 
     @property
     def is_asking(self) -> bool:
@@ -168,13 +168,14 @@ class Driver:
     def end_with_client(self) -> Handover | None:
         """Stop asking because the client closes; returns what resumes it, if it was pending."""
         if not self.state.is_final:  # an observer of another end may have abandoned this one
-            self.context.copy().run(self._settle, Event.HANDED_OVER, explain.handed_over())
-        return self.handover(self._outcome.error.resume_token if self._outcome and self._outcome.error else None)
+            self.caller.run(self._settle, Event.HANDED_OVER, explain.handed_over())
+        error = self._ended.outcome.error if self._ended else None
+        return self.handover(error.resume_token if error else None)
 
     def handover(self, token: Redacted | None) -> Handover | None:
         """What resumes it, given its token; None without one."""
         stood = State.IN_DOUBT if self._in_doubt or self._answer_out else State.PENDING
-        return None if token is None else Handover(self.reference, self.id, token, stood)
+        return None if token is None else Handover(self.caller.reference, self.id, token, stood)
 
     def latest(self, checkpoint: Checkpoint) -> Checkpoint:
         """Bring an older checkpoint of this transaction up to date; any other is returned unchanged.
@@ -184,7 +185,7 @@ class Driver:
         """
         if checkpoint.auth_req_id != self.auth_req_id:
             return checkpoint
-        if not self._resumable:
+        if self._ended is not None and not self._ended.resumable:
             raise already_ended()
         return self._checkpoint(going_on=False)
 
@@ -265,7 +266,7 @@ class Driver:
         if self._shared.observers:
             elapsed = answered.received_at - answered.sent_at
             self._shared.observers.tell(
-                PollEvent.of(self.id, event, answer, elapsed, answered.trace_id, reference=self.reference)
+                PollEvent.of(self.id, event, answer, elapsed, answered.trace_id, reference=self.caller.reference)
             )
         if isinstance(answer, Tokens):
             await self._verify(answer)
@@ -344,7 +345,7 @@ class Driver:
 
     def _schedule(self, at: float, *, until: float) -> None:
         self._next_at = at
-        self._shared.queue.schedule(self, at, until=until, context=self.context)
+        self._shared.queue.schedule(self, at, until=until)
         self._notify()
 
     def _shift_if_suspended(self) -> None:
@@ -372,22 +373,23 @@ class Driver:
         resumable: bool = False,
     ) -> None:
         """Enter a final state: the only place that does."""
-        self._resumable = resumable or event in _STOPPED
-        if error is not None:
-            error.trace_id = error.trace_id or self.trace_id
-            error.reference, error.resume_token = self.reference, self._later_token()
-        self._advance(event, *((error.code, error.what) if error else ()))
+        state, resumable = advance(self.state, event), resumable or event in _STOPPED
         # A prompt that the provider did not finish may stay on the phone.
-        self._prompting = event in _STOPPED or (self.state is State.FAILED and event is not Event.PROOF_REJECTED)
+        prompting = event in _STOPPED or (state is State.FAILED and event is not Event.PROOF_REJECTED)
+        if error is not None:
+            error.trace_id, error.reference = error.trace_id or self.trace_id, self.caller.reference
+            error.resume_token = self._later_token() if resumable else None
+        polls, slow_downs = self._history.polls, self._history.slow_downs
+        outcome = Outcome(state, authentication, error, polls, slow_downs, self.caller.reference)
+        self._ended = Ended(outcome, resumable=resumable, prompting=prompting)
+        self._advance(event, *((error.code, error.what) if error else ()))
         self._next_at = None
         if self._shared.learn:
             self._shared.learn(self._history.record(self._timing, decided=event in DECISIONS))
             self._shared.queue.note(learned=event in DECISIONS)
         self._shared.queue.forget(self)
-        polls, slow_downs = self._history.polls, self._history.slow_downs
-        self._outcome = Outcome(self.state, authentication, error, polls, slow_downs, self.reference)
         if self._watchers is not None:
-            self._watchers.ended(self._outcome)
+            self._watchers.ended(outcome)
         self._notify()
         self._shared.ended(self.auth_req_id)
 
@@ -403,9 +405,8 @@ class Driver:
     def _tell_state(self, code: str | None, reason: str | None = None) -> None:
         if self._shared.observers:
             polls, elapsed = self._history.polls, self._shared.clock.monotonic() - self._timing.requested_at
-            self._shared.observers.tell(
-                TransactionEvent(self.id, self.state, code, polls, elapsed, self.trace_id, reason, self.reference)
-            )
+            told = (self.id, self.state, code, polls, elapsed, self.trace_id, reason, self.caller.reference)
+            self._shared.observers.tell(TransactionEvent(*told))
 
     def _notify(self) -> None:
         """Wake the watchers."""
@@ -416,16 +417,16 @@ class Driver:
         return Update(
             state=self.state,
             hint=self._history.hint,
-            phase=phase_of(self.state, self._history.hint, self._phases),
+            phase=phase_of(self.state, self._history.hint, self.caller.phases),
             polls=self._history.polls,
             next_poll_at=None if self._next_at is None else self._next_at + self._wall_offset,
             expires_at=self._timing.provider_end + self._wall_offset,
-            reference=self.reference,
+            reference=self.caller.reference,
         )
 
-    def _later_token(self) -> Callable[[], Redacted] | None:
+    def _later_token(self) -> Callable[[], Redacted]:
         """A function that makes the resume token as of now. It must not refer to the driver: that would be a cycle."""
-        return partial(self._shared.sealer.seal, self._checkpoint(going_on=False)) if self._resumable else None
+        return partial(self._shared.sealer.seal, self._checkpoint(going_on=False))
 
     def _checkpoint(self, *, going_on: bool) -> Checkpoint:
         """The checkpoint as of now; `going_on` if this process polls after it, with an unknown result."""
@@ -444,6 +445,6 @@ class Driver:
             polls=self._history.polls,
             spoken_words=self.spoken_words,
             tokens=self._tokens,
-            reference=self.reference,
-            phases=self._phases,
+            reference=self.caller.reference,
+            phases=self.caller.phases,
         )

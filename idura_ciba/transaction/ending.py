@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from attrs import field, frozen
+
 from idura_ciba import explain
 from idura_ciba.errors import CibaError
 from idura_ciba.http.backchannel import Answered
@@ -12,8 +14,24 @@ from idura_ciba.protocol.answers import TokenAnswer, why
 from idura_ciba.protocol.machine import Event, State, advance
 from idura_ciba.protocol.timing import Timing
 from idura_ciba.transaction.history import History
+from idura_ciba.transaction.outcome import Outcome
 
-__all__ = ["ended_by_answer", "ended_by_clock"]
+__all__ = ["Ended", "ended_by_answer", "ended_by_clock"]
+
+
+@frozen
+class Ended:
+    """What there is of a transaction that has ended.
+
+    Attributes:
+        outcome: How.
+        resumable: Whether it can be resumed.
+        prompting: Whether its prompt may still be on the phone.
+    """
+
+    outcome: Outcome
+    resumable: bool = field(kw_only=True)
+    prompting: bool = field(kw_only=True)
 
 
 def ended_by_answer(

@@ -119,13 +119,12 @@ class Starter:
             auth_req_id=checkpoint.auth_req_id,
             person=checkpoint.person,
             expected=checkpoint.expected,
+            caller=self.context.callers.present(checkpoint.reference, checkpoint.phases),
             timing=timing,
             spoken_words=checkpoint.spoken_words,
             state=State.IN_DOUBT if (checkpoint.in_doubt if doubt is None else doubt) else State.PENDING,
             polls=checkpoint.polls,
             tokens=checkpoint.tokens,
-            reference=checkpoint.reference,
-            phases=checkpoint.phases,
         )
         return self.pending.adopt(driver, self.holds.take(checkpoint.person))
 
@@ -200,6 +199,7 @@ class Starter:
             auth_req_id=answer.auth_req_id,
             person=hold.person,
             expected=expected,
+            caller=self.context.callers.present(start.reference, phase_table(start.request.phases)),
             timing=Timing.begin(
                 requested_at=answered.sent_at,
                 acknowledged_at=answered.received_at,
@@ -209,8 +209,6 @@ class Starter:
             ),
             spoken_words=answer.spoken_words,
             trace_id=answered.trace_id,
-            reference=start.reference,
-            phases=phase_table(start.request.phases),
         )
         return self.pending.adopt(driver, hold)
 

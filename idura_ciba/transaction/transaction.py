@@ -39,7 +39,7 @@ class Transaction:
     @property
     def reference(self) -> str | None:
         """The caller's own name for it, as given to `CibaClient.start`; it survives resuming."""
-        return self._driver.reference
+        return self._driver.caller.reference
 
     @property
     def state(self) -> State:

@@ -12,7 +12,8 @@ from typing import Literal
 import pytest
 
 from idura_ciba.aio.clock import Clock
-from idura_ciba.cli.checks import Finding, check_client, check_provider
+from idura_ciba.checks import Finding
+from idura_ciba.cli.checks import check_at_provider, check_client
 from idura_ciba.cli.config import Settings
 from idura_ciba.cli.keys import KeyAlg, generate_key
 from idura_ciba.credentials.environment import SECRET as SECRET_VARIABLE
@@ -89,7 +90,7 @@ async def findings(
     """All findings by their first word."""
     settings = Settings(issuer=issuer or idura.issuer, client_id=client_id)
     transport = MemoryTransport(idura, clock=clock)
-    found = [finding async for finding in check_provider(settings, transport, clock, probe=probe)]
+    found = [finding async for finding in check_at_provider(settings, transport, clock, probe=probe)]
     await transport.aclose()
     return {finding.text.partition(":")[0]: finding for finding in found}
 
@@ -181,7 +182,7 @@ async def test_a_certificate_that_is_not_accepted_is_a_problem(clock: Clock) -> 
         async def aclose(self) -> None: ...
 
     settings = Settings(issuer="https://tenant.example")
-    found = [finding async for finding in check_provider(settings, Untrusted(), clock, probe=False)]
+    found = [finding async for finding in check_at_provider(settings, Untrusted(), clock, probe=False)]
     assert [finding.level for finding in found] == ["ok", "problem"]
     assert "certificate" in found[-1].text
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from idura_ciba import Denied, UsageError
-from idura_ciba.cli.text import clean, counted, explained, say
+from idura_ciba.cli.text import counted, explained, say
+from idura_ciba.redaction import clean
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,13 @@ def verification(words: str, reason: str = "CERTIFICATE_VERIFY_FAILED") -> ssl.S
     return error
 
 
+def unknown_issuer() -> ssl.SSLCertVerificationError:
+    """As behind a proxy that opens TLS, or with a CA of the house."""
+    error = verification("unable to get local issuer certificate")
+    error.verify_code = 20
+    return error
+
+
 def tls(reason: str) -> ssl.SSLError:
     """A handshake that failed for another reason."""
     error = ssl.SSLError(1, SECRET)
@@ -45,6 +52,12 @@ class Hook(Exception):  # noqa: N818 - somebody else's
             False,
             "tls",
             "the TLS of acme.idura.broker was not accepted (CERTIFICATE_VERIFY_FAILED: certificate has expired)",
+        ),
+        (
+            aiohttp.ClientConnectorCertificateError(KEY, unknown_issuer()),
+            False,
+            "tls",
+            "get local issuer certificate: if a CA of your own has signed it, name its file in SSL_CERT_FILE)",
         ),
         (
             aiohttp.ClientConnectorCertificateError(KEY, verification(f"<{SECRET}>\n")),

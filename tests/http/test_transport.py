@@ -343,6 +343,7 @@ async def test_a_certificate_that_nobody_vouches_for_is_refused_once(connect: Co
         error = await failure(transport, server.request())
         assert (error.code, error.maybe_sent) == ("tls", False)
         assert "127.0.0.1 was not accepted (CERTIFICATE_VERIFY_FAILED: self-signed certificate" in str(error)
+        assert "name its file in SSL_CERT_FILE" in str(error)
         for again in (fetch(transport, server.request()), until_connected(lambda: transport.send(server.request()))):
             with pytest.raises(TransportError) as caught:
                 await again

@@ -1,0 +1,309 @@
+"""Tests of the programs in docs/examples: the desk in a process of its own over sockets, the bot in a fake chat."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import ModuleType
+
+import aiohttp
+import pytest
+from attrs import define, field
+
+from idura_ciba import NorwegianBankID, State
+from idura_ciba.simulator import Script, SimulatedIdura, SimulatorServer
+from tests.fakes import swede, swedish_number
+from tests.logins import NORWEGIAN, MakeClient
+
+EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
+#: How each desk is started.
+COMMANDS = {
+    "aiohttp": [str(EXAMPLES / "aiohttp_desk.py")],
+    "fastapi": ["-m", "uvicorn", "--app-dir", str(EXAMPLES), "fastapi_desk:app"],
+}
+
+
+def example(name: str) -> ModuleType:
+    """Import one of the programs."""
+    spec = importlib.util.spec_from_file_location(f"example_{name}", EXAMPLES / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+# --- the desk ---------------------------------------------------------------------------------------------------------
+
+
+def needs(name: str) -> None:
+    """Skip a test whose library is not there; `nox -s examples` brings all of them, and says that they must be."""
+    if importlib.util.find_spec(name) is None:
+        missing = f"{name} is not installed; the dependency group `examples` brings it"
+        if "IDURA_CIBA_EXAMPLES" in os.environ:
+            pytest.fail(missing)
+        pytest.skip(missing)
+
+
+@define
+class Desk:
+    """A desk as a process, and a browser's view of it."""
+
+    issuer: str
+    folder: Path
+    port: int
+    started: list[asyncio.subprocess.Process] = field(factory=list)
+
+    async def start(self, name: str) -> asyncio.subprocess.Process:
+        """Start one of the desks, and wait until it is ready."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, *COMMANDS[name], *(["--port", str(self.port)] if name == "fastapi" else [])),
+            cwd=self.folder,
+            env=self.environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        self.started.append(process)
+        async with aiohttp.ClientSession() as session:
+            while True:
+                assert process.returncode is None, await process.communicate()
+                try:
+                    async with session.get(f"{self.url}/ready") as answer:
+                        assert answer.status == 200
+                        return process
+                except aiohttp.ClientConnectionError:
+                    await asyncio.sleep(0.05)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What it is told."""
+        return {
+            **os.environ,
+            "IDURA_CIBA_ISSUER": self.issuer,
+            "IDURA_CIBA_CLIENT_ID": "urn:desk",
+            "IDURA_CIBA_CLIENT_SECRET": "a secret of the tests",
+            "PORT": str(self.port),
+        }
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return f"http://127.0.0.1:{self.port}"
+
+
+@pytest.fixture(name="served")
+async def _served(tmp_path: Path) -> AsyncIterator[tuple[SimulatedIdura, Desk]]:
+    """A provider, and a desk that has not been started."""
+    idura = SimulatedIdura(interval=1, expires_in=60, people=lambda _dice: Script.approve(50))
+    idura.register_client("urn:desk", secret="a secret of the tests")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    async with SimulatorServer(idura) as server:
+        desk = Desk(server.issuer, tmp_path, port)
+        yield idura, desk
+        for process in desk.started:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+
+
+async def next_event(stream: aiohttp.ClientResponse) -> tuple[str, dict[str, object]]:
+    """The next server-sent event."""
+    name = (await stream.content.readline()).decode().removeprefix("event: ").strip()
+    data = (await stream.content.readline()).decode().removeprefix("data: ")
+    await stream.content.readline()
+    return name, json.loads(data)
+
+
+@pytest.mark.slow
+@pytest.mark.sockets
+@pytest.mark.unmeasured
+@pytest.mark.parametrize("name", COMMANDS)
+async def test_a_desk_that_is_deployed_in_the_middle_of_a_login_loses_nothing(
+    served: tuple[SimulatedIdura, Desk], name: str
+) -> None:
+    """SIGTERM during an open stream: it ends within a second, and the next process goes on with the login."""
+    if name == "fastapi":
+        needs("fastapi")
+        needs("uvicorn")
+    idura, desk = served
+    process = await desk.start(name)
+    async with aiohttp.ClientSession(desk.url) as session:
+        asked = {"call": "4711", "eid": "se", "number": swedish_number(0)}
+        async with session.post("/logins", json=asked) as answer:
+            assert (answer.status, await answer.json()) == (201, {"call": "4711", "words": None})
+        async with session.post("/logins", json={**asked, "call": "4712"}) as answer:
+            assert (answer.status, (await answer.json())["failed"]) == (409, "already_pending")
+        async with session.get("/logins/nobody/events") as answer:
+            assert answer.status == 404
+        async with session.get("/logins/4711/events?language=sv") as stream:
+            assert (await next_event(stream))[0] == "unknown"
+            phase, said = await next_event(stream)
+            assert (phase, said["text"]) == ("waiting", "Förfrågan är på väg till appen. Öppna appen i telefonen.")
+            process.send_signal(signal.SIGTERM)
+            began = time.monotonic()
+            assert await stream.content.read() == b""
+            assert time.monotonic() - began < 1
+    told, _ = await process.communicate()
+    assert process.returncode in {0, -signal.SIGTERM}, told  # uvicorn raises the signal again when all is done
+    assert time.monotonic() - began < 3
+    pending = desk.folder / "pending.json"
+    assert json.loads(pending.read_text()).keys() == {"4711"}
+    assert pending.stat().st_mode & 0o777 == 0o600
+    for record in idura.ledger.orders:
+        record.decided_at = record.last_poll_at
+    await desk.start(name)
+    assert not pending.exists()
+    async with aiohttp.ClientSession(desk.url) as session, session.get("/logins/4711/events") as stream:
+        phases = [line.split()[1] async for line in stream.content if line.startswith(b"event")]
+    assert phases[-1] == b"approved"
+    assert len(idura.ledger.orders) == 1
+
+
+# --- the bot ----------------------------------------------------------------------------------------------------------
+
+
+@define
+class FakeChat:
+    """A chat platform's client that remembers what stands in each channel, by message."""
+
+    messages: dict[str, list[list[str]]] = field(factory=dict)
+
+    async def post(self, channel: str, text: str) -> str:
+        """Post."""
+        self.messages.setdefault(channel, []).append([text])
+        return str(len(self.messages[channel]) - 1)
+
+    async def edit(self, channel: str, message: str, text: str) -> None:
+        """Edit; every version is kept."""
+        self.messages[channel][int(message)].append(text)
+
+
+async def test_a_bot_keeps_one_message_up_to_date_for_each_of_several_people(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
+) -> None:
+    """Each phase once, the words to read on top, and the end last."""
+    simulated_idura.script(swedish_number(0), Script.approve(after=30, opened_after=10, acknowledged_after=20))
+    simulated_idura.script(swedish_number(1), Script.deny(after=9))
+    simulated_idura.script(NORWEGIAN, Script.approve(after=9, shares_number=False))
+    chat = FakeChat()
+    async with make_ciba_client() as ciba:
+        bot = example("bot").Bot(ciba, chat)
+        await bot.verify_all({"a": swede(0), "b": swede(1), "c": NorwegianBankID(NORWEGIAN)})
+        assert ciba.pending == ()
+    (versions,) = chat.messages["a"]
+    assert len(versions) == len(set(versions)) == 6
+    assert versions[-1] == "The identity is confirmed."
+    assert chat.messages["b"][0][-1] == "The request was declined or cancelled in the app."
+    message, note = chat.messages["c"]
+    assert all(version.startswith("Read these words to the person: *") for version in message)
+    assert note == ["Approved, but the eID did not say by whom."]
+
+
+async def test_a_bot_can_be_told_to_stop(simulated_idura: SimulatedIdura, make_ciba_client: MakeClient) -> None:
+    """The message says what that means for the phone; a second try is told that the person is being asked."""
+    simulated_idura.script(swedish_number(0), Script.never())
+    chat = FakeChat()
+    async with make_ciba_client() as ciba:
+        bot = example("bot").Bot(ciba, chat, "da")
+        asking = asyncio.create_task(bot.verify("a", swede(0)))
+        await asyncio.sleep(7)
+        await bot.verify("b", swede(0))
+        (login,) = ciba.pending
+        await bot.cancel("a")
+        await asking
+        await bot.cancel("a")
+        assert login.state is State.ABANDONED
+    assert chat.messages["a"][0][-1].startswith("Vi er holdt op med at vente.")
+    assert chat.messages["a"][1] == ["Nobody is being asked here."]
+    assert chat.messages["b"] == [["This person is being asked already."]]
+
+
+# --- the views --------------------------------------------------------------------------------------------------------
+
+#: Runs the views in a process of their own, whose settings are its own; prints what each request is answered.
+VIEWS = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from django.conf import settings
+settings.configure(ALLOWED_HOSTS=["testserver"], ROOT_URLCONF="__main__", SECRET_KEY="of the tests")
+import django
+django.setup()
+from django.test import Client
+from django.urls import path
+import django_views
+urlpatterns = [path("logins", django_views.start), path("logins/<str:call>", django_views.show)]
+browser = Client()
+def show(answer):
+    print(answer.status_code, "".join(answer.content.decode().splitlines()), flush=True)
+show(browser.post("/logins", {"call": "4711", "number": sys.argv[2]}, content_type="application/json"))
+show(browser.get("/logins/nobody"))
+show(browser.get("/logins/4711?language=da"))
+sys.stdin.readline()
+django_views.LOGINS["4711"].outcome()
+show(browser.get("/logins/4711"))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.sockets
+@pytest.mark.unmeasured
+async def test_views_of_django_ask_and_show(served: tuple[SimulatedIdura, Desk]) -> None:
+    """One request asks, the others look, and none of them has an event loop."""
+    needs("django")
+    idura, desk = served
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", VIEWS, str(EXAMPLES), swedish_number(0)),
+        env=desk.environment,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    desk.started.append(process)
+    assert process.stdout is not None
+    assert process.stdin is not None
+    said = [(await process.stdout.readline()).decode() for _ in range(3)]
+    assert said[0] == '201 {"call": "4711"}\n'
+    assert said[1].startswith("404 ")
+    assert said[2] == '200 {"phase": "unknown", "text": "Venter p\\u00e5 svar fra telefonen."}\n'
+    for record in idura.ledger.orders:
+        record.decided_at = 0.0
+    process.stdin.write(b"\n")
+    told, trouble = await process.communicate()
+    assert process.returncode == 0, trouble
+    assert json.loads(told.decode().removeprefix("200 "))["phase"] == "approved"
+
+
+# --- the notebook -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.unmeasured
+def test_the_notebook_runs(tmp_path: Path) -> None:
+    """Each cell, on the loop that a notebook has."""
+    needs("nbclient")
+    needs("ipykernel")
+    program = (
+        "import nbformat, sys; from nbclient import NotebookClient; "
+        "notebook = nbformat.read(sys.argv[1], 4); NotebookClient(notebook, timeout=120).execute(); "
+        "print(''.join(output.get('text', '') for cell in notebook.cells for output in cell.get('outputs', [])))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(EXAMPLES / "login.ipynb")],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Identiteten er bekreftet." in done.stdout
