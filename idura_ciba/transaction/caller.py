@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextvars import Context, copy_context
 from typing import ParamSpec, TypeVar
+from weakref import ref
 
 from attrs import field, frozen
 
@@ -38,16 +39,19 @@ class Caller:
 
 
 class Callers:
-    """Remembers the last caller, so that logins which are begun alike, as in a batch, share one object."""
+    """Remembers the last caller, so that logins which are begun alike, as in a batch, share one object.
+
+    Weakly: whatever is in somebody's context variables must not outlive their login.
+    """
 
     __slots__ = ("_last",)
 
     def __init__(self) -> None:
-        self._last: Caller | None = None
+        self._last: ref[Caller] | None = None
 
     def present(self, reference: str | None, phases: PhaseTable) -> Caller:
         """Whoever calls now."""
-        context, last = copy_context(), self._last
+        context, last = copy_context(), None if self._last is None else self._last()
         if (
             last is not None
             and last.phases is phases
@@ -55,8 +59,9 @@ class Callers:
             and _are_alike(last.context, context)
         ):
             return last
-        self._last = Caller(context, reference, phases)
-        return self._last
+        caller = Caller(context, reference, phases)
+        self._last = ref(caller)
+        return caller
 
 
 def _are_alike(one: Context, other: Context) -> bool:

@@ -240,7 +240,7 @@ async def across_rotation(http: aiohttp.ClientSession, ciba: CibaClient) -> tupl
 async def resumed(service: Service, auth: ClientAuth) -> Authentication:
     """Stop after the first poll and go on in another client."""
     first = service.client(auth)
-    async for update in (await first.start(ask("approve-after-7@resumed"))).updates():
+    async for update in (await first.start(ask("approve-after-7@resumed"))).updates(polls=True):
         if update.polls > 0:
             break
     (left,) = await first.close()

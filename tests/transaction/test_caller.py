@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 from contextvars import ContextVar, copy_context
 from typing import Any
+from weakref import ref
 
 from idura_ciba.eids.phase import Phase, phase_table
 from idura_ciba.transaction.caller import Callers
@@ -35,8 +37,8 @@ def test_logins_that_are_begun_alike_share_one_caller() -> None:
     def within(*arguments: Any, **values: Any) -> object:
         return copy_context().run(begin, *arguments, **values)
 
-    assert within(call=value) is within(call=value)
     first = within(call=value)
+    assert within(call=value) is first
     for different in (
         within,
         lambda: within(call=Unfriendly()),
@@ -44,8 +46,31 @@ def test_logins_that_are_begun_alike_share_one_caller() -> None:
         lambda: within(other=value),
         lambda: within("call-4711", call=value),
     ):
-        assert within(call=value) is not different()
+        same = within(call=value)
+        assert different() is not same
     assert within(call=value) is not first  # only the last one is remembered
+
+
+def test_nothing_of_a_caller_outlives_their_logins() -> None:
+    """A request of a web server, say, that is in a context variable."""
+
+    class Request:
+        """What a web framework puts there."""
+
+    request, callers = Request(), Callers()
+    gone = ref(request)
+
+    def begin(request: Request) -> object:
+        call.set(request)
+        return callers.present(None, PHASES)
+
+    caller = copy_context().run(begin, request)
+    del request
+    gc.collect()
+    assert gone() is not None
+    del caller
+    gc.collect()
+    assert gone() is None
 
 
 def test_a_caller_is_as_it_was_however_often_it_is_used() -> None:
