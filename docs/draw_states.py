@@ -13,7 +13,7 @@ from pathlib import Path
 
 from idura_ciba.protocol.machine import TRANSITIONS, Event, State
 
-WIDTH, HEIGHT, BOX, TALL, LINE = 1120, 690, 128, 40, 14
+WIDTH, HEIGHT, BOX, TALL, LINE = 1120, 720, 128, 40, 14
 PLACES = {
     State.SUBMITTING: (110, 250),
     State.PENDING: (470, 190),
@@ -43,11 +43,11 @@ LABELS_AT = {
     (State.PENDING, State.FAILED): 0.76,
     (State.PENDING, State.ABANDONED): 0.8,
     (State.PENDING, State.HANDED_OVER): 0.86,
-    (State.PENDING, State.INDETERMINATE): 0.75,
+    (State.PENDING, State.INDETERMINATE): 0.63,
     (State.IN_DOUBT, State.APPROVED): 0.2,
     (State.IN_DOUBT, State.FAILED): 0.24,
     (State.IN_DOUBT, State.ABANDONED): 0.35,
-    (State.IN_DOUBT, State.HANDED_OVER): 0.5,
+    (State.IN_DOUBT, State.HANDED_OVER): 0.27,
     (State.IN_DOUBT, State.INDETERMINATE): 0.5,
     (State.SUBMITTING, State.FAILED): 0.25,
     (State.SUBMITTING, State.INDETERMINATE): 0.3,
