@@ -33,7 +33,7 @@ NODE_MODULES = "IDURA_CIBA_INTEROP_NODE_MODULES"
 #: Tells the tests that the libraries of the group `companions` must be there.
 COMPANIONS = {"IDURA_CIBA_COMPANIONS": "required"}
 #: Tells the tests that the libraries of the group `examples` must be there.
-EXAMPLES = {"IDURA_CIBA_EXAMPLES": "required"}
+EXAMPLES = {"IDURA_CIBA_EXAMPLE_LIBRARIES": "required"}
 #: Has a test take names away one at a time, and not only all at once.
 ELSEWHERE = {"IDURA_CIBA_ELSEWHERE": "each"}
 

@@ -49,7 +49,7 @@ def needs(name: str) -> None:
     """Skip a test whose library is not there; `nox -s examples` brings all of them, and says that they must be."""
     if importlib.util.find_spec(name) is None:
         missing = f"{name} is not installed; the dependency group `examples` brings it"
-        if "IDURA_CIBA_EXAMPLES" in os.environ:
+        if "IDURA_CIBA_EXAMPLE_LIBRARIES" in os.environ:
             pytest.fail(missing)
         pytest.skip(missing)
 
