@@ -86,7 +86,7 @@ class Driver:
         self._shared = context
         self.auth_req_id: Redacted = auth_req_id
         self._person = person
-        self.expected = expected
+        self.expected: Expectation = expected
         self._timing = timing
         self.spoken_words: Redacted | None = spoken_words
         self.trace_id: str | None = trace_id
