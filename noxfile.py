@@ -30,7 +30,8 @@ OPENID_CLIENT = "openid-client@6.8.9"
 INTEROP = ("tests/interop", "tests/test_faults.py")
 #: Tells the tests in `tests/interop` where the provider is.
 NODE_MODULES = "IDURA_CIBA_INTEROP_NODE_MODULES"
-#: Tells the tests that the libraries of the group `companions` must be there.
+#: Tests that need the libraries of the group `companions`; the variable tells them that those must be there.
+WITH_COMPANIONS = ("tests/http/test_session_companions.py", "tests/test_client_context.py")
 COMPANIONS = {"IDURA_CIBA_COMPANIONS": "required"}
 #: Tells the tests that the libraries of the group `examples` must be there.
 EXAMPLES = {"IDURA_CIBA_EXAMPLE_LIBRARIES": "required"}
@@ -72,8 +73,7 @@ def install(session: nox.Session, *requirements: str, groups: tuple[str, ...]) -
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """Run the tests; with the Python that runs nox, they must also reach the required coverage."""
-    install(session, "-e", ".[cli,xlsx]", groups=("test", "companions"))
-    session.env.update(COMPANIONS)
+    install(session, "-e", ".[cli,xlsx]", groups=("test",))
     # Images of containers forbid it. Then each of the hundred processes that tests start compiles the whole package.
     session.env["PYTHONDONTWRITEBYTECODE"] = ""
     if session.posargs or session.python != PYTHONS[0]:
@@ -122,6 +122,13 @@ def types(session: nox.Session) -> None:
             session.log(f"{symbol['name']}: {'; '.join(found['message'] for found in symbol['diagnostics'])}")
     if report["completenessScore"] < 1:
         session.error(f"only {report['completenessScore']:.2%} of the public names have a known type")
+
+
+@nox.session(python=PYTHONS[:1])
+def companions(session: nox.Session) -> None:
+    """Run the tests with what people put around aiohttp and logins; without it, `tests` skips them."""
+    install(session, "-e", ".[cli,xlsx]", groups=("test", "companions"))
+    session.run("pytest", *WITH_COMPANIONS, *session.posargs, env=COMPANIONS)
 
 
 @nox.session(python=PYTHONS[:1])
