@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from idura_ciba.eids.swedish_bankid import SwedishBankID
     from idura_ciba.errors import (
         Abandoned,
+        ArgumentError,
         CibaError,
         ClientRejected,
         Denied,
@@ -58,6 +59,7 @@ __all__ = [
     "Abandoned",
     "AiohttpTransport",
     "AlreadyPending",
+    "ArgumentError",
     "Authentication",
     "Backoff",
     "CibaClient",
@@ -119,6 +121,7 @@ _MODULES = {
     "eids.swedish_bankid": ("SwedishBankID",),
     "errors": (
         "Abandoned",
+        "ArgumentError",
         "CibaError",
         "ClientRejected",
         "Denied",

@@ -21,7 +21,7 @@ from idura_ciba.credentials.client_auth import ClientAuth
 from idura_ciba.credentials.environment import from_environment
 from idura_ciba.eids.person import PersonTags
 from idura_ciba.eids.request import EidRequest
-from idura_ciba.errors import UsageError
+from idura_ciba.errors import ArgumentError
 from idura_ciba.http.backchannel import MAX_TOKEN_ANSWER, Backchannel
 from idura_ciba.http.provider import Endpoints, Provider
 from idura_ciba.http.transport import AiohttpTransport
@@ -198,8 +198,7 @@ class CibaClient:
     def snapshot(self) -> dict[str, object]:
         """The present state as plain data that JSON can carry: for a health page, or for metrics.
 
-        `pending` and `closed` are this client's; the rest is that of its scheduler, over all clients that share it, as
-        in `scheduling.Snapshot`. Without a limit, `rate` and `allowed` are None. Any thread may ask.
+        `pending` and `closed` are this client's; `scheduler` is a `Snapshot` of all clients that share it.
         """
         return {"pending": len(self._pending), "closed": self._closed, "scheduler": self._queue.snapshot().plain()}
 
@@ -262,7 +261,7 @@ class CibaClient:
         """
         self._check_open()
         if not isinstance(request, EidRequest):
-            raise UsageError(
+            raise ArgumentError(
                 f"start needs a request, not a {type(request).__name__}",
                 code="request",
                 advice="pass, for example, SwedishBankID(number, ...)",
@@ -302,7 +301,9 @@ class CibaClient:
             transaction.abandon()
         return outcome.result()
 
-    async def resume(self, token: str, *, timeout: float | None = None, doubt: bool | None = None) -> Transaction:
+    async def resume(
+        self, token: str | Handover, *, timeout: float | None = None, doubt: bool | None = None
+    ) -> Transaction:
         """Resume a transaction that was started here or elsewhere.
 
         It polls no earlier than it would have without the interruption, and verifies the same person.
@@ -312,7 +313,7 @@ class CibaClient:
         that a strict provider slows both down, perhaps past the end.
 
         Args:
-            token: The `resume_token` of a transaction or an error, or one that `close` returned.
+            token: The `resume_token` of a transaction or an error, or what `close` returned.
             timeout: As for `start`, counted from now; the timeout given to `start` no longer counts.
             doubt: Whether an answer may have been lost since the token was taken, for callers who know it
                 (`Transaction.on_doubt`). None: as the token says.
@@ -320,14 +321,13 @@ class CibaClient:
         Raises:
             ResumeError: The token is unreadable, altered, expired, or of another version, provider, client or
                 credential; or the provider has already ended this transaction.
-            AlreadyPending: This client is asking this person, or the last poll of an abandoned transaction is still in
-                flight.
+            AlreadyPending: This client is asking this person, or the last poll of an abandoned login is in flight.
             TransportError: The provider's discovery document could not be fetched.
             RemoteProtocolError: The discovery document cannot be used.
             StateError: The client is closed, or belongs to another event loop.
             UsageError: An argument cannot work.
         """
-        token = Redacted(token)  # first of all: the variables of a frame end up in crash reports
+        token = Redacted(getattr(token, "token", token))  # first of all: frames end up in crash reports
         self._check_open()
         return await self._starter.resume(token, limit=self._limit(timeout), doubt=doubt)
 

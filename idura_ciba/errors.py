@@ -1,8 +1,9 @@
 """Every error of this package, and nothing else.
 
     CibaError
-    |- UsageError (also ValueError)   an argument cannot work; nothing was sent
-    |- StateError                     the call is right, but not now or not here; nothing was sent
+    |- UsageError                     the call cannot work; nothing was sent
+    |  |- ArgumentError (also ValueError)  an argument of it cannot
+    |  |- StateError                  it is right in itself, but not now or not here
     |- TransportError                 no usable answer; `.maybe_sent` says whether bytes may have left
     |  |- TransportTimeout            none within the time allowed
     |- ProtocolError
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Abandoned",
+    "ArgumentError",
     "CibaError",
     "ClientRejected",
     "Denied",
@@ -126,13 +128,17 @@ class CibaError(Exception):
         return f"{sentences} [{self.code}{trace}]"
 
 
-class UsageError(CibaError, ValueError):
-    """An argument of the call cannot work; raised before anything is sent."""
+class UsageError(CibaError):
+    """The call cannot work; raised before anything is sent. The subclasses say whether it ever could."""
 
     code = "usage"
 
 
-class StateError(CibaError):
+class ArgumentError(UsageError, ValueError):
+    """An argument of the call cannot work; its code names the argument, or the rule that it breaks."""
+
+
+class StateError(UsageError):
     """The call is right in itself, but not now or not here: the client is closed, or belongs to another event loop.
 
     Raised before anything is changed or sent.

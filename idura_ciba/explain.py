@@ -11,6 +11,7 @@ from typing import Literal, TypeVar
 
 from idura_ciba.errors import (
     Abandoned,
+    ArgumentError,
     CibaError,
     ClientRejected,
     Denied,
@@ -181,7 +182,7 @@ def interrupted(during: Literal["asking", "answering"]) -> Indeterminate:
 
 def named_before(what: Literal["key", "person"]) -> UsageError:
     """A batch names somebody twice; they are asked once."""
-    return UsageError(
+    return ArgumentError(
         f"the {what} appears twice in the batch",
         code=f"{what}_twice",
         phone="The phone has not rung for this row",
@@ -206,7 +207,7 @@ def nothing_pending() -> StateError:
 
 def other_request() -> UsageError:
     """The prompt on the phone is for something else."""
-    return UsageError(
+    return ArgumentError(
         "this person was asked for something else: another eID, level or number, or with other rules",
         code="other_request",
         phone="The earlier prompt stays on the phone until it expires",
@@ -294,7 +295,7 @@ def internal(error: BaseException, stage: Stage = "meanwhile") -> LocalProtocolE
 
 def strategy_failed(error: BaseException) -> UsageError:
     """A polling strategy raised."""
-    return UsageError(
+    return ArgumentError(
         f"the polling strategy failed with {type(error).__name__}",
         code="strategy_failed",
         phone=_MAY_STAY,

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from idura_ciba.errors import UsageError
+from idura_ciba.errors import ArgumentError
 
 __all__ = ["positive", "reference_text", "seconds", "several", "texts", "whole_number"]
 
@@ -23,7 +23,7 @@ def whole_number(name: str, value: int) -> int:
         UsageError: Anything else; its code is the option's name.
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise UsageError(f"{name} must be a whole number of at least 1", code=name)
+        raise ArgumentError(f"{name} must be a whole number of at least 1", code=name)
     return value
 
 
@@ -37,7 +37,7 @@ def positive(name: str, value: float, *, least: float = 0.0) -> float:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not 0 < value <= sys.float_info.max or value < least:
         bound = f"of at least {least:g}" if least else "above 0"
-        raise UsageError(f"{name} must be a finite number {bound}", code=name)
+        raise ArgumentError(f"{name} must be a finite number {bound}", code=name)
     return float(value)
 
 
@@ -48,7 +48,7 @@ def seconds(name: str, value: float, *, most: float) -> float:
         UsageError: Anything else, including NaN and text from a configuration; its code is the option's name.
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= most:
-        raise UsageError(
+        raise ArgumentError(
             f"{name} must be a number of seconds above 0",
             code=name,
             phone="The phone has not rung for this",
@@ -75,7 +75,7 @@ def reference_text(value: str | None, *, names_person: Callable[[str], bool]) ->
         what, advice = "reference must not contain what identifies the person", "use a number of your own for the call"
     else:
         return str(value)
-    raise UsageError(what, code="reference", phone="The phone has not rung", advice=advice)
+    raise ArgumentError(what, code="reference", phone="The phone has not rung", advice=advice)
 
 
 def several(name: str, values: Iterable[T], is_one: Callable[[T], bool]) -> tuple[T, ...]:
@@ -88,7 +88,7 @@ def several(name: str, values: Iterable[T], is_one: Callable[[T], bool]) -> tupl
         found = tuple(values)
         if all(map(is_one, found)):
             return found
-    raise UsageError(
+    raise ArgumentError(
         f"{name} must be a list of values of the right type", code=name, advice="pass a list, even for one value"
     )
 

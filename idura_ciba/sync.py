@@ -139,14 +139,14 @@ class CibaClient:
             )
         )
 
-    def resume(self, token: str, *, timeout: float | None = None, doubt: bool | None = None) -> Transaction:
+    def resume(self, token: str | Handover, *, timeout: float | None = None, doubt: bool | None = None) -> Transaction:
         """Resume a login; see `idura_ciba.CibaClient.resume`.
 
         Raises:
             CibaError: As there.
         """
-        token = Redacted(token)  # first of all: the variables of a frame end up in crash reports
-        return self._begun(self._portal.call(lambda: self._client.resume(token, timeout=timeout, doubt=doubt)))
+        secret = Redacted(token.token if isinstance(token, Handover) else token)
+        return self._begun(self._portal.call(lambda: self._client.resume(secret, timeout=timeout, doubt=doubt)))
 
     def rejoin(self, request: EidRequest, *, timeout: float | None = None) -> Transaction:
         """Go on with a prompt that was given up on; see `idura_ciba.CibaClient.rejoin`.

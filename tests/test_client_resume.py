@@ -47,7 +47,7 @@ async def test_closing_hands_back_tokens_that_another_client_resumes(
     assert NORWEGIAN not in str(token)
     await asyncio.sleep(40)
     async with make_ciba_client() as second:
-        resumed = await second.resume(str(token))
+        resumed = await second.resume(left)
         assert resumed.spoken_words == transaction.spoken_words
         with pytest.raises(AlreadyPending):
             await second.start(NorwegianBankID(NORWEGIAN))

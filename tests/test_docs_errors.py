@@ -66,7 +66,7 @@ async def test_the_outcome_example_in_an_outage(
 
 
 def codes(sources: Iterable[str]) -> set[str]:
-    """Every code of an error that is no `UsageError`, as the sources write them down.
+    """Every code of an error that is no `ArgumentError`, as the sources write them down.
 
     A code may be a constant, one of two, or what a function is given for it: then its callers are looked at.
     """
@@ -111,7 +111,7 @@ def _written(tree: ast.AST) -> Iterator[tuple[str, ast.expr]]:
                 and item.value
                 and "code" in ast.unparse(item).split()[0]
             )
-        elif isinstance(node, ast.Call) and _name(node.func) != "UsageError":
+        elif isinstance(node, ast.Call) and _name(node.func) != "ArgumentError":
             for keyword in node.keywords:
                 if keyword.arg == "code" and isinstance(keyword.value, ast.JoinedStr):
                     text, value = keyword.value.values
@@ -150,6 +150,6 @@ class Odd(CibaError):
     code = "of_class"
 def refuse(what, code, *, more=""): raise Odd(what, code=f"odd_{code}")
 def pass_on(code="by_default"): return Odd("x", code=code)
-Odd("x", code="here" if y else "there"), UsageError("x", code="argument"), refuse("x", "given"), m.pass_on("passed")
+Odd("x", code="here" if y else "there"), ArgumentError("x", code="argument"), refuse("x", "given"), m.pass_on("passed")
 """
     assert codes([source]) - {""} == {"of_class", "odd_given", "by_default", "here", "there", "passed"}

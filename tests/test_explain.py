@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from idura_ciba import explain
 from idura_ciba.errors import (
     Abandoned,
+    ArgumentError,
     CibaError,
     ClientRejected,
     Denied,
@@ -139,7 +140,7 @@ def test_every_function_is_public_and_tried() -> None:
         ("not taken: oversized", TransportError, "oversized"),
         ("not taken: compressed", TransportError, "compressed"),
         ("internal", LocalProtocolError, "internal"),
-        ("strategy", UsageError, "strategy_failed"),
+        ("strategy", ArgumentError, "strategy_failed"),
         ("invalid_client False", ClientRejected, "invalid_client"),
         ("invalid_grant True", ProviderError, "provider_error"),
         ("Unusable.NOT_CONNECTED False", TransportError, "never_connected"),

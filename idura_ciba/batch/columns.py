@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Final
 
-from idura_ciba.errors import UsageError
+from idura_ciba.errors import ArgumentError, UsageError
 
 __all__ = ["ALL", "PERSON", "Columns", "folded"]
 
@@ -117,7 +117,7 @@ class Columns:
         first = next(iter(unknown))
         rename = f"Rename it, or pass --column {like[1]}='{_shown(like[0])}'; " if like else ""
         ignore = f"--ignore-column '{_shown(like[0] if like else first)}'"
-        raise UsageError(
+        raise ArgumentError(
             f"{'A column is' if one else 'Columns are'} not used: {', '.join(shown)}",
             code="column_unknown",
             advice=f"{rename}{'if' if like else 'If'} it should be ignored, pass {ignore}",
@@ -143,14 +143,16 @@ class Columns:
     def _refuse_twice(self, header: Sequence[str], cells: Sequence[str]) -> None:
         for place, cell in enumerate(cells):
             if cell in cells[:place] and cell in self._fields:
-                raise UsageError(f"Two columns are named {_shown(header[place])}", code="column", advice="Rename one")
+                raise ArgumentError(
+                    f"Two columns are named {_shown(header[place])}", code="column", advice="Rename one"
+                )
 
     def _missing(self, column: str, name: str, header: Sequence[str]) -> UsageError:
         # If the header line is missing, these are cells of a person's row.
         shown = ", ".join(map(_shown, header))
         like = next((cell for cell in header if self.like(cell) == name), "NAME")
         quoted = like if like.isascii() and like.isalnum() else f"'{_shown(like)}'"
-        return UsageError(
+        return ArgumentError(
             f"The header line has no column {column}; its columns are: {shown}",
             code="column",
             advice=f"Pass --column {name}={quoted}, or add a header line if the file has none",

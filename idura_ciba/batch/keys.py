@@ -8,7 +8,7 @@ from typing import Final
 from idura_ciba.batch.journal import Journal
 from idura_ciba.batch.store import Entry, Store
 from idura_ciba.eids.request import EidRequest
-from idura_ciba.errors import UsageError
+from idura_ciba.errors import ArgumentError
 
 __all__ = ["People", "each", "refuse_reused_keys", "require_same_person"]
 
@@ -70,7 +70,7 @@ def require_same_person(known: Entry | None, person: bytes) -> None:
         UsageError: It belongs to another person.
     """
     if known is not None and known.person != person:
-        raise UsageError(
+        raise ArgumentError(
             "a key belongs to another person in this journal: the journal is of another batch, or keys changed",
             code="key_reused",
             phone="The phone has not rung for this row",

@@ -24,7 +24,7 @@ from idura_ciba.batch.tables import DELIMITERS, Table, outside_quotes
 from idura_ciba.batch.workbook import Workbook
 from idura_ciba.eids import EIDS
 from idura_ciba.eids.identity_number import check_norwegian, check_swedish
-from idura_ciba.errors import UsageError
+from idura_ciba.errors import ArgumentError, UsageError
 from idura_ciba.protocol.strict_json import load_object
 
 __all__ = ["FIELDS", "MAX_LINE", "BadRow", "Format", "Row", "RowReader"]
@@ -146,7 +146,7 @@ class RowReader:
         if self._lines.bad:
             raise unreadable(self._lines.bad[0])
         if header is None:
-            raise UsageError(
+            raise ArgumentError(
                 "The header line is not valid CSV", code="header", advice="Correct the quotes in the first line"
             )
         self._begin(header)

@@ -33,6 +33,7 @@ from idura_ciba.client import CibaClient
 from idura_ciba.eids.request import EidRequest
 from idura_ciba.errors import (
     Abandoned,
+    ArgumentError,
     CibaError,
     Expired,
     HandedOver,
@@ -40,7 +41,6 @@ from idura_ciba.errors import (
     JournalError,
     ProviderError,
     ResumeError,
-    UsageError,
 )
 from idura_ciba.observe import Harmless
 from idura_ciba.options import whole_number
@@ -113,7 +113,7 @@ async def verify_many(
         UsageError: An argument is invalid, a key belongs to another person, or the client was closed.
     """
     if duplicates not in ("wait", "skip"):
-        raise UsageError("duplicates must be wait or skip", code="duplicates")
+        raise ArgumentError("duplicates must be wait or skip", code="duplicates")
     async with AsyncExitStack() as stack:
         if journal is None:
             journal = await stack.enter_async_context(Journal(None, client))
@@ -282,7 +282,7 @@ class _Run:
     async def _look_up(self, key: str, request: EidRequest) -> tuple[bytes, Entry | None]:
         """Return a person's tag, and the entry with their key."""
         if not isinstance(key, str) or not key or not isinstance(request, EidRequest):
-            raise UsageError("people must be pairs of a key and a request", code="people")
+            raise ArgumentError("people must be pairs of a key and a request", code="people")
         person = self._journal.sealing.tag(request)
         known = await self._journal.find(key) if self._journal.run > 1 else None
         require_same_person(known, person)

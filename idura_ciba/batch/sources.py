@@ -19,7 +19,7 @@ from contextlib import suppress
 from typing import Any, BinaryIO, Final
 
 from idura_ciba.batch.rows import BadRow
-from idura_ciba.errors import UsageError
+from idura_ciba.errors import ArgumentError, UsageError
 
 __all__ = ["MAX_LINE", "Lines", "Source", "unreadable"]
 
@@ -89,7 +89,9 @@ class _Stream(io.RawIOBase):
         with suppress(EOFError, gzip.BadGzipFile, zlib.error):
             data: bytes = getattr(self._file, "read1", self._file.read)(size) or b""
             return data
-        raise UsageError("The compressed file is damaged, or ends early", code="damaged", advice="Get the whole file")
+        raise ArgumentError(
+            "The compressed file is damaged, or ends early", code="damaged", advice="Get the whole file"
+        )
 
     def _swap(self, data: bytes) -> bytes:
         assert self._swapped is not None  # noqa: S101 - for type checkers: the only caller has looked
@@ -134,10 +136,10 @@ class Source:
         self.is_workbook: bool = head.startswith(_ZIP)
         what = next((name for start, name in _OTHERS if head.startswith(start)), None)
         if what is not None:
-            raise UsageError(f"The file is {what}", code="file_kind", advice="Save it as CSV in UTF-8")
+            raise ArgumentError(f"The file is {what}", code="file_kind", advice="Save it as CSV in UTF-8")
         bom, found = next(((bom, name) for bom, name in _BOMS if head.startswith(bom)), (b"", ""))
         if found.startswith("utf-32"):
-            raise UsageError("The file is in UTF-32", code="file_kind", advice="Save it as UTF-8")
+            raise ArgumentError("The file is in UTF-32", code="file_kind", advice="Save it as UTF-8")
         self.stream.read(len(bom))
         self.start: str = ""
         self.encoding: str = found or (_known(encoding) if encoding else _guessed(head))
@@ -208,7 +210,7 @@ class Lines:
 def unreadable(bad: BadRow) -> UsageError:
     """The error about a first line that cannot be read."""
     advice = "Save the file as UTF-8, or pass its encoding, on Windows often --encoding cp1252"
-    return UsageError(f"Line {bad.line} {bad.why}", code=bad.code, advice=advice)
+    return ArgumentError(f"Line {bad.line} {bad.why}", code=bad.code, advice=advice)
 
 
 def _ahead(file: BinaryIO | gzip.GzipFile) -> tuple[bytes, io.BufferedReader]:
@@ -245,7 +247,7 @@ def _known(encoding: str) -> str:
     with suppress(LookupError, ValueError):  # also from codecs that are not for text
         end = "\n".encode(encoding)
     if end not in {b"\n", b"\n\0", b"\0\n"}:
-        raise UsageError(
+        raise ArgumentError(
             "The encoding is unknown, or unsuitable for text with lines",
             code="encoding",
             advice="Pass another, such as utf-8, cp1252 or latin-1",

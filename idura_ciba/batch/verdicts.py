@@ -56,9 +56,7 @@ def is_about_all(error: CibaError, *, sent: bool) -> bool:
         sent: The request was about to leave.
     """
     if isinstance(error, UsageError):
-        return False
-    if isinstance(error, StateError):
-        return True
+        return isinstance(error, StateError)
     if not sent or isinstance(error, JournalError | LocalProtocolError) or is_about_client(error):
         # The provider's documents are unavailable, or no request can be journaled, signed or accepted.
         return True
@@ -70,7 +68,7 @@ def is_about_all(error: CibaError, *, sent: bool) -> bool:
 
 def ends_run(error: CibaError) -> bool:
     """Return whether waiting cannot help against an error that concerns all requests."""
-    return isinstance(error, JournalError | LocalProtocolError | StateError | UsageError) or is_about_client(error)
+    return isinstance(error, JournalError | LocalProtocolError | UsageError) or is_about_client(error)
 
 
 def is_unclear(error: CibaError | None) -> bool:

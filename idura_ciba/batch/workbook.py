@@ -13,7 +13,7 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
-from idura_ciba.errors import UsageError
+from idura_ciba.errors import ArgumentError, UsageError
 
 if TYPE_CHECKING:
     from openpyxl import Workbook as Book
@@ -135,4 +135,4 @@ def _opened(file: BinaryIO) -> Book:
 
 
 def _refused(what: str, code: str, advice: str) -> UsageError:
-    return UsageError(what, code=code, advice=advice)
+    return ArgumentError(what, code=code, advice=advice)

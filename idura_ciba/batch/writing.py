@@ -18,7 +18,7 @@ from idura_ciba.batch.reading import Format
 from idura_ciba.batch.results import Result
 from idura_ciba.batch.store import Entry, Phase
 from idura_ciba.batch.system import BINARY
-from idura_ciba.errors import UsageError
+from idura_ciba.errors import ArgumentError
 from idura_ciba.protocol.machine import State
 
 __all__ = ["ResultFile", "render"]
@@ -135,7 +135,7 @@ class ResultFile:
         )
         former, position = await journal.fact("output"), await journal.fact("position") or 0
         if former not in {None, settings}:
-            raise UsageError(
+            raise ArgumentError(
                 f"The results in {self._path} have another format, other claims or other columns",
                 code="output_settings",
                 advice="Pass the same --claim, --keep, --excel and --out as before, or a new journal and a new file",
@@ -154,19 +154,19 @@ class ResultFile:
         except OSError as error:
             reason = error.strerror or type(error).__name__
         if reason:
-            raise UsageError(
+            raise ArgumentError(
                 f"The file {self._path} cannot be written: {reason}", code="file", advice="Choose another path"
             )
         if is_new and size:
             self.close()
-            raise UsageError(
+            raise ArgumentError(
                 f"The file {self._path} already exists, but the journal is new",
                 code="file_exists",
                 advice="Choose another path, move the file away, or pass the journal that belongs to it",
             )
         if size < position:
             self.close()
-            raise UsageError(
+            raise ArgumentError(
                 f"The file {self._path} has lost results: it is shorter than the journal says",
                 code="output_changed",
                 advice="Restore it, or pass the file of earlier runs: the journal does not keep delivered results",
@@ -220,7 +220,7 @@ class ResultFile:
 
     def _refuse(self, why: str) -> NoReturn:
         self.close()
-        raise UsageError(
+        raise ArgumentError(
             f"The file {self._path} {why}",
             code="output_changed",
             advice="Restore the file, and write other data elsewhere",
@@ -270,7 +270,7 @@ class ResultFile:
         except OSError as error:
             reason = error.strerror or type(error).__name__
         if reason:
-            raise UsageError(
+            raise ArgumentError(
                 f"The results cannot be written to {self._path}: {reason}",
                 code="output",
                 advice="Free space on the disk, then run the same command again: the journal keeps the results",

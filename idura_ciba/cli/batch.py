@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, Literal
 import typer
 
 from idura_ciba import (
+    ArgumentError,
     CibaClient,
     FinalPoll,
     Fixed,
@@ -228,7 +229,7 @@ def batch(
         if dry_run:
             raise typer.Exit(_dry_run(reader, people, rejected, chosen))
         if files is None:
-            raise UsageError("No output file given", code="missing", advice="Pass --out FILE, or --dry-run")
+            raise ArgumentError("No output file given", code="missing", advice="Pass --out FILE, or --dry-run")
         is_file = Path(source).is_file()
         _require_fitting(files, chosen, excel=excel, simulate=simulate)
         places = max_in_flight or (_IN_FLIGHT if budget is None else max(1, round(_FILLING * budget * _INTERVAL)))
@@ -334,7 +335,7 @@ def _require_own_files(
 def _reading(source: str, choices: Choices, eids: Eids, **options: Any) -> Iterator[tuple[RowReader, People]]:
     """Open the input, with people of its own: a second look must not find all keys twice."""
     if any(name.startswith(kept("")) for name in options["columns"]) and not Path(source).is_file():
-        raise UsageError("--keep needs a file that can be read twice", code="keep", advice="Save IN to a file")
+        raise ArgumentError("--keep needs a file that can be read twice", code="keep", advice="Save IN to a file")
     people = People(choices, eids)
     try:
         with opened(source, **options) as reader:
@@ -364,9 +365,9 @@ def _require_fitting(files: Files, chosen: Eid | None, *, excel: bool, simulate:
         UsageError: Two of them do not.
     """
     if excel and files.output_format != "csv":
-        raise UsageError("--excel writes CSV", code="excel", advice="Pass --out FILE.csv")
+        raise ArgumentError("--excel writes CSV", code="excel", advice="Pass --out FILE.csv")
     if chosen is not None and chosen.spoken_words and files.words is None and not simulate:
-        raise UsageError(
+        raise ArgumentError(
             f"{chosen.label} requires that each person hears a pair of words, but no file for them is given",
             code="words",
             advice="Pass --words FILE, and read each person their words as soon as they appear there",

@@ -13,7 +13,7 @@ from typing import BinaryIO, Final, Self, TextIO
 
 from attrs import frozen
 
-from idura_ciba import UsageError
+from idura_ciba import ArgumentError
 from idura_ciba.batch.reading import FIELDS, BadRow, Format, RowReader
 from idura_ciba.batch.sources import Source
 from idura_ciba.batch.system import BINARY
@@ -52,7 +52,7 @@ class Files:
         """
         if out == "-":
             if journal is None and keeps_journal:
-                raise UsageError(
+                raise ArgumentError(
                     "No journal file given; without a journal, a crash would lose answers",
                     code="journal",
                     advice="Pass --journal FILE",
@@ -61,7 +61,7 @@ class Files:
         endings: Mapping[str, Format] = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
         output_format = endings.get(Path(out).suffix.lower())
         if output_format is None:
-            raise UsageError(
+            raise ArgumentError(
                 f"The name {out} does not tell the output format", code="out", advice="End it in .csv or .jsonl"
             )
         beside = Path(f"{out}.journal") if keeps_journal else None
@@ -91,7 +91,7 @@ def opened(
     except OSError as error:
         reason = error.strerror or type(error).__name__
     if file is None:
-        raise UsageError(f"The file {source} cannot be read: {reason}", code="file", advice="Check the path")
+        raise ArgumentError(f"The file {source} cannot be read: {reason}", code="file", advice="Check the path")
     try:
         reader = RowReader(
             file,
@@ -142,7 +142,7 @@ def _raise_at_invalid_byte(file: BinaryIO, encoding: str) -> None:
         except UnicodeDecodeError as error:
             # Not the byte just read: it may only reveal that the character before it is incomplete.
             bad = error.object[error.start]
-            raise UsageError(
+            raise ArgumentError(
                 f"Line {line} is not valid {encoding}: byte 0x{bad:02X} at column {column}",
                 code="encoding",
                 advice="Save the file as UTF-8, or pass its encoding, on Windows often --encoding cp1252",
@@ -174,7 +174,7 @@ def column_names(options: Sequence[str], fields: Sequence[str] = FIELDS) -> dict
     for option in options:
         name, equals, column = option.partition("=")
         if name not in fields or not equals or not column:
-            raise UsageError(
+            raise ArgumentError(
                 f"--column must be FIELD=NAME, where FIELD is one of {', '.join(fields)}",
                 code="column",
                 advice="For example: --column ssn=Personnummer",
@@ -241,6 +241,6 @@ class BadRows:
         except OSError as error:
             reason = error.strerror or type(error).__name__
         if reason:
-            raise UsageError(
+            raise ArgumentError(
                 f"The file {self._path} cannot be written: {reason}", code="file", advice="Choose another path"
             )

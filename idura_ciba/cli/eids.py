@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 
 import typer
 
-from idura_ciba import UsageError
+from idura_ciba import ArgumentError, UsageError
 from idura_ciba.cli.files import read_secret
 from idura_ciba.eids import EIDS, Eid, Eids, Option
 from idura_ciba.eids.registry import declared
@@ -182,7 +182,7 @@ def read_options(
     for text in more or ():
         name, equals, value = text.partition("=")
         if not equals or name not in eids.options():
-            raise UsageError(
+            raise ArgumentError(
                 "An --eid-option is not NAME=VALUE, or no eID has an option of that NAME",
                 code="eid_option",
                 advice=f"Known options: {', '.join(eids.options())}; --eid-module adds those of other eIDs",
@@ -203,7 +203,7 @@ def _one(option: Option, values: list[str]) -> str | tuple[str, ...]:
     if option.repeatable:
         return tuple(values)
     if len(values) > 1:
-        raise UsageError(f"The option {option.flag} is given twice", code=option.name, advice="Pass it once")
+        raise ArgumentError(f"The option {option.flag} is given twice", code=option.name, advice="Pass it once")
     return Redacted(values[0]) if option.secret else str(values[0])
 
 
@@ -226,7 +226,7 @@ def require_options(eid: Eid, options: Mapping[str, Any]) -> None:
     for option in eid.options:
         if option.required and option.name not in options:
             flag = option.flag if option.name in EIDS.options() else f"--eid-option {option.name}=VALUE"
-            raise UsageError(
+            raise ArgumentError(
                 f"{eid.label} needs {flag}, and it is missing", code=option.name, advice=f"Pass it: {option.help}"
             )
 
@@ -239,7 +239,7 @@ def refuse_descriptions(eid: Eid | None, options: Mapping[str, Any]) -> None:
     """
     for option in EIDS[_RAW].options:
         if option.name in options and (eid is None or not eid.takes(option.name)):
-            raise UsageError(
+            raise ArgumentError(
                 f"The option {option.flag} describes an eID, and rows are not asked through one that is described",
                 code=option.name,
                 advice=f"Pass --eid {_RAW}, or leave it out",

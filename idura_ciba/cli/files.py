@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from idura_ciba import UsageError
+from idura_ciba import ArgumentError, UsageError
 from idura_ciba.redaction import Redacted
 
 __all__ = [
@@ -147,4 +147,4 @@ def read_secret(path: str, *, what: str) -> Redacted:
 
 
 def _refused(what: str, code: str, advice: str) -> UsageError:
-    return UsageError(what, code=code, advice=advice)
+    return ArgumentError(what, code=code, advice=advice)

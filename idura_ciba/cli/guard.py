@@ -10,7 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
-from idura_ciba import State, StateError, UsageError, explain
+from idura_ciba import State, UsageError, explain
 from idura_ciba.cli.text import discard, explained, say
 from idura_ciba.errors import CibaError, JournalError
 
@@ -49,7 +49,7 @@ class ExitCode(IntEnum):
 
 
 def _code_of(error: CibaError) -> ExitCode:
-    if isinstance(error, StateError | UsageError):
+    if isinstance(error, UsageError):
         return ExitCode.USAGE
     return ExitCode.JOURNAL if isinstance(error, JournalError) else ExitCode.FAILED
 

@@ -15,7 +15,16 @@ from typing import Any, Final
 
 from attrs import define, field, frozen
 
-from idura_ciba import CibaClient, CibaError, EidRequest, FairScheduler, State, StateError, Transaction, UsageError
+from idura_ciba import (
+    ArgumentError,
+    CibaClient,
+    CibaError,
+    EidRequest,
+    FairScheduler,
+    State,
+    Transaction,
+    UsageError,
+)
 from idura_ciba.aio.clock import Clock
 from idura_ciba.batch import Journal, Result, verify_many
 from idura_ciba.batch.keys import refuse_reused_keys
@@ -116,7 +125,7 @@ class Ending:
         if self.stopped or self.error is not None:
             pending = f" with {counted(self.begun, 'login')} pending" if self.begun and self.goes_on else ""
             # A usage error says what to change first.
-            resumes = self.goes_on and not isinstance(self.error, StateError | UsageError)
+            resumes = self.goes_on and not isinstance(self.error, UsageError)
             yield f"Stopped before the end{pending}.{' Run the same command to resume.' if resumes else ''}"
 
 
@@ -350,7 +359,7 @@ def _appended(path: Path) -> Iterator[int]:
     except OSError as error:
         reason = error.strerror or type(error).__name__
     if reason:
-        raise UsageError(f"The file {path} cannot be written: {reason}", code="file", advice="Choose another path")
+        raise ArgumentError(f"The file {path} cannot be written: {reason}", code="file", advice="Choose another path")
     try:
         yield descriptor
     finally:

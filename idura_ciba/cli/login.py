@@ -10,7 +10,7 @@ from pathlib import Path
 from attrs import frozen
 from rich.console import Console
 
-from idura_ciba import CibaClient, CibaError, Outcome, State, StateError, Transaction, UsageError, explain
+from idura_ciba import CibaClient, CibaError, Outcome, State, Transaction, UsageError, explain
 from idura_ciba.aio.clock import Clock
 from idura_ciba.cli.board import Row, follow, showing
 from idura_ciba.cli.files import PRIVATE, replace_file, write_new
@@ -91,7 +91,7 @@ async def log_in(
             error = explain.handed_over()
             error.resume_token = next((each.token for each in left), None)
             return Ending(outcome=Outcome.not_begun(error), began=False, interrupted=True)
-        except (StateError, UsageError):
+        except UsageError:
             raise
         except CibaError as error:
             return Ending(outcome=Outcome.not_begun(error), began=False)

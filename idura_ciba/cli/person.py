@@ -8,7 +8,7 @@ from typing import Final
 
 import typer
 
-from idura_ciba import UsageError
+from idura_ciba import ArgumentError
 from idura_ciba.cli.files import read_secret
 from idura_ciba.eids import Eid
 from idura_ciba.redaction import Redacted
@@ -32,7 +32,7 @@ def person_for(eid: Eid, ssn: str | None, ssn_file: str | None, *, simulate: boo
     """
     if not eid.needs_ssn:
         if ssn or ssn_file:
-            raise UsageError(
+            raise ArgumentError(
                 "There is a number, and the request has no place for it",
                 code="one_person",
                 advice="Write {ssn} where it belongs, such as --login-hint 'cpr:{ssn}', or leave it out",
@@ -55,14 +55,14 @@ def read_person(ssn: str | None, ssn_file: str | None, *, what: str = "National 
         UsageError: It is given twice, cannot be read, or there is nobody to prompt.
     """
     if ssn and ssn_file:
-        raise UsageError("Both --ssn and --ssn-file are given", code="one_person", advice="Pass only one of them")
+        raise ArgumentError("Both --ssn and --ssn-file are given", code="one_person", advice="Pass only one of them")
     if ssn_file:
         return read_secret(ssn_file, what="number of the person")
     given = Redacted(ssn or os.environ.get(PERSON_VARIABLE, ""))
     if given:
         return Redacted(given.strip())
     if not sys.stdin.isatty():
-        raise UsageError(
+        raise ArgumentError(
             "No national number given, and there is no terminal to prompt on",
             code="missing",
             advice=f"Pass --ssn-file FILE (- for standard input), or set {PERSON_VARIABLE}",

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from idura_ciba import UsageError
+from idura_ciba import ArgumentError
 from idura_ciba.cli.files import PRIVATE, replace_file
 from idura_ciba.cli.simulated import CLIENT_ID, known_phones
 from idura_ciba.simulator import Arrival, SimulatedIdura, SimulatorServer
@@ -62,7 +62,7 @@ async def find_or_start(place: Path, settings: Mapping[str, Any]) -> tuple[str, 
             )
             _STARTED.append(process)
         await asyncio.sleep(LOOK)
-    raise UsageError(
+    raise ArgumentError(
         "The simulated provider does not start", code="simulate", advice=f"Remove {place}, or pass other files"
     )
 

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from idura_ciba import UsageError
+from idura_ciba import ArgumentError
 from idura_ciba.cli.eids import EidModuleOption, known_eids
 from idura_ciba.cli.files import read_secret
 from idura_ciba.cli.simulated import CLIENT_ID, known_phones
@@ -81,7 +81,7 @@ def _register_keys(idura: SimulatedIdura, client_id: str, path: Path) -> None:
     except Exception:  # noqa: BLE001 - JSON, or one of a dozen kinds that key libraries raise: all mean the same
         failed = True
     if failed:
-        raise UsageError(f"The file {path} is not a usable key set", code="jwks", advice="Pass one from keygen")
+        raise ArgumentError(f"The file {path} is not a usable key set", code="jwks", advice="Pass one from keygen")
 
 
 async def serve(
@@ -108,7 +108,7 @@ async def serve(
         except OSError as error:
             reason = error.strerror or type(error).__name__
         if reason:
-            raise UsageError(f"Cannot listen on port {port}: {reason}", code="port", advice="Pass another --port")
+            raise ArgumentError(f"Cannot listen on port {port}: {reason}", code="port", advice="Pass another --port")
         for line in _introduction(server.issuer, client_id, secret):
             say(line, to=console)
         chronicle = Chronicle(idura.ledger, eids)

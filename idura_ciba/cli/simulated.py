@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-from idura_ciba import CibaClient, ClientSecretBasic, FairScheduler, PrivateKeyJwt, UsageError
+from idura_ciba import ArgumentError, CibaClient, ClientSecretBasic, FairScheduler, PrivateKeyJwt
 from idura_ciba.cli.keys import generate_key
 from idura_ciba.eids import Eid
 from idura_ciba.eids.registry import declared
@@ -46,7 +46,7 @@ def require_phone(acr_values: str | None, phones: Iterable[SimulatedEid]) -> Non
     """
     served = [acr for phone in phones for acr in phone.acr_values]
     if acr_values not in served:
-        raise UsageError(
+        raise ArgumentError(
             "The simulated provider does not serve this eID",
             code="simulate",
             advice=f"Ask for one of {', '.join(served)}, or pass an --eid-module that declares its SimulatedEid",

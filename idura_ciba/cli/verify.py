@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from idura_ciba import EidRequest, UsageError
+from idura_ciba import ArgumentError, EidRequest
 from idura_ciba.aio.clock import Clock
 from idura_ciba.cli.config import (
     AlgOption,
@@ -148,7 +148,7 @@ def verify(
             require_phone(request.acr_values, phones)
         begin = _starting(request, timeout)
     else:
-        raise UsageError(
+        raise ArgumentError(
             "Exactly one of --eid and --resume is needed",
             code="one_login",
             advice="Pass --eid for a new login, with or without --simulate, or --resume for a saved one",

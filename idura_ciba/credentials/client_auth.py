@@ -25,7 +25,7 @@ from joserfc.jws import JWSRegistry
 from joserfc.util import json_b64encode, urlsafe_b64encode
 
 from idura_ciba.credentials.signing_key import JoseKey, KeyInput, read_signing_key
-from idura_ciba.errors import UsageError
+from idura_ciba.errors import ArgumentError, UsageError
 from idura_ciba.redaction import Redacted
 
 __all__ = [
@@ -125,7 +125,7 @@ class _Method:
 
     def __attrs_post_init__(self) -> None:
         if not self.client_id or not self.client_id.isprintable():
-            raise UsageError(
+            raise ArgumentError(
                 "The client_id is empty or not printable text",
                 code="client_id",
                 advice="Copy it from the application's page at the provider",
@@ -168,7 +168,7 @@ class _JwtAssertion(_Method):
         named = {"alg": self.alg, "kid": self.kid, "typ": self.typ}
         header = {name: value for name, value in named.items() if value is not None}
         if not all(isinstance(value, str) for value in header.values()):
-            raise UsageError(
+            raise ArgumentError(
                 "The kid or the typ is not text", code="header", advice="Pass text, or None to leave it out"
             )
         return json_b64encode(header)
@@ -176,9 +176,11 @@ class _JwtAssertion(_Method):
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()
         if not self.audience:
-            raise UsageError("The audience is empty", code="audience", advice="Pass issuer, endpoint or a fixed text")
+            raise ArgumentError(
+                "The audience is empty", code="audience", advice="Pass issuer, endpoint or a fixed text"
+            )
         if not 1 <= self.lifetime < math.inf:
-            raise UsageError(
+            raise ArgumentError(
                 "The lifetime of the assertion is below one second, or infinite",
                 code="lifetime",
                 advice="Pass seconds, at most 300 for Idura",
@@ -262,7 +264,7 @@ class PrivateKeyJwt(_JwtAssertion):
         except (OSError, ValueError) as error:  # ValueError: a path that no file system can have
             reason = getattr(error, "strerror", None) or type(error).__name__
         if reason:
-            raise UsageError(f"The key file cannot be read: {reason}", code="key_file", advice="Check the path")
+            raise ArgumentError(f"The key file cannot be read: {reason}", code="key_file", advice="Check the path")
         return cls(client_id, content, **options)
 
     @classmethod
@@ -274,7 +276,7 @@ class PrivateKeyJwt(_JwtAssertion):
         """
         content = Redacted(os.environ.get(variable, ""))
         if not content:
-            raise UsageError(
+            raise ArgumentError(
                 f"The environment variable {variable} is unset or empty",
                 code="key_variable",
                 advice="Put the private key into it",
@@ -324,13 +326,13 @@ class ClientSecretJwt(_JwtAssertion):
         _check_secret(secret)
         needed = MIN_SECRET_BYTES.get(alg)
         if needed is None:
-            raise UsageError(
+            raise ArgumentError(
                 "The algorithm is not one of client_secret_jwt",
                 code="alg_unsupported",
                 advice=f"Pass one of {', '.join(MIN_SECRET_BYTES)}",
             )
         if len(secret.encode()) < needed:
-            raise UsageError(
+            raise ArgumentError(
                 f"The client secret is too short for {alg}, which needs {needed} bytes",
                 code="secret_too_short",
                 advice="Request a longer secret from the provider, or use ClientSecretBasic",
@@ -364,7 +366,7 @@ class ClientSecretBasic(_Method):
         super().__init__(client_id=client_id, material=secret)
         object.__setattr__(self, "form_encode", form_encode)  # frozen, and its own __init__ sets it
         if not form_encode and ":" in client_id:
-            raise UsageError(
+            raise ArgumentError(
                 "A client_id with a colon cannot be sent in a Basic header unencoded",
                 code="client_id_colon",
                 advice="Leave form_encode on, or use ClientSecretPost",
@@ -417,7 +419,7 @@ def _hidden(value: object) -> Redacted:
 def _check_secret(secret: Redacted) -> None:
     # RFC 6749 appendix A.2 has no control characters; a line break is what reading it from a file leaves behind.
     if not secret or not secret.isprintable():
-        raise UsageError(
+        raise ArgumentError(
             "The client secret is empty, or contains a line break or another unprintable character",
             code="client_secret",
             advice="Copy it again, without a line break at its end",

@@ -13,7 +13,7 @@ from idura_ciba.credentials.client_auth import (
     ClientSecretPost,
     PrivateKeyJwt,
 )
-from idura_ciba.errors import UsageError
+from idura_ciba.errors import ArgumentError
 from idura_ciba.redaction import Redacted
 
 __all__ = [
@@ -54,7 +54,7 @@ def from_environment(environ: Mapping[str, str]) -> tuple[str, ClientAuth]:
     key_file = given[KEY_FILE]
     method = given[CLIENT_AUTH] or ("private-key" if key_file else "basic")
     if method not in get_args(Method):
-        raise UsageError(
+        raise ArgumentError(
             f"{CLIENT_AUTH} is not a method", code="method", advice=f"Set it to one of {', '.join(get_args(Method))}"
         )
     issuer = given[ISSUER] or missing("issuer", f"Set {ISSUER}")
@@ -87,7 +87,7 @@ def client_auth(
         file = key_file or missing("private key", f"Pass --key-file or set {KEY_FILE}")
         return PrivateKeyJwt.from_file(client_id, file, alg=alg)
     if alg:
-        raise UsageError(
+        raise ArgumentError(
             "A signing algorithm applies only to private keys", code="alg", advice=f"Omit --alg, and unset {ALG}"
         )
     if not secret:
@@ -103,4 +103,4 @@ def missing(what: str, advice: str) -> NoReturn:
     Raises:
         UsageError: Always.
     """
-    raise UsageError(f"No {what} given", code="missing", advice=advice)
+    raise ArgumentError(f"No {what} given", code="missing", advice=advice)

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPubl
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
-from idura_ciba.errors import UsageError
+from idura_ciba.errors import ArgumentError, UsageError
 from idura_ciba.redaction import Redacted
 
 __all__ = ["ALGORITHMS", "JoseKey", "KeyInput", "SigningKey", "read_signing_key"]
@@ -99,8 +99,8 @@ class SigningKey:
             return alg
         advice = f"Leave alg out, or pass {' or '.join(fitting)}"
         if any(alg in others for others in ALGORITHMS.values()):
-            raise UsageError(f"The algorithm is not for {self.kind} keys", code="alg_mismatch", advice=advice)
-        raise UsageError("The algorithm cannot sign assertions", code="alg_unsupported", advice=advice)
+            raise ArgumentError(f"The algorithm is not for {self.kind} keys", code="alg_mismatch", advice=advice)
+        raise ArgumentError("The algorithm cannot sign assertions", code="alg_unsupported", advice=advice)
 
 
 def read_signing_key(key: object) -> SigningKey | UsageError:
@@ -116,7 +116,7 @@ def read_signing_key(key: object) -> SigningKey | UsageError:
     if isinstance(read, SigningKey):
         return read
     what, advice = _FLAWS[read]
-    return UsageError(what, code=read, advice=advice)
+    return ArgumentError(what, code=read, advice=advice)
 
 
 def _read(key: object) -> SigningKey | _Flaw:

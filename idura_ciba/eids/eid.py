@@ -17,7 +17,7 @@ from attrs import field, frozen
 
 from idura_ciba.eids.phase import Phase
 from idura_ciba.eids.request import EidOptions, EidRequest, as_text
-from idura_ciba.errors import UsageError
+from idura_ciba.errors import ArgumentError, UsageError
 from idura_ciba.redaction import Redacted
 
 __all__ = ["Eid", "MessageRule", "Option"]
@@ -60,7 +60,7 @@ class Option:
     def __attrs_post_init__(self) -> None:
         """Refuse a name that cannot serve as an option, a column and a blank."""
         if not _NAME.fullmatch(self.name) or self.name in {"key", "eid", "message", _PERSON}:
-            raise UsageError(
+            raise ArgumentError(
                 f"An option cannot be called {self.name!r}",
                 code="option_name",
                 advice="Use lower-case letters, digits and _; key, eid, ssn and message are reserved",
@@ -208,7 +208,7 @@ class Eid:
             return eid.ask(ssn, **rest)
         message = rest.get("message")
         if self.message == "required" and not (message or "").strip() and "binding_message" not in rest:
-            raise UsageError(
+            raise ArgumentError(
                 f"{self.label} needs a message for the person to read in the app",
                 code="message_required",
                 advice="Pass --message, or in a file the column message",
@@ -252,9 +252,9 @@ class Eid:
 
     def _check_blank(self, name: str, value: str | None) -> None:
         if not value:
-            raise UsageError(f"The {name} is empty", code="missing", advice="Pass a value for it")
+            raise ArgumentError(f"The {name} is empty", code="missing", advice="Pass a value for it")
         if name in self._parts and not _PART.fullmatch(value):
-            raise UsageError(
+            raise ArgumentError(
                 f"The {name} contains a character that is not allowed in a hint",
                 code=name,
                 advice="Write it without spaces, quotes, braces and backslashes",
@@ -268,13 +268,13 @@ class Eid:
         """
         if message is not None and self.message == "forbidden":
             instead = ", and read the spoken_words of the transaction to the person instead" * self.spoken_words
-            raise UsageError(
+            raise ArgumentError(
                 f"{self.label} takes no binding_message",
                 code="message_forbidden",
                 advice=f"Leave it out{instead}",
             )
         if message is not None and self.message_bytes is not None and len(message.encode()) > self.message_bytes:
-            raise UsageError(
+            raise ArgumentError(
                 f"The message for {self.label} is longer than {self.message_bytes} bytes in UTF-8",
                 code="message_too_long",
                 advice="Shorten it; each letter beyond ASCII takes two bytes or more",
@@ -302,7 +302,7 @@ class Eid:
         """Return its options from the arguments, with defaults filled in."""
         for name in given:
             if not self.takes(name) and name != "message" and name not in EidOptions.__annotations__:
-                raise UsageError(
+                raise ArgumentError(
                     f"{self.label} has no option {name}", code=name, advice="Leave it out, or choose another eID"
                 )
         read = {}
@@ -310,7 +310,7 @@ class Eid:
             value = given.get(option.name, option.default)
             if value is None:
                 if option.required:
-                    raise UsageError(
+                    raise ArgumentError(
                         f"{self.label} needs the option {option.name}",
                         code=option.name,
                         advice=f"Pass it: {option.help}",
@@ -319,7 +319,7 @@ class Eid:
             for text in value if option.repeatable and isinstance(value, list | tuple) else (value,):
                 as_text(option.name, text)
             if option.choices and value not in option.choices:
-                raise UsageError(
+                raise ArgumentError(
                     f"The {option.name} for {self.label} must be one of {', '.join(option.choices)}",
                     code=option.name,
                     advice="Pass one of them",
@@ -352,4 +352,4 @@ def _filled(value: object, values: Mapping[str, str]) -> object:
 
 
 def _undeclarable(what: str, advice: str = "See docs/writing-an-eid.md") -> UsageError:
-    return UsageError(what, code="eid_declaration", advice=advice)
+    return ArgumentError(what, code="eid_declaration", advice=advice)

@@ -14,7 +14,7 @@ from idura_ciba.eids.eid import Eid, Option
 from idura_ciba.eids.request import EidOptions, EidRequest, as_text
 from idura_ciba.eids.written_contact import looks_like_phone, read_email, read_phone
 from idura_ciba.eids.written_number import read_danish, read_finnish, read_norwegian, read_swedish
-from idura_ciba.errors import UsageError
+from idura_ciba.errors import ArgumentError
 from idura_ciba.redaction import Redacted
 
 __all__ = ["FREJAID", "FrejaID"]
@@ -66,7 +66,7 @@ class FrejaID(EidRequest):
     ) -> None:
         ssn, phone, email = as_text("ssn", ssn or ""), as_text("phone", phone or ""), as_text("email", email or "")
         if sum(map(bool, (ssn, phone, email))) != 1:
-            raise UsageError(
+            raise ArgumentError(
                 "FrejaID needs exactly one of ssn, phone and email",
                 code="one_hint",
                 advice="Pass one of them",
@@ -83,7 +83,7 @@ class FrejaID(EidRequest):
 def _reader(country: object, today: date | None = None) -> Callable[[str], Redacted]:
     reader = _READERS.get(country) if isinstance(country, str) else None
     if reader is None:
-        raise UsageError(
+        raise ArgumentError(
             "FrejaID does not support national numbers of that country",
             code="country",
             advice=f"Pass one of {', '.join(_READERS)}",

@@ -20,7 +20,7 @@ from typing import Final, Literal
 
 from attrs import frozen
 
-from idura_ciba.errors import UsageError
+from idura_ciba.errors import ArgumentError
 from idura_ciba.redaction import Redacted
 
 __all__ = [
@@ -169,7 +169,7 @@ def _passed(number: Redacted, flaw: Flaw | None, rules: Rules) -> Redacted:
     """Return the number, or raise in a frame whose variables show none of it."""
     if flaw is not None:
         what = f"The {rules.nationality} national number {_FLAWS[flaw]}"
-        raise UsageError(what, code=f"national_number_{flaw}", advice=f"Pass {rules.form}")
+        raise ArgumentError(what, code=f"national_number_{flaw}", advice=f"Pass {rules.form}")
     return number
 
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
-from idura_ciba.errors import UsageError
+from idura_ciba.errors import ArgumentError
 from idura_ciba.protocol.machine import State
 
 __all__ = ["LANGUAGES", "Phase", "PhaseTable", "phase_of", "phase_table"]
@@ -59,7 +59,7 @@ class Phase(StrEnum):
         spoken = language.partition("-")[0].lower() if isinstance(language, str) else ""
         spoken = "no" if spoken in {"nb", "nn"} else spoken
         if spoken not in LANGUAGES:
-            raise UsageError(
+            raise ArgumentError(
                 "there are no texts in this language",
                 code="language",
                 advice=f"pass one of {', '.join(LANGUAGES)}, or use texts of your own",

@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 from idura_ciba.eids.eid import Eid, Option
 from idura_ciba.eids.person import ClaimPath
 from idura_ciba.eids.request import EidOptions
-from idura_ciba.errors import UsageError
+from idura_ciba.errors import ArgumentError
 from idura_ciba.redaction import Redacted
 
 __all__ = ["RAW"]
@@ -60,7 +60,7 @@ def _claim(text: str) -> tuple[ClaimPath, Redacted]:
             names, end = json.JSONDecoder().raw_decode(text)
             equals, value = text[end : end + 1], text[end + 1 :]
     if equals != "=" or not value or not isinstance(names, list) or not names or not all(map(_is_name, names)):
-        raise UsageError(
+        raise ArgumentError(
             "An --identity must be PATH=VALUE",
             code="identity",
             advice='Write for example cpr={ssn} or details.person.cpr={ssn}; or ["urn:x.y","cpr"]={ssn}',
@@ -77,7 +77,7 @@ def _details(text: str) -> list[object]:
     with suppress(ValueError, RecursionError):
         details = json.loads(text)
     if not isinstance(details, list):
-        raise UsageError(
+        raise ArgumentError(
             "The authorization_details must be a JSON array",
             code="authorization_details",
             advice='Write for example [{"type": "caller"}]',
@@ -88,13 +88,15 @@ def _details(text: str) -> list[object]:
 def _parameter(text: str) -> tuple[str, Redacted]:
     name, equals, value = text.partition("=")
     if not name or not equals:
-        raise UsageError("A --parameter must be NAME=VALUE", code="parameter", advice="Write for example language=da")
+        raise ArgumentError(
+            "A --parameter must be NAME=VALUE", code="parameter", advice="Write for example language=da"
+        )
     return name, Redacted(value)
 
 
 def _seconds(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < len("1000000000") and int(text)):
-        raise UsageError(
+        raise ArgumentError(
             "The requested_expiry must be a positive whole number of seconds",
             code="requested_expiry",
             advice="Write for example 300",

@@ -13,7 +13,7 @@ from idura_ciba.eids.frejaid import FREJAID
 from idura_ciba.eids.norwegian_bankid import NORWEGIAN_BANKID
 from idura_ciba.eids.raw import RAW
 from idura_ciba.eids.swedish_bankid import SWEDISH_BANKID
-from idura_ciba.errors import UsageError
+from idura_ciba.errors import ArgumentError, UsageError
 
 __all__ = ["EIDS", "Eids", "declared"]
 
@@ -43,7 +43,7 @@ class Eids(Mapping[str, Eid]):
         if len(self._eids) < len(eids):
             names = [eid.name for eid in eids]
             twice = next(name for name in names if names.count(name) > 1)
-            raise UsageError(
+            raise ArgumentError(
                 f"There are two eIDs called {twice}", code="eid_twice", advice="Give one of them another name"
             )
 
@@ -71,7 +71,7 @@ class Eids(Mapping[str, Eid]):
             UsageError: There is none.
         """
         if name not in self._eids:
-            raise UsageError(
+            raise ArgumentError(
                 f"There is no eID called {name[:40]!r}",
                 code="eid",
                 advice=f"Use one of {', '.join(self)}; add your own with --eid-module",
@@ -127,7 +127,7 @@ def declared(module: str, kind: type[T]) -> tuple[T, ...]:
     except Exception as error:  # noqa: BLE001 - it may raise anything, with any message
         reason = type(error).__name__
     if reason:
-        raise UsageError(
+        raise ArgumentError(
             f"The module {module[:80]!r} cannot be imported: {reason}",
             code="eid_module",
             advice="Name it as in an import statement, and try python -c 'import MODULE' in this folder",

@@ -19,7 +19,7 @@ from attrs import Factory, field, fields, frozen
 
 from idura_ciba.eids.person import ClaimPath
 from idura_ciba.eids.phase import Phase
-from idura_ciba.errors import UsageError
+from idura_ciba.errors import ArgumentError
 from idura_ciba.protocol.answers import LONGEST_PROMPT
 from idura_ciba.protocol.requests import build_authentication_request, encode_form
 from idura_ciba.protocol.strict_json import load_object
@@ -172,19 +172,19 @@ class EidRequest:
         for path, expected in (*self.identity.items(), *self.identity_elsewhere.items()):
             names: object = path  # {"ssn": ...} without the tuple is an easy slip: each letter would become a name
             if not isinstance(names, tuple) or not path or not all(map(_is_text, (*path, expected))):
-                raise UsageError(
+                raise ArgumentError(
                     "An identity must map a tuple of claim names to the expected text",
                     code="identity",
                     advice='Write {("ssn",): number}, with the comma',
                 )
         if self.pin_acr is not None and not any(extends(self.pin_acr, asked) for asked in self._asked_levels()):
-            raise UsageError(
+            raise ArgumentError(
                 "The pin_acr matches none of the acr_values, so no answer could ever be accepted",
                 code="pin_acr",
                 advice="Pass one of the acr_values, or one that extends it by whole segments",
             )
         if self.require_person and not self.identity:
-            raise UsageError(
+            raise ArgumentError(
                 "require_person is set, but there is no identity claim to confirm the person by",
                 code="require_person",
                 advice="Ask by a national number, or pass `identity`",
@@ -201,16 +201,16 @@ class EidRequest:
             else:
                 good = not isinstance(item.default, bool) or isinstance(value, bool)
             if not good:
-                raise UsageError(f"The {item.name} has the wrong type", code=item.name, advice=_KINDS)
+                raise ArgumentError(f"The {item.name} has the wrong type", code=item.name, advice=_KINDS)
         lifetime: object = self.prompt_lifetime
         if isinstance(lifetime, bool) or not isinstance(lifetime, int | float) or not 0 < lifetime < math.inf:
-            raise UsageError("The prompt_lifetime must be a number of seconds", code="prompt_lifetime", advice=_KINDS)
+            raise ArgumentError("The prompt_lifetime is no number of seconds", code="prompt_lifetime", advice=_KINDS)
         if not all(isinstance(value, str) for pair in self.extra.items() for value in pair):
-            raise UsageError("The extra parameters are not all text", code="extra", advice=_KINDS)
+            raise ArgumentError("The extra parameters are not all text", code="extra", advice=_KINDS)
         if not all(isinstance(hint, str) and isinstance(phase, Phase) for hint, phase in self.phases.items()):
-            raise UsageError("The phases do not map text to Phase", code="phases", advice=_KINDS)
+            raise ArgumentError("The phases do not map text to Phase", code="phases", advice=_KINDS)
         if self.acr_values is not None and not self._asked_levels():
-            raise UsageError("The acr_values are empty", code="acr_values", advice="Leave them out, or name one")
+            raise ArgumentError("The acr_values are empty", code="acr_values", advice="Leave them out, or name one")
 
     def _asked_levels(self) -> list[str]:
         return (self.acr_values or "").split()
@@ -273,7 +273,7 @@ def as_text(name: str, value: object) -> Redacted:
         UsageError: Not a string; its code is the argument's name.
     """
     if not isinstance(value, str):
-        raise UsageError(
+        raise ArgumentError(
             f"The {name} is not text", code=name, advice="Pass it as str; a number loses its leading zeros"
         )
     return Redacted(value)

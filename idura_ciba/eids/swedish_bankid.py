@@ -12,7 +12,7 @@ from idura_ciba.eids.eid import Eid, Option
 from idura_ciba.eids.phase import Phase
 from idura_ciba.eids.request import EidOptions, EidRequest, as_text
 from idura_ciba.eids.written_number import read_swedish
-from idura_ciba.errors import UsageError
+from idura_ciba.errors import ArgumentError
 
 __all__ = ["SWEDISH_BANKID", "SwedishBankID"]
 
@@ -55,13 +55,13 @@ class SwedishBankID(EidRequest):
     ) -> None:
         ssn, message = as_text("ssn", ssn), as_text("message", message)
         if call_initiator not in ("RP", "user"):
-            raise UsageError(
+            raise ArgumentError(
                 "The call_initiator of Swedish BankID must be RP or user",
                 code="call_initiator",
                 advice="Pass RP if you called the person, user if the person called you",
             )
         if bool(message.strip()) == ("binding_message" in overrides):
-            raise UsageError(
+            raise ArgumentError(
                 "Swedish BankID needs exactly one message to show in the app",
                 code="message_required",
                 advice="Pass message='...'; Idura lists binding_message as required for this eID",

@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 from idura_ciba.eids.written_number import EXPONENT
 from idura_ciba.eids.written_text import SOFT_HYPHEN, bare, typed
-from idura_ciba.errors import UsageError
+from idura_ciba.errors import ArgumentError
 from idura_ciba.redaction import Redacted
 
 __all__ = ["looks_like_phone", "read_email", "read_phone"]
@@ -70,7 +70,7 @@ def read_phone(phone: str) -> Redacted:
     phone, damage = _understood(phone)
     if damage is not None:
         what, remedy = _DAMAGES[damage]
-        raise UsageError(f"The phone number {what}", code=damage, advice=remedy)
+        raise ArgumentError(f"The phone number {what}", code=damage, advice=remedy)
     return phone
 
 
@@ -91,7 +91,7 @@ def read_email(email: str) -> Redacted:
     email = Redacted(email)
     email = _address(email)
     if not email:
-        raise UsageError(
+        raise ArgumentError(
             "The e-mail address is not in any accepted form",
             code="email",
             advice="Write it without spaces, with one @",

@@ -32,7 +32,7 @@ from idura_ciba.eids.identity_number import (
     check_swedish,
 )
 from idura_ciba.eids.written_text import SOFT_HYPHEN, typed
-from idura_ciba.errors import UsageError
+from idura_ciba.errors import ArgumentError
 from idura_ciba.redaction import Redacted
 
 __all__ = ["EXPONENT", "Damage", "read_danish", "read_finnish", "read_norwegian", "read_swedish"]
@@ -273,7 +273,7 @@ def _read(text: Redacted, writing: _Writing, today: date | None = None) -> Redac
     number, damage, elsewhere = _understood(text, writing, _present_day if today is None else lambda: today)
     if damage is not None:
         what, remedy = _DAMAGES[damage]
-        raise UsageError(
+        raise ArgumentError(
             f"The {writing.rules.nationality} national number {what.format(elsewhere=elsewhere)}",
             code=f"national_number_{damage}",
             advice=f"{remedy}. The form is {writing.form}",

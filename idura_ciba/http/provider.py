@@ -22,7 +22,7 @@ from urllib.parse import SplitResult, urlsplit
 from attrs import field, frozen
 
 from idura_ciba.aio.single_flight import SingleFlight
-from idura_ciba.errors import RemoteProtocolError, UsageError
+from idura_ciba.errors import ArgumentError, RemoteProtocolError
 from idura_ciba.http.delivery import fetch
 from idura_ciba.options import texts
 from idura_ciba.protocol.documents import ProviderMetadata, build_discovery_url, parse_discovery
@@ -104,7 +104,7 @@ class Provider:
         endpoints: Endpoints | None = None,
     ) -> None:
         if not isinstance(endpoints, Endpoints | None):
-            raise UsageError("endpoints is not an Endpoints", code="endpoints", advice="pass Endpoints(...) or None")
+            raise ArgumentError("endpoints is not an Endpoints", code="endpoints", advice="pass Endpoints(...) or None")
         self.issuer = issuer
         self._transport = transport
         self._overrides = endpoints or Endpoints()
@@ -112,7 +112,7 @@ class Provider:
         named = [_origin(url) for name in IDURA_PATHS if (url := getattr(self._overrides, name))]
         # Discovery 1.0 section 3: an issuer has no query; a path appended to it would become part of the query.
         if None in origins or None in named or "?" in issuer:
-            raise UsageError(
+            raise ArgumentError(
                 "the issuer, an endpoint or a trusted origin is not an absolute https URL",
                 code="insecure_url",
                 advice="use https://; http is accepted for this machine only",

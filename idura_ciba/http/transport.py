@@ -26,7 +26,7 @@ from typing import ClassVar, Self
 import aiohttp
 
 from idura_ciba.aio.cancellation import is_cancelled
-from idura_ciba.errors import TransportError, TransportTimeout, UsageError
+from idura_ciba.errors import ArgumentError, TransportError, TransportTimeout
 from idura_ciba.http.exchange import Carrier, Exchange, UnexpectedAiohttp
 from idura_ciba.http.failures import describe, describe_timeout
 from idura_ciba.http.proxies import Proxies
@@ -77,7 +77,7 @@ class AiohttpTransport:
         persistent: bool = False,
     ) -> None:
         if session is not None and trust_env:
-            raise UsageError(
+            raise ArgumentError(
                 "trust_env does not apply to a session that you pass",
                 advice="pass trust_env=True to aiohttp.ClientSession instead",
             )

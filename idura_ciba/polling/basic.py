@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from attrs import field, frozen
 from tenacity import RetryCallState, Retrying
 
-from idura_ciba.errors import UsageError
+from idura_ciba.errors import ArgumentError
 from idura_ciba.polling.strategy import PollView, check_duration
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Backoff:
     def __attrs_post_init__(self) -> None:
         # A class is callable too, and `Backoff(wait_fixed)` is an easy slip.
         if isinstance(self.wait, type) or not callable(self.wait):
-            raise UsageError(
+            raise ArgumentError(
                 "this is not a tenacity wait", code="strategy", advice="pass an object such as wait_exponential(max=30)"
             )
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from attrs import define, field
 
-from idura_ciba.errors import UsageError
+from idura_ciba.errors import ArgumentError, UsageError
 from idura_ciba.polling.life_table import LifeTable, Survival
 
 __all__ = ["Cohort", "Experience"]
@@ -161,7 +161,7 @@ def _plain(key: Hashable) -> Any:
         return [_plain(part) for part in key]
     if key is None or isinstance(key, str | int) or (isinstance(key, float) and math.isfinite(key)):
         return key
-    raise UsageError(
+    raise ArgumentError(
         "the key of a kind of login cannot be written as JSON",
         code="strategy",
         advice="use text, numbers, None, and tuples of them",
@@ -177,7 +177,7 @@ def _hashable(key: Any, depth: int = 0) -> Hashable:
 
 
 def _unreadable(why: str) -> UsageError:
-    return UsageError(
+    return ArgumentError(
         f"the export {why}",
         code="strategy",
         advice="pass the result of export(), from the same version of this package",

@@ -21,7 +21,7 @@ from typing import Self
 
 from attrs import define, field, frozen
 
-from idura_ciba.errors import UsageError
+from idura_ciba.errors import ArgumentError
 
 __all__ = ["LifeTable", "Survival", "edges_up_to"]
 
@@ -281,7 +281,7 @@ class LifeTable:
             and sum(self.events) <= self.weight * (1 + TOLERANCE)
         )
         if not sound:
-            raise UsageError("this is not a life table", code="strategy")
+            raise ArgumentError("this is not a life table", code="strategy")
 
 
 def _smooth(counts: Sequence[float], passes: int) -> Sequence[float]:

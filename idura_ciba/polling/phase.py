@@ -19,7 +19,7 @@ from typing import Any
 
 from attrs import define, field
 
-from idura_ciba.errors import UsageError
+from idura_ciba.errors import ArgumentError
 from idura_ciba.polling.experience import KEEP, REFIT_LEAST, Cohort, Experience, read
 from idura_ciba.polling.hazard import PRIOR, HazardAware, floor_decides, last_pending_at
 from idura_ciba.polling.life_table import EDGES, LifeTable, Survival, edges_up_to
@@ -227,12 +227,12 @@ def _parts(exported: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str,
         or type(exported["version"]) is not int
         or exported["version"] != VERSION
     ):
-        raise UsageError(
+        raise ArgumentError(
             "this is not an export of this version",
             code="strategy",
             advice="pass the result of export(), from the same kind and version of strategy",
         )
     for key in read(exported["words"]):
         if not (isinstance(key, tuple) and len(key) == 1 + len(PARTS) and isinstance(key[1], str) and key[2] in PARTS):
-            raise UsageError("the export contains a table without a progress hint", code="strategy")
+            raise ArgumentError("the export contains a table without a progress hint", code="strategy")
     return exported["plain"], exported["words"]

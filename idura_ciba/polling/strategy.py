@@ -13,7 +13,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 from attrs import field, frozen
 
-from idura_ciba.errors import UsageError
+from idura_ciba.errors import ArgumentError
 
 __all__ = [
     "Indexed",
@@ -173,7 +173,7 @@ def as_strategy(strategy: StrategyLike) -> Strategy:
         UsageError: Neither a strategy nor a function.
     """
     if isinstance(strategy, type) or not (isinstance(strategy, Strategy) or callable(strategy)):
-        raise UsageError(
+        raise ArgumentError(
             "this is not a strategy",
             code="strategy",
             advice="pass an object with next_poll(view), such as Fixed(), or a function of the view",
@@ -192,7 +192,7 @@ def next_poll(strategy: Strategy, view: PollView) -> float | None:
     if at is None:
         return None
     if not _is_time(at):
-        raise UsageError(
+        raise ArgumentError(
             "the polling strategy returned something other than an instant",
             code="strategy_failed",
             phone="The prompt stays on the phone",
@@ -208,7 +208,7 @@ def check_duration(name: str, value: float) -> None:
         UsageError: Not a finite number, or negative.
     """
     if not _is_time(value):
-        raise UsageError(f"{name} must be a finite number of at least 0", code="strategy")
+        raise ArgumentError(f"{name} must be a finite number of at least 0", code="strategy")
 
 
 def _is_time(value: object) -> bool:

@@ -13,7 +13,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from urllib.parse import quote_plus
 
-from idura_ciba.errors import UsageError
+from idura_ciba.errors import ArgumentError
 
 __all__ = ["GRANT_TYPE", "build_authentication_request", "build_token_request", "encode_form"]
 
@@ -59,34 +59,36 @@ def build_authentication_request(
     hints = {"login_hint": login_hint, "login_hint_token": login_hint_token, "id_token_hint": id_token_hint}
     given = {name: value for name, value in hints.items() if value}
     if len(given) != 1:
-        raise UsageError(
+        raise ArgumentError(
             f"exactly one of login_hint, login_hint_token and id_token_hint is needed, {len(given)} were given",
             code="one_hint",
             advice="say in one way who is to be asked",
         )
     # RFC 6749 section 3.3: scopes are separated by spaces, and by nothing else that Python would split at.
     if "openid" not in scope.split(" "):
-        raise UsageError("the scope lacks openid", code="scope", advice="CIBA is OpenID Connect: add openid to scope")
+        raise ArgumentError(
+            "the scope lacks openid", code="scope", advice="CIBA is OpenID Connect: add openid to scope"
+        )
     parameters = {"scope": scope, **given}
     optional = {"acr_values": acr_values, "binding_message": binding_message, "user_code": user_code}
     parameters.update({name: value for name, value in optional.items() if value})
     if requested_expiry is not None:
         # bool is an int to Python and means nothing here.
         if type(requested_expiry) is not int or not 0 < requested_expiry <= MAX_REQUESTED_EXPIRY:
-            raise UsageError("requested_expiry is not a positive whole number of seconds", code="requested_expiry")
+            raise ArgumentError("requested_expiry is not a positive whole number of seconds", code="requested_expiry")
         parameters["requested_expiry"] = str(requested_expiry)
     if authorization_details:
         parameters["authorization_details"] = _compact_json(authorization_details)
     for name, value in extra.items():
         if name in parameters or name in _RESERVED:
-            raise UsageError(
+            raise ArgumentError(
                 f"the extra parameter {name!r} belongs to the protocol",
                 code="extra_parameter",
                 advice="use the argument of that name, or leave it to the client",
             )
         if name in _ECHOED:
             # Before the phone rings: a token that says what nobody compares would be refused after it.
-            raise UsageError(
+            raise ArgumentError(
                 f"the extra parameter {name!r} demands a claim of the ID token that this client would not compare",
                 code="extra_parameter",
                 advice="leave it out: a login belongs to its request by its auth_req_id, and is never older than it",
@@ -110,7 +112,7 @@ def _compact_json(details: Sequence[Mapping[str, object]]) -> str:
     # Typed or not, callers pass a single object or a ready JSON text here; both would go out wrong.
     items: Sequence[object] = details if isinstance(details, list | tuple) else ("",)
     if not all(isinstance(item, Mapping) and isinstance(item.get("type"), str) for item in items):
-        raise UsageError(
+        raise ArgumentError(
             "authorization_details is not a list of objects with a type",
             code="authorization_details",
             advice='pass for example [{"type": "phoneAuth", "callInitiator": "RP"}]',
@@ -118,7 +120,7 @@ def _compact_json(details: Sequence[Mapping[str, object]]) -> str:
     plain = [dict(item) for item in details]
     with suppress(TypeError, ValueError, RecursionError):
         return json.dumps(plain, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    raise UsageError("authorization_details holds something that JSON cannot say", code="authorization_details")
+    raise ArgumentError("authorization_details holds something that JSON cannot say", code="authorization_details")
 
 
 def build_token_request(auth_req_id: str) -> dict[str, str]:
@@ -143,7 +145,7 @@ def encode_form(parameters: Mapping[str, str]) -> bytes:
         ]
         return "&".join(members).encode("ascii")
     # Not from a handler: UnicodeEncodeError quotes the value, and the value may be a person's.
-    raise UsageError("a parameter holds text that is not valid Unicode", code="parameter_encoding")
+    raise ArgumentError("a parameter holds text that is not valid Unicode", code="parameter_encoding")
 
 
 #: What stands for itself in a form.

@@ -12,7 +12,7 @@ from functools import partial
 from weakref import WeakSet
 
 from idura_ciba import explain
-from idura_ciba.errors import StateError, UsageError
+from idura_ciba.errors import ArgumentError, StateError
 from idura_ciba.scheduling.budget import Budget, Meter
 from idura_ciba.scheduling.jobs import Entry, Job, Owner, context_of
 from idura_ciba.scheduling.queues import SMALL, FifoQueue
@@ -107,7 +107,7 @@ class Engine:
             StateError: The scheduler is serving another event loop.
         """
         if not at < math.inf:
-            raise UsageError("a job cannot be scheduled for an instant that never comes", code="schedule")
+            raise ArgumentError("a job cannot be scheduled for an instant that never comes", code="schedule")
         self._bind()
         entry = Entry(at, next(self._numbers), job, owner, until)
         former = owner.entries.get(job)

@@ -19,7 +19,7 @@ from contextlib import asynccontextmanager
 from attrs import asdict, frozen
 
 from idura_ciba import explain
-from idura_ciba.errors import UsageError
+from idura_ciba.errors import ArgumentError
 from idura_ciba.options import positive, whole_number
 from idura_ciba.scheduling.budget import Budget
 from idura_ciba.scheduling.engine import Engine
@@ -249,7 +249,7 @@ def client_queue(scheduler: FairScheduler | None) -> ClientQueue:
         UsageError: Not a scheduler.
     """
     if not isinstance(scheduler, FairScheduler | None):
-        raise UsageError("this is not a scheduler", code="scheduler", advice="pass FairScheduler(...) or None")
+        raise ArgumentError("this is not a scheduler", code="scheduler", advice="pass FairScheduler(...) or None")
     return (scheduler or FairScheduler()).queue()
 
 

@@ -13,7 +13,7 @@ from random import Random
 
 from attrs import field, frozen
 
-from idura_ciba.errors import UsageError
+from idura_ciba.errors import ArgumentError
 from idura_ciba.simulator.messages import Refusal
 from idura_ciba.simulator.people import Person, invent_swedish_number
 
@@ -94,7 +94,7 @@ def by_acr(eids: Iterable[SimulatedEid]) -> Mapping[str, SimulatedEid]:
     eids = tuple(eids)
     found = {acr: eid for eid in eids for acr in eid.acr_values}
     if len({eid.name for eid in eids}) < len(eids) or len(found) < sum(len(eid.acr_values) for eid in eids):
-        raise UsageError(
+        raise ArgumentError(
             "Two simulated eIDs share a name or an acr value",
             code="eid_twice",
             advice="Give each a name and acr_values of its own",

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from idura_ciba.eids.person import TAG_LENGTH
 from idura_ciba.eids.phase import Phase, PhaseTable, phase_table
-from idura_ciba.errors import ResumeError, UsageError
+from idura_ciba.errors import ArgumentError, ResumeError
 from idura_ciba.protocol.answers import Tokens
 from idura_ciba.protocol.strict_json import load_object
 from idura_ciba.protocol.timing import Timing
@@ -277,7 +277,7 @@ def checked_secret(secret: bytes | None) -> bytes | None:
         UsageError: It is not bytes, or too short.
     """
     if secret is not None and not (isinstance(secret, bytes) and len(secret) >= MIN_SECRET):
-        raise UsageError(
+        raise ArgumentError(
             f"resume_secret is not bytes, or shorter than {MIN_SECRET} bytes",
             code="resume_secret",
             advice="make it with secrets.token_bytes(32)",

@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from idura_ciba.errors import UsageError
+from idura_ciba.errors import ArgumentError
 from idura_ciba.protocol.answers import Tokens
 from idura_ciba.redaction import Redacted
 
@@ -40,7 +40,7 @@ class Authentication:
     trace_id: str | None
 
     def __init__(self) -> None:
-        raise UsageError(
+        raise ArgumentError(
             "an Authentication cannot be made by hand",
             code="authentication",
             advice="in tests, let the simulator approve one",

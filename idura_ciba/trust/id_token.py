@@ -37,7 +37,7 @@ from idura_ciba.aio.clock import Clock
 from idura_ciba.aio.slices import Slices
 from idura_ciba.eids.person import PersonTags, find_claim
 from idura_ciba.eids.request import extends
-from idura_ciba.errors import CibaError, RemoteProtocolError, TransportError, UsageError
+from idura_ciba.errors import ArgumentError, CibaError, RemoteProtocolError, TransportError
 from idura_ciba.protocol.answers import MAX_EXPIRES_IN, Tokens
 from idura_ciba.protocol.strict_json import load_object
 from idura_ciba.trust.authentication import Authentication
@@ -112,7 +112,7 @@ class IdTokenVerifier:
 
     def __attrs_post_init__(self) -> None:
         if not self.algorithms or not self.algorithms <= set(_KEY_OF_ALG):
-            raise UsageError(
+            raise ArgumentError(
                 "id_token_algorithms is empty or names an algorithm that is not asymmetric",
                 code="id_token_algorithms",
                 advice=f"choose from {', '.join(_KEY_OF_ALG)}",
@@ -120,7 +120,7 @@ class IdTokenVerifier:
         # Spelled so that NaN is refused too: nothing is ever later than NaN.
         leeway: object = self.leeway
         if isinstance(leeway, bool) or not isinstance(leeway, int | float) or not 0 <= leeway <= MAX_LEEWAY:
-            raise UsageError(
+            raise ArgumentError(
                 f"the leeway is not between 0 and {MAX_LEEWAY:.0f} seconds",
                 code="leeway",
                 advice="leave it at a minute, and set the clock",
