@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from types import FrameType
 from typing import Final
 
 from idura_ciba.cli import text
@@ -41,22 +42,21 @@ def stoppable(stop: Callable[[], object], interrupt: Callable[[], object] | None
     handlers = {number: handler for number, handler in handlers.items() if signal.getsignal(number) != signal.SIG_IGN}
     former = {number: signal.getsignal(number) for number in handlers}
     for number, handler in handlers.items():
-        _listen(loop, number, handler)
+        signal.signal(number, _told(loop, handler))
     text.listeners.append(stop_once)
     try:
         yield
     finally:
         text.listeners.remove(stop_once)
         for number, before in former.items():
-            with suppress(NotImplementedError):
-                loop.remove_signal_handler(number)
             # What was stopped is over. A late second one must not take its exit code.
             signal.signal(number, signal.SIG_IGN if is_stopped and number in _AT_ONCE else before)
 
 
-def _listen(loop: asyncio.AbstractEventLoop, number: signal.Signals, handler: Callable[[], object]) -> None:
-    try:
-        loop.add_signal_handler(number, handler)
-    except NotImplementedError:
-        # Windows. The loop is woken by what asyncio's runner has set up for Ctrl-C.
-        signal.signal(number, lambda _number, _frame: loop.call_soon_threadsafe(handler))
+def _told(loop: asyncio.AbstractEventLoop, handler: Callable[[], object]) -> Callable[[int, FrameType | None], object]:
+    """A handler of the interpreter that has the loop call another one.
+
+    Not `loop.add_signal_handler`: Windows has none, and its counterpart lets a second signal kill the process for an
+    instant before it can be ignored.
+    """
+    return lambda _number, _frame: loop.call_soon_threadsafe(handler)
