@@ -17,6 +17,9 @@ import pytest
 from idura_ciba.simulator import Script, SimulatedIdura, SimulatorServer
 from tests.fakes import swedish_number
 
+#: What is done instead has tests of its own.
+pytestmark = pytest.mark.unmeasured
+
 #: Takes names away, and then is the command. What the standard library itself imports is imported before.
 RUN = """
 import asyncio, os, signal, sys, time
