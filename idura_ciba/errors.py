@@ -103,6 +103,17 @@ class CibaError(Exception):
     def resume_token(self, token: Redacted | Callable[[], Redacted] | None) -> None:
         self._resume_token = token
 
+    def belong(
+        self, *, trace_id: str | None, reference: str | None, resume_token: Redacted | Callable[[], Redacted] | None
+    ) -> None:
+        """Say which login it has ended. What is unknown takes no memory: many logins may end at once."""
+        if self.trace_id is None and trace_id is not None:
+            self.trace_id = trace_id
+        if reference is not None:
+            self.reference = reference
+        if resume_token is not None or self._resume_token is not None:
+            self._resume_token = resume_token
+
     def __getstate__(self) -> dict[str, object]:
         """All attributes, with the resume token itself instead of what makes it."""
         state: dict[str, object] = dict(self.__dict__)

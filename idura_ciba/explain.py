@@ -342,7 +342,8 @@ def final_answer(
     elif state is State.INDETERMINATE:
         ending = indeterminate(description, trouble="; then ".join(filter(None, (trouble, why(answer)))))
     if ending is not None:
-        ending.error = wire_code(answer)
+        if (code := wire_code(answer)) is not None:
+            ending.error = code
         return ending
     if isinstance(answer, ErrorAnswer):
         return provider_error(answer, begun=True, wall=wall, server_date=server_date)

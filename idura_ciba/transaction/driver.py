@@ -377,8 +377,8 @@ class Driver:
         # A prompt that the provider did not finish may stay on the phone.
         prompting = event in _STOPPED or (state is State.FAILED and event is not Event.PROOF_REJECTED)
         if error is not None:
-            error.trace_id, error.reference = error.trace_id or self.trace_id, self.caller.reference
-            error.resume_token = self._later_token() if resumable else None
+            later = self._later_token() if resumable else None
+            error.belong(trace_id=self.trace_id, reference=self.caller.reference, resume_token=later)
         polls, slow_downs = self._history.polls, self._history.slow_downs
         outcome = Outcome(state, authentication, error, polls, slow_downs, self.caller.reference)
         self._ended = Ended(outcome, resumable=resumable, prompting=prompting)
@@ -388,9 +388,9 @@ class Driver:
             self._shared.learn(self._history.record(self._timing, decided=event in DECISIONS))
             self._shared.queue.note(learned=event in DECISIONS)
         self._shared.queue.forget(self)
-        if self._watchers is not None:
-            self._watchers.ended(outcome)
-        self._notify()
+        watchers, self._watchers = self._watchers, None  # nobody need wait for it any more
+        if watchers is not None:
+            watchers.ended(outcome)
         self._shared.ended(self.auth_req_id)
 
     def _advance(self, event: Event, code: str | None = None, reason: str | None = None) -> None:

@@ -72,7 +72,8 @@ class Watchers:
             watching.set_result(None)
 
     def ended(self, outcome: Outcome) -> None:
-        """Give the outcome to those who await it."""
+        """Give the outcome to those who await it, and wake those who watch."""
         for ended in self._awaiting:
             if not ended.done():
                 ended.set_result(outcome)
+        self.changed()
