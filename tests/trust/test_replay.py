@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -37,6 +40,28 @@ def test_what_is_over_is_forgotten_and_nothing_else() -> None:
         assert len(cache._owners) <= SMALL + 1
     assert not cache.use("long.lived.s", auth_req_id=SECOND, now=10 * SMALL, until=1e9)
     assert not cache.use(f"h.{10 * SMALL - 1}.s", auth_req_id=SECOND, now=10 * SMALL, until=1e9)
+
+
+@pytest.mark.parametrize("now", [0.0, 0.4, 59.4, -5.0, 10.0**11])
+def test_a_token_is_remembered_to_the_last_fraction_of_its_time(now: float) -> None:
+    """Rounding forgets nothing early; a clock far from today is no trouble."""
+    cache = ReplayCache()
+    for nth in range(SMALL + 1):
+        assert cache.use(f"h.{nth}.s", auth_req_id=FIRST, now=now, until=max(now, 0) + 0.1)
+    assert not any(cache.use(f"h.{nth}.s", auth_req_id=SECOND, now=now, until=now + 60) for nth in range(SMALL + 1))
+
+
+def test_what_is_remembered_of_a_token_is_small() -> None:
+    """A service that logs in forty a second remembers fifty thousand. 132 bytes each when this was written."""
+    cache, number = ReplayCache(), 20_000
+    tracemalloc.start()
+    try:
+        for nth in range(number):
+            cache.use(f"header.{nth}.signature", auth_req_id=f"login {nth}", now=0, until=1200)
+        used, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert used / number < 180
 
 
 def test_many_that_are_good_are_all_kept() -> None:
