@@ -10,8 +10,7 @@ import random
 from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
-from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from idura_ciba import explain
 from idura_ciba.aio.clock import Clock
@@ -111,10 +110,10 @@ class CibaClient:
         self._home = Home()
         source = rng or random.SystemRandom()
         self._own_transport = AiohttpTransport() if transport is None else None
-        carrier = transport or self._own_transport
-        assert carrier is not None  # noqa: S101 - for type checkers
-        provider = self._provider = Provider(issuer, transport=carrier, endpoints=endpoints)
-        self._keys = JwksCache(provider, transport=carrier, clock=clock)
+        carrier = cast("Transport", transport or self._own_transport)
+        told = Observers(several("observers", observers, callable), clock)
+        provider = self._provider = Provider(issuer, transport=carrier, endpoints=endpoints, observers=told)
+        self._keys = JwksCache(provider, transport=carrier, clock=clock, observers=told)
         secret = self._secret = checked_secret(resume_secret) or client_auth.derive_key(b"idura_ciba resume")
         tags = PersonTags(hmac.digest(secret, b"person tags", "sha256"))
         self._auth = client_auth
@@ -139,7 +138,7 @@ class CibaClient:
             queue=self._queue,
             strategy=FinalPoll(Fixed()) if strategy is None else as_strategy(strategy),
             sealer=Sealer(issuer, client_auth.client_id, hmac.digest(secret, b"resume tokens", "sha256")),
-            observers=Observers(several("observers", observers, callable)),
+            observers=told,
             clock=clock,
             rng=source,
             grace_poll=grace_poll,
@@ -147,8 +146,8 @@ class CibaClient:
             is_at_home=self._home.is_here,
         )
         self._starter = Starter(context, provider, tags, holds, self._pending, self._check_open)
-        self._closed = False
-        self._on_close = on_close
+        self._closed, self._on_close = False, on_close
+        told.attach(self)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, **options: Any) -> Self:
@@ -175,12 +174,7 @@ class CibaClient:
         """Nothing happens yet; the first request opens the first connection."""
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Close. Pending logins go to `on_close`; without it they are lost, which the log says."""
         left = await self.close()
         if left and self._on_close is None:
@@ -198,9 +192,15 @@ class CibaClient:
     def snapshot(self) -> dict[str, object]:
         """The present state as plain data that JSON can carry: for a health page, or for metrics.
 
-        `pending` and `closed` are this client's; `scheduler` is a `Snapshot` of all clients that share it.
+        `pending` and `closed` are this client's, `connections` those of its own transport, by host; `scheduler` is a
+        `Snapshot` of all clients that share it.
         """
-        return {"pending": len(self._pending), "closed": self._closed, "scheduler": self._queue.snapshot().plain()}
+        return {
+            "pending": len(self._pending),
+            "closed": self._closed,
+            "scheduler": self._queue.snapshot().plain(),
+            "connections": self._own_transport.connections() if self._own_transport else [],
+        }
 
     async def check(self, *, probe: bool = False) -> tuple[Finding, ...]:
         """Look whether people could be asked now, as `idura-ciba doctor` does; for start-up and readiness probes.
@@ -267,7 +267,7 @@ class CibaClient:
                 advice="pass, for example, SwedishBankID(number, ...)",
             )
         reference = reference_text(reference, names_person=request.is_named_in)
-        start = Start(request, self._limit(timeout), before_sending, reference)
+        start = Start(request, self._limit(timeout), before_sending, reference, self._clock.monotonic())
         return await self._starter.start(start, even_if_pending=even_if_pending)
 
     async def authenticate(

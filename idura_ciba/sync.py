@@ -75,7 +75,7 @@ class CibaClient:
     ) -> None:
         """Close. Pending logins go to `on_close`; without it they are lost, which the log says."""
         try:
-            self._portal.call(lambda: self._client.__aexit__(kind, error, traceback))
+            self._portal.call(self._client.__aexit__)
         finally:
             self._portal.stop()
 

@@ -15,7 +15,7 @@ import pytest
 
 from idura_ciba import CibaClient, EidRequest, FairScheduler, HazardAware, IndexScheduler, PollView, Transaction
 from idura_ciba.batch import verify_many
-from idura_ciba.observe import PollEvent, TransactionEvent, log_events
+from idura_ciba.observe import AnyEvent, PollEvent, log_events
 from idura_ciba.protocol.http import HttpRequest, HttpResponse
 from idura_ciba.simulator import Fault, MemoryTransport, Script, SimulatedIdura
 from idura_ciba.testing import virtual_clock
@@ -38,6 +38,10 @@ def calling(name: str) -> Iterator[None]:
         call.reset(token)
 
 
+#: Discovery and keys are for all logins: they belong to no transaction and are told in nobody's name.
+DOCUMENTS: frozenset[tuple[str | None, str]] = frozenset({(None, "nobody")})
+
+
 def current() -> str:
     """The current call."""
     return call.get("nobody")
@@ -48,19 +52,18 @@ class Witness(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
-        self.told: set[tuple[str, str]] = set()
-        self.logged: set[tuple[str, str]] = set()
+        self.told: set[tuple[str | None, str]] = set()
+        self.logged: set[tuple[str | None, str]] = set()
         self.asked: dict[str, set[str]] = {"next_poll": set(), "due": set(), "finished": set()}
         self._strategy = HazardAware()
 
-    def __call__(self, event: TransactionEvent | PollEvent) -> None:
+    def __call__(self, event: AnyEvent) -> None:
         """Observe."""
         self.told.add((event.transaction, current()))
 
     def emit(self, record: logging.LogRecord) -> None:
         """As structlog's `merge_contextvars` does: the record is credited to the current call."""
-        assert isinstance(record.args, tuple)
-        self.logged.add((str(record.args[0]), current()))
+        self.logged.add((record.__dict__["ciba_transaction"], current()))
 
     def next_poll(self, view: PollView) -> float:
         """Decide as `HazardAware` does."""
@@ -109,8 +112,8 @@ async def test_no_login_is_credited_to_the_caller_of_another(
                 login = logins[name] = await ciba.start(swede(nth))
             login.on_doubt = lambda _, name=name: doubts.add((name, current()))
         await asyncio.gather(*(login.outcome() for login in logins.values()))
-    credited = {(login.id, name) for name, login in logins.items()}
-    assert witness.told == witness.logged == credited
+    credited: set[tuple[str | None, str]] = {(login.id, name) for name, login in logins.items()}
+    assert witness.told == witness.logged == credited | DOCUMENTS
     assert doubts == {(name, name) for name in logins}
     assert witness.asked["next_poll"] == witness.asked["finished"] == set(logins)
     assert witness.asked["due"] == (set(logins) if kind is IndexScheduler else set())
@@ -124,7 +127,7 @@ async def test_an_end_is_credited_to_whoever_began(
     del simulated_idura
     logins: list[Transaction] = []
 
-    def impatient(event: TransactionEvent | PollEvent) -> None:
+    def impatient(event: AnyEvent) -> None:
         if isinstance(event, PollEvent):
             for login in logins:
                 login.abandon()
@@ -142,7 +145,7 @@ async def test_an_end_is_credited_to_whoever_began(
             await asyncio.gather(*(login.outcome() for login in logins))
         await ciba.close()
     assert all(login.state.is_final for login in logins)
-    assert witness.told == {(login.id, f"call {nth}") for nth, login in enumerate(logins)}
+    assert witness.told - DOCUMENTS == {(login.id, f"call {nth}") for nth, login in enumerate(logins)}
 
 
 async def test_a_resumed_login_is_credited_to_whoever_resumed_it(
@@ -159,7 +162,7 @@ async def test_a_resumed_login_is_credited_to_whoever_resumed_it(
         with calling("after"):
             login = await ciba.resume(token)
         assert (await login.outcome()).authentication is not None
-    assert witness.told == {(login.id, "after")}
+    assert witness.told == {(login.id, "after")} | DOCUMENTS
 
 
 async def test_what_is_done_for_all_is_done_in_nobodys_name(
@@ -193,7 +196,7 @@ async def test_a_change_within_one_call_is_not_seen_by_the_next(
     del simulated_idura
     seen: list[str] = []
 
-    def careless(event: TransactionEvent | PollEvent) -> None:
+    def careless(event: AnyEvent) -> None:
         if isinstance(event, PollEvent):
             seen.append(current())
             call.set("left behind")
@@ -212,7 +215,7 @@ async def test_each_row_of_a_batch_is_credited_to_itself(
 ) -> None:
     """The context as of when its row was read; without anything of that kind, that of whoever runs the batch."""
     accepted: dict[str, str] = {}
-    named: set[tuple[str, str]] = set()
+    named: set[tuple[str | None, str]] = set()
 
     async def people() -> AsyncIterator[tuple[str, EidRequest]]:
         for nth, script in enumerate(ENDS):
@@ -228,7 +231,7 @@ async def test_each_row_of_a_batch_is_credited_to_itself(
         results = [result async for result in verify_many(ciba, people(), accepted=note)]
     assert len(results) == len(ENDS)
     assert accepted == {key: key for key in accepted}
-    assert witness.told == witness.logged == named
+    assert witness.told == witness.logged == named | DOCUMENTS
     assert witness.asked["next_poll"] == set(accepted)
 
 
@@ -251,8 +254,9 @@ async def test_the_current_span_of_opentelemetry_is_the_callers(
     del simulated_idura
     spans: dict[str, set[str]] = {}
 
-    def observe(event: TransactionEvent | PollEvent) -> None:
-        spans.setdefault(event.transaction, set()).add(api.get_current_span().name)
+    def observe(event: AnyEvent) -> None:
+        if event.transaction is not None:
+            spans.setdefault(event.transaction, set()).add(api.get_current_span().name)
 
     async def serve_call(ciba: CibaClient, nth: int) -> str:
         with tracer.start_as_current_span(f"call {nth}"):

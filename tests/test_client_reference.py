@@ -12,7 +12,7 @@ import pytest
 from idura_ciba import AlreadyPending, CibaClient, Denied, EidRequest, FrejaID, ProviderError, State, UsageError
 from idura_ciba.eids.norwegian_bankid import NorwegianBankID
 from idura_ciba.errors import ResumeError
-from idura_ciba.observe import PollEvent, TransactionEvent, log_events
+from idura_ciba.observe import AnyEvent, PollEvent, RequestEvent, TransactionEvent, log_events
 from idura_ciba.simulator import Fault, Script, SimulatedIdura
 from tests.fakes import swede
 from tests.logins import NORWEGIAN, OTHER_SWEDE, SWEDE, MakeClient, on, swedish
@@ -26,7 +26,7 @@ async def test_it_comes_back_in_whatever_is_said_of_the_login(
     """The transaction, its updates, events, log records, outcome and error."""
     caplog.set_level(logging.DEBUG, "idura_ciba")
     simulated_idura.script(SWEDE, Script.deny(after=7))
-    events: list[TransactionEvent | PollEvent] = []
+    events: list[AnyEvent] = []
     async with make_ciba_client(observers=[events.append, log_events]) as ciba:
         login = await ciba.start(swedish(), reference=CALL)
         assert login.reference == CALL
@@ -39,7 +39,7 @@ async def test_it_comes_back_in_whatever_is_said_of_the_login(
     assert outcome.reference == caught.value.reference == CALL
     assert denied.value.reference == "another"
     told = [event for event in events if event.transaction == login.id]
-    assert {type(event) for event in told} == {TransactionEvent, PollEvent}
+    assert {type(event) for event in told} == {RequestEvent, TransactionEvent, PollEvent}
     assert {event.reference for event in told} == {CALL}
     records = [record for record in caplog.records if login.id in record.getMessage()]
     assert len(records) == len(told)
@@ -76,7 +76,7 @@ async def test_a_start_that_fails_is_an_event_like_any_other(
     """With the state it would have ended in, its code and its reference: telemetry must see who was never asked."""
     events: list[TransactionEvent] = []
 
-    def observe(event: TransactionEvent | PollEvent) -> None:
+    def observe(event: AnyEvent) -> None:
         if isinstance(event, TransactionEvent) and event.state.is_final:
             events.append(event)
 

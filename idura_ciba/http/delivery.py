@@ -19,7 +19,7 @@ from idura_ciba.aio.cancellation import is_cancelled
 from idura_ciba.errors import TransportError
 from idura_ciba.protocol.http import HttpRequest, HttpResponse, Transport, inflate
 
-__all__ = ["deliver", "fetch", "until_connected"]
+__all__ = ["Told", "deliver", "fetch", "until_connected"]
 
 #: Seconds after which no new connection is attempted: people are waiting on the line.
 CONNECT_PATIENCE = 2.0
@@ -32,6 +32,9 @@ FETCH_TRIES = 2
 _HOPELESS = frozenset({"tls", "session_auth", "session_closed", "too_late", "transport_failed"})
 
 T = TypeVar("T")
+
+#: Is told what came of one request, and after how many seconds.
+Told = Callable[[HttpResponse | TransportError, float], None]
 
 
 async def deliver(transport: Transport, request: HttpRequest) -> HttpResponse:
@@ -65,8 +68,16 @@ def _is_answer(response: HttpResponse) -> bool:
     return response.status != 429 and response.status < 500  # noqa: PLR2004 - RFC 6585 4; the class of status codes
 
 
+def _nobody(_: HttpResponse | TransportError, __: float) -> None:
+    """Nobody need be told."""
+
+
 async def fetch(
-    transport: Transport, request: HttpRequest, *, is_answer: Callable[[HttpResponse], bool] = _is_answer
+    transport: Transport,
+    request: HttpRequest,
+    *,
+    is_answer: Callable[[HttpResponse], bool] = _is_answer,
+    told: Told = _nobody,
 ) -> HttpResponse:
     """Read a document, with retries: a `GET` changes nothing.
 
@@ -74,6 +85,7 @@ async def fetch(
         transport: Carries the requests.
         request: Sent each time.
         is_answer: Whether a response is usable; others are retried for `FETCH_PATIENCE` seconds.
+        told: Called after each try.
 
     Returns:
         The last response, usable or not.
@@ -81,9 +93,20 @@ async def fetch(
     Raises:
         TransportError: No answer after several tries.
     """
+    now = asyncio.get_running_loop().time
+
+    async def attempt() -> HttpResponse:
+        began_at = now()
+        try:
+            response = await deliver(transport, request)
+        except TransportError as error:
+            told(error, now() - began_at)
+            raise
+        told(response, now() - began_at)
+        return response
+
     unanswered = tenacity.retry_if_exception(_unanswered) | tenacity.retry_if_not_result(is_answer)
-    give_up_at = asyncio.get_running_loop().time() + FETCH_PATIENCE
-    return await _retrying(unanswered, give_up_at, FETCH_TRIES)(deliver, transport, request)
+    return await _retrying(unanswered, now() + FETCH_PATIENCE, FETCH_TRIES)(attempt)
 
 
 async def until_connected(attempt: Callable[[], Awaitable[T]]) -> T:

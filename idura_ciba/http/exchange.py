@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 import aiohttp
-from attrs import define, field
+from attrs import define, field, frozen
 from yarl import URL
 
 from idura_ciba.aio.patience import PatientTimeout
@@ -19,7 +19,7 @@ from idura_ciba.errors import TransportError, TransportTimeout
 from idura_ciba.http.failures import describe_timeout
 from idura_ciba.protocol.http import HttpRequest, HttpResponse
 
-__all__ = ["MAX_FIELD", "MAX_FIELDS", "Carrier", "Exchange", "UnexpectedAiohttp"]
+__all__ = ["MAX_FIELD", "MAX_FIELDS", "Carrier", "Connections", "Exchange", "UnexpectedAiohttp"]
 
 #: Most bytes of one header field of an answer, name and value together, and of the status line. Gateways add long
 #: cookies and policies, and tokens that are issued only once must not be lost to them. aiohttp's own limit is 8,190.
@@ -41,8 +41,29 @@ class UnexpectedAiohttp(Exception):  # noqa: N818 - a finding, and it never reac
     """This release of aiohttp is not as `pool.py` expects."""
 
 
+@frozen
+class Connections:
+    """The open connections to one server.
+
+    Attributes:
+        host: Its name.
+        port: Its port.
+        active: How many carry a request.
+        idle: How many could.
+    """
+
+    host: str
+    port: int
+    active: int
+    idle: int
+
+
 class Carrier(Protocol):
     """One of the two ways to send a request."""
+
+    def connections(self) -> list[Connections]:
+        """The connections of the carrier's own, as far as it knows them."""
+        ...
 
     async def carry(self, exchange: Exchange) -> HttpResponse:
         """Send the request once and read its answer; `exchange.sent_at` is right even if this raises."""

@@ -37,6 +37,7 @@ from attrs import frozen
 from idura_ciba.http.exchange import (
     LIMITS,
     USER_AGENT,
+    Connections,
     Exchange,
     UnexpectedAiohttp,
     parse_url,
@@ -70,10 +71,12 @@ class _Destination:
     Attributes:
         wanted: Tells the connector which connection is needed; never sent itself.
         start: The request line without its method, and the constant header fields.
+        server: Host and port.
     """
 
     wanted: ClientRequest
     start: str
+    server: tuple[str, int]
 
 
 class _Line(ResponseHandler):
@@ -84,6 +87,14 @@ class _Line(ResponseHandler):
     strayed = False
     #: Bytes that may still arrive before the head of an answer ends.
     room: float = MAX_HEAD
+    #: Those to the same server.
+    siblings: set[_Line] | None = None
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Count it no longer."""
+        if self.siblings is not None:
+            self.siblings.discard(self)
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Note stray data. Half an answer leaves no other trace: each request gets a new parser from aiohttp."""
@@ -140,6 +151,7 @@ class Pool:
         self._patience = aiohttp.ClientTimeout(total=None, connect=connect_timeout)
         self._limits = _limits()
         self._destinations: dict[str, _Destination] = {}
+        self._lines: dict[tuple[str, int], set[_Line]] = {}
         # The header fields of the last request, and how they are written: nearly all polls of a client have the same.
         self._headers: Mapping[str, str] = {}
         self._fields = ""
@@ -147,6 +159,14 @@ class Pool:
     async def aclose(self) -> None:
         """Close all connections."""
         await self._connector.close()
+
+    def connections(self) -> list[Connections]:
+        """How many there are, by server; a thread that gathers metrics may ask."""
+        found: list[Connections] = []
+        for (host, port), siblings in list(self._lines.items()):
+            active = [line.waiting for line in list(siblings)]
+            found.append(Connections(host, port, sum(active), len(active) - sum(active)))
+        return found
 
     async def carry(self, exchange: Exchange) -> HttpResponse:
         """Send once; see `Carrier`.
@@ -201,7 +221,7 @@ class Pool:
         start = f" {url.raw_path_qs} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {USER_AGENT}\r\n"
         if len(self._destinations) >= MAX_DESTINATIONS:
             self._destinations.clear()
-        return self._destinations.setdefault(address, _Destination(wanted, start))
+        return self._destinations.setdefault(address, _Destination(wanted, start, (url.host or "", url.port or 0)))
 
     async def _connect(self, destination: _Destination) -> tuple[Connection, _Line]:
         """Return an idle connection without stray data, or a new one."""
@@ -213,6 +233,9 @@ class Pool:
                     raise aiohttp.ClientConnectionError
                 if not isinstance(line, _Line):
                     raise TypeError
+                if line.siblings is None:
+                    line.siblings = self._lines.setdefault(destination.server, set())
+                    line.siblings.add(line)
                 silent = not (line.used and line.is_spoilt())
             finally:
                 if not silent:

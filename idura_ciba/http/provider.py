@@ -17,6 +17,7 @@ import ipaddress
 import math
 import re
 from collections.abc import Iterable
+from functools import partial
 from urllib.parse import SplitResult, urlsplit
 
 from attrs import field, frozen
@@ -24,6 +25,7 @@ from attrs import field, frozen
 from idura_ciba.aio.single_flight import SingleFlight
 from idura_ciba.errors import ArgumentError, RemoteProtocolError
 from idura_ciba.http.delivery import fetch
+from idura_ciba.observe import Observers
 from idura_ciba.options import texts
 from idura_ciba.protocol.documents import ProviderMetadata, build_discovery_url, parse_discovery
 from idura_ciba.protocol.http import HttpRequest, Transport
@@ -91,6 +93,7 @@ class Provider:
         issuer: Exactly as the provider spells it; for Idura `https://NAME.idura.broker`, without a trailing slash.
         transport: Carries the request for the discovery document.
         endpoints: Override discovery.
+        observers: Told of each request.
 
     Raises:
         UsageError: A URL is not absolute, or is neither HTTPS nor on this machine.
@@ -102,11 +105,13 @@ class Provider:
         *,
         transport: Transport,
         endpoints: Endpoints | None = None,
+        observers: Observers | None = None,
     ) -> None:
         if not isinstance(endpoints, Endpoints | None):
             raise ArgumentError("endpoints is not an Endpoints", code="endpoints", advice="pass Endpoints(...) or None")
         self.issuer = issuer
         self._transport = transport
+        self._observers = observers or Observers()
         self._overrides = endpoints or Endpoints()
         origins = [_origin(issuer), *map(_origin, self._overrides.trusted_origins)]
         named = [_origin(url) for name in IDURA_PATHS if (url := getattr(self._overrides, name))]
@@ -150,7 +155,8 @@ class Provider:
         self._asked_at = asyncio.get_running_loop().time()
         if self._is_discovered:
             request = HttpRequest("GET", build_discovery_url(self.issuer), DOCUMENT_HEADERS, max_body=MAX_DOCUMENT)
-            found = parse_discovery(await fetch(self._transport, request), issuer=self.issuer)
+            told = partial(self._observers.document, "openid-configuration", None)
+            found = parse_discovery(await fetch(self._transport, request, told=told), issuer=self.issuer)
         self._found = Found(
             self.issuer, **{name: self._locate(name, path, found) for name, path in IDURA_PATHS.items()}
         )

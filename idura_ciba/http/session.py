@@ -29,7 +29,16 @@ import aiohttp
 from yarl import URL
 
 from idura_ciba.errors import TransportError
-from idura_ciba.http.exchange import LIMITS, USER_AGENT, Exchange, parse_url, read_body, read_fields, write_fields
+from idura_ciba.http.exchange import (
+    LIMITS,
+    USER_AGENT,
+    Connections,
+    Exchange,
+    parse_url,
+    read_body,
+    read_fields,
+    write_fields,
+)
 from idura_ciba.http.proxies import Proxies, encode_credentials
 from idura_ciba.protocol.http import HttpResponse
 
@@ -107,6 +116,10 @@ class Session:
         # Newer releases also limit the number of fields, as their documented signature shows.
         known = {"max_line_size", "max_field_size", *inspect.signature(aiohttp.ClientSession).parameters}
         self._limits = {name: limit for name, limit in LIMITS.items() if name in known}
+
+    def connections(self) -> list[Connections]:
+        """None known: they are the session's."""
+        return []
 
     async def aclose(self) -> None:
         """Close the session if it is our own."""

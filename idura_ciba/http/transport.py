@@ -24,6 +24,7 @@ from types import TracebackType
 from typing import ClassVar, Self
 
 import aiohttp
+from attrs import asdict
 
 from idura_ciba.aio.cancellation import is_cancelled
 from idura_ciba.errors import ArgumentError, TransportError, TransportTimeout
@@ -108,6 +109,10 @@ class AiohttpTransport:
         self._replaced, self._carrier = [], None
         for carrier in carriers:
             await carrier.aclose()
+
+    def connections(self) -> list[dict[str, str | int]]:
+        """The open connections of its own pool by server, as plain data; see `exchange.Connections`."""
+        return [asdict(each) for each in (self._carrier.connections() if self._carrier else ())]
 
     async def send(self, request: HttpRequest) -> HttpResponse:
         """Send once; see `idura_ciba.protocol.http.Transport`.

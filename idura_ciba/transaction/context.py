@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Callable
 from functools import partial
@@ -11,12 +12,15 @@ from attrs import field, frozen
 
 from idura_ciba import explain
 from idura_ciba.aio.clock import Clock, SharedFloat
+from idura_ciba.errors import UsageError
 from idura_ciba.http.backchannel import Backchannel
 from idura_ciba.observe import Harmless, Observers
-from idura_ciba.polling.strategy import Indexed, Record, Strategy
+from idura_ciba.polling.strategy import Indexed, Record, Strategy, next_poll
+from idura_ciba.protocol.timing import Timing
 from idura_ciba.redaction import Redacted
 from idura_ciba.scheduling.scheduler import ClientQueue
 from idura_ciba.transaction.caller import Callers
+from idura_ciba.transaction.history import History
 from idura_ciba.transaction.resume import Sealer
 from idura_ciba.trust.id_token import IdTokenVerifier
 
@@ -61,6 +65,25 @@ class Context:
         """
         if not self.is_at_home():
             raise explain.other_loop("transaction")
+
+    def next_poll(self, history: History, timing: Timing) -> float | None:
+        """The monotonic instant at which the strategy wants a login's next poll; None: no more.
+
+        Raises:
+            CibaError: The strategy has failed, or wants what no instant is.
+        """
+        try:
+            return next_poll(self.strategy, history.view(timing, now=self.clock.monotonic(), rng=self.rng))
+        except UsageError:
+            raise
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - a strategy is foreign code
+            raise explain.strategy_failed(error) from None
+
+    def poll_due(self, history: History, timing: Timing, price: float) -> float | None:
+        """From when on a poll is worth `price`; None if the strategy does not know what polls are worth."""
+        if self.priced is None:
+            return None
+        return self.priced.due(history.view(timing, now=self.clock.monotonic(), rng=self.rng), price)
 
     def name_of(self, what: str) -> str:
         """A name for logs that says nothing of what it names, the same each time."""

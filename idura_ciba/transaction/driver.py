@@ -17,11 +17,10 @@ from idura_ciba import explain
 from idura_ciba.aio.cancellation import is_cancelled
 from idura_ciba.aio.patience import LATE
 from idura_ciba.eids.phase import phase_of
-from idura_ciba.errors import CibaError, UsageError
+from idura_ciba.errors import CibaError
 from idura_ciba.http.backchannel import Answered
 from idura_ciba.observe import PollEvent, TransactionEvent
 from idura_ciba.polling.final_poll import GUARD
-from idura_ciba.polling.strategy import next_poll
 from idura_ciba.protocol.answers import SlowedDown, TokenAnswer, Tokens, why
 from idura_ciba.protocol.machine import Event, State, advance, is_verdict, judge
 from idura_ciba.protocol.timing import GRACE_PATIENCE, Timing
@@ -56,14 +55,13 @@ class Driver:
         state: Where the transaction stands.
         spoken_words: To be read to the person, or None.
         trace_id: The provider's trace id of its latest answer.
-        on_doubt: Called with True before each poll leaves, and with False once its answer is known not to be lost. No
-            poll leaves when it raises.
+        on_doubt: See `Transaction.on_doubt`.
     """
 
     __slots__ = (
         "_answer_out", "_closing", "_ended", "_history", "_in_doubt", "_next_at", "_person", "_polling", "_shared",
-        "_suspended", "_timing", "_tokens", "_wall_offset", "_watchers", "auth_req_id", "caller", "expected",
-        "on_doubt", "spoken_words", "state", "trace_id",
+        "_suspended", "_timing", "_tokens", "_trace_context", "_wall_offset", "_watchers", "auth_req_id", "caller",
+        "expected", "on_doubt", "spoken_words", "state", "trace_id",
     )  # fmt: skip
 
     def __init__(
@@ -77,6 +75,7 @@ class Driver:
         timing: Timing,
         spoken_words: Redacted | None,
         trace_id: str | None = None,
+        trace_context: str | None = None,
         state: State = State.PENDING,
         polls: int = 0,
         tokens: Tokens | None = None,
@@ -96,15 +95,19 @@ class Driver:
         self._wall_offset = context.wall_offset.of(context.clock.wall() - context.clock.monotonic())
         self._suspended = context.suspended.of(context.clock.suspended())
         self._next_at: float | None = None
-        self._closing = self._polling = False
+        # An answer is out until it is known not to be final: resuming meanwhile begins in doubt.
+        self._closing = self._polling = self._answer_out = False
         self._in_doubt = state is State.IN_DOUBT
-        # True from when a poll leaves until its answer is known not to be final: resuming meanwhile begins in doubt.
-        self._answer_out = False
         # The provider's answer from when it is here until it is verified: it is issued only once.
         self._tokens = tokens
         self._ended: Ended | None = None
         self._watchers: Watchers | None = None
-        self._tell_state(None)
+        self._trace_context = trace_context
+
+    def begin(self, *, resumed: bool) -> None:
+        """Begin to ask, or go on."""
+        self._tell_state(None, resumed=resumed)
+        self._trace_context = self._shared.observers.trace_context(self.id) or self._trace_context
         self._plan()
 
     # --- for the handle ---------------------------------------------------------------------------------------------
@@ -217,11 +220,8 @@ class Driver:
 
     def due(self, price: float) -> float:
         """The monotonic instant from which a poll is worth `price` seconds of expected unseen waiting."""
-        context = self._shared
-        if self._closing or context.priced is None:
-            return self._next_at or 0.0
-        view = self._history.view(self._timing, now=context.clock.monotonic(), rng=context.rng)
-        return context.priced.due(view, price)
+        at = None if self._closing else self._shared.poll_due(self._history, self._timing, price)
+        return at if at is not None else self._next_at or 0.0
 
     # --- polling ----------------------------------------------------------------------------------------------------
 
@@ -253,7 +253,7 @@ class Driver:
             self._polling = False
 
     async def _take(self, answered: Answered[TokenAnswer]) -> None:
-        answer = answered.answer
+        answer, wall = answered.answer, self._shared.clock.wall()
         self.trace_id = answered.trace_id or self.trace_id
         event = judge(
             answer,
@@ -264,21 +264,19 @@ class Driver:
         self._shared.queue.note(slow_downs=isinstance(answer, SlowedDown))
         self._history.count(answer, answered.sent_at, answered.received_at, interval=self._timing.interval)
         if self._shared.observers:
-            elapsed = answered.received_at - answered.sent_at
-            self._shared.observers.tell(
-                PollEvent.of(self.id, event, answer, elapsed, answered.trace_id, reference=self.caller.reference)
-            )
+            whose = {"reference": self.caller.reference, "trace_id": answered.trace_id, "at": wall}
+            told = PollEvent.of(self.id, event, answer, elapsed=answered.received_at - answered.sent_at, **whose)
+            self._shared.observers.tell(told)
         if isinstance(answer, Tokens):
             await self._verify(answer)
         elif advance(self.state, event).is_final:
             self._answer_out = is_verdict(answer)
-            wall = self._shared.clock.wall()
             error = ended_by_answer(self.state, event, answered, self._timing, self._history, wall=wall)
             self._settle(event, error, resumable=not self._answer_out)
         else:
             self._answer_out = False
             self._timing = self._history.note(answer, answered.sent_at, answered.received_at, self._timing)
-            self._advance(event, reason=why(answer))
+            self._advance(event, why=why(answer))
             if self.on_doubt is not None and not self._in_doubt:
                 self.on_doubt(False)  # noqa: FBT003 - as above
             if self._closing:
@@ -296,6 +294,8 @@ class Driver:
             requested_at=self._timing.requested_at,
             auth_req_id=self.auth_req_id,
             trace_id=self.trace_id,
+            name=self.id,
+            reference=self.caller.reference,
         )
         if self.state.is_final:
             return  # abandoned meanwhile
@@ -317,13 +317,9 @@ class Driver:
             self._schedule(self._shared.clock.monotonic(), until=math.inf)
             return
         try:
-            now, rng = self._shared.clock.monotonic(), self._shared.rng
-            at = next_poll(self._shared.strategy, self._history.view(self._timing, now=now, rng=rng))
-        except UsageError as error:
+            at = self._shared.next_poll(self._history, self._timing)
+        except CibaError as error:
             self._fail(error)
-            return
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - a strategy is foreign code
-            self._fail(explain.strategy_failed(error))
             return
         if self.state.is_final:
             return  # or the strategy has
@@ -377,10 +373,11 @@ class Driver:
         # A prompt that the provider did not finish may stay on the phone.
         prompting = event in _STOPPED or (state is State.FAILED and event is not Event.PROOF_REJECTED)
         if error is not None:
-            later = self._later_token() if resumable else None
+            # A function that makes it, as of now. It must not refer to the driver: that would be a cycle.
+            later = partial(self._shared.sealer.seal, self._checkpoint(going_on=False)) if resumable else None
             error.belong(trace_id=self.trace_id, reference=self.caller.reference, resume_token=later)
-        polls, slow_downs = self._history.polls, self._history.slow_downs
-        outcome = Outcome(state, authentication, error, polls, slow_downs, self.caller.reference)
+        counted = (self._history.polls, self._history.slow_downs)
+        outcome = Outcome(state, authentication, error, *counted, self.caller.reference)
         self._ended = Ended(outcome, resumable=resumable, prompting=prompting)
         self._advance(event, *((error.code, error.what) if error else ()))
         self._next_at = None
@@ -393,20 +390,24 @@ class Driver:
             watchers.ended(outcome)
         self._shared.ended(self.auth_req_id)
 
-    def _advance(self, event: Event, code: str | None = None, reason: str | None = None) -> None:
+    def _advance(self, event: Event, code: str | None = None, why: str | None = None) -> None:
         before, self.state = self.state, advance(self.state, event)
         if not self.state.is_final:
             self._in_doubt = self.state is State.IN_DOUBT
         if self.state is not before:
-            self._tell_state(code, reason)
+            self._tell_state(event, code, why)
 
     # --- telling ----------------------------------------------------------------------------------------------------
 
-    def _tell_state(self, code: str | None, reason: str | None = None) -> None:
+    def _tell_state(self, event: Event | None, *cause: str | None, resumed: bool = False) -> None:
+        code, why = cause or (None, None)
         if self._shared.observers:
-            polls, elapsed = self._history.polls, self._shared.clock.monotonic() - self._timing.requested_at
-            told = (self.id, self.state, code, polls, elapsed, self.trace_id, reason, self.caller.reference)
-            self._shared.observers.tell(TransactionEvent(*told))
+            now, history = self._shared.clock.monotonic(), self._history
+            told = (self.id, self.state, code, history.polls, now - self._timing.requested_at, self.trace_id, why)
+            whose = (self.caller.reference, self._shared.clock.wall(), " ".join(history.kind))
+            resumes = (resumed, self._trace_context if resumed else None)
+            noticed = history.silence(self._timing, until=now) if event in DECISIONS else None
+            self._shared.observers.tell(TransactionEvent(*told, *whose, *resumes, noticed))
 
     def _notify(self) -> None:
         """Wake the watchers."""
@@ -423,10 +424,6 @@ class Driver:
             expires_at=self._timing.provider_end + self._wall_offset,
             reference=self.caller.reference,
         )
-
-    def _later_token(self) -> Callable[[], Redacted]:
-        """A function that makes the resume token as of now. It must not refer to the driver: that would be a cycle."""
-        return partial(self._shared.sealer.seal, self._checkpoint(going_on=False))
 
     def _checkpoint(self, *, going_on: bool) -> Checkpoint:
         """The checkpoint as of now; `going_on` if this process polls after it, with an unknown result."""
@@ -447,4 +444,5 @@ class Driver:
             tokens=self._tokens,
             reference=self.caller.reference,
             phases=self.caller.phases,
+            trace_context=self._trace_context,
         )

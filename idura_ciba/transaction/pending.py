@@ -53,9 +53,10 @@ class Pending:
         """All of them, oldest first."""
         return tuple(hold.transaction for hold in self._pending.values() if hold.transaction)
 
-    def adopt(self, driver: Driver, hold: Hold) -> Transaction:
-        """A transaction has begun; returns its handle."""
+    def adopt(self, driver: Driver, hold: Hold, *, resumed: bool = False) -> Transaction:
+        """A transaction begins, or goes on; returns its handle."""
         transaction = hold.begin(driver)
+        driver.begin(resumed=resumed)
         self._holds.settle(hold)
         # A strategy that fails at once has ended it already.
         if not driver.state.is_final:

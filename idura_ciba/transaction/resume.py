@@ -64,6 +64,7 @@ class Checkpoint:
         tokens: The provider's answer, where it is here and the keys to verify it are not.
         reference: The caller's own.
         phases: What the provider's words mean.
+        trace_context: The W3C `traceparent` of the login, where it is traced.
     """
 
     auth_req_id: Redacted
@@ -81,6 +82,7 @@ class Checkpoint:
     tokens: Tokens | None = field(default=None, repr=False)
     reference: str | None = None
     phases: PhaseTable = ()
+    trace_context: str | None = None
 
     def timing(self, *, monotonic: float, wall: float, limit: float | None) -> Timing:
         """Its timing on this process's monotonic clock, given the present instant on both clocks.
@@ -141,6 +143,8 @@ class Sealer:
         }
         if checkpoint.reference is not None:
             members["reference"] = checkpoint.reference
+        if checkpoint.trace_context is not None:
+            members["trace_context"] = checkpoint.trace_context
         if checkpoint.tokens is not None:
             members["tokens"] = self._encrypt(checkpoint.tokens, checkpoint.auth_req_id)
         common = _common(self.issuer, self.client_id, expected.demand, checkpoint.phases)
@@ -194,6 +198,7 @@ class Sealer:
             tokens=self._decrypt(members["tokens"], members["auth_req_id"]) if "tokens" in members else None,
             reference=members.get("reference"),
             phases=phase_table({word: Phase(phase) for word, phase in members.get("phases", ())}),
+            trace_context=members.get("trace_context"),
         )
 
     def _encrypt(self, tokens: Tokens, auth_req_id: str) -> str:

@@ -16,7 +16,7 @@ from idura_ciba.eids.request import EidRequest
 from idura_ciba.errors import CibaError, ResumeError
 from idura_ciba.http.backchannel import Answered
 from idura_ciba.http.provider import Provider
-from idura_ciba.observe import TransactionEvent
+from idura_ciba.observe import RequestEvent, TransactionEvent
 from idura_ciba.protocol.answers import Acknowledgement, AuthenticationAnswer, ErrorAnswer, Unusable, UnusableAnswer
 from idura_ciba.protocol.machine import State, advance, judge_acknowledgement
 from idura_ciba.protocol.timing import Timing
@@ -45,12 +45,14 @@ class Start:
         limit: Monotonic instant at which the caller's timeout ends, or None.
         note: Awaited just before the request is sent.
         reference: The caller's own name for the login, or None.
+        called_at: Monotonic instant of the call.
     """
 
     request: EidRequest
     limit: float | None
     note: Note | None
-    reference: str | None = None
+    reference: str | None
+    called_at: float
 
     @property
     def lifetime(self) -> float:
@@ -73,20 +75,14 @@ class Starter:
 
     async def start(self, start: Start, *, even_if_pending: bool) -> Transaction:
         """See `CibaClient.start`, which says what may be raised."""
-        began_at = self.context.clock.monotonic()
-        try:
-            return await self._start(start, even_if_pending=even_if_pending)
-        except CibaError as error:
-            error.reference = start.reference
-            self._tell(error, self.context.clock.monotonic() - began_at)
-            raise
-
-    async def _start(self, start: Start, *, even_if_pending: bool) -> Transaction:
         await self._slices.step()
-        self.check_open()  # it may have been closed while others had their turns
-        person = self.tags.tag(("hint",), start.request.person_key)
-        if not even_if_pending:
-            self.holds.check(person)
+        try:
+            self.check_open()  # it may have been closed while others had their turns
+            person = self.tags.tag(("hint",), start.request.person_key)
+            if not even_if_pending:
+                self.holds.check(person)
+        except CibaError as error:
+            raise self._failed(error, start) from None
         hold = self.holds.take(person)
         task = asyncio.get_running_loop().create_task(self._submit(start, hold))
         self._starting.add(task)
@@ -98,7 +94,8 @@ class Starter:
         except asyncio.CancelledError:
             if is_cancelled():
                 raise
-        raise explain.acknowledgement_lost("the client was closed meanwhile") if hold.may_ring else explain.closed()
+        lost = explain.acknowledgement_lost("the client was closed meanwhile") if hold.may_ring else explain.closed()
+        raise self._failed(lost, start)
 
     async def resume(self, token: Redacted, *, limit: float | None, doubt: bool | None) -> Transaction:
         """See `CibaClient.resume`, which says what may be raised."""
@@ -125,8 +122,9 @@ class Starter:
             state=State.IN_DOUBT if (checkpoint.in_doubt if doubt is None else doubt) else State.PENDING,
             polls=checkpoint.polls,
             tokens=checkpoint.tokens,
+            trace_context=checkpoint.trace_context,
         )
-        return self.pending.adopt(driver, self.holds.take(checkpoint.person))
+        return self.pending.adopt(driver, self.holds.take(checkpoint.person), resumed=True)
 
     async def rejoin(self, request: EidRequest, *, limit: float | None) -> Transaction:
         """See `CibaClient.rejoin`."""
@@ -173,14 +171,14 @@ class Starter:
                 raise
             # Discovery or signing failed, or the time was over before: nothing has left.
             self.holds.free(hold)
-            raise explain.about_document(error, "before") from None
+            raise self._failed(explain.about_document(error, "before"), start) from None
         except BaseException as error:
             if may_ring:
                 self.holds.lost(hold, lifetime=start.lifetime)
             else:
                 self.holds.free(hold)
             if isinstance(error, Exception):
-                raise explain.internal(error, "meanwhile" if may_ring else "before") from None
+                raise self._failed(explain.internal(error, "meanwhile" if may_ring else "before"), start) from None
             raise
 
     def _take_up(
@@ -193,7 +191,6 @@ class Starter:
             answered = Answered(answer, answered.sent_at, answered.received_at, answered.trace_id)
         if not isinstance(answer, Acknowledgement):
             raise self._not_begun(answer, answered, hold, start)
-        self.context.verifier.keys.warm()
         driver = Driver(
             self.context,
             auth_req_id=answer.auth_req_id,
@@ -210,6 +207,8 @@ class Starter:
             spoken_words=answer.spoken_words,
             trace_id=answered.trace_id,
         )
+        self._tell_request(answered, start, driver.id)
+        self.context.verifier.keys.warm(driver.id)
         return self.pending.adopt(driver, hold)
 
     def _not_begun(
@@ -232,14 +231,49 @@ class Starter:
             server_date=answered.server_date,
         )
         error.trace_id = answered.trace_id
+        return self._failed(error, start, answered)
+
+    # --- telling ----------------------------------------------------------------------------------------------------
+
+    def _failed(
+        self, error: CibaError, start: Start, answered: Answered[AuthenticationAnswer] | None = None
+    ) -> CibaError:
+        """A start that failed is an event too, of a transaction that nobody else has heard of; returns the error."""
+        error.reference = start.reference
+        if self.context.observers:
+            name, clock = self.context.rng.randbytes(8).hex(), self.context.clock
+            if answered is not None:
+                self._tell_request(answered, start, name)
+            self.context.observers.tell(
+                TransactionEvent(
+                    name,
+                    Outcome.not_begun(error).state,
+                    error.code,
+                    polls=0,
+                    elapsed=clock.monotonic() - start.called_at,
+                    trace_id=error.trace_id,
+                    reason=error.what,
+                    reference=error.reference,
+                    at=clock.wall(),
+                    acr_values=start.request.acr_values or "",
+                )
+            )
         return error
 
-    def _tell(self, error: CibaError, elapsed: float) -> None:
-        """A start that failed is an event too, of a transaction that nobody else has heard of."""
+    def _tell_request(self, answered: Answered[AuthenticationAnswer], start: Start, name: str) -> None:
         if self.context.observers:
-            name, state = self.context.rng.randbytes(8).hex(), Outcome.not_begun(error).state
             self.context.observers.tell(
-                TransactionEvent(name, state, error.code, 0, elapsed, error.trace_id, error.what, error.reference)
+                RequestEvent.of(
+                    name,
+                    judge_acknowledgement(answered.answer),
+                    answered.answer,
+                    elapsed=answered.received_at - answered.sent_at,
+                    waited=answered.sent_at - start.called_at,
+                    trace_id=answered.trace_id,
+                    reference=start.reference,
+                    at=self.context.clock.wall(),
+                    acr_values=start.request.acr_values or "",
+                )
             )
 
     def _started(self, task: asyncio.Task[Transaction]) -> None:

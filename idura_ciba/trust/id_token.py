@@ -127,9 +127,22 @@ class IdTokenVerifier:
             )
 
     async def verify(
-        self, tokens: Tokens, *, expected: Expectation, auth_req_id: str, trace_id: str | None = None
+        self,
+        tokens: Tokens,
+        *,
+        expected: Expectation,
+        auth_req_id: str,
+        trace_id: str | None = None,
+        name: str | None = None,
     ) -> Authentication:
         """Apply every rule of this module.
+
+        Args:
+            tokens: The provider's answer.
+            expected: What it must say.
+            auth_req_id: The login's id at the provider.
+            trace_id: The trace id of the answer.
+            name: That of the transaction, for observers.
 
         Raises:
             IdTokenRejected: A rule failed; `claim` and `reason` say which and never quote the token.
@@ -139,18 +152,18 @@ class IdTokenVerifier:
         failure: CibaError
         await self._slices.step()
         try:
-            return await self._verify(tokens, expected, auth_req_id, trace_id)
+            return await self._verify(tokens, expected, auth_req_id, trace_id, name)
         except CibaError as error:
             failure = error
         # Raised here, without the frames it came through: they hold the claims.
         raise failure.with_traceback(None)
 
     async def _verify(
-        self, tokens: Tokens, expected: Expectation, auth_req_id: str, trace_id: str | None
+        self, tokens: Tokens, expected: Expectation, auth_req_id: str, trace_id: str | None, name: str | None
     ) -> Authentication:
         parts = _split(tokens.id_token, self.max_size)
         header = _parse_header(parts[0], self.algorithms)
-        await self._check_signature(tokens.id_token, header)
+        await self._check_signature(tokens.id_token, header, name)
         claims = _parse_json(parts[1], "payload")
         self._check_registered_claims(claims, expected.issued_from)
         self._check_with_authlib(claims, header["alg"], tokens.access_token)
@@ -176,7 +189,7 @@ class IdTokenVerifier:
         )
         return authentication
 
-    async def _check_signature(self, token: str, header: Mapping[str, Any]) -> None:
+    async def _check_signature(self, token: str, header: Mapping[str, Any], name: str | None) -> None:
         """Rule 3."""
         alg, met = header["alg"], False
 
@@ -187,7 +200,7 @@ class IdTokenVerifier:
             return fits and _signed_by(key, token, alg, self.max_size)
 
         try:
-            if await self.keys.find(header.get("kid"), signed):
+            if await self.keys.find(header.get("kid"), signed, cause=name):
                 return
         except (TransportError, RemoteProtocolError):
             # The issuer's key is known and says no; that newer ones cannot be had does not make it a yes.

@@ -19,6 +19,7 @@ import asyncio
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from attrs import field, frozen
@@ -29,6 +30,7 @@ from idura_ciba.aio.single_flight import SingleFlight
 from idura_ciba.errors import CibaError, IdTokenRejected, RemoteProtocolError, TransportError
 from idura_ciba.http.delivery import fetch
 from idura_ciba.http.provider import DOCUMENT_HEADERS, MAX_DOCUMENT, Provider
+from idura_ciba.observe import Observers
 from idura_ciba.protocol.documents import parse_jwks
 from idura_ciba.protocol.http import HttpRequest, HttpResponse, Transport
 
@@ -64,24 +66,37 @@ def _any(_: VerificationKey) -> bool:
 
 
 class JwksCache:
-    """Finds the key for a `kid`."""
+    """Finds the key for a `kid`.
 
-    def __init__(self, provider: Provider, *, transport: Transport, clock: Clock) -> None:
+    Args:
+        provider: Knows where the keys are.
+        transport: Carries the requests.
+        clock: For rules 2 and 4.
+        observers: Told of each request.
+    """
+
+    def __init__(
+        self, provider: Provider, *, transport: Transport, clock: Clock, observers: Observers | None = None
+    ) -> None:
         self._provider = provider
         self._transport = transport
         self._clock = clock
+        self._observers = observers or Observers()
+        # Whoever was the first to need the fetch that is under way or about to begin; for observers.
+        self._cause: str | None = None
         self._keys: Sequence[VerificationKey] = ()
         self._fetched_at = self._ended_at = -math.inf
         self._refresh = SingleFlight(self._fetch)
 
     async def find(
-        self, kid: str | None, will_do: Callable[[VerificationKey], bool] = _any
+        self, kid: str | None, will_do: Callable[[VerificationKey], bool] = _any, *, cause: str | None = None
     ) -> Sequence[VerificationKey]:
         """The keys that may have signed a token with this `kid`; all of them when the token names none.
 
         Args:
             kid: As the token spells it.
             will_do: Whether a key fits and its signature holds. Where no known key will do, the set is fetched anew.
+            cause: The name of the transaction that asks.
 
         Empty when the issuer publishes no such key, after fetches made for this question.
 
@@ -90,19 +105,21 @@ class JwksCache:
             RemoteProtocolError: It cannot be read, in the same way.
         """
         asked_at = self._clock.monotonic()
-        self.warm()
+        self.warm(cause)
         found, fetches = self._matching(kid, will_do), 0
         while not found and fetches < (1 if self._matching(kid, _any) else FETCHES):
+            self._cause = self._cause or cause
             await self._refresh.run()
             # One that was under way may have begun before the token was signed.
             fetches += self._fetched_at >= asked_at
             found = self._matching(kid, will_do)
         return found
 
-    def warm(self) -> None:
+    def warm(self, cause: str | None = None) -> None:
         """Have the keys fetched, unless they are known and not stale; waits for nothing and raises nothing."""
         now = self._clock.monotonic()
         if now - self._fetched_at > MAX_AGE and now - self._ended_at >= COOL_DOWN:
+            self._cause = self._cause or cause
             self._refresh.begin()
 
     async def aclose(self) -> None:
@@ -119,13 +136,14 @@ class JwksCache:
         # Stamped when it begins: an answer under way may be older than the question of whoever joins it.
         began_at = self._clock.monotonic()
         request = HttpRequest("GET", endpoints.jwks_uri, DOCUMENT_HEADERS, max_body=MAX_DOCUMENT)
+        told = partial(self._observers.document, "jwks_uri", self._cause)
         try:
-            response = await fetch(self._transport, request, is_answer=_holds_keys)
+            response = await fetch(self._transport, request, is_answer=_holds_keys, told=told)
         except TransportError:
             self._provider.doubt()
             raise
         finally:
-            self._ended_at = self._clock.monotonic()
+            self._ended_at, self._cause = self._clock.monotonic(), None
         if response.status >= 300:  # noqa: PLR2004 - the class of status codes
             self._provider.doubt()
         self._keys = _read(response) or self._keys

@@ -7,7 +7,9 @@ import os
 import tracemalloc
 from collections.abc import Mapping
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
+import aiohttp
 import pytest
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import TCPConnector
@@ -15,7 +17,8 @@ from aiohttp.connector import TCPConnector
 from idura_ciba.errors import TransportError
 from idura_ciba.http.pool import MAX_DESTINATIONS, MAX_HEAD, Pool, rehearse
 from idura_ciba.http.transport import AiohttpTransport
-from tests.servers import LATE, SECRET_BODY, connecting, failure, http, serving
+from idura_ciba.protocol.http import HttpRequest
+from tests.servers import LATE, SECRET_BODY, connecting, failure, http, serving, then_close
 
 
 @pytest.mark.sockets
@@ -205,3 +208,38 @@ async def test_header_fields_are_those_of_each_request() -> None:
                 await transport.send(server.request(headers=headers))
     sent = [[line for line in head.split("\r\n") if line[1:2] == ":"] for head, _ in server.requests]
     assert sent == [["A: 1"], ["A: 1"], ["A: 2"], [], ["B: 2"], ["B: 2"]]
+
+
+@pytest.mark.sockets
+async def test_open_connections_are_counted_by_server() -> None:
+    """Those in use, those that wait for the next request, and no longer those that are closed."""
+    asked, go_on = asyncio.Event(), asyncio.Event()
+
+    async def hold(writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        await go_on.wait()
+        writer.write(http())
+
+    async with serving(hold) as slow, serving(then_close(http())) as closing, connecting("pool") as transport:
+        assert transport.connections() == []
+        sending = asyncio.create_task(transport.send(slow.request()))
+        await asyncio.wait_for(asked.wait(), 5)
+        port = urlsplit(slow.url).port
+        assert transport.connections() == [{"host": "127.0.0.1", "port": port, "active": 1, "idle": 0}]
+        go_on.set()
+        await sending
+        assert transport.connections() == [{"host": "127.0.0.1", "port": port, "active": 0, "idle": 1}]
+        await transport.send(closing.request())
+        await asyncio.sleep(0.05)
+        assert [(each["active"], each["idle"]) for each in transport.connections()] == [(0, 1), (0, 0)]
+        await transport.aclose()
+        assert transport.connections() == []
+
+
+async def test_a_session_keeps_its_connections_to_itself() -> None:
+    """They are the business of whoever lent it."""
+    async with aiohttp.ClientSession() as session:
+        transport = AiohttpTransport(session=session)
+        with pytest.raises(TransportError):
+            await transport.send(HttpRequest("GET", "http://127.0.0.1:1/", {}))
+        assert transport.connections() == []

@@ -121,7 +121,7 @@ def test_what_is_sealed_can_be_opened(changes: Mapping[str, Any]) -> None:
 def test_every_field_travels() -> None:
     """A field that is added to a checkpoint and forgotten here is noticed."""
     fields = {name for kind in (Checkpoint, Expectation, Demand) for name in fields_dict(kind)}
-    if_any = {"tokens", "reference", "phases"}
+    if_any = {"tokens", "reference", "phases", "trace_context"}
     travels = fields - {"expected", "demand", "tags"} - if_any
     assert set(members()) == travels | {"v", "issuer", "client_id", "paths", "seal"}
 

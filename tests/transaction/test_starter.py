@@ -20,7 +20,7 @@ def test_a_prompt_of_which_nothing_is_known_lives_as_long_as_it_may(expiry: int 
     """The eID's own lifetime, or what was asked for where that is longer: the provider may have granted it."""
     request = swede(1)
     object.__setattr__(request, "requested_expiry", expiry)
-    assert Start(request, None, None).lifetime == lifetime
+    assert Start(request, None, None, None, called_at=0.0).lifetime == lifetime
 
 
 async def test_a_note_that_raises_frees_the_person_and_asks_nobody(

@@ -10,6 +10,7 @@ from attrs import define
 
 from idura_ciba.aio.clock import Clock
 from idura_ciba.errors import IdTokenRejected, TransportError
+from idura_ciba.observe import AnyEvent, Observer, Observers, VerificationEvent
 from idura_ciba.protocol.answers import Tokens
 from idura_ciba.redaction import Redacted
 from idura_ciba.transaction.verifying import verified
@@ -26,6 +27,7 @@ class Shared:
 
     answer: Any
     clock: Clock
+    observers: Observers
     expected: Expectation | None = None
 
     @property
@@ -33,18 +35,21 @@ class Shared:
         """Itself."""
         return self
 
-    async def verify(self, tokens: Tokens, *, expected: Expectation, auth_req_id: str, trace_id: str | None) -> object:
-        """Answer as told."""
-        assert (tokens, auth_req_id, trace_id) == (TOKENS, "order-1", "trace-1")
+    async def verify(
+        self, tokens: Tokens, *, expected: Expectation, auth_req_id: str, trace_id: str | None, name: str
+    ) -> object:
+        """Answer as told, after a second."""
+        assert (tokens, auth_req_id, trace_id, name) == (TOKENS, "order-1", "trace-1", "00ff")
+        await asyncio.sleep(1)
         self.expected = expected
         if isinstance(self.answer, BaseException):
             raise self.answer
         return self.answer
 
 
-async def ask(answer: object, *, wall: float = 1060.0) -> tuple[Any, Shared]:
+async def ask(answer: object, *, wall: float = 1060.0, observer: Observer | None = None) -> tuple[Any, Shared]:
     """A minute after the request."""
-    shared = Shared(answer, Clock(wall=lambda: wall))
+    shared = Shared(answer, Clock(wall=lambda: wall), Observers([observer] if observer else ()))
     requested_at = asyncio.get_running_loop().time() - 60
     found = await verified(
         shared,  # type: ignore[arg-type]  # as much as is needed
@@ -53,6 +58,8 @@ async def ask(answer: object, *, wall: float = 1060.0) -> tuple[Any, Shared]:
         requested_at=requested_at,
         auth_req_id=Redacted("order-1"),
         trace_id="trace-1",
+        name="00ff",
+        reference="call 1",
     )
     return found, shared
 
@@ -97,11 +104,22 @@ async def test_a_cancellation_of_the_task_stays_one() -> None:
             await asyncio.sleep(60)
             raise AssertionError
 
-    shared: Any = Waiting(None, Clock())
-    task = asyncio.create_task(
-        verified(shared, TOKENS, expected=EXPECTED, requested_at=0.0, auth_req_id=Redacted("order-1"), trace_id=None)
-    )
+    heard: list[AnyEvent] = []
+    shared: Any = Waiting(None, Clock(), Observers([heard.append]))
+    rest: dict[str, Any] = {"requested_at": 0.0, "trace_id": None, "name": "00ff", "reference": None}
+    task = asyncio.create_task(verified(shared, TOKENS, expected=EXPECTED, auth_req_id=Redacted("order-1"), **rest))
     await asyncio.sleep(1)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+    assert heard == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"), [(object(), None), (IdTokenRejected("no", code="id_token_acr"), "id_token_acr")]
+)
+async def test_observers_hear_what_came_of_it_and_how_long_it_took(answer: object, code: str | None) -> None:
+    """Whichever way it went."""
+    heard: list[AnyEvent] = []
+    await ask(answer, observer=heard.append)
+    assert heard == [VerificationEvent("00ff", code, elapsed=1.0, reference="call 1", at=1060.0)]

@@ -29,7 +29,7 @@ from idura_ciba import (
     Update,
 )
 from idura_ciba.eids import EIDS, Eid, Eids, Option
-from idura_ciba.observe import PollEvent, TransactionEvent
+from idura_ciba.observe import AnyEvent, RequestEvent
 
 
 class Nordic(EidRequest):
@@ -68,10 +68,11 @@ def every_ten_seconds(view: PollView) -> float:
     return view.heard_at + 10
 
 
-def listen(event: TransactionEvent | PollEvent) -> None:
+def listen(event: AnyEvent) -> None:
     """An observer."""
-    name: str = event.transaction
-    assert name
+    if not isinstance(event, RequestEvent):
+        name: str = event.transaction
+        assert name
 
 
 async def service(ssn: str) -> Authentication:
