@@ -30,7 +30,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"trust"}),
     frozenset({"checks", "transaction"}),
     frozenset({"client"}),
-    frozenset({"batch", "pytest_plugin", "sync", "testing"}),
+    frozenset({"batch", "otel", "pytest_plugin", "sync", "testing"}),
     frozenset({"", "__main__", "cli"}),
 )
 RANKS = {room: rank for rank, floor in enumerate(FLOORS) for room in floor}
@@ -41,6 +41,8 @@ ONLY: Mapping[str, frozenset[str]] = {
     "aio": frozenset({"redaction", "errors"}),
     # The pure core knows no clock.
     "protocol": frozenset({"redaction", "errors"}),
+    # What it records is what observers may know.
+    "otel": frozenset({"redaction", "errors", "protocol", "observe"}),
     # It must not share our misreadings of the protocol.
     "simulator": frozenset({"redaction", "errors", "aio", "credentials", "options", "polling"}),
 }
@@ -88,6 +90,7 @@ HOMES: Mapping[str, frozenset[str]] = {
     "cryptography": frozenset({"batch.sealing", "cli.keys", "credentials", "simulator", "transaction.resume"}),
     "joserfc": frozenset({"credentials", "simulator", "trust"}),
     "openpyxl": frozenset({"batch.workbook"}),
+    "opentelemetry": frozenset({"otel"}),
     "pytest": frozenset({"pytest_plugin"}),
     "rich": frozenset({"cli"}),
     "tenacity": frozenset({"http.delivery", "polling.basic"}),

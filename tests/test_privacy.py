@@ -2,8 +2,8 @@
 
 The transport is tapped, so that everything that really went over the wire and must stay secret is known: hints,
 messages, assertions, secrets, `auth_req_id`, tokens, word pairs. Then logins succeed and fail in every way there is,
-and each repr, log record, exception with its chain, formatted traceback with the variables of its frames, event and
-asyncio debug text is searched.
+and each repr, log record with its extra fields, exception with its chain, formatted traceback with the variables of its
+frames, event, span, metric and asyncio debug text is searched.
 """
 
 from __future__ import annotations
@@ -42,10 +42,12 @@ from idura_ciba import (
 )
 from idura_ciba.batch import Journal, verify_many
 from idura_ciba.credentials.client_auth import ClientAuth
+from idura_ciba.observe import log_events
 from idura_ciba.protocol.http import HttpRequest, HttpResponse
 from idura_ciba.simulator import Arrival, Fault, MemoryTransport, Script, SimulatedIdura, SimulatorServer
 from idura_ciba.simulator.messages import SimReply
 from idura_ciba.testing import virtual_clock
+from tests.otel.recorded import Recorded
 
 pytestmark = pytest.mark.unmeasured
 
@@ -177,6 +179,7 @@ async def test_nothing_secret_shows_itself(
     monkeypatch.setattr("asyncio.constants.DEBUG_STACK_DEPTH", 1)
     asyncio.get_running_loop().set_debug(True)
     said: list[str] = []
+    recorded = Recorded(polls="spans" if where == "token" else "events")
     canaries: dict[str, str] = {SWEDE: "number", NORWEGIAN: "number", EMAIL: "e-mail", MESSAGE: "message"}
     canaries |= {SECRET: "secret", str(KEY.as_dict(private=True)["d"]): "private key"}
     for request, script in PEOPLE.values():
@@ -198,7 +201,7 @@ async def test_nothing_secret_shows_itself(
                 client_auth,
                 transport=tap,
                 clock=clock,
-                observers=(events.append,),
+                observers=(events.append, log_events, recorded.telemetry),
             ) as ciba:
                 said += [repr(ciba), repr(client_auth), repr(request), str(request)]
                 await _log_in(ciba, request, said)
@@ -207,6 +210,8 @@ async def test_nothing_secret_shows_itself(
         canaries |= tap.canaries
         said += idura.ledger.lines()
     gc.collect()
+    assert len(recorded.named("ciba login")) >= len(PEOPLE), "telemetry saw nothing"
+    said += recorded.said()
     said += [record.getMessage() + repr(record.__dict__) for record in caplog.records]
     assert {"login_hint", "message"} & set(canaries.values()), "nothing was planted"
     if fault == "no fault":
@@ -222,7 +227,7 @@ def _rule(where: str, fault: Fault | None) -> Callable[[Arrival], Fault | None]:
 
 async def _log_in(ciba: CibaClient, request: EidRequest, said: list[str]) -> None:
     try:
-        transaction = await ciba.start(request)
+        transaction = await ciba.start(request, reference="call-4711")
         said += [repr(transaction), repr(transaction.resume_token), repr(transaction.spoken_words)]
         said += [repr(task) for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         try:

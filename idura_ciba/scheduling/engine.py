@@ -29,11 +29,14 @@ SLICE = 8
 #: Least throughput assumed, in jobs per second.
 LEAST_THROUGHPUT = 0.1
 
+_NUMBERS = itertools.count(1)
+
 
 class Engine:
     """Serves jobs in the queue's order, as fast as the budget and the cap on requests in flight allow."""
 
     def __init__(self, budget: Budget, queue: FifoQueue, *, max_in_flight: int, max_pending: float) -> None:
+        self.number: int = next(_NUMBERS)
         self.budget: Budget = budget
         self.queue: FifoQueue = queue
         self.served: int = 0

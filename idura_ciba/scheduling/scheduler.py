@@ -34,6 +34,7 @@ class Snapshot:
     """The state of a scheduler at one instant, over all its clients. Durations are seconds.
 
     Attributes:
+        number: Which scheduler of this process; the same for clients that share one.
         pending: Jobs that wait for their instant, are due, or are in flight.
         due: Jobs that are due and wait for a place.
         late: How long the first of those has been waiting.
@@ -49,6 +50,7 @@ class Snapshot:
         learned: Decisions that the strategies have learned from so far.
     """
 
+    number: int
     pending: int
     due: int
     late: float
@@ -256,6 +258,7 @@ def client_queue(scheduler: FairScheduler | None) -> ClientQueue:
 def _snapshot(engine: Engine) -> Snapshot:
     late = engine.late()
     return Snapshot(
+        number=engine.number,
         pending=engine.pending,
         due=len(engine.queue),
         late=late,
