@@ -31,7 +31,7 @@ INTEROP = ("tests/interop", "tests/test_faults.py")
 #: Tells the tests in `tests/interop` where the provider is.
 NODE_MODULES = "IDURA_CIBA_INTEROP_NODE_MODULES"
 #: Tests that need the libraries of the group `companions`; the variable tells them that those must be there.
-WITH_COMPANIONS = ("tests/http/test_session_companions.py", "tests/test_client_context.py")
+WITH_COMPANIONS = ("tests/http/test_session_companions.py", "tests/test_docs_telemetry.py")
 COMPANIONS = {"IDURA_CIBA_COMPANIONS": "required"}
 #: Tells the tests that the libraries of the group `examples` must be there.
 EXAMPLES = {"IDURA_CIBA_EXAMPLE_LIBRARIES": "required"}
@@ -194,7 +194,7 @@ def mutation(session: nox.Session) -> None:
 @nox.session(python=PYTHONS[:1])
 def bench(session: nox.Session) -> None:
     """Measure what a login costs, compared with a bare loop and other clients (30 minutes; 15 with `-- --quick`)."""
-    install(session, "-e", ".[cli]", groups=("load",))
+    install(session, "-e", ".[cli,otel]", groups=("load",))
     environment = {}
     if npm := shutil.which("npm"):
         folder = session.cache_dir / "load"

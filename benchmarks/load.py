@@ -127,6 +127,21 @@ def poll(bench: Bench, *, rounds: int, **_: object) -> None:
         bench.report.demand(f"CPU of a poll by that of the bare aiohttp loop, {alg}", "at most", 1.25, ours)
 
 
+def telemetry(bench: Bench, *, rounds: int, **_: object) -> None:
+    """CPU of one poll that nobody observes, with telemetry that nobody records, and with spans and metrics."""
+    spent: dict[str, list[float]] = {who: [] for who in ("library", "telemetry", "events", "spans")}
+    for nth in range(rounds):
+        for who in sorted(spent, reverse=bool(nth % 2)):
+            spent[who] += bench.measure("poll", who, "ES256", 10_000)["cpu"]
+    cost = {who: cheap(spells) for who, spells in spent.items()}
+    told = (f"{who} {cost[who] * 1e6:.0f} ({statistics.median(spells) * 1e6:.0f})" for who, spells in spent.items())
+    bench.report.tell(f"us of CPU for each poll, and the median: {', '.join(told)}")
+    for who in ("events", "spans"):
+        bench.report.tell(f"recorded, polls as {who}: {cost[who] / cost['library']:.3f} times a poll without telemetry")
+    silent = cost["telemetry"] / cost["library"]
+    bench.report.demand("CPU of a poll with telemetry and no SDK by that without", "at most", 1.03, silent)
+
+
 def logins(bench: Bench, *, rounds: int, whole: bool, **_: object) -> None:
     """Whole logins, beside the peers."""
     peers = ["openid-client"] if NODE_MODULES and shutil.which("node") else []
@@ -277,6 +292,7 @@ def plot(figures: dict[str, Any], path: Path) -> None:
 PARTS: Mapping[str, Callable[..., None]] = {
     "import": import_time,
     "poll": poll,
+    "telemetry": telemetry,
     "logins": logins,
     "cancel": cancel,
     "verify": verify,

@@ -17,11 +17,11 @@ import resource
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlencode, urlsplit
 from urllib.request import urlopen
 
@@ -32,6 +32,7 @@ from soak import request_for
 from idura_ciba import CibaClient, ClientSecretPost, FairScheduler, PrivateKeyJwt, State, Transaction
 from idura_ciba.credentials.client_auth import ClientAuth
 from idura_ciba.http.transport import AiohttpTransport
+from idura_ciba.observe import Observer
 from idura_ciba.polling.strategy import PollView
 from idura_ciba.protocol.answers import Tokens
 from idura_ciba.protocol.http import HttpRequest, HttpResponse
@@ -134,8 +135,21 @@ async def poll_session(signing: str, issuer: str, count: int, *, persistent: boo
         await poll_with(credentials(signing), issuer, count, transport=transport)
 
 
+async def poll_traced(signing: str, issuer: str, count: int, *, polls: Literal["events", "spans"] | None) -> None:
+    """This library with telemetry; `polls` as for `Telemetry`, None without an SDK."""
+    from load_telemetry import telemetry  # noqa: PLC0415 - the others are measured without it
+
+    await poll_with(credentials(signing), issuer, count, observers=[telemetry(polls)])
+
+
 async def poll_with(
-    auth: ClientAuth, issuer: str, count: int, *, transport: AiohttpTransport | None = None, **also: float
+    auth: ClientAuth,
+    issuer: str,
+    count: int,
+    *,
+    transport: AiohttpTransport | None = None,
+    observers: Sequence[Observer] = (),
+    **also: float,
 ) -> None:
     """So many transactions that polls never run out, with `CONNECTIONS` of them under way at once."""
     loop, pending = asyncio.get_running_loop(), 4000
@@ -148,7 +162,7 @@ async def poll_with(
         transport=transport,
         strategy=lambda view: max(view.now, begin),
         scheduler=scheduler,
-        observers=(),
+        observers=observers,
         grace_poll=False,
     ) as ciba:
         await in_groups(range(pending), lambda nth: ciba.start(request_for(str(FIRST_NUMBER + nth))))
@@ -573,6 +587,9 @@ CLIENTS = {
     ("poll", "library"): poll_library,
     ("poll", "session"): poll_session,
     ("poll", "persistent"): partial(poll_session, persistent=True),
+    ("poll", "telemetry"): partial(poll_traced, polls=None),
+    ("poll", "events"): partial(poll_traced, polls="events"),
+    ("poll", "spans"): partial(poll_traced, polls="spans"),
     ("poll", "aiohttp"): poll_aiohttp,
     ("poll", "streams"): poll_streams,
     ("logins", "library"): logins_library,

@@ -21,7 +21,7 @@ from idura_ciba.protocol.http import HttpRequest, HttpResponse, Transport
 from idura_ciba.redaction import clean
 from idura_ciba.trust.jwks import JwksCache
 
-__all__ = ["Finding", "check_provider", "problem"]
+__all__ = ["Finding", "check_provider", "explained", "problem"]
 
 #: Seconds by which two clocks may differ before it is a problem. Some providers refuse a client assertion that is
 #: issued even slightly in the future.
@@ -45,11 +45,15 @@ def _ok(text: str) -> Finding:
     return Finding("ok", text)
 
 
-def problem(error: CibaError) -> Finding:
-    """What an error says, and the provider's own words if it gave any."""
+def explained(error: CibaError) -> str:
+    """An error's sentences, followed by the provider's own words if it gave any."""
     description = getattr(error, "error_description", None)
-    said = f' The provider says: "{clean(description)}"' if description else ""
-    return Finding("problem", f"{error}{said}")
+    return f'{error} The provider says: "{clean(description)}"' if description else str(error)
+
+
+def problem(error: CibaError) -> Finding:
+    """An error as a finding."""
+    return Finding("problem", explained(error))
 
 
 class _RecordingTransport:

@@ -103,9 +103,19 @@ class PollEvent:
     at: float = 0.0
 
     @classmethod
-    def of(cls, transaction: str, event: Event, answer: TokenAnswer, **others: Any) -> Self:
+    def of(
+        cls,
+        transaction: str,
+        event: Event,
+        answer: TokenAnswer,
+        *,
+        elapsed: float,
+        trace_id: str | None,
+        reference: str | None = None,
+        at: float = 0.0,
+    ) -> Self:
         """Make one of an answer and what it means; the other arguments are the attributes."""
-        return cls(transaction, event.value, status=_status(answer), reason=why(answer), **others)
+        return cls(transaction, event.value, elapsed, trace_id, _status(answer), why(answer), reference, at)
 
 
 @frozen

@@ -112,6 +112,7 @@ WITHOUT_MODULE: Mapping[str, str] = {
     "test_docs.py": "runs what the documentation shows",
     "test_docs_errors.py": "holds the page on states and codes",
     "test_docs_service.py": "runs the page on services",
+    "test_docs_telemetry.py": "holds the page on telemetry to what is recorded",
     "test_docs_examples.py": "runs the programs in docs/examples",
     "test_faults.py": "tries every fault at every endpoint, through the whole client",
     "test_isolation.py": "runs the whole in applications that are busy, blocked or broken",

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from idura_ciba import CibaClient, ClientSecretBasic, Endpoints, StateError
-from idura_ciba.checks import Finding, problem
-from idura_ciba.errors import ClientRejected
+from idura_ciba import CibaClient, ClientSecretBasic, Denied, Endpoints, StateError, UsageError
+from idura_ciba.checks import Finding, explained, problem
 from idura_ciba.redaction import Redacted
 from idura_ciba.simulator import Fault, MemoryTransport, SimulatedIdura
 from idura_ciba.testing import virtual_clock
@@ -43,7 +42,8 @@ async def test_what_is_wrong_is_told_and_not_raised(
         simulated_idura.faults.append(on("discovery", Fault.refuse_connection()))
         (*_, found) = await ciba.check()
         assert found.level == "problem"
-        assert "could not" in found.text or "no connection" in found.text or "nothing was sent" in found.text
+        assert "the connection was refused" in found.text.lower()
+        assert "nothing was sent" in found.text
 
 
 async def test_endpoints_that_were_given_need_no_discovery(
@@ -71,8 +71,11 @@ async def test_a_closed_client_checks_nothing(make_ciba_client: MakeClient) -> N
         await ciba.check()
 
 
-def test_the_providers_own_words_are_told_harmlessly() -> None:
-    """On one line, whatever is in them."""
-    error = ClientRejected("no", advice="check the key")
-    error.error_description = Redacted("unknown\x1b[31m key\nof yours")
-    assert problem(error).text.endswith(r'The provider says: "unknown\x1b[31m key\nof yours"')
+def test_an_error_is_its_sentences_and_then_the_providers() -> None:
+    """The provider's own words come last, in quotation marks, on one line, whatever is in them."""
+    error = Denied("the person said no", phone="The prompt is gone")
+    assert explained(error) == "The person said no. The prompt is gone. [denied]"
+    error.error_description = Redacted("user \x1b[31mdeclined\nit")
+    assert explained(error).endswith(r'[denied] The provider says: "user \x1b[31mdeclined\nit"')
+    assert explained(UsageError("wrong")) == "Wrong. [usage]"
+    assert problem(error) == Finding("problem", explained(error))

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import logging
-import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace import get_current_span
 
 from idura_ciba import CibaClient, EidRequest, FairScheduler, HazardAware, IndexScheduler, PollView, Transaction
 from idura_ciba.batch import verify_many
@@ -235,28 +234,17 @@ async def test_each_row_of_a_batch_is_credited_to_itself(
     assert witness.asked["next_poll"] == set(accepted)
 
 
-def trace() -> Any:
-    """OpenTelemetry's API; the group `companions` brings it."""
-    try:
-        return importlib.import_module("opentelemetry.sdk.trace")
-    except ImportError:
-        if "IDURA_CIBA_COMPANIONS" in os.environ:
-            raise
-        pytest.skip("opentelemetry-sdk is not installed; the dependency group `companions` brings it")
-
-
 async def test_the_current_span_of_opentelemetry_is_the_callers(
     simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
 ) -> None:
     """So that a span or a log record that an observer makes belongs to the trace of the right call."""
-    tracer = trace().TracerProvider().get_tracer("tests")
-    api = importlib.import_module("opentelemetry.trace")
+    tracer = TracerProvider(shutdown_on_exit=False).get_tracer("tests")
     del simulated_idura
     spans: dict[str, set[str]] = {}
 
     def observe(event: AnyEvent) -> None:
         if event.transaction is not None:
-            spans.setdefault(event.transaction, set()).add(api.get_current_span().name)
+            spans.setdefault(event.transaction, set()).add(str(getattr(get_current_span(), "name", None)))
 
     async def serve_call(ciba: CibaClient, nth: int) -> str:
         with tracer.start_as_current_span(f"call {nth}"):

@@ -12,10 +12,11 @@ from rich.console import Console
 
 from idura_ciba import CibaClient, CibaError, EidRequest, Outcome, State
 from idura_ciba.aio.clock import Clock
+from idura_ciba.checks import explained
 from idura_ciba.cli.board import Row, Show, follow, showing
 from idura_ciba.cli.guard import ExitCode
 from idura_ciba.cli.simulated import simulated_client
-from idura_ciba.cli.text import OUT, explained, say
+from idura_ciba.cli.text import OUT, say
 from idura_ciba.eids import EIDS, Eid
 from idura_ciba.redaction import Redacted
 from idura_ciba.simulator import Script, SimulatedIdura

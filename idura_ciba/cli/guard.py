@@ -11,7 +11,8 @@ import typer
 from typer.core import TyperCommand
 
 from idura_ciba import State, UsageError, explain
-from idura_ciba.cli.text import discard, explained, say
+from idura_ciba.checks import explained
+from idura_ciba.cli.text import discard, say
 from idura_ciba.errors import CibaError, JournalError
 
 __all__ = ["ExitCode", "Guarded"]

@@ -12,10 +12,11 @@ from rich.console import Console
 
 from idura_ciba import CibaClient, CibaError, Outcome, State, Transaction, UsageError, explain
 from idura_ciba.aio.clock import Clock
+from idura_ciba.checks import explained
 from idura_ciba.cli.board import Row, follow, showing
 from idura_ciba.cli.files import PRIVATE, replace_file, write_new
 from idura_ciba.cli.guard import ExitCode
-from idura_ciba.cli.text import explained, say
+from idura_ciba.cli.text import say
 from idura_ciba.redaction import Redacted
 
 __all__ = ["Begin", "Ending", "keep", "log_in"]

@@ -10,7 +10,7 @@ from typing import Any, Self
 from attrs import field, frozen
 
 from idura_ciba import Outcome, State
-from idura_ciba.cli.text import explained
+from idura_ciba.checks import explained
 from idura_ciba.redaction import clean
 
 __all__ = ["Report"]

@@ -12,10 +12,9 @@ from typing import Final, TextIO
 from rich.console import Console
 from rich.text import Text
 
-from idura_ciba.errors import CibaError
 from idura_ciba.redaction import clean
 
-__all__ = ["ERR", "OUT", "clean", "counted", "discard", "explained", "listeners", "say"]
+__all__ = ["ERR", "OUT", "clean", "counted", "discard", "listeners", "say"]
 
 
 #: Called when nobody reads any more what is printed; without any, printing raises `BrokenPipeError`.
@@ -63,12 +62,6 @@ ERR: Console = _Console(stderr=True, markup=False, highlight=False, emoji=False)
 def counted(count: int, noun: str) -> str:
     """Return a count with its digits grouped and the noun in its number: `1 row`, `2,000 rows`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
-def explained(error: CibaError) -> str:
-    """Return an error's sentences, followed by the provider's own words if it gave any."""
-    description = getattr(error, "error_description", None)
-    return f'{error} The provider says: "{clean(description)}"' if description else str(error)
 
 
 def say(text: str, *, to: Console = ERR, style: str = "", prose: bool = False) -> None:

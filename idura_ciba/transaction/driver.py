@@ -264,8 +264,10 @@ class Driver:
         self._shared.queue.note(slow_downs=isinstance(answer, SlowedDown))
         self._history.count(answer, answered.sent_at, answered.received_at, interval=self._timing.interval)
         if self._shared.observers:
-            whose = {"reference": self.caller.reference, "trace_id": answered.trace_id, "at": wall}
-            told = PollEvent.of(self.id, event, answer, elapsed=answered.received_at - answered.sent_at, **whose)
+            elapsed, whose = answered.received_at - answered.sent_at, self.caller.reference
+            told = PollEvent.of(
+                self.id, event, answer, elapsed=elapsed, trace_id=answered.trace_id, reference=whose, at=wall
+            )
             self._shared.observers.tell(told)
         if isinstance(answer, Tokens):
             await self._verify(answer)

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from idura_ciba import Denied, UsageError
-from idura_ciba.cli.text import counted, explained, say
+from idura_ciba.cli.text import counted, say
 from idura_ciba.redaction import clean
 
 
@@ -43,15 +42,6 @@ def test_foreign_text_is_bounded() -> None:
 def test_a_count_reads_as_a_sentence_does(count: int, said: str) -> None:
     """Its digits are in groups of three, and one of a thing is no plural."""
     assert counted(count, "row") == said
-
-
-def test_an_error_is_its_sentences_and_then_the_providers() -> None:
-    """The provider's own words come last, escaped and in quotation marks."""
-    error = Denied("the person said no", phone="The prompt is gone")
-    assert explained(error) == "The person said no. The prompt is gone. [denied]"
-    error.error_description = "user \x1b[31mdeclined"
-    assert explained(error).endswith(r'[denied] The provider says: "user \x1b[31mdeclined"')
-    assert explained(UsageError("wrong")) == "Wrong. [usage]"
 
 
 @pytest.mark.parametrize(("terminal", "prose", "lines"), [(True, True, 2), (True, False, 1), (False, True, 1)])

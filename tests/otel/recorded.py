@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import define, field
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -24,10 +24,12 @@ class Recorded:
     Attributes:
         polls: As for `Telemetry`.
         sampler: Decides which traces are recorded.
+        reader: Also reads the metrics.
     """
 
     polls: Any = "events"
     sampler: Sampler = ALWAYS_ON
+    reader: MetricReader | None = None
     tracer_provider: TracerProvider = field(init=False)
     telemetry: Telemetry = field(init=False)
     _exporter: InMemorySpanExporter = field(init=False, factory=InMemorySpanExporter)
@@ -36,7 +38,8 @@ class Recorded:
     def __attrs_post_init__(self) -> None:
         self.tracer_provider = TracerProvider(sampler=self.sampler, shutdown_on_exit=False)
         self.tracer_provider.add_span_processor(SimpleSpanProcessor(self._exporter))
-        meter_provider = MeterProvider([self._reader], shutdown_on_exit=False)
+        readers = [self._reader, *([self.reader] if self.reader else [])]
+        meter_provider = MeterProvider(readers, shutdown_on_exit=False)
         self.telemetry = Telemetry(
             polls=self.polls, tracer_provider=self.tracer_provider, meter_provider=meter_provider
         )
@@ -62,6 +65,13 @@ class Recorded:
                         (dict(point.attributes or {}), getattr(point, "value", point)) for point in points
                     ]
         return found
+
+    def units(self) -> Mapping[str, str]:
+        """The unit of each metric."""
+        data = self._reader.get_metrics_data()
+        assert data is not None
+        scopes = [scope for resource in data.resource_metrics for scope in resource.scope_metrics]
+        return {metric.name: metric.unit for scope in scopes for metric in scope.metrics}
 
     def said(self) -> list[str]:
         """Everything that would leave the process, as text."""
