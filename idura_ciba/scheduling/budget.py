@@ -182,7 +182,7 @@ class Budget:
     )  # fmt: skip
 
     def __init__(self, rate: float | None = None) -> None:
-        self._rate = math.inf if rate is None else positive("rate", rate)
+        self._rate = _agreed(rate)
         self._allow(self._rate)
         self._refused = 0
         self.restart()
@@ -218,6 +218,21 @@ class Budget:
     def refused(self) -> int:
         """Requests refused so far."""
         return self._refused
+
+    def change(self, rate: float | None) -> None:
+        """Agree on another rate from now on; what left in the last second counts (rule 1).
+
+        A rate that was learned from refusals stays where it is lower, and grows as far as the new one allows (rule 5).
+
+        Raises:
+            UsageError: The rate is not a positive finite number. Nothing has changed.
+        """
+        agreed = _agreed(rate)
+        is_learned, self._rate = self._allowed < self._rate, agreed
+        self._allow(min(self._allowed, agreed) if is_learned else agreed)
+        # The next one need not keep the distance of the old rate.
+        spaced = self._sent[-1] + 1 / self._allowed if self._sent else -math.inf
+        self._even = min(self._even, spaced)
 
     def ready_at(self, *, queued: bool) -> float:
         """The earliest instant at which the next request may leave; one in the past means now.
@@ -299,3 +314,7 @@ class Budget:
         self._allowed = rate
         self._most = max(1, math.floor(rate)) if rate < math.inf else sys.maxsize
         self._window = WINDOW / min(1.0, rate)
+
+
+def _agreed(rate: float | None) -> float:
+    return math.inf if rate is None else positive("rate", rate)

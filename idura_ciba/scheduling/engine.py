@@ -197,6 +197,19 @@ class Engine:
 
     # --- what the provider says -------------------------------------------------------------------------------------
 
+    def change_rate(self, rate: float | None) -> None:
+        """Agree on another rate; what waits for the old one looks again.
+
+        Raises:
+            UsageError: The rate is not a positive finite number.
+            StateError: The scheduler is serving another event loop.
+        """
+        if (self.pending or self.starting) and not self._is_here():
+            raise explain.other_loop("scheduler")
+        self.budget.change(rate)
+        self._wake = math.inf
+        self._resume()
+
     def answered(self, sent_at: float) -> None:
         """Tell the budget that a request was answered."""
         self.budget.answered(self._bind().time(), sent_at=sent_at)
@@ -340,6 +353,12 @@ class Engine:
     def _wake_up(self) -> None:
         self._timer = None
         self._serve()
+
+    def _is_here(self) -> bool:
+        try:
+            return asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            return False  # in another thread
 
     def _bind(self) -> asyncio.AbstractEventLoop:
         """Bind to the running event loop; jobs of a previous loop that has ended are dropped."""

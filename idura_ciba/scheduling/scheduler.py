@@ -34,7 +34,6 @@ class Snapshot:
     """The state of a scheduler at one instant, over all its clients. Durations are seconds.
 
     Attributes:
-        number: Which scheduler of this process; the same for clients that share one.
         pending: Jobs that wait for their instant, are due, or are in flight.
         due: Jobs that are due and wait for a place.
         late: How long the first of those has been waiting.
@@ -48,9 +47,9 @@ class Snapshot:
         refused: Requests refused by the provider so far.
         slow_downs: Polls answered `slow_down` so far.
         learned: Decisions that the strategies have learned from so far.
+        number: Which scheduler of this process, counted from 1; the same for clients that share one.
     """
 
-    number: int
     pending: int
     due: int
     late: float
@@ -63,6 +62,7 @@ class Snapshot:
     refused: int
     slow_downs: int
     learned: int
+    number: int = 0
 
     def plain(self) -> dict[str, float | None]:
         """The snapshot as data that JSON can carry; None where there is no limit."""
@@ -208,6 +208,21 @@ class FairScheduler:
         """Return a queue for one more client; `CibaClient(scheduler=...)` does this itself."""
         return ClientQueue(self._engine)
 
+    def change_rate(self, rate: float | None) -> None:
+        """Change the rate from now on, for example to a share of one that several processes have together.
+
+        What left in the last second counts, so no second has more requests than the higher of the two rates allows. A
+        lower rate that was learned from refusals stays, and grows as far as the new one allows.
+
+        Args:
+            rate: As when it was made.
+
+        Raises:
+            UsageError: The rate is not a positive finite number; nothing has changed.
+            StateError: Called outside the event loop of the clients that are pending.
+        """
+        self._engine.change_rate(rate)
+
     def snapshot(self) -> Snapshot:
         """Return the current state: print it, or export it with `attrs.asdict`."""
         return _snapshot(self._engine)
@@ -258,7 +273,6 @@ def client_queue(scheduler: FairScheduler | None) -> ClientQueue:
 def _snapshot(engine: Engine) -> Snapshot:
     late = engine.late()
     return Snapshot(
-        number=engine.number,
         pending=engine.pending,
         due=len(engine.queue),
         late=late,
@@ -271,6 +285,7 @@ def _snapshot(engine: Engine) -> Snapshot:
         refused=engine.budget.refused,
         slow_downs=engine.slow_downs,
         learned=engine.learned,
+        number=engine.number,
     )
 
 

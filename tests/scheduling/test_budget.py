@@ -106,6 +106,61 @@ def test_a_stall_is_not_made_up_for() -> None:
     assert together <= 6
 
 
+CHANGES = st.lists(st.tuples(st.one_of(st.none(), RATES), st.integers(1, 30)), min_size=1, max_size=8)
+
+
+@given(changes=CHANGES, pause=st.sampled_from([0.0, 0.01, 0.4]))
+def test_a_changed_rate_holds_from_then_on(changes: list[tuple[float | None, int]], pause: float) -> None:
+    """Each that leaves has no more before it, within the second, than the rate of that moment allows."""
+    budget, now, left = Budget(), 100.0, list[float]()
+    for rate, number in changes:
+        budget.change(rate)
+        assert budget.rate == (math.inf if rate is None else rate)
+        for _ in range(number):
+            now = max(now + pause, budget.ready_at(queued=True))
+            budget.take(now, queued=True)
+            left.append(now)
+            if rate is not None:
+                most, window = max(1, math.floor(rate)), max(1.0, 1 / rate)
+                assert sum(at > now - window + 1e-9 for at in left) <= most
+
+
+def test_a_higher_rate_is_used_at_once() -> None:
+    """Whoever waited for a low one need not wait until its distance is over."""
+    budget = Budget(0.1)
+    budget.take(100.0, queued=True)
+    assert budget.ready_at(queued=True) == pytest.approx(110.0)
+    budget.change(10)
+    assert budget.ready_at(queued=True) == pytest.approx(100.1)
+    budget.change(None)
+    assert budget.ready_at(queued=True) <= 100.0
+
+
+def test_what_was_learned_outlives_a_change() -> None:
+    """A higher rate is no answer of the provider; a lower one counts."""
+    budget = Budget(100)
+    for nth in range(60):
+        budget.take(100 + nth / 60, queued=False)
+        budget.was_refused(101.0, sent_at=100 + nth / 60) if nth % 2 else budget.answered(101.0, sent_at=100 + nth / 60)
+    learned = budget.allowed
+    assert learned < 100
+    budget.change(500)
+    assert (budget.rate, budget.allowed) == (500, learned)
+    budget.change(5)
+    assert (budget.rate, budget.allowed) == (5, 5)
+    budget.change(50)
+    assert budget.allowed == 50
+
+
+@pytest.mark.parametrize("rate", [0, -1.0, math.inf, math.nan, "5"])
+def test_a_change_to_no_rate_changes_nothing(rate: float) -> None:
+    """As when it is made."""
+    budget = Budget(7)
+    with pytest.raises(UsageError):
+        budget.change(rate)
+    assert (budget.rate, budget.allowed) == (7, 7)
+
+
 def test_without_a_rate_nothing_is_held_back() -> None:
     """Until the provider has said something."""
     budget = Budget()

@@ -437,7 +437,8 @@ async def test_a_snapshot_tells_how_things_stand(log: Log) -> None:
     """Over all queues."""
     scheduler = IndexScheduler(rate=50, max_in_flight=2, max_pending=6)
     one, two = scheduler.queue(), scheduler.queue()
-    assert scheduler.snapshot() == Snapshot(0, 0, 0.0, 0, 0, 50.0, 50.0, 0.02, 0, 0, 0, 0)
+    shot = Snapshot(0, 0, 0.0, 0, 0, 50.0, 50.0, 0.02, 0, 0, 0, 0, scheduler.snapshot().number)
+    assert scheduler.snapshot() == shot
     for nth, queue in enumerate([one, two, one, two, one]):
         queue.schedule(Job(log, str(nth), 60.0), 1.0 + nth)
     two.schedule(Job(log, "later"), 100.0)
@@ -446,7 +447,7 @@ async def test_a_snapshot_tells_how_things_stand(log: Log) -> None:
     shot = scheduler.snapshot()
     assert attrs.asdict(shot) == {
         "pending": 6, "due": 3, "late": 4.0, "in_flight": 2, "starting": 1, "rate": 50.0, "allowed": 50.0,
-        "price": 0.02, "served": 2, "refused": 0, "slow_downs": 0, "learned": 0,
+        "price": 0.02, "served": 2, "refused": 0, "slow_downs": 0, "learned": 0, "number": shot.number,
     }  # fmt: skip
     request.cancel()
     for queue in (one, two):
@@ -489,3 +490,60 @@ async def test_what_only_the_clients_see_is_counted_too() -> None:
 def test_a_snapshot_prints_as_one_line(shot: Snapshot, text: str) -> None:
     """Limits that there are not are left out."""
     assert str(shot) == text
+
+
+async def test_who_waits_for_a_low_rate_goes_when_it_is_raised(log: Log) -> None:
+    """Polls and starts alike, and at once."""
+    scheduler = FairScheduler(rate=0.1)
+    queue = scheduler.queue()
+    for number in range(20):
+        queue.schedule(Job(log, str(number)), 0.0)
+    starting = [asyncio.create_task(start_in(queue)) for _ in range(3)]
+    await asyncio.sleep(1)
+    assert len(log) + sum(task.done() for task in starting) == 1
+    scheduler.change_rate(100)
+    await asyncio.sleep(0.5)
+    assert len(log) == 20
+    assert all(task.done() for task in starting)
+    assert scheduler.snapshot().rate == scheduler.snapshot().allowed == 100
+    assert_nothing_is_left(queue)
+
+
+async def test_a_lower_rate_holds_at_once(log: Log) -> None:
+    """What left in the last second counts."""
+    scheduler = FairScheduler(rate=10)
+    queue = scheduler.queue()
+    for number in range(30):
+        queue.schedule(Job(log, str(number)), 0.0)
+    await asyncio.sleep(1.05)
+    before = len(log)
+    scheduler.change_rate(2)
+    await asyncio.sleep(5)
+    assert before <= 21
+    assert len(log) - before <= 11
+    with pytest.raises(UsageError):
+        scheduler.change_rate(-1)
+    assert scheduler.snapshot().rate == 2
+    scheduler.change_rate(None)
+    await asyncio.sleep(0.1)
+    assert len(log) == 30
+
+
+async def test_the_rate_is_changed_where_the_clients_are(log: Log) -> None:
+    """Another event loop would serve jobs that are not its own."""
+    scheduler = FairScheduler(rate=10)
+    queue = scheduler.queue()
+    queue.schedule(Job(log, "a"), 5.0)
+
+    async def elsewhere() -> None:
+        with pytest.raises(StateError):
+            scheduler.change_rate(20)
+
+    await asyncio.to_thread(_run_beside, elsewhere())
+    assert scheduler.snapshot().rate == 10
+
+
+async def start_in(queue: ClientQueue) -> None:
+    """An authentication request that takes no time."""
+    async with queue.admit():
+        pass
