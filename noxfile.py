@@ -35,6 +35,8 @@ WITH_COMPANIONS = ("tests/http/test_session_companions.py", "tests/test_docs_tel
 COMPANIONS = {"IDURA_CIBA_COMPANIONS": "required"}
 #: Tells the tests that the libraries of the group `examples` must be there.
 EXAMPLES = {"IDURA_CIBA_EXAMPLE_LIBRARIES": "required"}
+#: Tells the tests that PostgreSQL and its driver must be there.
+FLEET = {"IDURA_CIBA_FLEET": "required"}
 #: Has a test take names away one at a time, and not only all at once.
 ELSEWHERE = {"IDURA_CIBA_ELSEWHERE": "each"}
 
@@ -109,7 +111,7 @@ def lint(session: nox.Session) -> None:
 @nox.session(python=PYTHONS[:1])
 def types(session: nox.Session) -> None:
     """Check the types of the package, and that a user's type checker knows the type of every public name."""
-    install(session, "-e", ".[cli,otel,xlsx]", groups=("test", "types"))
+    install(session, "-e", ".[cli,fleet,otel,xlsx]", groups=("test", "types"))
     session.run("mypy", *session.posargs)
     complete = session.run(
         *("pyright", "--verifytypes", "idura_ciba", "--ignoreexternal", "--outputjson"),
@@ -129,6 +131,13 @@ def companions(session: nox.Session) -> None:
     """Run the tests with what people put around aiohttp and logins; without it, `tests` skips them."""
     install(session, "-e", ".[cli,otel,xlsx]", groups=("test", "companions"))
     session.run("pytest", *WITH_COMPANIONS, *session.posargs, env=COMPANIONS)
+
+
+@nox.session(python=PYTHONS[:1])
+def fleet(session: nox.Session) -> None:
+    """Run the tests of replicas over a PostgreSQL of their own; `apt-get install postgresql` brings its programs."""
+    install(session, "-e", ".[cli,fleet,otel,xlsx]", groups=("test",))
+    session.run("pytest", "tests/fleet", *ALL_CORES, *session.posargs, env=FLEET)
 
 
 @nox.session(python=PYTHONS[:1])

@@ -32,7 +32,7 @@ from soak import request_for
 from idura_ciba import CibaClient, ClientSecretPost, FairScheduler, PrivateKeyJwt, State, Transaction
 from idura_ciba.credentials.client_auth import ClientAuth
 from idura_ciba.http.transport import AiohttpTransport
-from idura_ciba.observe import Observer
+from idura_ciba.observe import Observer, log_events
 from idura_ciba.polling.strategy import PollView
 from idura_ciba.protocol.answers import Tokens
 from idura_ciba.protocol.http import HttpRequest, HttpResponse
@@ -135,11 +135,23 @@ async def poll_session(signing: str, issuer: str, count: int, *, persistent: boo
         await poll_with(credentials(signing), issuer, count, transport=transport)
 
 
-async def poll_traced(signing: str, issuer: str, count: int, *, polls: Literal["events", "spans"] | None) -> None:
-    """This library with telemetry; `polls` as for `Telemetry`, None without an SDK."""
-    from load_telemetry import telemetry  # noqa: PLC0415 - the others are measured without it
+async def poll_logged(signing: str, issuer: str, count: int) -> None:
+    """This library with the observer that it has if nobody says otherwise."""
+    await poll_with(credentials(signing), issuer, count, observers=[log_events])
 
-    await poll_with(credentials(signing), issuer, count, observers=[telemetry(polls)])
+
+async def poll_silent(signing: str, issuer: str, count: int) -> None:
+    """This library with telemetry, and no SDK that records it."""
+    from idura_ciba.otel import Telemetry  # noqa: PLC0415 - the others are measured without OpenTelemetry
+
+    await poll_with(credentials(signing), issuer, count, observers=[log_events, Telemetry()])
+
+
+async def poll_traced(signing: str, issuer: str, count: int, *, polls: Literal["events", "spans"]) -> None:
+    """This library with telemetry that is recorded; `polls` as for `Telemetry`."""
+    from load_telemetry import recording  # noqa: PLC0415 - as above
+
+    await poll_with(credentials(signing), issuer, count, observers=[log_events, recording(polls)])
 
 
 async def poll_with(
@@ -587,7 +599,8 @@ CLIENTS = {
     ("poll", "library"): poll_library,
     ("poll", "session"): poll_session,
     ("poll", "persistent"): partial(poll_session, persistent=True),
-    ("poll", "telemetry"): partial(poll_traced, polls=None),
+    ("poll", "logged"): poll_logged,
+    ("poll", "telemetry"): poll_silent,
     ("poll", "events"): partial(poll_traced, polls="events"),
     ("poll", "spans"): partial(poll_traced, polls="spans"),
     ("poll", "aiohttp"): poll_aiohttp,

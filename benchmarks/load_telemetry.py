@@ -25,10 +25,8 @@ class Nowhere(SpanExporter):
         return SpanExportResult.SUCCESS
 
 
-def telemetry(polls: Literal["events", "spans"] | None) -> Telemetry:
-    """With polls as events or as spans; None: without an SDK."""
-    if polls is None:
-        return Telemetry()
+def recording(polls: Literal["events", "spans"]) -> Telemetry:
+    """With polls as events or as spans, and all metrics."""
     tracing = TracerProvider()
     tracing.add_span_processor(BatchSpanProcessor(Nowhere()))
     reader = PeriodicExportingMetricReader(ConsoleMetricExporter(out=io.StringIO()), EVERY)

@@ -117,6 +117,7 @@ class CibaClient:
         secret = self._secret = checked_secret(resume_secret) or client_auth.derive_key(b"idura_ciba resume")
         tags = PersonTags(hmac.digest(secret, b"person tags", "sha256"))
         self._auth = client_auth
+        self.has_resume_secret: bool = resume_secret is not None
         self._checks = partial(check_provider, issuer, carrier, clock, endpoints=endpoints)
         self._queue = client_queue(scheduler)
         holds = Holds(clock)
@@ -394,6 +395,5 @@ class CibaClient:
             raise explain.other_loop("client")
 
     def _limit(self, timeout: float | None) -> float | None:
-        if timeout is None:
-            return None
-        return self._clock.monotonic() + seconds("timeout", timeout, most=MAX_TIMEOUT)
+        now = self._clock.monotonic()
+        return None if timeout is None else now + seconds("timeout", timeout, most=MAX_TIMEOUT)

@@ -20,6 +20,7 @@
     |- IdTokenRejected                the ID token failed verification; `.claim` and `.reason`, never the token
     |- ResumeError                    this client cannot use the resume token
     |- JournalError                   the journal of a batch cannot be used
+    |- StoreError                     the store that replicas share cannot be used
 
 `AlreadyPending`, a `StateError`, is in `idura_ciba` beside the `Transaction` that it may have.
 
@@ -56,6 +57,7 @@ __all__ = [
     "RemoteProtocolError",
     "ResumeError",
     "StateError",
+    "StoreError",
     "TransportError",
     "TransportTimeout",
     "UsageError",
@@ -291,6 +293,12 @@ class ResumeError(CibaError):
     """The resume token is unreadable, altered, expired, or of another version, provider or client."""
 
     code = "resume"
+
+
+class StoreError(CibaError):
+    """The store that the replicas of a service share cannot be used, or does not allow this. Nobody was asked."""
+
+    code = "store"
 
 
 class JournalError(CibaError):

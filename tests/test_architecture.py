@@ -30,7 +30,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"trust"}),
     frozenset({"checks", "transaction"}),
     frozenset({"client"}),
-    frozenset({"batch", "otel", "pytest_plugin", "sync", "testing"}),
+    frozenset({"batch", "fleet", "otel", "pytest_plugin", "sync", "testing"}),
     frozenset({"", "__main__", "cli"}),
 )
 RANKS = {room: rank for rank, floor in enumerate(FLOORS) for room in floor}
@@ -87,10 +87,14 @@ HOMES: Mapping[str, frozenset[str]] = {
     "yarl": frozenset({"http.exchange", "http.proxies", "http.session"}),
     "attrs": frozenset(RANKS),
     "authlib": frozenset({"credentials", "trust"}),
-    "cryptography": frozenset({"batch.sealing", "cli.keys", "credentials", "simulator", "transaction.resume"}),
+    "cryptography": frozenset(
+        {"batch.sealing", "cli.keys", "credentials", "fleet.sealing", "simulator", "transaction.resume"}
+    ),
     "joserfc": frozenset({"credentials", "simulator", "trust"}),
     "openpyxl": frozenset({"batch.workbook"}),
     "opentelemetry": frozenset({"otel"}),
+    "psycopg": frozenset({"fleet.postgres"}),
+    "psycopg_pool": frozenset({"fleet.postgres"}),
     "pytest": frozenset({"pytest_plugin"}),
     "rich": frozenset({"cli"}),
     "tenacity": frozenset({"http.delivery", "polling.basic"}),
@@ -111,6 +115,7 @@ WITHOUT_MODULE: Mapping[str, str] = {
     "test_conftest.py": "tests the guards of all other tests",
     "test_docs.py": "runs what the documentation shows",
     "test_docs_errors.py": "holds the page on states and codes",
+    "test_docs_fleet.py": "runs the page on replicas",
     "test_docs_service.py": "runs the page on services",
     "test_docs_telemetry.py": "holds the page on telemetry to what is recorded",
     "test_docs_examples.py": "runs the programs in docs/examples",

@@ -16,12 +16,14 @@ class AlreadyPending(StateError):  # noqa: N818 - it says what happened, as the 
     Attributes:
         transaction: The one that is pending, or was abandoned or handed over while its prompt stays on the phone; None
             while another `start` is under way, and where its answer was lost. Pickling drops it.
+        login_id: The login of the fleet that has this person, where the client is one of a `Fleet`.
         until: Seconds since the epoch from which the person can be asked again at the latest; None while another
             `start` is under way.
     """
 
     code = "already_pending"
     transaction: Transaction | None = None
+    login_id: str | None = None
     until: float | None = None
 
     def __getstate__(self) -> dict[str, object]:

@@ -1,0 +1,22 @@
+"""Many replicas of a service as one client: one prompt for each person, and no login lost with a machine.
+
+    fleet     `Fleet`, one of the replicas
+    login     `FleetLogin`, a login on whichever replica it is asked for
+    worker    this worker among the others
+    lease     whether this replica may act, or others may have taken what it had
+    store     `Store`, what every store promises
+    stores    which one an address names
+    sqlite    in a file or in memory, for a service of one process
+    postgres  for any number of processes; the extra `fleet`
+    sealing   what hides people in the store
+
+May import everything below the command. Never writes anything of a person but what is keyed, sealed or encrypted, and
+never acts on a login whose lease is over.
+"""
+
+from __future__ import annotations
+
+from idura_ciba.fleet.fleet import Fleet
+from idura_ciba.fleet.login import FleetLogin, FleetOutcome, FleetUpdate
+
+__all__ = ["Fleet", "FleetLogin", "FleetOutcome", "FleetUpdate"]

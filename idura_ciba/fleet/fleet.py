@@ -1,0 +1,430 @@
+"""Many replicas as one client: one prompt for each person, every login on each of them, and none lost with a machine.
+
+The order of events, which makes that so:
+
+1. One statement takes the hold of the person, only where none is live, and writes down the intent to ask.
+2. The request leaves.
+3. Acceptance, with the sealed token; then progress, when people can see a difference; then the end, all of them only by
+   the owner of that epoch.
+4. Delivery, which empties the outcome.
+
+A worker that dies between 1 and 3 leaves an intent, which ends indeterminate: nobody knows whether the phone rang.
+After that its logins are resumed by others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Coroutine
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
+
+from attrs import define, field
+
+from idura_ciba import explain
+from idura_ciba.aio.clock import Clock
+from idura_ciba.client import CibaClient
+from idura_ciba.eids.request import EidRequest
+from idura_ciba.errors import CibaError, ResumeError, StoreError
+from idura_ciba.fleet.login import FleetLogin, FleetOutcome, Watch, written
+from idura_ciba.fleet.sealing import LAYOUT, Sealing
+from idura_ciba.fleet.store import Held, Owned, Stage, Store, Stored
+from idura_ciba.fleet.stores import open_store
+from idura_ciba.fleet.worker import Worker
+from idura_ciba.options import positive, reference_text
+from idura_ciba.protocol.machine import State
+from idura_ciba.redaction import Redacted
+from idura_ciba.transaction.already_pending import AlreadyPending
+from idura_ciba.transaction.outcome import Outcome
+from idura_ciba.transaction.transaction import Transaction
+
+__all__ = ["Fleet"]
+
+T = TypeVar("T")
+
+_logger = logging.getLogger("idura_ciba")
+
+#: Seconds that a request may take from its intent until its prompt appears, at most: connecting and the answer.
+LEEWAY: Final = 60.0
+#: Seconds for which `start` waits until the acceptance is stored; the login goes on whatever the store does.
+STORED_WITHIN: Final = 2.0
+#: Seconds between two purges.
+PURGE_EVERY: Final = 60.0
+
+
+@define(eq=False)
+class _Own:
+    """A login that this worker asks for."""
+
+    owned: Owned
+    transaction: Transaction
+    accepted: asyncio.Event = field(factory=asyncio.Event)
+    following: asyncio.Task[None] | None = None
+    taken: bool = False  # by another worker
+
+
+class Fleet:
+    """One of the replicas that are one client together.
+
+    It closes the client when it is closed. What is pending then is taken over by another replica at once; without one,
+    it is resumed by the next `Fleet` over the same store.
+
+    Args:
+        ciba: The client that asks, over the same issuer and with the same `resume_secret` on each replica.
+        store: Where logins are kept: `postgresql://...` for any number of replicas (extra `fleet`), the path of an
+            SQLite file for one, or a `Store`. None: in memory.
+        lease: Seconds after which a replica that is not heard of is dead, and its logins are others'.
+        retention: Seconds for which it is remembered that a login has ended.
+
+    Raises:
+        UsageError: An argument cannot work.
+    """
+
+    def __init__(
+        self,
+        ciba: CibaClient,
+        store: str | Path | Store | None = None,
+        *,
+        lease: float = 5.0,
+        retention: float = 86_400.0,
+    ) -> None:
+        self._ciba = ciba
+        self._store = open_store(store, ciba)
+        self._worker = Worker(self._store, positive("lease", lease, least=0.1), resume=self._resume, died=self._died)
+        self._retention = positive("retention", retention)
+        self._sealing = Sealing.of(ciba)
+        self._clock = Clock()
+        self._own: dict[str, _Own] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._beginning: set[asyncio.Task[FleetLogin]] = set()
+        self._closing = False
+        self._unread: set[str] = set()
+        self.watch: Watch = Watch()
+
+    def __repr__(self) -> str:
+        """How many it asks."""
+        return f"<Fleet worker {self._worker.name or 'not open'}, asking {len(self._own)}>"
+
+    async def __aenter__(self) -> Self:
+        """Open the store and join.
+
+        Raises:
+            StoreError: The store cannot be used.
+        """
+        await self._store.open()
+        await self._worker.join()
+        for work in (self._worker.live(), self._listen(), self._forget()):
+            self._spawn(work)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close."""
+        await self.close()
+
+    async def start(
+        self,
+        request: EidRequest,
+        *,
+        id: str | None = None,  # noqa: A002 - what everybody calls it
+        timeout: float | None = None,
+        reference: str | None = None,
+    ) -> FleetLogin:
+        """Ask the provider to ask the person, unless a replica is asking them already; see `CibaClient.start`.
+
+        Args:
+            request: Whom to ask and how.
+            id: By which any replica finds the login; used once. None: a random one.
+            timeout: As for `CibaClient.start`.
+            reference: As for `CibaClient.start`.
+
+        Raises:
+            AlreadyPending: Some replica is asking this person, or their prompt may still be on the phone; `.login_id`
+                is the login, `.until` when they can be asked again.
+            StoreError: The store cannot be reached, or the id was used before. Nobody was asked.
+            CibaError: As for `CibaClient.start`.
+        """
+        login = reference_text(id, names_person=request.is_named_in) or secrets.token_hex(16)
+        # To its end even if the caller is cancelled: the phone may ring, and that must be known.
+        beginning = self._spawn(self._begin(request, login, timeout, reference))
+        self._beginning.add(beginning)
+        beginning.add_done_callback(self._beginning.discard)
+        return await asyncio.shield(beginning)
+
+    async def get(self, login: str) -> FleetLogin:
+        """Find a login, on whichever replica it began.
+
+        Raises:
+            StoreError: There is none of this id (`login_unknown`), or the store cannot be reached.
+        """
+        return FleetLogin(self, await self.look(login))
+
+    async def close(self, *, patience: float = 5.0) -> None:
+        """Stop asking, let the others go on, and close the client; may be called again.
+
+        Polls in flight get `patience` seconds to finish, so that no answer is in doubt.
+        """
+        if self._closing:
+            return
+        self._closing = self._worker.closing = True
+        left = {each.id: each.token for each in await self._ciba.close(patience=patience)}
+        if self._beginning:
+            await asyncio.wait(self._beginning)  # the client has let none of them wait
+        following = [own.following for own in self._own.values() if own.following is not None]
+        if following:
+            # Those that have ended meanwhile store how; the others have nothing to wait for.
+            await asyncio.wait(following, timeout=patience)
+        for own in list(self._own.values()):
+            if (token := left.get(own.transaction.id)) is not None:
+                await self._worker.once(self._hand_over(own, token))
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._worker.once(self._store.leave(self._worker.name))
+        await self._store.aclose()
+
+    async def _hand_over(self, own: _Own, token: Redacted) -> None:
+        if not own.accepted.is_set():
+            await self._accept(own)
+        await self._store.let_go(own.owned, token=self._sealing.hide_token(own.owned.login, token))
+
+    # --- for logins -------------------------------------------------------------------------------------------------
+
+    def owns(self, login: str) -> bool:
+        """Whether this replica asks the person, or has their answer and has not stored it yet."""
+        return login in self._own
+
+    def wall(self) -> float:
+        """Seconds since the epoch."""
+        return self._clock.wall()
+
+    def show(self, stored: Stored) -> dict[str, Any]:
+        """What its owner has written of its progress."""
+        return self._sealing.show(stored.login, stored.progress)
+
+    async def look(self, login: str) -> Stored:
+        """The login as it is stored.
+
+        Raises:
+            StoreError: There is none of this id, or the store cannot be reached.
+        """
+        stored = await self._store.get(login)
+        if stored is None:
+            raise StoreError(
+                "there is no login of this id",
+                code="login_unknown",
+                advice="check the id; a login is forgotten some time after its end",
+            )
+        return stored
+
+    async def deliver(self, stored: Stored) -> FleetOutcome:
+        """How a login that has ended did; what it holds of the person is in the store no longer."""
+        blob = await self._store.deliver(stored.login)
+        members = self._sealing.show(stored.login, blob)
+        return FleetOutcome.of(stored.state, members, delivered=not members)
+
+    async def cancel(self, login: str) -> bool:
+        """Have its owner stop."""
+        own = self._own.get(login)
+        if own is not None and not own.transaction.state.is_final:
+            own.transaction.abandon()
+            return True
+        return await self._store.cancel(login)
+
+    # --- one login --------------------------------------------------------------------------------------------------
+
+    async def _begin(self, request: EidRequest, login: str, timeout: float | None, reference: str | None) -> FleetLogin:
+        intents: list[Owned] = []
+
+        async def intend() -> None:
+            if not self._worker.lease.holds:
+                raise StoreError(
+                    "the store was not heard of in time, so nobody may be asked",
+                    code="store_away",
+                    phone="The phone has not rung",
+                    advice="try again once the store can be reached",
+                )
+            lifetime = max(request.prompt_lifetime, request.requested_expiry or 0) + LEEWAY
+            answer = await self._store.hold(login, self._sealing.tag(request), self._worker.name, seconds=lifetime)
+            if isinstance(answer, Held):
+                raise self._held(answer)
+            intents.append(answer)
+
+        try:
+            transaction = await self._ciba.start(request, timeout=timeout, reference=reference, before_sending=intend)
+        except CibaError as error:
+            for owned in intents:
+                await self._not_begun(owned, error)
+            if isinstance(error, AlreadyPending) and error.transaction is not None:
+                asked = (own.owned.login for own in self._own.values() if own.transaction is error.transaction)
+                error.login_id = next(asked, None)
+            raise
+        own = self._adopt(intents[0], transaction, is_new=True)
+        await asyncio.wait({self._spawn(own.accepted.wait())}, timeout=STORED_WITHIN)
+        return FleetLogin(self, self._as_stored(own))
+
+    def _as_stored(self, own: _Own) -> Stored:
+        """What is being stored of a login that has just begun."""
+        transaction, login = own.transaction, own.owned.login
+        seconds = (transaction.prompt_until or self.wall()) - self.wall()
+        progress = self._sealing.hide(login, self._progress(transaction, None, None))
+        state = transaction.state.value
+        return Stored(
+            *(login, Stage.PENDING, state, own.owned.epoch, self._worker.name, None, progress),
+            cancelled=False,
+            seconds=seconds,
+            layout=LAYOUT,
+        )
+
+    async def _not_begun(self, owned: Owned, error: CibaError) -> None:
+        outcome = Outcome.not_begun(error)
+        if outcome.state is State.INDETERMINATE:
+            blob = self._sealing.hide(owned.login, written(outcome))
+            await self._worker.insist(
+                lambda: self._store.end(owned, state=outcome.state.value, outcome=blob, gone=False)
+            )
+        else:
+            await self._worker.insist(lambda: self._store.withdraw(owned))
+
+    def _adopt(self, owned: Owned, transaction: Transaction, *, is_new: bool) -> _Own:
+        own = self._own[owned.login] = _Own(owned, transaction)
+        transaction.on_doubt = self._fence
+        own.following = self._spawn(self._follow(own, is_new=is_new))
+        return own
+
+    def _fence(self, leaves: bool) -> None:
+        if leaves:
+            self._worker.lease.check()
+
+    async def _follow(self, own: _Own, *, is_new: bool) -> None:
+        """Store what becomes of a login until it has ended, or is no longer ours."""
+        owned, transaction, last = own.owned, own.transaction, None
+        if is_new:
+            await self._worker.insist(lambda: self._accept(own))
+        own.accepted.set()
+        async for update in transaction.updates():
+            shown = self._progress(transaction, update.hint, update.phase.value)
+            if last is not None and shown != last and not update.state.is_final:
+                blob = self._sealing.hide(owned.login, shown)
+                await self._worker.once(self._store.note(owned, progress=blob))
+            last = shown
+        outcome = await transaction.outcome()
+        if outcome.state is State.HANDED_OVER or own.taken:
+            return
+        if outcome.error is not None and outcome.error.code == "fenced":
+            token = self._sealing.hide_token(owned.login, outcome.error.resume_token)
+            self._drop(owned.login)
+            await self._worker.once(self._store.let_go(owned, token=token))
+            return
+        blob = self._sealing.hide(owned.login, written(outcome))
+        gone = transaction.prompt_until is None
+        await self._worker.insist(lambda: self._store.end(owned, state=outcome.state.value, outcome=blob, gone=gone))
+        self._drop(owned.login)
+
+    async def _accept(self, own: _Own) -> bool:
+        transaction, login = own.transaction, own.owned.login
+        return await self._store.accept(
+            own.owned,
+            token=self._sealing.hide_token(login, transaction.resume_token),
+            progress=self._sealing.hide(login, self._progress(transaction, None, None)),
+            seconds=max(0.0, (transaction.prompt_until or self.wall()) - self.wall()),
+            layout=LAYOUT,
+        )
+
+    @staticmethod
+    def _progress(transaction: Transaction, hint: str | None, phase: str | None) -> dict[str, Any]:
+        shown = {
+            "words": transaction.spoken_words,
+            "reference": transaction.reference,
+            "hint": hint,
+            "phase": phase or "unknown",
+        }
+        return {name: value for name, value in shown.items() if value is not None}
+
+    def _drop(self, login: str) -> None:
+        """This worker has nothing to do with a login any more."""
+        self._own.pop(login, None)
+        self.watch.changed(login)
+
+    def _held(self, held: Held) -> AlreadyPending:
+        error = AlreadyPending(
+            "a replica is already asking this person, or their prompt may still be on their phone",
+            phone="A second request would cancel the first",
+            advice="go on with the login `.login_id`, or ask again after `.until`",
+        )
+        error.login_id = held.login
+        error.until = self.wall() + held.seconds
+        return error
+
+    # --- what others have left --------------------------------------------------------------------------------------
+
+    def _died(self) -> None:
+        """Whatever this worker had is others'."""
+        _logger.warning("the fleet has declared this worker dead; its %d logins are others' now", len(self._own))
+        for login, own in list(self._own.items()):
+            own.taken = True
+            own.transaction.abandon()
+            self._drop(login)
+
+    async def _resume(self, stored: Stored) -> None:
+        """Go on with a login that nobody asks for."""
+        owned = Owned(stored.login, stored.epoch)
+        if stored.stage is Stage.ASKING or stored.token is None:
+            await self._end(owned, explain.interrupted("asking"))
+            return
+        if stored.cancelled:
+            await self._end(owned, explain.abandoned())
+            return
+        token = self._sealing.show_token(stored.login, stored.token)
+        try:
+            if token is None:
+                raise ResumeError("it was stored under another resume_secret", code="resume_seal")
+            transaction = await self._ciba.resume(token)
+        except CibaError as error:
+            await self._not_resumed(owned, stored.token, error)
+        else:
+            self._adopt(owned, transaction, is_new=False)
+
+    async def _not_resumed(self, owned: Owned, token: str, error: CibaError) -> None:
+        if error.code == "resume_expired":
+            await self._end(owned, explain.interrupted("answering"))
+            return
+        if isinstance(error, ResumeError) and owned.login not in self._unread:
+            self._unread.add(owned.login)
+            _logger.warning("a login of the fleet cannot be resumed here: %s", error.what)
+        # The provider is away, or another worker knows better: with the next look around.
+        await self._worker.once(self._store.let_go(owned, token=token, tell=False))
+
+    async def _end(self, owned: Owned, error: CibaError) -> None:
+        outcome = Outcome.not_begun(error)
+        blob = self._sealing.hide(owned.login, written(outcome))
+        await self._store.end(owned, state=outcome.state.value, outcome=blob, gone=False)
+
+    async def _listen(self) -> None:
+        async for change in self._store.changes():
+            if change.login is None:
+                self._spawn(self._worker.take_soon())
+            elif change.cancelled and (own := self._own.get(change.login)) is not None:
+                own.transaction.abandon()
+            self.watch.changed(change.login)
+
+    async def _forget(self) -> None:
+        while True:
+            await self._worker.once(self._store.purge(older=self._retention))
+            await asyncio.sleep(PURGE_EVERY)
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return task

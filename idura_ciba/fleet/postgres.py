@@ -1,0 +1,316 @@
+"""The store in PostgreSQL: for any number of processes.
+
+Each method is one statement, so it counts as a whole or not at all, and PostgreSQL decides who comes first. Row locks
+with SKIP LOCKED give each login to one worker; NOTIFY tells the others what changes. Needs the extra `fleet`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+import psycopg
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from idura_ciba.errors import StoreError
+from idura_ciba.fleet.store import (
+    Change,
+    Held,
+    Owned,
+    Stage,
+    Stored,
+    login_exists,
+    newer_tables,
+    worker_is_dead,
+)
+from idura_ciba.protocol.machine import State
+
+__all__ = ["PostgresStore"]
+
+#: Guards changes of the tables: "cibf" in ASCII.
+LOCK: Final = 0x63696266
+#: The steps from each version of the tables to the next.
+MIGRATIONS: Final = (
+    """
+    CREATE TABLE ciba_worker (name text PRIMARY KEY, heard timestamptz NOT NULL DEFAULT now());
+    CREATE TABLE ciba_hold (tag bytea PRIMARY KEY, login text NOT NULL, until timestamptz NOT NULL);
+    CREATE TABLE ciba_login (
+        number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, login text UNIQUE NOT NULL, tag bytea NOT NULL,
+        stage text NOT NULL, state text NOT NULL, epoch bigint NOT NULL DEFAULT 1,
+        owner text REFERENCES ciba_worker ON DELETE SET NULL, token text, progress bytea, outcome bytea,
+        cancelled boolean NOT NULL DEFAULT false, until timestamptz NOT NULL,
+        changed timestamptz NOT NULL DEFAULT now(), layout int NOT NULL DEFAULT 0
+    );
+    CREATE INDEX ciba_login_owner ON ciba_login (owner) WHERE owner IS NOT NULL;
+    CREATE INDEX ciba_login_unowned ON ciba_login (number) WHERE owner IS NULL AND stage IN ('asking', 'pending');
+    """,
+)
+CHANNEL: Final = "ciba_fleet"
+#: Seconds until a new connection is tried after one was lost.
+AGAIN: Final = 1.0
+#: Seconds to wait for a connection.
+PATIENCE: Final = 5.0
+
+_LIVE: Final = "stage IN ('asking', 'pending')"
+_COLUMNS: Final = (
+    "login, stage, state, epoch, owner, token, progress, cancelled, extract(epoch FROM until - now())::float8, layout"
+)
+_TELL: Final = f"SELECT pg_notify('{CHANNEL}', json_build_array(login, %(cancelled)s::boolean)::text) FROM done"
+_WRITE: Final = f"WHERE login = %(login)s AND epoch = %(epoch)s AND {_LIVE}"
+_FREE: Final = "DELETE FROM ciba_hold h USING done d WHERE h.tag = d.tag AND h.login = d.login"
+
+
+class PostgresStore:
+    """A store for any number of processes.
+
+    Args:
+        dsn: How to connect, as PostgreSQL writes it.
+        listen_dsn: How to connect for LISTEN, where `dsn` leads to a pooler in transaction mode. None: the same.
+        connections: Most connections at once, besides the one that listens.
+    """
+
+    def __init__(self, dsn: str, *, listen_dsn: str | None = None, connections: int = 4) -> None:
+        self._listen_dsn = listen_dsn or dsn
+        # Statements are not prepared: poolers in transaction mode know nothing of them.
+        options: dict[str, Any] = {"autocommit": True, "prepare_threshold": None}
+        self._pool = AsyncConnectionPool(
+            dsn, min_size=1, max_size=connections, open=False, kwargs=options, timeout=PATIENCE, num_workers=1
+        )
+        self._closed = asyncio.Event()
+
+    async def open(self) -> None:
+        """Connect, and create or extend the tables.
+
+        Raises:
+            StoreError: It cannot be reached, or its tables are of a newer release.
+        """
+        await self._pool.open()
+        try:
+            async with self._pool.connection() as connection, connection.transaction():
+                await connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
+                await connection.execute("CREATE TABLE IF NOT EXISTS ciba_version (version int NOT NULL)")
+                found = await (await connection.execute("SELECT version FROM ciba_version")).fetchone()
+                version = found[0] if found else 0
+                if version > len(MIGRATIONS):
+                    raise newer_tables()
+                for step in MIGRATIONS[version:]:
+                    await connection.execute(step.encode())
+                await connection.execute("DELETE FROM ciba_version")
+                await connection.execute("INSERT INTO ciba_version VALUES (%s)", (len(MIGRATIONS),))
+        except (psycopg.Error, PoolTimeout) as error:
+            await self._pool.close()
+            raise _away(error) from None
+        except StoreError:
+            await self._pool.close()
+            raise
+
+    async def aclose(self) -> None:
+        """Disconnect; may be called again."""
+        self._closed.set()
+        await self._pool.close()
+
+    # --- workers ----------------------------------------------------------------------------------------------------
+
+    async def join(self, worker: str) -> None:
+        """See `Store.join`."""
+        await self._run("INSERT INTO ciba_worker (name) VALUES (%(worker)s)", worker=worker)
+
+    async def beat(self, worker: str) -> bool:
+        """See `Store.beat`."""
+        statement = "UPDATE ciba_worker SET heard = now() WHERE name = %(worker)s RETURNING 1"
+        return bool(await self._run(statement, worker=worker))
+
+    async def bury(self, *, lease: float) -> Sequence[str]:
+        """See `Store.bury`."""
+        dead = await self._run(
+            "DELETE FROM ciba_worker WHERE heard < now() - make_interval(secs => %(lease)s) RETURNING name", lease=lease
+        )
+        return [name for (name,) in dead]
+
+    async def leave(self, worker: str) -> None:
+        """See `Store.leave`."""
+        await self._run("DELETE FROM ciba_worker WHERE name = %(worker)s", worker=worker)
+
+    # --- logins -----------------------------------------------------------------------------------------------------
+
+    async def hold(self, login: str, tag: bytes, worker: str, *, seconds: float) -> Owned | Held:
+        """See `Store.hold`."""
+        while True:
+            taken = await self._run(
+                "WITH held AS (INSERT INTO ciba_hold (tag, login, until) "
+                "VALUES (%(tag)s, %(login)s, now() + make_interval(secs => %(seconds)s)) "
+                "ON CONFLICT (tag) DO UPDATE SET login = excluded.login, until = excluded.until "
+                "WHERE ciba_hold.until <= now() RETURNING until) "
+                "INSERT INTO ciba_login (login, tag, stage, state, owner, until) "
+                "SELECT %(login)s, %(tag)s, %(stage)s, %(state)s, %(worker)s, until FROM held RETURNING 1",
+                login=login,
+                tag=tag,
+                worker=worker,
+                seconds=seconds,
+                stage=Stage.ASKING.value,
+                state=State.SUBMITTING.value,
+            )
+            if taken:
+                return Owned(login, 1)
+            others = await self._run(
+                "SELECT login, extract(epoch FROM until - now())::float8 FROM ciba_hold "
+                "WHERE tag = %(tag)s AND until > now()",
+                tag=tag,
+            )
+            if others:
+                return Held(*others[0])
+            # Freed between the two statements.
+
+    async def withdraw(self, owned: Owned) -> bool:
+        """See `Store.withdraw`."""
+        return await self._write(
+            f"WITH done AS (DELETE FROM ciba_login {_WRITE} RETURNING login, tag), freed AS ({_FREE}) {_TELL}", owned
+        )
+
+    async def accept(self, owned: Owned, *, token: str, progress: bytes, seconds: float, layout: int) -> bool:
+        """See `Store.accept`."""
+        return await self._write(
+            "WITH done AS (UPDATE ciba_login SET stage = 'pending', state = %(state)s, token = %(token)s, "
+            "progress = %(progress)s, until = now() + make_interval(secs => %(seconds)s), layout = %(layout)s, "
+            f"changed = now() {_WRITE} RETURNING login, tag, until), "
+            "prolonged AS (UPDATE ciba_hold h SET until = d.until FROM done d "
+            f"WHERE h.tag = d.tag AND h.login = d.login) {_TELL}",
+            owned,
+            state=State.PENDING.value,
+            token=token,
+            progress=progress,
+            seconds=seconds,
+            layout=layout,
+        )
+
+    async def note(self, owned: Owned, *, progress: bytes) -> bool:
+        """See `Store.note`."""
+        return await self._write(
+            "WITH done AS (UPDATE ciba_login SET progress = %(progress)s, changed = now() "
+            f"{_WRITE} RETURNING login) {_TELL}",
+            owned,
+            progress=progress,
+        )
+
+    async def end(self, owned: Owned, *, state: str, outcome: bytes, gone: bool) -> bool:
+        """See `Store.end`."""
+        return await self._write(
+            "WITH done AS (UPDATE ciba_login SET stage = 'ended', state = %(state)s, outcome = %(outcome)s, "
+            f"owner = NULL, token = NULL, changed = now() {_WRITE} RETURNING login, tag), "
+            f"freed AS ({_FREE} AND %(gone)s) {_TELL}",
+            owned,
+            state=state,
+            outcome=outcome,
+            gone=gone,
+        )
+
+    async def let_go(self, owned: Owned, *, token: str, tell: bool = True) -> bool:
+        """See `Store.let_go`."""
+        return await self._write(
+            "WITH done AS (UPDATE ciba_login SET owner = NULL, token = %(token)s, changed = now() "
+            f"{_WRITE} RETURNING login) "
+            f"SELECT CASE WHEN %(tell)s THEN pg_notify('{CHANNEL}', '[null, false]') END FROM done",
+            owned,
+            token=token,
+            tell=tell,
+        )
+
+    async def take(self, worker: str, *, most: int, layouts: Sequence[int]) -> Sequence[Stored]:
+        """See `Store.take`."""
+        rows = await self._run(
+            "UPDATE ciba_login SET owner = %(worker)s, epoch = epoch + 1, changed = now() WHERE number IN ("
+            f"SELECT number FROM ciba_login WHERE owner IS NULL AND {_LIVE} AND layout = ANY(%(layouts)s) "
+            f"ORDER BY number LIMIT %(most)s FOR UPDATE SKIP LOCKED) RETURNING {_COLUMNS}",
+            worker=worker,
+            most=most,
+            layouts=[0, *layouts],
+        )
+        return [_read(row) for row in rows]
+
+    async def cancel(self, login: str) -> bool:
+        """See `Store.cancel`."""
+        return await self._write(
+            f"WITH done AS (UPDATE ciba_login SET cancelled = true WHERE login = %(login)s AND {_LIVE} "
+            f"RETURNING login) {_TELL}",
+            Owned(login, 0),
+            cancelled=True,
+        )
+
+    async def get(self, login: str) -> Stored | None:
+        """See `Store.get`."""
+        rows = await self._run(f"SELECT {_COLUMNS} FROM ciba_login WHERE login = %(login)s", login=login)
+        return _read(rows[0]) if rows else None
+
+    async def deliver(self, login: str) -> bytes | None:
+        """See `Store.deliver`."""
+        rows = await self._run(
+            "WITH found AS (SELECT number, outcome FROM ciba_login WHERE login = %(login)s AND stage = 'ended' "
+            "FOR UPDATE) UPDATE ciba_login l SET stage = 'delivered', outcome = NULL, progress = NULL FROM found f "
+            "WHERE l.number = f.number RETURNING f.outcome",
+            login=login,
+        )
+        return bytes(rows[0][0]) if rows else None
+
+    async def purge(self, *, older: float) -> int:
+        """See `Store.purge`."""
+        rows = await self._run(
+            "WITH holds AS (DELETE FROM ciba_hold WHERE until <= now()) "
+            "DELETE FROM ciba_login WHERE stage IN ('ended', 'delivered') AND until < now() "
+            "AND changed < now() - make_interval(secs => %(older)s) RETURNING 1",
+            older=older,
+        )
+        return len(rows)
+
+    async def changes(self) -> AsyncIterator[Change]:
+        """See `Store.changes`. A lost connection is made again; what changed meanwhile is one change of anything."""
+        while not self._closed.is_set():
+            with suppress(psycopg.Error):
+                async with await psycopg.AsyncConnection.connect(self._listen_dsn, autocommit=True) as connection:
+                    await connection.execute(f"LISTEN {CHANNEL}".encode())
+                    yield Change(None)
+                    while not self._closed.is_set():
+                        async for notice in connection.notifies(timeout=AGAIN):
+                            login, cancelled = json.loads(notice.payload)
+                            yield Change(login, cancelled)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._closed.wait(), AGAIN)
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    async def _run(self, statement: str, **values: object) -> list[tuple[Any, ...]]:
+        """One statement, and the rows that it returns."""
+        if self._closed.is_set():
+            raise StoreError("the store is closed", code="store_closed", advice="open it first")
+        try:
+            async with self._pool.connection() as connection:
+                cursor = await connection.execute(statement.encode(), values)
+                return await cursor.fetchall() if cursor.description else []
+        except psycopg.errors.UniqueViolation:
+            raise login_exists() from None
+        except psycopg.errors.ForeignKeyViolation:
+            raise worker_is_dead() from None
+        except (psycopg.Error, PoolTimeout) as error:
+            raise _away(error) from None
+
+    async def _write(self, statement: str, owned: Owned, **values: object) -> bool:
+        """A statement that returns a row for each login that it has changed."""
+        named = {"login": owned.login, "epoch": owned.epoch, "cancelled": False, **values}
+        return bool(await self._run(statement, **named))
+
+
+def _read(row: Sequence[Any]) -> Stored:
+    login, stage, state, epoch, owner, token, progress, cancelled, seconds, form = row
+    seen = None if progress is None else bytes(progress)
+    return Stored(login, Stage(stage), state, epoch, owner, token, seen, cancelled, seconds, form)
+
+
+def _away(error: Exception) -> StoreError:
+    # Not its message: it may repeat what was to be stored.
+    return StoreError(
+        f"the store cannot be reached ({type(error).__name__})",
+        code="store_away",
+        advice="see that PostgreSQL runs and that the address and the password are right; it is tried again",
+    )

@@ -1,0 +1,240 @@
+"""What replicas of one service share: their logins, who asks whom, and who is alive.
+
+Rules:
+1. A person is held by at most one login at a time, over all replicas: from before the request leaves until the prompt
+   is certainly gone. Taking the hold and writing down the intent to ask is one step (`hold`).
+2. A login has one owner at a time. Each owner has an epoch of its own, and whatever it writes carries it: what comes
+   from a former owner, however late, changes nothing and says so.
+3. A worker that has not been heard of for a lease is dead. Its logins can be taken by others; what it was about to ask
+   ends indeterminate, because nobody knows whether the request left.
+4. All instants are by the store's own clock: those of the machines may differ. What is passed and returned are seconds
+   from now.
+5. Nothing of a person is in it: tags are keyed, tokens are sealed, the rest is encrypted by whoever writes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from enum import StrEnum
+from typing import Protocol
+
+from attrs import field, frozen
+
+from idura_ciba.errors import StoreError
+
+__all__ = [
+    "Change",
+    "Held",
+    "Owned",
+    "Stage",
+    "Store",
+    "Stored",
+    "login_exists",
+    "newer_tables",
+    "worker_is_dead",
+]
+
+
+class Stage(StrEnum):
+    """How far a login is."""
+
+    #: Its request is about to leave, or has left and is not answered yet.
+    ASKING = "asking"
+    #: The provider has accepted; the person is being asked.
+    PENDING = "pending"
+    #: It has ended, and nobody has fetched how.
+    ENDED = "ended"
+    #: It has ended, and its outcome has been fetched and is here no longer.
+    DELIVERED = "delivered"
+
+
+@frozen
+class Owned:
+    """A login and the right to write about it.
+
+    Attributes:
+        login: Its id.
+        epoch: The number of its owner; every owner has a higher one than those before.
+    """
+
+    login: str
+    epoch: int
+
+
+@frozen
+class Held:
+    """Somebody else asks this person.
+
+    Attributes:
+        login: Which login.
+        seconds: For how long their prompt may still be on the phone.
+    """
+
+    login: str
+    seconds: float
+
+
+@frozen
+class Stored:
+    """A login as it is stored.
+
+    Attributes:
+        login: Its id.
+        stage: How far it is.
+        state: A value of `protocol.machine.State`.
+        epoch: That of its owner.
+        owner: The worker that asks; None while nobody does.
+        token: Resumes it; None before it was accepted and after it has ended.
+        progress: What its owner has written for those who watch it, encrypted.
+        cancelled: Whether somebody wants it to stop.
+        seconds: For how long its prompt may still be on the phone; negative once it is gone.
+        layout: The layout of token and progress; a worker takes only what it can read.
+    """
+
+    login: str
+    stage: Stage
+    state: str
+    epoch: int
+    owner: str | None
+    token: str | None = field(repr=False)
+    progress: bytes | None = field(repr=False)
+    cancelled: bool
+    seconds: float
+    layout: int
+
+
+@frozen
+class Change:
+    """Something about a login has changed.
+
+    Attributes:
+        login: Its id; None if changes may have been missed, so that whoever waits should look again.
+        cancelled: Whether it is that somebody wants it to stop.
+    """
+
+    login: str | None
+    cancelled: bool = False
+
+
+class Store(Protocol):
+    """Keeps the logins of a fleet.
+
+    Methods that write about a login return whether its epoch was the present one; if not, nothing has changed.
+    """
+
+    async def open(self) -> None:
+        """Connect, and create or extend the tables.
+
+        Raises:
+            StoreError: It cannot be reached, or its tables are of a newer release.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Disconnect."""
+        ...
+
+    # --- workers ----------------------------------------------------------------------------------------------------
+
+    async def join(self, worker: str) -> None:
+        """A worker begins; its name was never used before."""
+        ...
+
+    async def beat(self, worker: str) -> bool:
+        """A worker lives; False if it was declared dead, after which it must drop everything."""
+        ...
+
+    async def bury(self, *, lease: float) -> Sequence[str]:
+        """Declare those dead that were not heard of for `lease` seconds; their logins have no owner from then on."""
+        ...
+
+    async def leave(self, worker: str) -> None:
+        """A worker ends; logins that it has not let go have no owner from then on."""
+        ...
+
+    # --- logins -----------------------------------------------------------------------------------------------------
+
+    async def hold(self, login: str, tag: bytes, worker: str, *, seconds: float) -> Owned | Held:
+        """Hold a person for a login of this worker, and write down that they are about to be asked.
+
+        Args:
+            login: Its id, never used before.
+            tag: The person's.
+            worker: Who will ask.
+            seconds: For how long a prompt may be on the phone, if nothing more is heard of it.
+
+        Raises:
+            StoreError: There is a login of this id (`login_id`).
+        """
+        ...
+
+    async def withdraw(self, owned: Owned) -> bool:
+        """Nothing was sent: forget the login and free the person."""
+        ...
+
+    async def accept(self, owned: Owned, *, token: str, progress: bytes, seconds: float, layout: int) -> bool:
+        """The provider has accepted; the prompt is gone after so many seconds."""
+        ...
+
+    async def note(self, owned: Owned, *, progress: bytes) -> bool:
+        """What those who watch may see has changed."""
+        ...
+
+    async def end(self, owned: Owned, *, state: str, outcome: bytes, gone: bool) -> bool:
+        """It has ended; `gone` if the provider has finished with the prompt, which frees the person."""
+        ...
+
+    async def let_go(self, owned: Owned, *, token: str, tell: bool = True) -> bool:
+        """Its owner asks no more; anybody may take it. Unless `tell`, they notice when they next look around."""
+        ...
+
+    async def take(self, worker: str, *, most: int, layouts: Sequence[int]) -> Sequence[Stored]:
+        """Become the owner of logins that have none, the oldest first; each is given to one worker only."""
+        ...
+
+    async def cancel(self, login: str) -> bool:
+        """Want a login to stop; False if it has ended, or there is none of this id."""
+        ...
+
+    async def get(self, login: str) -> Stored | None:
+        """Look at a login."""
+        ...
+
+    async def deliver(self, login: str) -> bytes | None:
+        """Fetch the outcome of a login that has ended; None if it was fetched before, or has not ended."""
+        ...
+
+    async def purge(self, *, older: float) -> int:
+        """Forget logins that ended more than `older` seconds ago, and return how many."""
+        ...
+
+    def changes(self) -> AsyncIterator[Change]:
+        """What changes from now on, by whomever; ends when the store is closed."""
+        ...
+
+
+def newer_tables() -> StoreError:
+    """Somebody with a newer release has been here."""
+    return StoreError(
+        "the store was extended by a newer release of idura_ciba, and this one cannot read it",
+        code="store_version",
+        advice="install that release here too",
+    )
+
+
+def login_exists() -> StoreError:
+    """An id says which login is meant, for ever."""
+    return StoreError(
+        "there is a login of this id already",
+        code="login_id",
+        advice="give each login an id of its own, or leave it out",
+    )
+
+
+def worker_is_dead() -> StoreError:
+    """It was not heard of for a lease; whatever it had is others'."""
+    return StoreError(
+        "this worker was declared dead, because it was not heard of for too long",
+        code="worker_dead",
+        advice="drop everything and join under a new name",
+    )

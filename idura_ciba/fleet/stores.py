@@ -1,0 +1,40 @@
+"""Which store is meant: by its address, its path, or nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from idura_ciba.client import CibaClient
+from idura_ciba.errors import ArgumentError
+from idura_ciba.fleet.sqlite import SqliteStore
+from idura_ciba.fleet.store import Store
+
+__all__ = ["open_store"]
+
+
+def open_store(store: str | Path | Store | None, ciba: CibaClient) -> Store:
+    """The store that an argument of `Fleet` names, not open yet.
+
+    Raises:
+        UsageError: PostgreSQL without the extra, or for a client without a `resume_secret`.
+    """
+    if store is None or isinstance(store, Path):
+        return SqliteStore(store)
+    if not isinstance(store, str):
+        return store
+    if not store.startswith(("postgresql://", "postgres://")):
+        return SqliteStore(store)
+    try:
+        from idura_ciba.fleet.postgres import PostgresStore  # noqa: PLC0415 - needs the extra
+    except ImportError:
+        raise ArgumentError(
+            "PostgreSQL needs the extra `fleet`", code="fleet_extra", advice="pip install 'idura_ciba[fleet]'"
+        ) from None
+    if not ciba.has_resume_secret:
+        raise ArgumentError(
+            "replicas need a resume_secret of their own, the same for all",
+            code="resume_secret",
+            advice="pass CibaClient(resume_secret=...), 32 random bytes: else whoever gets a new credential first "
+            "could not read what the others have stored",
+        )
+    return PostgresStore(store)

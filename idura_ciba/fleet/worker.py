@@ -1,0 +1,121 @@
+"""This worker among the others: it says that it lives, and takes what the dead have left."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+from idura_ciba.errors import StoreError
+from idura_ciba.fleet.lease import Lease
+from idura_ciba.fleet.sealing import LAYOUT
+from idura_ciba.fleet.store import Store, Stored
+
+__all__ = ["Worker"]
+
+T = TypeVar("T")
+
+_logger = logging.getLogger("idura_ciba")
+
+#: Signs of life in a lease.
+BEATS: Final = 5
+#: Logins taken in one statement.
+BATCH: Final = 100
+#: Seconds between two attempts to reach the store.
+AGAIN: Final = 0.5
+
+
+class Worker:
+    """One of those who share a store.
+
+    Args:
+        store: The store.
+        lease: Seconds after which a worker that was not heard of is dead.
+        resume: Goes on with a login that this worker has taken.
+        died: Called when the others have declared this worker dead.
+    """
+
+    def __init__(
+        self, store: Store, lease: float, *, resume: Callable[[Stored], Awaitable[None]], died: Callable[[], None]
+    ) -> None:
+        self._store = store
+        self._resume = resume
+        self._died = died
+        self.lease: Lease = Lease(lease)
+        self.name: str = ""
+        self.closing: bool = False
+
+    async def join(self) -> None:
+        """Begin, under a new name.
+
+        Raises:
+            StoreError: The store cannot be reached.
+        """
+        self.name = secrets.token_hex(8)
+        asked_at = asyncio.get_running_loop().time()
+        await self.in_time(self._store.join(self.name))
+        self.lease.confirmed(asked_at)
+
+    async def live(self) -> None:
+        """Say that this worker lives, and take what the dead have left; for ever."""
+        while True:
+            await asyncio.sleep(self.lease.seconds / BEATS)
+            try:
+                await self._beat()
+                if self.lease.may_judge:
+                    await self.in_time(self._store.bury(lease=self.lease.seconds))
+                    await self._take()
+            except StoreError:
+                continue  # the lease runs out by itself
+
+    async def take_soon(self) -> None:
+        """Somebody has let go: go on at once, rather than with the next sign of life."""
+        if self.lease.may_judge and not self.closing:
+            await self.once(self._take())
+
+    async def _beat(self) -> None:
+        asked_at = asyncio.get_running_loop().time()
+        if await self.in_time(self._store.beat(self.name)):
+            self.lease.confirmed(asked_at)
+            return
+        self.lease.lost()
+        self._died()
+        await self.join()
+
+    async def _take(self) -> None:
+        while taken := await self.in_time(self._store.take(self.name, most=BATCH, layouts=[LAYOUT])):
+            await asyncio.gather(*(self._resume(stored) for stored in taken))
+            if len(taken) < BATCH:
+                return
+
+    # --- what is written to the store -------------------------------------------------------------------------------
+
+    async def in_time(self, work: Awaitable[T]) -> T:
+        """Wait no longer than a lease: a connection that is cut says nothing, for ever.
+
+        Raises:
+            StoreError: The store cannot be reached.
+        """
+        try:
+            # Not `wait_for`: in Python 3.11 it swallows a cancellation that comes just when the work is done.
+            async with asyncio.timeout(self.lease.seconds):
+                return await work
+        except TimeoutError:
+            raise StoreError("the store did not answer in time", code="store_away") from None
+
+    async def once(self, work: Awaitable[object]) -> None:
+        """Try; if the store is away, the others find out by themselves."""
+        try:
+            await self.in_time(work)
+        except StoreError as error:
+            _logger.warning("the store of the fleet: %s", error.what)
+
+    async def insist(self, write: Callable[[], Awaitable[bool]]) -> bool:
+        """Write until it is written: an answer in hand outlives a store that is away."""
+        while True:
+            try:
+                return await self.in_time(write())
+            except StoreError:
+                await asyncio.sleep(AGAIN)

@@ -1,0 +1,208 @@
+"""Tests of replicas over PostgreSQL: real processes that are killed, real time, a provider over sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from idura_ciba import AlreadyPending, CibaClient, ClientSecretPost, State
+from idura_ciba.errors import StoreError
+from idura_ciba.fleet import Fleet
+from idura_ciba.simulator import Script, SimulatedIdura, SimulatorServer
+from tests.fakes import swede, swedish_number
+from tests.fleet.conftest import Postgres
+
+pytestmark = [pytest.mark.sockets, pytest.mark.unmeasured]
+
+CLIENT_ID, SECRET, RESUME = "urn:my:app", "known to both", b"r" * 32
+LEASE = 1.0
+NAMES = itertools.count(1)
+
+#: A replica that begins logins, says so, and waits to be killed.
+PROGRAM = """
+import asyncio, sys
+from idura_ciba import CibaClient, ClientSecretPost
+from idura_ciba.fleet import Fleet
+from tests.fakes import swede
+
+async def main(issuer, dsn, people):
+    auth = ClientSecretPost("urn:my:app", "known to both")
+    ciba = CibaClient(issuer, auth, resume_secret=b"r" * 32, observers=(), id_token_algorithms=("ES256",))
+    async with Fleet(ciba, dsn, lease=1.0) as fleet:
+        for nth in range(int(people)):
+            await fleet.start(swede(nth), id=f"case {nth}")
+        print("begun", flush=True)
+        await asyncio.sleep(600)
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+@pytest.fixture(name="dsn")
+def _dsn(postgres: Postgres) -> str:
+    """A database of its own."""
+    psycopg = pytest.importorskip("psycopg")
+    name = f"fleet_{next(NAMES)}"
+    with psycopg.connect(postgres.dsn, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+    return f"postgresql://ciba@127.0.0.1:{postgres.port}/{name}"
+
+
+@pytest.fixture(name="idura")
+async def _idura() -> AsyncIterator[SimulatedIdura]:
+    """A provider over sockets."""
+    idura = SimulatedIdura(seed=1, signing_alg="ES256", interval=1)
+    idura.register_client(CLIENT_ID, secret=SECRET)
+    async with SimulatorServer(idura):
+        yield idura
+
+
+@asynccontextmanager
+async def replica(idura: SimulatedIdura, dsn: str, **options: Any) -> AsyncIterator[Fleet]:
+    """One of the replicas."""
+    auth = ClientSecretPost(CLIENT_ID, SECRET)
+    ciba = CibaClient(idura.issuer, auth, resume_secret=RESUME, observers=(), id_token_algorithms=("ES256",), **options)
+    async with Fleet(ciba, dsn, lease=LEASE) as fleet:
+        yield fleet
+
+
+async def test_replicas_are_one_client(idura: SimulatedIdura, dsn: str) -> None:
+    """The same people on both at once, fetched on the other one, and stopped from there within half a second."""
+    people = 20
+    for nth in range(people):
+        idura.script(swedish_number(nth), Script.approve(after=2))
+    idura.script(swedish_number(99), Script.never())
+    async with replica(idura, dsn) as one, replica(idura, dsn) as two:
+        both = [("a", one), ("b", two)]
+        starts = [fleet.start(swede(nth), id=f"{name} {nth}") for nth in range(people) for name, fleet in both]
+        answers = await asyncio.gather(*starts, return_exceptions=True)
+        refused = [answer for answer in answers if isinstance(answer, AlreadyPending)]
+        begun = [answer for answer in answers if not isinstance(answer, BaseException)]
+        assert len(refused) == len(begun) == len(idura.ledger.orders) == people
+        assert {error.login_id for error in refused} == {login.id for login in begun}
+        elsewhere = [await (two if login.id.startswith("a") else one).get(login.id) for login in begun]
+        outcomes = await asyncio.gather(*(login.outcome() for login in elsewhere))
+        assert {outcome.claims["ssn"] for outcome in outcomes} == {swedish_number(nth) for nth in range(people)}
+        login = await one.start(swede(99))
+        async with asyncio.timeout(0.5):
+            await (await two.get(login.id)).cancel()
+            assert (await login.outcome()).state is State.ABANDONED
+
+
+async def test_a_killed_process_loses_no_login(idura: SimulatedIdura, dsn: str) -> None:
+    """Its logins are polled again within lease, sign of life, interval and a second."""
+    people = 10
+    for nth in range(people):
+        idura.script(swedish_number(nth), Script.approve(after=8))
+    async with replica(idura, dsn) as fleet:
+        arguments = [sys.executable, "-c", PROGRAM, idura.issuer, dsn, str(people)]
+        process = await asyncio.create_subprocess_exec(*arguments, stdout=subprocess.PIPE, env={**os.environ})
+        assert process.stdout is not None
+        assert await process.stdout.readline() == b"begun\n"
+        logins = [await fleet.get(f"case {nth}") for nth in range(people)]
+        assert not any(fleet.owns(login.id) for login in logins)
+        process.send_signal(signal.SIGKILL)
+        await process.wait()
+        polled = [order.polls for order in idura.ledger.orders]
+        await asyncio.sleep(LEASE + LEASE / 5 + 1 + 1)
+        assert all(order.polls > before for order, before in zip(idura.ledger.orders, polled, strict=True))
+        outcomes = await asyncio.gather(*(login.outcome() for login in logins))
+    assert {outcome.state for outcome in outcomes} == {State.APPROVED}
+    books = idura.ledger.summary()
+    assert (books["orders"], books["slow_downs"], books["lost_approvals"]) == (people, 0, 0)
+
+
+async def test_a_paused_process_polls_nothing_that_is_anothers(idura: SimulatedIdura, dsn: str) -> None:
+    """Three leases asleep: woken again it finds out by itself that it was declared dead."""
+    people = 10
+    for nth in range(people):
+        idura.script(swedish_number(nth), Script.approve(after=9))
+    async with replica(idura, dsn) as fleet:
+        arguments = [sys.executable, "-c", PROGRAM, idura.issuer, dsn, str(people)]
+        process = await asyncio.create_subprocess_exec(*arguments, stdout=subprocess.PIPE, env={**os.environ})
+        assert process.stdout is not None
+        assert await process.stdout.readline() == b"begun\n"
+        process.send_signal(signal.SIGSTOP)
+        await asyncio.sleep(3 * LEASE)
+        assert all(fleet.owns(f"case {nth}") for nth in range(people))
+        process.send_signal(signal.SIGCONT)
+        logins = [await fleet.get(f"case {nth}") for nth in range(people)]
+        outcomes = await asyncio.gather(*(login.outcome() for login in logins))
+        process.kill()
+        await process.wait()
+    assert {outcome.state for outcome in outcomes} == {State.APPROVED}
+    books = idura.ledger.summary()
+    assert (books["slow_downs"], books["lost_approvals"], books["overlapping"]) == (0, 0, 0)
+
+
+async def test_a_server_that_restarts_costs_no_login(idura: SimulatedIdura, dsn: str, postgres: Postgres) -> None:
+    """Nor does it make anybody look dead; decisions that come meanwhile are stored afterwards."""
+    people = 5
+    for nth in range(people):
+        idura.script(swedish_number(nth), Script.approve(after=4))
+    async with replica(idura, dsn) as one, replica(idura, dsn) as two:
+        logins = [await one.start(swede(nth)) for nth in range(people)]
+        await asyncio.sleep(2 * LEASE)
+        names = {one._worker.name, two._worker.name}
+        await asyncio.to_thread(postgres.stop, "immediate")
+        await asyncio.to_thread(postgres.start)
+        outcomes = await asyncio.wait_for(asyncio.gather(*(login.outcome() for login in logins)), 20)
+        assert {outcome.state for outcome in outcomes} == {State.APPROVED}
+        assert {one._worker.name, two._worker.name} == names
+
+
+async def test_a_dump_names_nobody(idura: SimulatedIdura, dsn: str, postgres: Postgres) -> None:
+    """While they are asked, and after their answer."""
+    idura.script(swedish_number(0), Script.approve(after=2))
+    async with replica(idura, dsn) as fleet:
+        login = await fleet.start(swede(0), id="case 0")
+
+        def dump() -> str:
+            command = [postgres.programs / "pg_dump", "--inserts", dsn]
+            return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+        dumps = [await asyncio.to_thread(dump)]
+        await asyncio.sleep(4)
+        dumps.append(await asyncio.to_thread(dump))
+        outcome = await login.outcome()
+        dumps.append(await asyncio.to_thread(dump))
+    assert "case 0" in dumps[0]
+    assert "'ended'" in dumps[1]
+    assert "'delivered'" in dumps[2]
+    for text in dumps:
+        readable = text + "".join(chr(int(pair, 16)) for pair in _pairs(text))
+        for secret in (swedish_number(0), str(outcome.claims["name"]), str(outcome.subject)):
+            assert secret not in readable
+
+
+def _pairs(text: str) -> Iterator[str]:
+    """What stands in a dump as hexadecimal digits."""
+    for word in text.replace("\\x", "").split("'"):
+        if len(word) % 2 == 0 and word and all(digit in "0123456789abcdef" for digit in word):
+            yield from (word[at : at + 2] for at in range(0, len(word), 2))
+
+
+async def test_tables_of_a_newer_release_are_refused(idura: SimulatedIdura, dsn: str) -> None:
+    """With a sentence; and a server that is not there likewise."""
+    psycopg = pytest.importorskip("psycopg")
+    async with replica(idura, dsn):
+        pass
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("UPDATE ciba_version SET version = 99")
+    with pytest.raises(StoreError) as caught:
+        async with replica(idura, dsn):
+            pass
+    assert caught.value.code == "store_version"
+    with pytest.raises(StoreError) as caught:
+        async with replica(idura, "postgresql://ciba@127.0.0.1:1/none"):
+            pass
+    assert caught.value.code == "store_away"

@@ -1,0 +1,91 @@
+"""Tests of what is particular to the store in SQLite; `test_store.py` has what holds for every store."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from idura_ciba.errors import StoreError
+from idura_ciba.fleet.sqlite import APPLICATION, SqliteStore
+from idura_ciba.fleet.store import Held, Owned
+
+
+async def test_a_file_survives_its_process(tmp_path: Path) -> None:
+    """With holds and logins; the worker that had them is gone, which is found out as for any other."""
+    store = SqliteStore(tmp_path / "store")
+    await store.open()
+    await store.join("one")
+    owned = await store.hold("a", b"tag", "one", seconds=60)
+    assert isinstance(owned, Owned)
+    await store.accept(owned, token="t", progress=b"", seconds=60, layout=1)
+    await store.aclose()
+    again = SqliteStore(str(tmp_path / "store"))
+    await again.open()
+    await again.join("two")
+    assert isinstance(await again.hold("b", b"tag", "two", seconds=60), Held)
+    assert (await again.bury(lease=-1)) == ["one", "two"]
+    await again.join("three")
+    (taken,) = await again.take("three", most=9, layouts=[1])
+    assert (taken.login, taken.epoch, taken.token) == ("a", 2, "t")
+    await again.aclose()
+
+
+def of_another_program(path: Path) -> None:
+    """A database, but not ours."""
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE cats (name)")
+
+
+def of_a_newer_release(path: Path) -> None:
+    """Ours, but later."""
+    with sqlite3.connect(path) as database:
+        database.execute(f"PRAGMA application_id={APPLICATION}")
+        database.execute("PRAGMA user_version=99")
+
+
+def no_database(path: Path) -> None:
+    """A text."""
+    path.write_text("not a database, but long enough to be looked at as one" * 100, encoding="utf-8")
+
+
+def a_folder(path: Path) -> None:
+    """Nothing that can be written to."""
+    path.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("prepare", "code"),
+    [
+        (of_another_program, "store_file"),
+        (of_a_newer_release, "store_version"),
+        (no_database, "store_file"),
+        (a_folder, "store_file"),
+    ],
+)
+async def test_what_is_no_store_of_ours_is_refused_and_left_as_it_is(
+    tmp_path: Path, prepare: Callable[[Path], None], code: str
+) -> None:
+    """With a sentence."""
+    path = tmp_path / "store"
+    prepare(path)
+    before = path.read_bytes() if path.is_file() else b""
+    with pytest.raises(StoreError) as caught:
+        await SqliteStore(path).open()
+    assert caught.value.code == code
+    assert (path.read_bytes() if path.is_file() else b"") == before
+
+
+async def test_one_process_has_a_file_at_a_time(tmp_path: Path) -> None:
+    """Two would each think that they were alone."""
+    store = SqliteStore(tmp_path / "store")
+    await store.open()
+    with pytest.raises(StoreError) as caught:
+        await SqliteStore(tmp_path / "store").open()
+    assert caught.value.code == "store_file"
+    await store.aclose()
+    other = SqliteStore(tmp_path / "store")
+    await other.open()
+    await other.aclose()

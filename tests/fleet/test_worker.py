@@ -1,0 +1,107 @@
+"""Tests of a worker among others, beside a store that does as told."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from typing import Any
+
+import pytest
+
+from idura_ciba.errors import StoreError
+from idura_ciba.fleet.sqlite import SqliteStore
+from idura_ciba.fleet.worker import AGAIN, Worker
+from idura_ciba.testing import virtual_clock
+
+
+async def nothing(_: object) -> None:
+    """Go on with nothing."""
+
+
+async def test_a_store_that_says_nothing_is_waited_for_no_longer_than_a_lease() -> None:
+    """A connection that is cut gives no error."""
+    worker = Worker(SqliteStore(), 5, resume=nothing, died=list)
+    began = asyncio.get_running_loop().time()
+    with pytest.raises(StoreError) as caught:
+        await worker.in_time(asyncio.sleep(3600))
+    assert caught.value.code == "store_away"
+    assert asyncio.get_running_loop().time() - began == pytest.approx(5)
+
+
+async def test_what_must_be_written_is_tried_until_it_is() -> None:
+    """Again and again, whether the store is away or silent."""
+    worker, tries = Worker(SqliteStore(), 5, resume=nothing, died=list), list[float]()
+
+    async def write() -> bool:
+        tries.append(asyncio.get_running_loop().time())
+        if len(tries) == 2:
+            await asyncio.sleep(3600)
+        if len(tries) < 4:
+            raise StoreError("away")
+        return True
+
+    assert await worker.insist(write)
+    gaps = [later - earlier for earlier, later in itertools.pairwise(tries)]
+    assert gaps == pytest.approx([AGAIN, 5 + AGAIN, AGAIN])
+
+
+async def test_a_cancellation_is_never_swallowed() -> None:
+    """Also if it comes just when the store has answered."""
+    worker = Worker(SqliteStore(), 5, resume=nothing, died=list)
+
+    async def at_once() -> None:
+        """Done before anybody looks."""
+
+    async def live() -> None:
+        while True:
+            await worker.once(at_once())
+            await asyncio.sleep(0)
+
+    for turns in range(6):
+        task = asyncio.create_task(live())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait({task}, timeout=1)
+        assert task.cancelled()
+
+
+async def test_whoever_was_declared_dead_comes_back_as_somebody_else(caplog: pytest.LogCaptureFixture) -> None:
+    """After it was told to drop everything."""
+    store, died = SqliteStore(clock=virtual_clock()), list[str]()
+    await store.open()
+    worker = Worker(store, 5, resume=nothing, died=lambda: died.append(worker.name))
+    await worker.join()
+    former = worker.name
+    living = asyncio.create_task(worker.live())
+    await asyncio.sleep(2)
+    await store.leave(former)
+    await asyncio.sleep(2)
+    assert died == [former]
+    assert worker.name != former
+    assert worker.lease.holds
+    assert caplog.records == []
+    living.cancel()
+    await asyncio.wait({living})
+    await store.aclose()
+
+
+async def test_many_logins_are_taken_in_turns() -> None:
+    """All of them, and each once."""
+    store, resumed = SqliteStore(clock=virtual_clock()), list[str]()
+    await store.open()
+    await store.join("dead")
+    for nth in range(250):
+        await store.hold(f"login {nth}", f"tag {nth}".encode(), "dead", seconds=600)
+
+    async def resume(stored: Any) -> None:
+        resumed.append(stored.login)
+
+    worker = Worker(store, 5, resume=resume, died=list)
+    await worker.join()
+    living = asyncio.create_task(worker.live())
+    await asyncio.sleep(12)
+    assert sorted(resumed) == sorted(f"login {nth}" for nth in range(250))
+    living.cancel()
+    await asyncio.wait({living})
+    await store.aclose()
