@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -75,7 +76,7 @@ def install(session: nox.Session, *requirements: str, groups: tuple[str, ...]) -
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """Run the tests; with the Python that runs nox, they must also reach the required coverage."""
-    install(session, "-e", ".[cli,otel,xlsx]", groups=("test",))
+    install(session, "-e", ".[cli,fleet,otel,xlsx]", groups=("test",))
     # Images of containers forbid it. Then each of the hundred processes that tests start compiles the whole package.
     session.env["PYTHONDONTWRITEBYTECODE"] = ""
     if session.posargs or session.python != PYTHONS[0]:
@@ -93,10 +94,12 @@ def lowest(session: nox.Session) -> None:
     """Run the tests with the oldest allowed dependencies."""
     project = PYPROJECT["project"]
     extras = project["optional-dependencies"]
-    bounds = [*project["dependencies"], *extras["cli"], *extras["otel"], *extras["xlsx"]]
+    bounds = [*project["dependencies"], *extras["cli"], *extras["fleet"], *extras["otel"], *extras["xlsx"]]
     constraints = Path(session.create_tmp()) / "lowest.txt"
-    constraints.write_text("\n".join([OLDEST_JOSERFC, *(bound.replace(">=", "==") for bound in bounds)]))
-    install(session, "-c", str(constraints), "-e", ".[cli,otel,xlsx]", groups=("test",))
+    # A constraint names no extras.
+    oldest = (re.sub(r"\[.*\]", "", bound).replace(">=", "==") for bound in bounds)
+    constraints.write_text("\n".join([OLDEST_JOSERFC, *oldest]))
+    install(session, "-c", str(constraints), "-e", ".[cli,fleet,otel,xlsx]", groups=("test",))
     session.run("pytest", *(session.posargs or ALL_CORES))
 
 
@@ -129,7 +132,7 @@ def types(session: nox.Session) -> None:
 @nox.session(python=PYTHONS[:1])
 def companions(session: nox.Session) -> None:
     """Run the tests with what people put around aiohttp and logins; without it, `tests` skips them."""
-    install(session, "-e", ".[cli,otel,xlsx]", groups=("test", "companions"))
+    install(session, "-e", ".[cli,fleet,otel,xlsx]", groups=("test", "companions"))
     session.run("pytest", *WITH_COMPANIONS, *session.posargs, env=COMPANIONS)
 
 
@@ -143,14 +146,14 @@ def fleet(session: nox.Session) -> None:
 @nox.session(python=PYTHONS[:1])
 def elsewhere(session: nox.Session) -> None:
     """Kill and resume a batch without each of the names that Windows and macOS lack, one at a time."""
-    install(session, "-e", ".[cli,otel,xlsx]", groups=("test",))
+    install(session, "-e", ".[cli,fleet,otel,xlsx]", groups=("test",))
     session.run("pytest", "tests/cli/test_batch_elsewhere.py", *ALL_CORES, *session.posargs, env=ELSEWHERE)
 
 
 @nox.session(python=PYTHONS[:1])
 def examples(session: nox.Session) -> None:
     """Run the programs of docs/examples as services that are stopped in the middle, and check their types."""
-    install(session, "-e", ".[cli,otel,xlsx]", groups=("test", "types", "examples"))
+    install(session, "-e", ".[cli,fleet,otel,xlsx]", groups=("test", "types", "examples"))
     session.run("pytest", "tests/test_docs_examples.py", *session.posargs, env=EXAMPLES)
     session.run("mypy", "--strict", "docs/examples")
     session.run("pyright", "--pythonpath", str(Path(session.bin) / "python"), "docs/examples")
@@ -160,7 +163,7 @@ def examples(session: nox.Session) -> None:
 def interop(session: nox.Session) -> None:
     """Log in at node-oidc-provider, which nobody here wrote, and let real time pass."""
     provider = install_provider(session)
-    install(session, "-e", ".[cli,otel,xlsx]", groups=("test",))
+    install(session, "-e", ".[cli,fleet,otel,xlsx]", groups=("test",))
     session.run("pytest", *INTEROP, "-m", "interop", *session.posargs, env=provider)
 
 
@@ -168,7 +171,7 @@ def interop(session: nox.Session) -> None:
 def newest(session: nox.Session) -> None:
     """Run the HTTP tests and the interop tests with the newest pre-releases of all dependencies."""
     provider = install_provider(session)
-    install(session, "-e", ".[cli,otel,xlsx]", groups=("test", "companions"))
+    install(session, "-e", ".[cli,fleet,otel,xlsx]", groups=("test", "companions"))
     session.install("--pre", "--upgrade", *PYPROJECT["project"]["dependencies"])
     session.run("pip", "list")
     session.run("pytest", "tests/http", *ALL_CORES, env=COMPANIONS)
@@ -223,7 +226,7 @@ def wheel(session: nox.Session) -> None:
     session.run("python", "-m", "build", "--outdir", str(temporary), str(ROOT), silent=True)
     (source,), (built,) = temporary.glob("*.tar.gz"), temporary.glob("*.whl")
     session.run("twine", "check", "--strict", str(source), str(built))
-    install(session, f"{built}[cli,otel,xlsx]", groups=("test",))
+    install(session, f"{built}[cli,fleet,otel,xlsx]", groups=("test",))
     # The tests come from the archive. Its copy of the package would be imported instead of the wheel.
     shutil.unpack_archive(source, temporary, filter="data")
     session.chdir(temporary / source.name.removesuffix(".tar.gz"))

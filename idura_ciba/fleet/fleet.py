@@ -19,7 +19,6 @@ import logging
 import secrets
 from collections.abc import Coroutine
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
 from attrs import define, field
@@ -29,9 +28,9 @@ from idura_ciba.aio.clock import Clock
 from idura_ciba.client import CibaClient
 from idura_ciba.eids.request import EidRequest
 from idura_ciba.errors import CibaError, ResumeError, StoreError
-from idura_ciba.fleet.login import FleetLogin, FleetOutcome, Watch, written
+from idura_ciba.fleet.login import FleetLogin, FleetOutcome, Watch, asked_elsewhere, written
 from idura_ciba.fleet.sealing import LAYOUT, Sealing
-from idura_ciba.fleet.store import Held, Owned, Stage, Store, Stored
+from idura_ciba.fleet.store import Held, Owned, Stage, Store, Stored, Wish
 from idura_ciba.fleet.stores import open_store
 from idura_ciba.fleet.worker import Worker
 from idura_ciba.options import positive, reference_text
@@ -63,6 +62,8 @@ class _Own:
     transaction: Transaction
     accepted: asyncio.Event = field(factory=asyncio.Event)
     following: asyncio.Task[None] | None = None
+    shown: dict[str, Any] = field(factory=dict)  # its progress, as people may see it
+    watched: bool = False  # from another replica
     taken: bool = False  # by another worker
 
 
@@ -115,17 +116,16 @@ class Fleet:
             StoreError: The store cannot be used.
         """
         await self._store.open()
-        await self._worker.join()
+        try:
+            await self._worker.join()
+        except BaseException:
+            await self._store.aclose()
+            raise
         for work in (self._worker.live(), self._listen(), self._forget()):
             self._spawn(work)
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Close."""
         await self.close()
 
@@ -224,6 +224,15 @@ class Fleet:
             )
         return stored
 
+    def present(self, login: str) -> Stored | None:
+        """The login as it is, if this replica asks the person and their answer is not here yet."""
+        own = self._own.get(login)
+        return None if own is None or own.transaction.state.is_final else self._as_stored(own)
+
+    async def wish_to_see(self, login: str) -> None:
+        """Have whoever asks the person write down their progress."""
+        await self._store.watch(login)
+
     async def deliver(self, stored: Stored) -> FleetOutcome:
         """How a login that has ended did; what it holds of the person is in the store no longer."""
         blob = await self._store.deliver(stored.login)
@@ -254,7 +263,7 @@ class Fleet:
             lifetime = max(request.prompt_lifetime, request.requested_expiry or 0) + LEEWAY
             answer = await self._store.hold(login, self._sealing.tag(request), self._worker.name, seconds=lifetime)
             if isinstance(answer, Held):
-                raise self._held(answer)
+                raise asked_elsewhere(answer, wall=self.wall())
             intents.append(answer)
 
         try:
@@ -271,10 +280,10 @@ class Fleet:
         return FleetLogin(self, self._as_stored(own))
 
     def _as_stored(self, own: _Own) -> Stored:
-        """What is being stored of a login that has just begun."""
+        """What would be stored of a login now."""
         transaction, login = own.transaction, own.owned.login
         seconds = (transaction.prompt_until or self.wall()) - self.wall()
-        progress = self._sealing.hide(login, self._progress(transaction, None, None))
+        progress = self._sealing.hide(login, own.shown)
         state = transaction.state.value
         return Stored(
             *(login, Stage.PENDING, state, own.owned.epoch, self._worker.name, None, progress),
@@ -287,14 +296,13 @@ class Fleet:
         outcome = Outcome.not_begun(error)
         if outcome.state is State.INDETERMINATE:
             blob = self._sealing.hide(owned.login, written(outcome))
-            await self._worker.insist(
-                lambda: self._store.end(owned, state=outcome.state.value, outcome=blob, gone=False)
-            )
+            await self._worker.insist(lambda: self._store.end(owned, state=outcome.state, outcome=blob, gone=False))
         else:
             await self._worker.insist(lambda: self._store.withdraw(owned))
 
     def _adopt(self, owned: Owned, transaction: Transaction, *, is_new: bool) -> _Own:
         own = self._own[owned.login] = _Own(owned, transaction)
+        own.shown = self._progress(transaction, None, None)
         transaction.on_doubt = self._fence
         own.following = self._spawn(self._follow(own, is_new=is_new))
         return own
@@ -305,35 +313,43 @@ class Fleet:
 
     async def _follow(self, own: _Own, *, is_new: bool) -> None:
         """Store what becomes of a login until it has ended, or is no longer ours."""
-        owned, transaction, last = own.owned, own.transaction, None
-        if is_new:
-            await self._worker.insist(lambda: self._accept(own))
+        owned, transaction = own.owned, own.transaction
+        if is_new and not await self._worker.insist(lambda: self._accept(own)):
+            # This worker was paused so long that the intent has ended indeterminate; the person stays held.
+            own.taken = True
+            transaction.abandon()
         own.accepted.set()
         async for update in transaction.updates():
-            shown = self._progress(transaction, update.hint, update.phase.value)
-            if last is not None and shown != last and not update.state.is_final:
-                blob = self._sealing.hide(owned.login, shown)
-                await self._worker.once(self._store.note(owned, progress=blob))
-            last = shown
+            own.shown = self._progress(transaction, update.hint, update.phase.value)
+            self.watch.changed(owned.login)
+            if own.watched and not update.state.is_final:
+                await self._note(own)
         outcome = await transaction.outcome()
-        if outcome.state is State.HANDED_OVER or own.taken:
+        if outcome.state is State.HANDED_OVER:
+            return
+        if own.taken:
+            self._drop(own)
             return
         if outcome.error is not None and outcome.error.code == "fenced":
             token = self._sealing.hide_token(owned.login, outcome.error.resume_token)
-            self._drop(owned.login)
+            self._drop(own)
             await self._worker.once(self._store.let_go(owned, token=token))
             return
         blob = self._sealing.hide(owned.login, written(outcome))
         gone = transaction.prompt_until is None
-        await self._worker.insist(lambda: self._store.end(owned, state=outcome.state.value, outcome=blob, gone=gone))
-        self._drop(owned.login)
+        await self._worker.insist(lambda: self._store.end(owned, state=outcome.state, outcome=blob, gone=gone))
+        self._drop(own)
+
+    async def _note(self, own: _Own) -> None:
+        blob = self._sealing.hide(own.owned.login, own.shown)
+        await self._worker.once(self._store.note(own.owned, progress=blob))
 
     async def _accept(self, own: _Own) -> bool:
         transaction, login = own.transaction, own.owned.login
         return await self._store.accept(
             own.owned,
             token=self._sealing.hide_token(login, transaction.resume_token),
-            progress=self._sealing.hide(login, self._progress(transaction, None, None)),
+            progress=self._sealing.hide(login, own.shown),
             seconds=max(0.0, (transaction.prompt_until or self.wall()) - self.wall()),
             layout=LAYOUT,
         )
@@ -348,30 +364,21 @@ class Fleet:
         }
         return {name: value for name, value in shown.items() if value is not None}
 
-    def _drop(self, login: str) -> None:
-        """This worker has nothing to do with a login any more."""
-        self._own.pop(login, None)
-        self.watch.changed(login)
-
-    def _held(self, held: Held) -> AlreadyPending:
-        error = AlreadyPending(
-            "a replica is already asking this person, or their prompt may still be on their phone",
-            phone="A second request would cancel the first",
-            advice="go on with the login `.login_id`, or ask again after `.until`",
-        )
-        error.login_id = held.login
-        error.until = self.wall() + held.seconds
-        return error
+    def _drop(self, own: _Own) -> None:
+        """This worker has nothing to do with a login any more, unless it has taken it again."""
+        if self._own.get(own.owned.login) is own:
+            del self._own[own.owned.login]
+        self.watch.changed(own.owned.login)
 
     # --- what others have left --------------------------------------------------------------------------------------
 
     def _died(self) -> None:
         """Whatever this worker had is others'."""
         _logger.warning("the fleet has declared this worker dead; its %d logins are others' now", len(self._own))
-        for login, own in list(self._own.items()):
+        for own in list(self._own.values()):
             own.taken = True
             own.transaction.abandon()
-            self._drop(login)
+            self._drop(own)
 
     async def _resume(self, stored: Stored) -> None:
         """Go on with a login that nobody asks for."""
@@ -405,15 +412,25 @@ class Fleet:
     async def _end(self, owned: Owned, error: CibaError) -> None:
         outcome = Outcome.not_begun(error)
         blob = self._sealing.hide(owned.login, written(outcome))
-        await self._store.end(owned, state=outcome.state.value, outcome=blob, gone=False)
+        await self._store.end(owned, state=outcome.state, outcome=blob, gone=False)
 
     async def _listen(self) -> None:
         async for change in self._store.changes():
             if change.login is None:
                 self._spawn(self._worker.take_soon())
-            elif change.cancelled and (own := self._own.get(change.login)) is not None:
-                own.transaction.abandon()
+            elif change.wish is not None:
+                self._fulfil(change.wish, self._own.get(change.login))
+                continue
             self.watch.changed(change.login)
+
+    def _fulfil(self, wish: Wish, own: _Own | None) -> None:
+        if own is None:
+            return
+        if wish is Wish.STOP:
+            own.transaction.abandon()
+        elif not own.watched:
+            own.watched = True
+            self._spawn(self._note(own))
 
     async def _forget(self) -> None:
         while True:

@@ -9,12 +9,13 @@ from typing import Any, Protocol
 from attrs import field, frozen
 
 from idura_ciba.eids.phase import Phase
-from idura_ciba.fleet.store import Stage, Stored
+from idura_ciba.fleet.store import Held, Stage, Stored
 from idura_ciba.protocol.machine import State
 from idura_ciba.redaction import Redacted
+from idura_ciba.transaction.already_pending import AlreadyPending
 from idura_ciba.transaction.outcome import Outcome
 
-__all__ = ["FleetLogin", "FleetOutcome", "FleetUpdate", "Watch", "written"]
+__all__ = ["FleetLogin", "FleetOutcome", "FleetUpdate", "Watch", "asked_elsewhere", "written"]
 
 #: Seconds after which a login is looked at even if nothing was heard of it: a notice may be lost with its connection.
 LOOK_AGAIN = 2.0
@@ -115,6 +116,14 @@ class Replica(Protocol):
         """Whether this replica asks the person, or has their answer and has not stored it yet."""
         ...
 
+    def present(self, login: str) -> Stored | None:
+        """The login as it is, if this replica asks the person."""
+        ...
+
+    async def wish_to_see(self, login: str) -> None:
+        """Have whoever asks the person write down their progress."""
+        ...
+
     async def look(self, login: str) -> Stored:
         """The login as it is stored."""
         ...
@@ -182,7 +191,13 @@ class FleetLogin:
         last: tuple[object, ...] | None = None
         while True:
             changed = self._fleet.watch.next(self.id)
-            await self._look()
+            present = self._fleet.present(self.id)
+            if present is None:
+                await self._look()
+                if self._stored.owner is not None and not self._fleet.owns(self.id):
+                    # Each time: whoever owns it may be somebody else by now.
+                    await self._fleet.wish_to_see(self.id)
+            self._stored = present or self._stored
             update = self._update()
             seen = (update.state, update.hint, update.phase)
             if seen != last:
@@ -256,6 +271,17 @@ def written(outcome: Outcome) -> dict[str, Any]:
     if error is not None:
         found |= {"code": error.code, "message": str(error), "trace_id": error.trace_id}
     return found
+
+
+def asked_elsewhere(held: Held, *, wall: float) -> AlreadyPending:
+    """Some replica asks this person, or their prompt may still be there."""
+    error = AlreadyPending(
+        "a replica is already asking this person, or their prompt may still be on their phone",
+        phone="A second request would cancel the first",
+        advice="go on with the login `.login_id`, or ask again after `.until`",
+    )
+    error.login_id, error.until = held.login, wall + held.seconds
+    return error
 
 
 async def _either(changed: asyncio.Event, until: asyncio.Event | None) -> bool:

@@ -22,6 +22,7 @@ from idura_ciba.fleet.store import (
     Owned,
     Stage,
     Stored,
+    Wish,
     login_exists,
     newer_tables,
     worker_is_dead,
@@ -58,7 +59,7 @@ _LIVE: Final = "stage IN ('asking', 'pending')"
 _COLUMNS: Final = (
     "login, stage, state, epoch, owner, token, progress, cancelled, extract(epoch FROM until - now())::float8, layout"
 )
-_TELL: Final = f"SELECT pg_notify('{CHANNEL}', json_build_array(login, %(cancelled)s::boolean)::text) FROM done"
+_TELL: Final = f"SELECT pg_notify('{CHANNEL}', json_build_array(login, %(wish)s::text)::text) FROM done"
 _WRITE: Final = f"WHERE login = %(login)s AND epoch = %(epoch)s AND {_LIVE}"
 _FREE: Final = "DELETE FROM ciba_hold h USING done d WHERE h.tag = d.tag AND h.login = d.login"
 
@@ -212,7 +213,7 @@ class PostgresStore:
         return await self._write(
             "WITH done AS (UPDATE ciba_login SET owner = NULL, token = %(token)s, changed = now() "
             f"{_WRITE} RETURNING login) "
-            f"SELECT CASE WHEN %(tell)s THEN pg_notify('{CHANNEL}', '[null, false]') END FROM done",
+            f"SELECT CASE WHEN %(tell)s THEN pg_notify('{CHANNEL}', '[null, null]') END FROM done",
             owned,
             token=token,
             tell=tell,
@@ -236,8 +237,13 @@ class PostgresStore:
             f"WITH done AS (UPDATE ciba_login SET cancelled = true WHERE login = %(login)s AND {_LIVE} "
             f"RETURNING login) {_TELL}",
             Owned(login, 0),
-            cancelled=True,
+            wish=Wish.STOP.value,
         )
+
+    async def watch(self, login: str) -> None:
+        """See `Store.watch`."""
+        statement = f"SELECT pg_notify('{CHANNEL}', json_build_array(%(login)s::text, %(wish)s::text)::text)"
+        await self._run(statement, login=login, wish=Wish.WATCH.value)
 
     async def get(self, login: str) -> Stored | None:
         """See `Store.get`."""
@@ -258,7 +264,7 @@ class PostgresStore:
         """See `Store.purge`."""
         rows = await self._run(
             "WITH holds AS (DELETE FROM ciba_hold WHERE until <= now()) "
-            "DELETE FROM ciba_login WHERE stage IN ('ended', 'delivered') AND until < now() "
+            "DELETE FROM ciba_login WHERE stage <> 'pending' AND until < now() "
             "AND changed < now() - make_interval(secs => %(older)s) RETURNING 1",
             older=older,
         )
@@ -273,8 +279,8 @@ class PostgresStore:
                     yield Change(None)
                     while not self._closed.is_set():
                         async for notice in connection.notifies(timeout=AGAIN):
-                            login, cancelled = json.loads(notice.payload)
-                            yield Change(login, cancelled)
+                            login, wish = json.loads(notice.payload)
+                            yield Change(login, wish and Wish(wish))
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._closed.wait(), AGAIN)
 
@@ -297,7 +303,7 @@ class PostgresStore:
 
     async def _write(self, statement: str, owned: Owned, **values: object) -> bool:
         """A statement that returns a row for each login that it has changed."""
-        named = {"login": owned.login, "epoch": owned.epoch, "cancelled": False, **values}
+        named = {"login": owned.login, "epoch": owned.epoch, "wish": None, **values}
         return bool(await self._run(statement, **named))
 
 

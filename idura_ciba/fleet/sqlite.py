@@ -21,6 +21,7 @@ from idura_ciba.fleet.store import (
     Owned,
     Stage,
     Stored,
+    Wish,
     login_exists,
     newer_tables,
     worker_is_dead,
@@ -196,9 +197,7 @@ class SqliteStore:
         """See `Store.let_go`."""
         with self._whole() as run:
             done = self._write(run, owned, owner=None, token=token)
-        if tell:
-            self._told(done, Change(None))
-        return done
+        return self._told(done, Change(None)) if tell else done
 
     async def take(self, worker: str, *, most: int, layouts: Sequence[int]) -> Sequence[Stored]:
         """See `Store.take`."""
@@ -217,7 +216,11 @@ class SqliteStore:
         done = self._run(
             "UPDATE login SET cancelled = 1 WHERE login = ? AND stage IN ('asking', 'pending')", login
         ).rowcount
-        return self._told(done == 1, Change(login, cancelled=True))
+        return self._told(done == 1, Change(login, Wish.STOP))
+
+    async def watch(self, login: str) -> None:
+        """See `Store.watch`."""
+        self._tell(Change(login, Wish.WATCH))
 
     async def get(self, login: str) -> Stored | None:
         """See `Store.get`."""
@@ -238,7 +241,7 @@ class SqliteStore:
         with self._whole() as run:
             run("DELETE FROM hold WHERE until <= ?", now)
             gone: sqlite3.Cursor = run(
-                "DELETE FROM login WHERE stage IN ('ended', 'delivered') AND changed < ? AND until < ?",
+                "DELETE FROM login WHERE stage <> 'pending' AND changed < ? AND until < ?",
                 now - older,
                 now,
             )
@@ -301,9 +304,12 @@ class SqliteStore:
 
     def _told(self, done: bool, change: Change) -> bool:
         if done:
-            for listener in self._listeners:
-                listener.put_nowait(change)
+            self._tell(change)
         return done
+
+    def _tell(self, change: Change) -> None:
+        for listener in self._listeners:
+            listener.put_nowait(change)
 
     def _read(self, row: Sequence[Any]) -> Stored:
         login, stage, state, epoch, owner, token, progress, cancelled, until, form = row

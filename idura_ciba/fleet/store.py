@@ -29,6 +29,7 @@ __all__ = [
     "Stage",
     "Store",
     "Stored",
+    "Wish",
     "login_exists",
     "newer_tables",
     "worker_is_dead",
@@ -103,17 +104,26 @@ class Stored:
     layout: int
 
 
+class Wish(StrEnum):
+    """What somebody wants of whoever owns a login."""
+
+    #: That it stops.
+    STOP = "stop"
+    #: That its progress is written down from now on: most logins are not watched from elsewhere.
+    WATCH = "watch"
+
+
 @frozen
 class Change:
-    """Something about a login has changed.
+    """Something about a login has changed, or somebody wishes that it would.
 
     Attributes:
         login: Its id; None if changes may have been missed, so that whoever waits should look again.
-        cancelled: Whether it is that somebody wants it to stop.
+        wish: What somebody wants.
     """
 
     login: str | None
-    cancelled: bool = False
+    wish: Wish | None = None
 
 
 class Store(Protocol):
@@ -196,6 +206,10 @@ class Store(Protocol):
         """Want a login to stop; False if it has ended, or there is none of this id."""
         ...
 
+    async def watch(self, login: str) -> None:
+        """Want the progress of a login to be written down; its owner hears of it as a `Change`."""
+        ...
+
     async def get(self, login: str) -> Stored | None:
         """Look at a login."""
         ...
@@ -205,7 +219,7 @@ class Store(Protocol):
         ...
 
     async def purge(self, *, older: float) -> int:
-        """Forget logins that ended more than `older` seconds ago, and return how many."""
+        """Forget logins that ended more than `older` seconds ago, and intents of which no more was heard; how many."""
         ...
 
     def changes(self) -> AsyncIterator[Change]:

@@ -158,14 +158,16 @@ async def test_whoever_began_it_gets_the_outcome_too(simulated_idura: SimulatedI
 async def test_statements_for_a_login_are_few(
     simulated_idura: SimulatedIdura, replica: MakeFleet, store: SqliteStore
 ) -> None:
-    """Intent, acceptance, two changes that people can see, end, delivery; and three for each sign of life."""
+    """Intent, acceptance, end, delivery; and three for each sign of life. Progress is written for whoever watches."""
     simulated_idura.script(SWEDE, Script.approve(after=20, opened_after=5, acknowledged_after=10))
     line = Line(store)
     fleet = await replica(line)
     before, began = line.statements, asyncio.get_running_loop().time()
-    await (await fleet.start(swedish())).outcome()
+    login = await fleet.start(swedish())
+    assert len([update async for update in login.updates()]) >= 4
+    await login.outcome()
     beats = 3 * (asyncio.get_running_loop().time() - began + 1)
-    assert line.statements - before <= 5 + 2 + beats
+    assert line.statements - before <= 4 + beats + 1
 
 
 async def test_any_replica_can_stop_it_at_once(simulated_idura: SimulatedIdura, replica: MakeFleet) -> None:
@@ -329,6 +331,29 @@ async def test_a_replica_that_is_cut_off_sends_no_poll_once_its_lease_is_over(
     assert one._worker.name != former
     books = simulated_idura.ledger.summary()
     assert (books["slow_downs"], books["overlapping"], books["lost_approvals"]) == (0, 0, 0)
+
+
+async def test_whoever_is_paused_before_its_request_leaves_rings_nobody_twice(
+    simulated_idura: SimulatedIdura, replica: MakeFleet, store: SqliteStore
+) -> None:
+    """The intent has ended indeterminate by then; the late prompt changes nothing of that, and its person is held."""
+    line = Line(store)
+    one, two = await replica(line), await replica()
+    await asyncio.sleep(2 * LEASE)
+    simulated_idura.script(SWEDE, Script.approve(after=5))
+    simulated_idura.faults.append(on("bc-authorize", Fault.delay(3 * LEASE)))
+    starting = asyncio.create_task(one.start(swedish(), id="case 1"))
+    await asyncio.sleep(1)
+    line.cut()
+    await asyncio.sleep(3 * LEASE)
+    line.mend()
+    login = await starting
+    outcome = await login.outcome()
+    assert (outcome.state, outcome.code) == (State.INDETERMINATE, "interrupted")
+    assert not one.owns("case 1")
+    with pytest.raises(AlreadyPending):
+        await two.start(swedish())
+    assert len(simulated_idura.ledger.orders) == 1
 
 
 async def test_nobody_is_asked_while_the_store_is_away(

@@ -12,7 +12,7 @@ import pytest
 
 from idura_ciba.errors import StoreError
 from idura_ciba.fleet.sqlite import SqliteStore
-from idura_ciba.fleet.store import Change, Held, Owned, Stage, Store, Stored
+from idura_ciba.fleet.store import Change, Held, Owned, Stage, Store, Stored, Wish
 from tests.fleet.conftest import Postgres
 
 pytestmark = pytest.mark.sockets
@@ -302,16 +302,18 @@ async def test_anybody_can_want_a_login_to_stop(store: Store) -> None:
 
 
 async def test_what_has_ended_long_ago_is_forgotten(store: Store) -> None:
-    """Not before its prompt is gone, and nothing that pends."""
+    """Not before its prompt is gone, and nothing that pends; an intent of which nothing more was heard, too."""
     old = await held(store, "old", b"tag o", seconds=0.1)
     await store.end(old, state="expired", outcome=b"", gone=False)
+    await held(store, "intent", b"tag i", seconds=0.1)
     ringing = await held(store, "ringing", b"tag r", seconds=60)
     await store.end(ringing, state="indeterminate", outcome=b"", gone=False)
     await pending(store)
     assert await store.purge(older=60) == 0
     await asyncio.sleep(0.15)
-    assert await store.purge(older=0.1) == 1
+    assert await store.purge(older=0.1) == 2
     assert await store.get("old") is None
+    assert await store.get("intent") is None
     assert await store.get("ringing") is not None
     assert await store.get("a") is not None
     assert isinstance(await store.hold("new", b"tag r", "one", seconds=60), Held)
@@ -341,15 +343,16 @@ async def test_whoever_listens_hears_of_every_change(store: Store) -> None:
         heard.clear()
         await store.note(owned, progress=b"new")
         await store.cancel("a")
+        await store.watch("a")
         await store.note(Owned("a", 99), progress=b"nobody's")
         await store.end(owned, state="abandoned", outcome=b"", gone=True)
-        while len(heard) < 3:
+        while len(heard) < 4:
             more.clear()
             await more.wait()
         await asyncio.sleep(0.05)
         await store.aclose()
         await listening
-    assert heard == [Change("a"), Change("a", cancelled=True), Change("a")]
+    assert heard == [Change("a"), Change("a", Wish.STOP), Change("a", Wish.WATCH), Change("a")]
 
 
 # --- the store itself -------------------------------------------------------------------------------------------------
