@@ -579,7 +579,7 @@ async def cancel_library(signing: str, issuer: str, count: int) -> None:
         await asyncio.sleep(0.1)
         authenticated = await cancel_all(calls)
         left += len(ciba.pending)
-        left += ciba._queue.waiting + ciba._queue.in_flight  # noqa: SLF001 - what would be left behind
+        left += ciba.queue.waiting + ciba.queue.in_flight
     await asyncio.sleep(0)
     left += len(asyncio.all_tasks()) - 1
     tell(await_=cancelled, abandon=abandoned, authenticate=authenticated, left=left, threads=threading.active_count())

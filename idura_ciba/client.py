@@ -31,7 +31,7 @@ from idura_ciba.polling.final_poll import FinalPoll
 from idura_ciba.polling.strategy import StrategyLike, as_strategy
 from idura_ciba.protocol.http import Transport
 from idura_ciba.redaction import Redacted
-from idura_ciba.scheduling.scheduler import FairScheduler, client_queue
+from idura_ciba.scheduling.scheduler import ClientQueue, FairScheduler, client_queue
 from idura_ciba.transaction.context import Context
 from idura_ciba.transaction.holds import Holds
 from idura_ciba.transaction.outcome import Handover
@@ -119,12 +119,12 @@ class CibaClient:
         self._auth = client_auth
         self.has_resume_secret: bool = resume_secret is not None
         self._checks = partial(check_provider, issuer, carrier, clock, endpoints=endpoints)
-        self._queue = client_queue(scheduler)
+        self.queue: ClientQueue = client_queue(scheduler)
         holds = Holds(clock)
         self._pending = Pending(holds, on_close)
         context = Context(
             backchannel=Backchannel(
-                provider, client_auth, carrier, clock, source, max_token_answer=max_token_size, load=self._queue
+                provider, client_auth, carrier, clock, source, max_token_answer=max_token_size, load=self.queue
             ),
             verifier=IdTokenVerifier(
                 issuer,
@@ -136,7 +136,7 @@ class CibaClient:
                 leeway=leeway,
                 max_size=whole_number("max_token_size", max_token_size),
             ),
-            queue=self._queue,
+            queue=self.queue,
             strategy=FinalPoll(Fixed()) if strategy is None else as_strategy(strategy),
             sealer=Sealer(issuer, client_auth.client_id, hmac.digest(secret, b"resume tokens", "sha256")),
             observers=told,
@@ -199,7 +199,7 @@ class CibaClient:
         return {
             "pending": len(self._pending),
             "closed": self._closed,
-            "scheduler": self._queue.snapshot().plain(),
+            "scheduler": self.queue.snapshot().plain(),
             "connections": self._own_transport.connections() if self._own_transport else [],
         }
 
@@ -379,11 +379,11 @@ class CibaClient:
             releasing.push_async_callback(self._keys.aclose)
             releasing.callback(self._pending.end_at_once)
             releasing.push_async_callback(self._pending.end_in_turns)
-            releasing.push_async_callback(self._queue.aclose, patience=0)
+            releasing.push_async_callback(self.queue.aclose, patience=0)
             releasing.push_async_callback(self._starter.stop)
-            self._queue.stop_admitting()
+            self.queue.stop_admitting()
             await self._starter.finish(patience=patience)
-            await self._queue.aclose(patience=patience)
+            await self.queue.aclose(patience=patience)
         return self._pending.take_left()
 
     # --- inside -----------------------------------------------------------------------------------------------------

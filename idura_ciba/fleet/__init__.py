@@ -4,6 +4,7 @@
     login     `FleetLogin`, a login on whichever replica it is asked for
     worker    this worker among the others
     lease     whether this replica may act, or others may have taken what it had
+    budget    its share of the rate that all have together
     store     `Store`, what every store promises
     stores    which one an address names
     sqlite    in a file or in memory, for a service of one process

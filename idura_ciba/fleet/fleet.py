@@ -28,6 +28,7 @@ from idura_ciba.aio.clock import Clock
 from idura_ciba.client import CibaClient
 from idura_ciba.eids.request import EidRequest
 from idura_ciba.errors import CibaError, ResumeError, StoreError
+from idura_ciba.fleet.budget import Share
 from idura_ciba.fleet.login import FleetLogin, FleetOutcome, Watch, asked_elsewhere, written
 from idura_ciba.fleet.sealing import LAYOUT, Sealing
 from idura_ciba.fleet.store import Held, Owned, Stage, Store, Stored, Wish
@@ -77,6 +78,8 @@ class Fleet:
         ciba: The client that asks, over the same issuer and with the same `resume_secret` on each replica.
         store: Where logins are kept: `postgresql://...` for any number of replicas (extra `fleet`), the path of an
             SQLite file for one, or a `Store`. None: in memory.
+        rate: Most requests in any second of all replicas together. Each gets an equal share of it, in place of the rate
+            of the client's scheduler. None: as the scheduler says.
         lease: Seconds after which a replica that is not heard of is dead, and its logins are others'.
         retention: Seconds for which it is remembered that a login has ended.
 
@@ -89,12 +92,16 @@ class Fleet:
         ciba: CibaClient,
         store: str | Path | Store | None = None,
         *,
+        rate: float | None = None,
         lease: float = 5.0,
         retention: float = 86_400.0,
     ) -> None:
         self._ciba = ciba
         self._store = open_store(store, ciba)
-        self._worker = Worker(self._store, positive("lease", lease, least=0.1), resume=self._resume, died=self._died)
+        lease = positive("lease", lease, least=0.1)
+        rate = None if rate is None else positive("rate", rate)
+        self._share = Share(self._store, rate, lease, ciba.queue.change_rate)
+        self._worker = Worker(self._store, lease, share=self._share, resume=self._resume, died=self._died)
         self._retention = positive("retention", retention)
         self._sealing = Sealing.of(ciba)
         self._clock = Clock()
@@ -253,13 +260,8 @@ class Fleet:
         intents: list[Owned] = []
 
         async def intend() -> None:
-            if not self._worker.lease.holds:
-                raise StoreError(
-                    "the store was not heard of in time, so nobody may be asked",
-                    code="store_away",
-                    phone="The phone has not rung",
-                    advice="try again once the store can be reached",
-                )
+            self._worker.check_store()
+            await self._share.granted.wait()
             lifetime = max(request.prompt_lifetime, request.requested_expiry or 0) + LEEWAY
             answer = await self._store.hold(login, self._sealing.tag(request), self._worker.name, seconds=lifetime)
             if isinstance(answer, Held):

@@ -17,6 +17,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from idura_ciba.errors import StoreError
 from idura_ciba.fleet.store import (
+    WINDOW,
     Change,
     Held,
     Owned,
@@ -33,10 +34,13 @@ __all__ = ["PostgresStore"]
 
 #: Guards changes of the tables: "cibf" in ASCII.
 LOCK: Final = 0x63696266
+#: Guards the shares of the rate.
+SHARES: Final = LOCK + 1
 #: The steps from each version of the tables to the next.
 MIGRATIONS: Final = (
     """
     CREATE TABLE ciba_worker (name text PRIMARY KEY, heard timestamptz NOT NULL DEFAULT now());
+    CREATE TABLE ciba_share (worker text PRIMARY KEY, share float8 NOT NULL, until timestamptz NOT NULL);
     CREATE TABLE ciba_hold (tag bytea PRIMARY KEY, login text NOT NULL, until timestamptz NOT NULL);
     CREATE TABLE ciba_login (
         number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, login text UNIQUE NOT NULL, tag bytea NOT NULL,
@@ -119,10 +123,36 @@ class PostgresStore:
         """See `Store.join`."""
         await self._run("INSERT INTO ciba_worker (name) VALUES (%(worker)s)", worker=worker)
 
-    async def beat(self, worker: str) -> bool:
+    async def beat(self, worker: str, *, lease: float) -> int:
         """See `Store.beat`."""
-        statement = "UPDATE ciba_worker SET heard = now() WHERE name = %(worker)s RETURNING 1"
-        return bool(await self._run(statement, worker=worker))
+        rows = await self._run(
+            "WITH alive AS (UPDATE ciba_worker SET heard = now() WHERE name = %(worker)s RETURNING name), "
+            "prolonged AS (UPDATE ciba_share s SET until = now() + make_interval(secs => %(seconds)s) "
+            "FROM alive a WHERE s.worker = a.name) "
+            "SELECT count(*) FROM ciba_worker WHERE EXISTS (SELECT 1 FROM alive)",
+            worker=worker,
+            seconds=lease + WINDOW,
+        )
+        return int(rows[0][0])
+
+    async def share(self, worker: str, *, wanted: float, rate: float, lease: float) -> float:
+        """See `Store.share`. Two statements: the first waits for whoever is at it, the second sees what they did."""
+        values = {"worker": worker, "wanted": wanted, "rate": rate, "seconds": lease + WINDOW, "lock": SHARES}
+        try:
+            async with self._pool.connection() as connection, connection.transaction():
+                await connection.execute("SELECT pg_advisory_xact_lock(%(lock)s)", values)
+                cursor = await connection.execute(
+                    "INSERT INTO ciba_share (worker, share, until) SELECT %(worker)s, "
+                    "greatest(0, least(%(wanted)s, %(rate)s - coalesce(sum(share), 0)))::float8, "
+                    "clock_timestamp() + make_interval(secs => %(seconds)s) "
+                    "FROM ciba_share WHERE worker <> %(worker)s AND until > clock_timestamp() "
+                    "ON CONFLICT (worker) DO UPDATE SET share = excluded.share, until = excluded.until RETURNING share",
+                    values,
+                )
+                found = await cursor.fetchone()
+        except (psycopg.Error, PoolTimeout) as error:
+            raise _away(error) from None
+        return float(found[0]) if found else 0.0
 
     async def bury(self, *, lease: float) -> Sequence[str]:
         """See `Store.bury`."""
@@ -133,7 +163,13 @@ class PostgresStore:
 
     async def leave(self, worker: str) -> None:
         """See `Store.leave`."""
-        await self._run("DELETE FROM ciba_worker WHERE name = %(worker)s", worker=worker)
+        await self._run(
+            "WITH gone AS (DELETE FROM ciba_worker WHERE name = %(worker)s RETURNING name) "
+            "UPDATE ciba_share s SET until = least(until, now() + make_interval(secs => %(seconds)s)) "
+            "FROM gone g WHERE s.worker = g.name",
+            worker=worker,
+            seconds=WINDOW,
+        )
 
     # --- logins -----------------------------------------------------------------------------------------------------
 
@@ -263,7 +299,8 @@ class PostgresStore:
     async def purge(self, *, older: float) -> int:
         """See `Store.purge`."""
         rows = await self._run(
-            "WITH holds AS (DELETE FROM ciba_hold WHERE until <= now()) "
+            "WITH holds AS (DELETE FROM ciba_hold WHERE until <= now()), "
+            "shares AS (DELETE FROM ciba_share WHERE until <= now()) "
             "DELETE FROM ciba_login WHERE stage <> 'pending' AND until < now() "
             "AND changed < now() - make_interval(secs => %(older)s) RETURNING 1",
             older=older,

@@ -16,6 +16,7 @@ from typing import Any, Final
 from idura_ciba.aio.clock import Clock
 from idura_ciba.errors import StoreError
 from idura_ciba.fleet.store import (
+    WINDOW,
     Change,
     Held,
     Owned,
@@ -36,6 +37,7 @@ APPLICATION: Final = 0x63696266
 MIGRATIONS: Final = (
     """
     CREATE TABLE worker (name TEXT PRIMARY KEY, heard REAL NOT NULL);
+    CREATE TABLE share (worker TEXT PRIMARY KEY, share REAL NOT NULL, until REAL NOT NULL) WITHOUT ROWID;
     CREATE TABLE hold (tag BLOB PRIMARY KEY, login TEXT NOT NULL, until REAL NOT NULL) WITHOUT ROWID;
     CREATE TABLE login (
         number INTEGER PRIMARY KEY, login TEXT UNIQUE NOT NULL, tag BLOB NOT NULL, stage TEXT NOT NULL,
@@ -121,9 +123,24 @@ class SqliteStore:
         """See `Store.join`."""
         self._run("INSERT INTO worker VALUES (?, ?)", worker, self._now())
 
-    async def beat(self, worker: str) -> bool:
+    async def beat(self, worker: str, *, lease: float) -> int:
         """See `Store.beat`."""
-        return self._run("UPDATE worker SET heard = ? WHERE name = ?", self._now(), worker).rowcount == 1
+        now = self._now()
+        with self._whole() as run:
+            if run("UPDATE worker SET heard = ? WHERE name = ?", now, worker).rowcount != 1:
+                return 0
+            run("UPDATE share SET until = ? WHERE worker = ?", now + lease + WINDOW, worker)
+            return int(run("SELECT count(*) FROM worker").fetchone()[0])
+
+    async def share(self, worker: str, *, wanted: float, rate: float, lease: float) -> float:
+        """See `Store.share`."""
+        now = self._now()
+        with self._whole() as run:
+            others = "SELECT coalesce(sum(share), 0) FROM share WHERE worker <> ? AND until > ?"
+            (taken,) = run(others, worker, now).fetchone()
+            share = max(0.0, min(wanted, rate - float(taken)))
+            run("INSERT OR REPLACE INTO share VALUES (?, ?, ?)", worker, share, now + lease + WINDOW)
+        return share
 
     async def bury(self, *, lease: float) -> Sequence[str]:
         """See `Store.bury`."""
@@ -131,7 +148,9 @@ class SqliteStore:
 
     async def leave(self, worker: str) -> None:
         """See `Store.leave`."""
-        self._run("DELETE FROM worker WHERE name = ?", worker)
+        with self._whole() as run:
+            run("DELETE FROM worker WHERE name = ?", worker)
+            run("UPDATE share SET until = min(until, ?) WHERE worker = ?", self._now() + WINDOW, worker)
 
     # --- logins -----------------------------------------------------------------------------------------------------
 
@@ -240,6 +259,7 @@ class SqliteStore:
         now = self._now()
         with self._whole() as run:
             run("DELETE FROM hold WHERE until <= ?", now)
+            run("DELETE FROM share WHERE until <= ?", now)
             gone: sqlite3.Cursor = run(
                 "DELETE FROM login WHERE stage <> 'pending' AND changed < ? AND until < ?",
                 now - older,

@@ -23,6 +23,7 @@ from attrs import field, frozen
 from idura_ciba.errors import StoreError
 
 __all__ = [
+    "WINDOW",
     "Change",
     "Held",
     "Owned",
@@ -34,6 +35,10 @@ __all__ = [
     "newer_tables",
     "worker_is_dead",
 ]
+
+
+#: Seconds over which a rate counts: whoever begins to send must wait until what others have sent is out of it.
+WINDOW = 1.0
 
 
 class Stage(StrEnum):
@@ -150,8 +155,22 @@ class Store(Protocol):
         """A worker begins; its name was never used before."""
         ...
 
-    async def beat(self, worker: str) -> bool:
-        """A worker lives; False if it was declared dead, after which it must drop everything."""
+    async def beat(self, worker: str, *, lease: float) -> int:
+        """A worker lives; what it has of the rate is its own for a lease more, and `WINDOW` seconds.
+
+        Returns:
+            How many workers live; 0 if this one was declared dead, after which it must drop everything.
+        """
+        ...
+
+    async def share(self, worker: str, *, wanted: float, rate: float, lease: float) -> float:
+        """Have a share of a rate that all workers have together: what is wanted, as far as the others leave it.
+
+        Call it with less only once less has been used for `WINDOW` seconds.
+
+        Returns:
+            The share, in requests per second; 0 if there is none left.
+        """
         ...
 
     async def bury(self, *, lease: float) -> Sequence[str]:
@@ -159,7 +178,7 @@ class Store(Protocol):
         ...
 
     async def leave(self, worker: str) -> None:
-        """A worker ends; logins that it has not let go have no owner from then on."""
+        """A worker ends; what it has not let go has no owner, and its share is others' after `WINDOW` seconds."""
         ...
 
     # --- logins -----------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 from idura_ciba.errors import StoreError
+from idura_ciba.fleet.budget import Share
 from idura_ciba.fleet.lease import Lease
 from idura_ciba.fleet.sealing import LAYOUT
 from idura_ciba.fleet.store import Store, Stored
@@ -33,14 +34,22 @@ class Worker:
     Args:
         store: The store.
         lease: Seconds after which a worker that was not heard of is dead.
+        share: Its share of the rate.
         resume: Goes on with a login that this worker has taken.
         died: Called when the others have declared this worker dead.
     """
 
     def __init__(
-        self, store: Store, lease: float, *, resume: Callable[[Stored], Awaitable[None]], died: Callable[[], None]
+        self,
+        store: Store,
+        lease: float,
+        *,
+        share: Share,
+        resume: Callable[[Stored], Awaitable[None]],
+        died: Callable[[], None],
     ) -> None:
         self._store = store
+        self._share = share
         self._resume = resume
         self._died = died
         self.lease: Lease = Lease(lease)
@@ -57,6 +66,7 @@ class Worker:
         asked_at = asyncio.get_running_loop().time()
         await self.in_time(self._store.join(self.name))
         self.lease.confirmed(asked_at)
+        await self._beat()
 
     async def live(self) -> None:
         """Say that this worker lives, and take what the dead have left; for ever."""
@@ -70,6 +80,20 @@ class Worker:
             except StoreError:
                 continue  # the lease runs out by itself
 
+    def check_store(self) -> None:
+        """Before anybody is asked: somebody must be able to know of it.
+
+        Raises:
+            StoreError: The store was not heard of for a lease.
+        """
+        if not self.lease.holds:
+            raise StoreError(
+                "the store was not heard of in time, so nobody may be asked",
+                code="store_away",
+                phone="The phone has not rung",
+                advice="try again once the store can be reached",
+            )
+
     async def take_soon(self) -> None:
         """Somebody has let go: go on at once, rather than with the next sign of life."""
         if self.lease.may_judge and not self.closing:
@@ -77,15 +101,18 @@ class Worker:
 
     async def _beat(self) -> None:
         asked_at = asyncio.get_running_loop().time()
-        if await self.in_time(self._store.beat(self.name)):
+        if workers := await self.in_time(self._store.beat(self.name, lease=self.lease.seconds)):
             self.lease.confirmed(asked_at)
+            await self.in_time(self._share.settle(self.name, workers))
             return
         self.lease.lost()
+        self._share.lost()
         self._died()
         await self.join()
 
     async def _take(self) -> None:
-        while taken := await self.in_time(self._store.take(self.name, most=BATCH, layouts=[LAYOUT])):
+        while self._share.granted.is_set():
+            taken = await self.in_time(self._store.take(self.name, most=BATCH, layouts=[LAYOUT]))
             await asyncio.gather(*(self._resume(stored) for stored in taken))
             if len(taken) < BATCH:
                 return

@@ -116,6 +116,15 @@ class ClientQueue:
         """Return the state of the scheduler that this queue is in, over all its clients."""
         return _snapshot(self._engine)
 
+    def change_rate(self, rate: float | None) -> None:
+        """Change the rate of the scheduler that this queue is in; see `FairScheduler.change_rate`.
+
+        Raises:
+            UsageError: The rate is not a positive finite number; nothing has changed.
+            StateError: Called outside the event loop of the clients that are pending.
+        """
+        self._engine.change_rate(rate)
+
     def forget(self, job: Job) -> None:
         """Remove `job` from the schedule; work in flight goes on."""
         self._engine.forget(self._owner, job)

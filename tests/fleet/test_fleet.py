@@ -83,9 +83,9 @@ async def _replica(make_ciba_client: MakeClient, store: SqliteStore) -> AsyncIte
     """Opens replicas, each with a client of its own, and closes them."""
     opened: list[Fleet] = []
 
-    async def replica(line: Line | None = None, **options: Any) -> Fleet:
+    async def replica(line: Line | None = None, *, rate: float | None = None, **options: Any) -> Fleet:
         ciba = make_ciba_client(resume_secret=SECRET, observers=(), **options)
-        fleet = Fleet(ciba, line or Line(store), lease=LEASE)
+        fleet = Fleet(ciba, line or Line(store), lease=LEASE, rate=rate)
         fleet._clock = virtual_clock()
         opened.append(await fleet.__aenter__())
         return fleet
@@ -97,10 +97,10 @@ async def _replica(make_ciba_client: MakeClient, store: SqliteStore) -> AsyncIte
 
 async def kill(fleet: Fleet) -> None:
     """As SIGKILL does: whatever it was about to do never happens."""
-    for task in [*fleet._tasks, *fleet._ciba._queue._owner.tasks]:
+    for task in [*fleet._tasks, *fleet._ciba.queue._owner.tasks]:
         task.cancel()
     for own in fleet._own.values():
-        fleet._ciba._queue.forget(own.transaction._driver)
+        fleet._ciba.queue.forget(own.transaction._driver)
     fleet._own.clear()
     fleet._closing = True
     await asyncio.sleep(0)

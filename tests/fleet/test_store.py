@@ -12,7 +12,7 @@ import pytest
 
 from idura_ciba.errors import StoreError
 from idura_ciba.fleet.sqlite import SqliteStore
-from idura_ciba.fleet.store import Change, Held, Owned, Stage, Store, Stored, Wish
+from idura_ciba.fleet.store import WINDOW, Change, Held, Owned, Stage, Store, Stored, Wish
 from tests.fleet.conftest import Postgres
 
 pytestmark = pytest.mark.sockets
@@ -76,7 +76,7 @@ async def dead(store: Store, worker: str) -> None:
     """Have a worker be declared dead, and no other."""
     await asyncio.sleep(0.05)
     for other in {"one", "two"} - {worker}:
-        assert await store.beat(other)
+        assert await store.beat(other, lease=60)
     assert worker in await store.bury(lease=0.04)
 
 
@@ -252,8 +252,8 @@ async def test_whoever_is_not_heard_of_is_dead_and_learns_it(store: Store) -> No
     assert await store.bury(lease=60) == []
     await dead(store, "one")
     assert await store.bury(lease=60) == []
-    assert not await store.beat("one")
-    assert await store.beat("two")
+    assert not await store.beat("one", lease=60)
+    assert await store.beat("two", lease=60)
     assert {(await seen(store, login)).owner for login in ("a", "b")} == {None}
     with pytest.raises(StoreError) as caught:
         await store.hold("c", b"tag c", "one", seconds=60)
@@ -267,13 +267,55 @@ async def test_whoever_leaves_leaves_nothing_behind(store: Store) -> None:
     """What it forgot to let go can be taken."""
     await pending(store)
     await store.leave("one")
-    assert not await store.beat("one")
+    assert not await store.beat("one", lease=60)
     (taken,) = await store.take("two", most=9, layouts=[LAYOUT])
     assert taken.owner == "two"
     with pytest.raises(StoreError):
         await store.take("one", most=9, layouts=[LAYOUT]) if await store.let_go(
             Owned("a", taken.epoch), token="t"
         ) else None
+
+
+# --- one rate ---------------------------------------------------------------------------------------------------------
+
+
+async def test_shares_never_exceed_the_rate(store: Store) -> None:
+    """Each gets what the others leave; with less it is told at once, and the rest is theirs."""
+    assert await store.share("one", wanted=30, rate=30, lease=60) == 30
+    assert await store.share("two", wanted=15, rate=30, lease=60) == 0
+    assert await store.share("one", wanted=15, rate=30, lease=60) == 15
+    assert await store.share("two", wanted=15, rate=30, lease=60) == 15
+    assert await store.share("two", wanted=30, rate=30, lease=60) == 15
+    assert await store.share("two", wanted=15, rate=20, lease=60) == 5
+
+
+async def test_of_many_who_want_a_share_at_once_none_gets_what_anothers_is(store: Store) -> None:
+    """However their wishes come."""
+    for nth in range(8):
+        await store.join(f"worker {nth}")
+    for wanted in (10.0, 3.0, 7.0, 4.0):
+        got = await asyncio.gather(
+            *(store.share(f"worker {nth}", wanted=wanted, rate=30, lease=60) for nth in range(8))
+        )
+        assert sum(got) <= 30
+    assert sum(got) == pytest.approx(30)
+
+
+async def test_the_share_of_whoever_goes_is_free_after_a_second(store: Store) -> None:
+    """What it has sent in that second counts; one that was not heard of keeps it for its lease as well."""
+    await store.share("one", wanted=20, rate=30, lease=60)
+    await store.share("two", wanted=10, rate=30, lease=0.1)
+    await store.leave("one")
+    await store.join("three")
+    assert await store.share("three", wanted=30, rate=30, lease=60) == 0
+    await asyncio.sleep(WINDOW + 0.2)
+    assert await store.share("three", wanted=30, rate=30, lease=60) == 30
+    await store.share("two", wanted=10, rate=40, lease=0.1)
+    assert await store.beat("two", lease=0.4) == 2
+    await asyncio.sleep(WINDOW + 0.2)
+    assert await store.share("three", wanted=40, rate=40, lease=60) == 30
+    await asyncio.sleep(0.4)
+    assert await store.share("three", wanted=40, rate=40, lease=60) == 40
 
 
 # --- outcomes and wishes ----------------------------------------------------------------------------------------------
@@ -363,7 +405,7 @@ async def test_a_store_that_was_closed_says_so(store: Store) -> None:
     await store.aclose()
     await store.aclose()
     with pytest.raises(StoreError) as caught:
-        await store.beat("one")
+        await store.beat("one", lease=60)
     assert caught.value.code == "store_closed"
 
 
