@@ -37,7 +37,6 @@ from idura_ciba.fleet.worker import Worker
 from idura_ciba.options import positive, reference_text
 from idura_ciba.protocol.machine import State
 from idura_ciba.redaction import Redacted
-from idura_ciba.transaction.already_pending import AlreadyPending
 from idura_ciba.transaction.outcome import Outcome
 from idura_ciba.transaction.transaction import Transaction
 
@@ -269,13 +268,13 @@ class Fleet:
             intents.append(answer)
 
         try:
-            transaction = await self._ciba.start(request, timeout=timeout, reference=reference, before_sending=intend)
+            # The store knows of every prompt, those of this client included, and which login it is.
+            transaction = await self._ciba.start(
+                request, timeout=timeout, reference=reference, even_if_pending=True, before_sending=intend
+            )
         except CibaError as error:
             for owned in intents:
                 await self._not_begun(owned, error)
-            if isinstance(error, AlreadyPending) and error.transaction is not None:
-                asked = (own.owned.login for own in self._own.values() if own.transaction is error.transaction)
-                error.login_id = next(asked, None)
             raise
         own = self._adopt(intents[0], transaction, is_new=True)
         await asyncio.wait({self._spawn(own.accepted.wait())}, timeout=STORED_WITHIN)

@@ -220,6 +220,28 @@ async def test_two_replicas_ask_the_same_people_once(simulated_idura: SimulatedI
     assert {outcome.claims["ssn"] for outcome in outcomes} == {swedish_number(nth) for nth in range(people)}
 
 
+@pytest.mark.parametrize("state", ["starting", "pending", "given up"])
+async def test_a_second_start_on_the_same_replica_is_told_which_login_it_is_too(
+    simulated_idura: SimulatedIdura, replica: MakeFleet, state: str
+) -> None:
+    """Somebody has clicked twice; however far the first one is."""
+    simulated_idura.script(SWEDE, Script.never())
+    fleet = await replica(transport=MemoryTransport(simulated_idura, clock=virtual_clock(), latency=1))
+    first = asyncio.create_task(fleet.start(swedish(), id="case 1"))
+    await asyncio.sleep(3)
+    if state != "starting":
+        login = await first
+        if state == "given up":
+            await login.cancel()
+            await login.outcome()
+    with pytest.raises(AlreadyPending) as caught:
+        await fleet.start(swedish())
+    assert caught.value.login_id == "case 1"
+    assert caught.value.until is not None
+    assert len(simulated_idura.ledger.orders) == 1
+    await first
+
+
 async def test_a_person_is_free_once_the_provider_has_finished(
     simulated_idura: SimulatedIdura, replica: MakeFleet
 ) -> None:
