@@ -14,6 +14,7 @@ from idura_ciba import __version__
 from idura_ciba.cli.batch import batch
 from idura_ciba.cli.demo import demo
 from idura_ciba.cli.doctor import doctor
+from idura_ciba.cli.fleet import fleet
 from idura_ciba.cli.guard import Guarded
 from idura_ciba.cli.keygen import keygen
 from idura_ciba.cli.simulate import simulate
@@ -32,6 +33,7 @@ app: typer.Typer = typer.Typer(
 )
 for _command in (demo, verify, batch, simulate, keygen, doctor):
     app.command(cls=Guarded)(_command)
+app.add_typer(fleet, name="fleet")
 
 
 def run() -> None:

@@ -21,17 +21,17 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
-from attrs import define, field
+from attrs import asdict, define, field
 
 from idura_ciba import explain
 from idura_ciba.aio.clock import Clock
 from idura_ciba.client import CibaClient
 from idura_ciba.eids.request import EidRequest
-from idura_ciba.errors import CibaError, ResumeError, StoreError
+from idura_ciba.errors import CibaError, ResumeError
 from idura_ciba.fleet.budget import Share
 from idura_ciba.fleet.login import FleetLogin, FleetOutcome, Watch, asked_elsewhere, written
 from idura_ciba.fleet.sealing import LAYOUT, Sealing
-from idura_ciba.fleet.store import Held, Owned, Stage, Store, Stored, Wish
+from idura_ciba.fleet.store import Held, Owned, Stage, Store, Stored, Wish, login_unknown
 from idura_ciba.fleet.stores import open_store
 from idura_ciba.fleet.worker import Worker
 from idura_ciba.options import positive, reference_text
@@ -172,11 +172,16 @@ class Fleet:
         """
         return FleetLogin(self, await self.look(login))
 
-    async def close(self, *, patience: float = 5.0) -> None:
-        """Stop asking, let the others go on, and close the client; may be called again.
+    async def snapshot(self) -> dict[str, Any]:
+        """The present state of all replicas as plain data that JSON can carry; `worker` is the name of this one.
 
-        Polls in flight get `patience` seconds to finish, so that no answer is in doubt.
+        Raises:
+            StoreError: The store cannot be reached.
         """
+        return {"worker": self._worker.name, **asdict(await self._store.census())}
+
+    async def close(self, *, patience: float = 5.0) -> None:
+        """Stop asking, hand over, and close the client; polls in flight get `patience` seconds, to leave no doubt."""
         if self._closing:
             return
         self._closing = self._worker.closing = True
@@ -223,11 +228,7 @@ class Fleet:
         """
         stored = await self._store.get(login)
         if stored is None:
-            raise StoreError(
-                "there is no login of this id",
-                code="login_unknown",
-                advice="check the id; a login is forgotten some time after its end",
-            )
+            raise login_unknown()
         return stored
 
     def present(self, login: str) -> Stored | None:

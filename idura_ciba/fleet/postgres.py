@@ -18,9 +18,11 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from idura_ciba.errors import StoreError
 from idura_ciba.fleet.store import (
     WINDOW,
+    Census,
     Change,
     Held,
     Owned,
+    Seen,
     Stage,
     Stored,
     Wish,
@@ -39,7 +41,9 @@ SHARES: Final = LOCK + 1
 #: The steps from each version of the tables to the next.
 MIGRATIONS: Final = (
     """
-    CREATE TABLE ciba_worker (name text PRIMARY KEY, heard timestamptz NOT NULL DEFAULT now());
+    CREATE TABLE ciba_worker (
+        name text PRIMARY KEY, joined timestamptz NOT NULL DEFAULT now(), heard timestamptz NOT NULL DEFAULT now()
+    );
     CREATE TABLE ciba_share (worker text PRIMARY KEY, share float8 NOT NULL, until timestamptz NOT NULL);
     CREATE TABLE ciba_hold (tag bytea PRIMARY KEY, login text NOT NULL, until timestamptz NOT NULL);
     CREATE TABLE ciba_login (
@@ -295,6 +299,20 @@ class PostgresStore:
             login=login,
         )
         return bytes(rows[0][0]) if rows else None
+
+    async def census(self) -> Census:
+        """See `Store.census`."""
+        workers = await self._run(
+            "SELECT w.name, extract(epoch FROM now() - w.heard)::float8, count(l.login), s.share FROM ciba_worker w "
+            "LEFT JOIN ciba_login l ON l.owner = w.name LEFT JOIN ciba_share s ON s.worker = w.name "
+            "GROUP BY w.name, w.joined, w.heard, s.share ORDER BY w.joined, w.name"
+        )
+        (counts,) = await self._run(
+            "SELECT count(*) FILTER (WHERE stage = 'asking'), count(*) FILTER (WHERE stage = 'pending'), "
+            f"count(*) FILTER (WHERE owner IS NULL AND {_LIVE}), count(*) FILTER (WHERE stage = 'ended') "
+            "FROM ciba_login"
+        )
+        return Census([Seen(*each) for each in workers], *counts)
 
     async def purge(self, *, older: float) -> int:
         """See `Store.purge`."""

@@ -17,9 +17,11 @@ from idura_ciba.aio.clock import Clock
 from idura_ciba.errors import StoreError
 from idura_ciba.fleet.store import (
     WINDOW,
+    Census,
     Change,
     Held,
     Owned,
+    Seen,
     Stage,
     Stored,
     Wish,
@@ -253,6 +255,20 @@ class SqliteStore:
             if row is not None:
                 run("UPDATE login SET stage = 'delivered', outcome = NULL, progress = NULL WHERE login = ?", login)
         return None if row is None else row[0]
+
+    async def census(self) -> Census:
+        """See `Store.census`."""
+        now = self._now()
+        workers = self._run(
+            "SELECT w.name, ? - w.heard, (SELECT count(*) FROM login l WHERE l.owner = w.name), s.share "
+            "FROM worker w LEFT JOIN share s ON s.worker = w.name ORDER BY w.rowid",
+            now,
+        ).fetchall()
+        counts = self._run(
+            "SELECT count(*) FILTER (WHERE stage = 'asking'), count(*) FILTER (WHERE stage = 'pending'), "
+            f"count(*) FILTER (WHERE owner IS NULL AND {_LIVE}), count(*) FILTER (WHERE stage = 'ended') FROM login"
+        ).fetchone()
+        return Census([Seen(*each) for each in workers], *counts)
 
     async def purge(self, *, older: float) -> int:
         """See `Store.purge`."""

@@ -24,14 +24,17 @@ from idura_ciba.errors import StoreError
 
 __all__ = [
     "WINDOW",
+    "Census",
     "Change",
     "Held",
     "Owned",
+    "Seen",
     "Stage",
     "Store",
     "Stored",
     "Wish",
     "login_exists",
+    "login_unknown",
     "newer_tables",
     "worker_is_dead",
 ]
@@ -129,6 +132,42 @@ class Change:
 
     login: str | None
     wish: Wish | None = None
+
+
+@frozen
+class Seen:
+    """A worker, as the store sees it.
+
+    Attributes:
+        name: Its random name.
+        heard: Seconds since its last sign of life.
+        logins: How many it owns.
+        share: Its share of the rate in requests per second; None without a rate.
+    """
+
+    name: str
+    heard: float
+    logins: int
+    share: float | None
+
+
+@frozen
+class Census:
+    """What is in a store at one instant.
+
+    Attributes:
+        workers: Those that were not declared dead, the eldest first.
+        asking: Logins whose request is under way.
+        pending: Logins whose person is being asked.
+        unowned: Those of the two that nobody asks for, so that somebody should take them.
+        ended: Logins whose outcome nobody has fetched.
+    """
+
+    workers: Sequence[Seen]
+    asking: int
+    pending: int
+    unowned: int
+    ended: int
 
 
 class Store(Protocol):
@@ -237,6 +276,10 @@ class Store(Protocol):
         """Fetch the outcome of a login that has ended; None if it was fetched before, or has not ended."""
         ...
 
+    async def census(self) -> Census:
+        """Count what there is."""
+        ...
+
     async def purge(self, *, older: float) -> int:
         """Forget logins that ended more than `older` seconds ago, and intents of which no more was heard; how many."""
         ...
@@ -270,4 +313,13 @@ def worker_is_dead() -> StoreError:
         "this worker was declared dead, because it was not heard of for too long",
         code="worker_dead",
         advice="drop everything and join under a new name",
+    )
+
+
+def login_unknown() -> StoreError:
+    """There is none, or it has been forgotten."""
+    return StoreError(
+        "there is no login of this id",
+        code="login_unknown",
+        advice="check the id; a login is forgotten some time after its end",
     )

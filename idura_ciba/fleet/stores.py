@@ -12,8 +12,12 @@ from idura_ciba.fleet.store import Store
 __all__ = ["open_store"]
 
 
-def open_store(store: str | Path | Store | None, ciba: CibaClient) -> Store:
+def open_store(store: str | Path | Store | None, ciba: CibaClient | None = None) -> Store:
     """The store that an argument of `Fleet` names, not open yet.
+
+    Args:
+        store: Its address, its path, itself, or None for one in memory.
+        ciba: The client that will ask; None for somebody who only looks.
 
     Raises:
         UsageError: PostgreSQL without the extra, or for a client without a `resume_secret`.
@@ -30,7 +34,7 @@ def open_store(store: str | Path | Store | None, ciba: CibaClient) -> Store:
         raise ArgumentError(
             "PostgreSQL needs the extra `fleet`", code="fleet_extra", advice="pip install 'idura_ciba[fleet]'"
         ) from None
-    if not ciba.has_resume_secret:
+    if ciba is not None and not ciba.has_resume_secret:
         raise ArgumentError(
             "replicas need a resume_secret of their own, the same for all",
             code="resume_secret",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -533,6 +534,19 @@ async def test_nothing_of_a_person_is_in_the_store(
     for value in (repr(login), repr(outcome), repr(fleet)):
         for secret in (NORWEGIAN, name, str(outcome.subject), words):
             assert secret not in value
+
+
+async def test_a_snapshot_is_plain_data_over_all_replicas(simulated_idura: SimulatedIdura, replica: MakeFleet) -> None:
+    """For a health page."""
+    simulated_idura.script(SWEDE, Script.never())
+    one, two = await replica(rate=20), await replica(rate=20)
+    await one.start(swedish())
+    await asyncio.sleep(3)
+    found = await two.snapshot()
+    assert json.loads(json.dumps(found)) == found
+    assert [each["logins"] for each in found["workers"]] == [1, 0]
+    assert [each["share"] for each in found["workers"]] == [10, 10]
+    assert (found["worker"], found["pending"], found["unowned"]) == (two._worker.name, 1, 0)
 
 
 # --- arguments --------------------------------------------------------------------------------------------------------

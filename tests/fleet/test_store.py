@@ -397,6 +397,21 @@ async def test_whoever_listens_hears_of_every_change(store: Store) -> None:
     assert heard == [Change("a"), Change("a", Wish.STOP), Change("a", Wish.WATCH), Change("a")]
 
 
+async def test_a_census_counts_workers_and_logins(store: Store) -> None:
+    """By whom, how far, and what nobody asks for."""
+    await pending(store)
+    await held(store, "b", b"tag b")
+    free = await pending(store, "c", b"tag c", worker="two")
+    await store.let_go(free, token="t")
+    over = await pending(store, "d", b"tag d", worker="two")
+    await store.end(over, state="denied", outcome=b"", gone=True)
+    await store.share("one", wanted=20, rate=30, lease=60)
+    found = await store.census()
+    assert [(each.name, each.logins, each.share) for each in found.workers] == [("one", 2, 20.0), ("two", 0, None)]
+    assert all(0 <= each.heard < 5 for each in found.workers)
+    assert (found.asking, found.pending, found.unowned, found.ended) == (1, 2, 1, 1)
+
+
 # --- the store itself -------------------------------------------------------------------------------------------------
 
 
