@@ -3,6 +3,7 @@
     fleet     `Fleet`, one of the replicas
     login     `FleetLogin`, a login on whichever replica it is asked for
     worker    this worker among the others
+    takeover  goes on with what others have left
     lease     whether this replica may act, or others may have taken what it had
     budget    its share of the rate that all have together
     store     `Store`, what every store promises

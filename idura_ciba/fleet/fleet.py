@@ -23,16 +23,16 @@ from typing import Any, Final, Self, TypeVar
 
 from attrs import asdict, define, field
 
-from idura_ciba import explain
 from idura_ciba.aio.clock import Clock
 from idura_ciba.client import CibaClient
 from idura_ciba.eids.request import EidRequest
-from idura_ciba.errors import CibaError, ResumeError
+from idura_ciba.errors import CibaError
 from idura_ciba.fleet.budget import Share
 from idura_ciba.fleet.login import FleetLogin, FleetOutcome, Watch, asked_elsewhere, written
 from idura_ciba.fleet.sealing import LAYOUT, Sealing
 from idura_ciba.fleet.store import Held, Owned, Stage, Store, Stored, Wish, login_unknown
 from idura_ciba.fleet.stores import open_store
+from idura_ciba.fleet.takeover import Takeover
 from idura_ciba.fleet.worker import Worker
 from idura_ciba.options import positive, reference_text
 from idura_ciba.protocol.machine import State
@@ -100,15 +100,15 @@ class Fleet:
         lease = positive("lease", lease, least=0.1)
         rate = None if rate is None else positive("rate", rate)
         self._share = Share(self._store, rate, lease, ciba.queue.change_rate)
-        self._worker = Worker(self._store, lease, share=self._share, resume=self._resume, died=self._died)
-        self._retention = positive("retention", retention)
         self._sealing = Sealing.of(ciba)
+        takeover = Takeover(ciba, self._store, self._sealing, self._adopt)
+        self._worker = Worker(self._store, lease, share=self._share, resume=takeover.resume, died=self._died)
+        self._retention = positive("retention", retention)
         self._clock = Clock()
         self._own: dict[str, _Own] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._beginning: set[asyncio.Task[FleetLogin]] = set()
         self._closing = False
-        self._unread: set[str] = set()
         self.watch: Watch = Watch()
 
     def __repr__(self) -> str:
@@ -302,7 +302,7 @@ class Fleet:
         else:
             await self._worker.insist(lambda: self._store.withdraw(owned))
 
-    def _adopt(self, owned: Owned, transaction: Transaction, *, is_new: bool) -> _Own:
+    def _adopt(self, owned: Owned, transaction: Transaction, *, is_new: bool = False) -> _Own:
         own = self._own[owned.login] = _Own(owned, transaction)
         own.shown = self._progress(transaction, None, None)
         transaction.on_doubt = self._fence
@@ -372,7 +372,7 @@ class Fleet:
             del self._own[own.owned.login]
         self.watch.changed(own.owned.login)
 
-    # --- what others have left --------------------------------------------------------------------------------------
+    # --- among the others -------------------------------------------------------------------------------------------
 
     def _died(self) -> None:
         """Whatever this worker had is others'."""
@@ -382,48 +382,23 @@ class Fleet:
             own.transaction.abandon()
             self._drop(own)
 
-    async def _resume(self, stored: Stored) -> None:
-        """Go on with a login that nobody asks for."""
-        owned = Owned(stored.login, stored.epoch)
-        if stored.stage is Stage.ASKING or stored.token is None:
-            await self._end(owned, explain.interrupted("asking"))
-            return
-        if stored.cancelled:
-            await self._end(owned, explain.abandoned())
-            return
-        token = self._sealing.show_token(stored.login, stored.token)
-        try:
-            if token is None:
-                raise ResumeError("it was stored under another resume_secret", code="resume_seal")
-            transaction = await self._ciba.resume(token)
-        except CibaError as error:
-            await self._not_resumed(owned, stored.token, error)
-        else:
-            self._adopt(owned, transaction, is_new=False)
-
-    async def _not_resumed(self, owned: Owned, token: str, error: CibaError) -> None:
-        if error.code == "resume_expired":
-            await self._end(owned, explain.interrupted("answering"))
-            return
-        if isinstance(error, ResumeError) and owned.login not in self._unread:
-            self._unread.add(owned.login)
-            _logger.warning("a login of the fleet cannot be resumed here: %s", error.what)
-        # The provider is away, or another worker knows better: with the next look around.
-        await self._worker.once(self._store.let_go(owned, token=token, tell=False))
-
-    async def _end(self, owned: Owned, error: CibaError) -> None:
-        outcome = Outcome.not_begun(error)
-        blob = self._sealing.hide(owned.login, written(outcome))
-        await self._store.end(owned, state=outcome.state, outcome=blob, gone=False)
-
     async def _listen(self) -> None:
         async for change in self._store.changes():
             if change.login is None:
-                self._spawn(self._worker.take_soon())
+                self._spawn(self._look_around())
             elif change.wish is not None:
                 self._fulfil(change.wish, self._own.get(change.login))
                 continue
             self.watch.changed(change.login)
+
+    async def _look_around(self) -> None:
+        """Something may have been missed, or somebody has let go."""
+        await self._worker.once(self._stop_cancelled())
+        await self._worker.take_soon()
+
+    async def _stop_cancelled(self) -> None:
+        for login in await self._store.cancelled(self._worker.name):
+            self._fulfil(Wish.STOP, self._own.get(login))
 
     def _fulfil(self, wish: Wish, own: _Own | None) -> None:
         if own is None:
@@ -445,5 +420,12 @@ class Fleet:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        task.add_done_callback(_report)
         return task
+
+
+def _report(task: asyncio.Task[Any]) -> None:
+    """Not a traceback: its frames are not ours to print."""
+    error = None if task.cancelled() else task.exception()
+    if error is not None and not isinstance(error, CibaError):
+        _logger.error("a bug in the fleet, please report it: %s", type(error).__name__)

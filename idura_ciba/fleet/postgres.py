@@ -280,6 +280,13 @@ class PostgresStore:
             wish=Wish.STOP.value,
         )
 
+    async def cancelled(self, worker: str) -> Sequence[str]:
+        """See `Store.cancelled`."""
+        rows = await self._run(
+            f"SELECT login FROM ciba_login WHERE owner = %(worker)s AND cancelled AND {_LIVE}", worker=worker
+        )
+        return [login for (login,) in rows]
+
     async def watch(self, login: str) -> None:
         """See `Store.watch`."""
         statement = f"SELECT pg_notify('{CHANNEL}', json_build_array(%(login)s::text, %(wish)s::text)::text)"

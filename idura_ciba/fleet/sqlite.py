@@ -239,6 +239,11 @@ class SqliteStore:
         ).rowcount
         return self._told(done == 1, Change(login, Wish.STOP))
 
+    async def cancelled(self, worker: str) -> Sequence[str]:
+        """See `Store.cancelled`."""
+        rows = self._run(f"SELECT login FROM login WHERE owner = ? AND cancelled AND {_LIVE}", worker)
+        return [login for (login,) in rows]
+
     async def watch(self, login: str) -> None:
         """See `Store.watch`."""
         self._tell(Change(login, Wish.WATCH))

@@ -264,6 +264,10 @@ class Store(Protocol):
         """Want a login to stop; False if it has ended, or there is none of this id."""
         ...
 
+    async def cancelled(self, worker: str) -> Sequence[str]:
+        """Which logins of a worker somebody wants to stop, for a worker that may not have heard of it."""
+        ...
+
     async def watch(self, login: str) -> None:
         """Want the progress of a login to be written down; its owner hears of it as a `Change`."""
         ...

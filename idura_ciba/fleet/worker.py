@@ -79,6 +79,8 @@ class Worker:
                     await self._take()
             except StoreError:
                 continue  # the lease runs out by itself
+            except Exception as error:  # noqa: BLE001 - a worker that gives no sign of life any more is dead
+                _logger.error("a bug in the fleet, please report it: %s", type(error).__name__)  # noqa: TRY400 - frames
 
     def check_store(self) -> None:
         """Before anybody is asked: somebody must be able to know of it.

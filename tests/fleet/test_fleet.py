@@ -16,7 +16,7 @@ from idura_ciba.errors import StoreError
 from idura_ciba.fleet import Fleet, FleetLogin
 from idura_ciba.fleet.sealing import Sealing
 from idura_ciba.fleet.sqlite import SqliteStore
-from idura_ciba.fleet.store import Stage
+from idura_ciba.fleet.store import Change, Stage
 from idura_ciba.simulator import Fault, MemoryTransport, Script, SimulatedIdura
 from idura_ciba.testing import virtual_clock
 from tests.fakes import swede, swedish_number
@@ -182,6 +182,24 @@ async def test_any_replica_can_stop_it_at_once(simulated_idura: SimulatedIdura, 
             outcome = await login.outcome()
         assert (outcome.state, outcome.code) == (State.ABANDONED, "abandoned")
         assert not await (await two.get(login.id)).cancel()
+
+
+async def test_a_wish_that_was_not_heard_is_found_when_the_line_is_back(
+    simulated_idura: SimulatedIdura, replica: MakeFleet, store: SqliteStore
+) -> None:
+    """A notice is lost with its connection."""
+    simulated_idura.script(SWEDE, Script.never())
+    line = Line(store)
+    one, two = await replica(line), await replica()
+    login = await one.start(swedish())
+    line.cut()
+    assert await (await two.get(login.id)).cancel()
+    await asyncio.sleep(1)
+    line.mend()
+    await asyncio.sleep(1)
+    assert one.owns(login.id)
+    store._tell(Change(None))  # as after a new connection
+    assert (await login.outcome()).state is State.ABANDONED
 
 
 async def test_an_id_that_nobody_knows_is_told_so(replica: MakeFleet) -> None:
@@ -485,7 +503,11 @@ async def test_a_login_in_the_midst_of_its_start_is_handed_over_too(
 
 
 async def test_a_token_that_cannot_be_read_here_is_left_to_others(
-    simulated_idura: SimulatedIdura, replica: MakeFleet, store: SqliteStore, caplog: pytest.LogCaptureFixture
+    simulated_idura: SimulatedIdura,
+    replica: MakeFleet,
+    store: SqliteStore,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A replica with another secret says so once, and whoever has the right one goes on."""
     simulated_idura.script(SWEDE, Script.approve(after=40))
@@ -495,7 +517,8 @@ async def test_a_token_that_cannot_be_read_here_is_left_to_others(
     stored = await store.get(login.id)
     assert stored is not None
     stranger = await replica()
-    stranger._sealing = Sealing(b"other", AESGCM(b"other" * 6 + b"xx"))
+    other = Sealing(b"other", AESGCM(b"other" * 6 + b"xx"))
+    monkeypatch.setattr(stranger._worker._resume.__self__, "_sealing", other)  # type: ignore[attr-defined]  # a method
     await asyncio.sleep(3 * LEASE)
     assert caplog.text.count("cannot be resumed here") == 1
     two = await replica()

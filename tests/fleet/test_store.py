@@ -338,6 +338,8 @@ async def test_anybody_can_want_a_login_to_stop(store: Store) -> None:
     owned = await pending(store)
     assert await store.cancel("a")
     assert (await seen(store)).cancelled
+    assert await store.cancelled("one") == ["a"]
+    assert await store.cancelled("two") == []
     await store.end(owned, state="abandoned", outcome=b"", gone=False)
     assert not await store.cancel("a")
     assert not await store.cancel("nobody's")

@@ -92,6 +92,28 @@ async def test_whoever_was_declared_dead_comes_back_as_somebody_else(caplog: pyt
     await store.aclose()
 
 
+async def test_a_bug_does_not_end_a_worker(caplog: pytest.LogCaptureFixture) -> None:
+    """It is told, without its words, and signs of life go on."""
+    store = SqliteStore(clock=virtual_clock())
+    await store.open()
+    await store.join("dead")
+    await store.hold("login", b"tag", "dead", seconds=600)
+
+    async def resume(_: object) -> None:
+        raise KeyError("secret")
+
+    worker = Worker(store, 5, share=unlimited(), resume=resume, died=list)
+    await worker.join()
+    living = asyncio.create_task(worker.live())
+    await asyncio.sleep(20)
+    assert worker.lease.holds
+    assert "a bug in the fleet, please report it: KeyError" in caplog.text
+    assert "secret" not in caplog.text
+    living.cancel()
+    await asyncio.wait({living})
+    await store.aclose()
+
+
 async def test_many_logins_are_taken_in_turns() -> None:
     """All of them, and each once."""
     store, resumed = SqliteStore(clock=virtual_clock()), list[str]()

@@ -1,0 +1,105 @@
+"""Tests of what becomes of logins that nobody asks for, beside a store and a client that do as told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from attrs import define, evolve, field
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from idura_ciba.errors import CibaError, ResumeError, TransportError
+from idura_ciba.fleet.sealing import Sealing
+from idura_ciba.fleet.store import Owned, Stage, Stored
+from idura_ciba.fleet.takeover import Takeover
+
+SEALING = Sealing(b"people", AESGCM(b"k" * 32))
+OWNED = Owned("case 1", 3)
+PENDING = Stored(
+    *("case 1", Stage.PENDING, "pending", 3, "me", SEALING.hide_token("case 1", "a token"), None),
+    cancelled=False,
+    seconds=60.0,
+    layout=1,
+)
+
+
+@define
+class Beside:
+    """The client, the store and the fleet: each notes what it is asked."""
+
+    answer: Any = "a transaction"
+    done: list[tuple[Any, ...]] = field(factory=list)
+
+    async def resume(self, token: str) -> Any:
+        """Answer as told."""
+        self.done.append(("resume", token))
+        if isinstance(self.answer, CibaError):
+            raise self.answer
+        return self.answer
+
+    async def end(self, owned: Owned, *, state: str, outcome: bytes, gone: bool) -> bool:
+        """Note it."""
+        assert not gone
+        self.done.append(("end", owned, str(state), SEALING.show(owned.login, outcome)["code"]))
+        return True
+
+    async def let_go(self, owned: Owned, *, token: str, tell: bool) -> bool:
+        """Note it."""
+        assert not tell
+        self.done.append(("let go", owned, SEALING.show_token(owned.login, token)))
+        return True
+
+    def adopt(self, owned: Owned, transaction: object) -> None:
+        """Note it."""
+        self.done.append(("adopt", owned, transaction))
+
+
+def an_intent(stored: Stored) -> Stored:
+    """Nothing was heard of it after it was written down."""
+    return evolve(stored, stage=Stage.ASKING, state="submitting", token=None)
+
+
+def cancelled(stored: Stored) -> Stored:
+    """Somebody wants it to stop."""
+    return evolve(stored, cancelled=True)
+
+
+def as_it_is(stored: Stored) -> Stored:
+    """Ready to be resumed."""
+    return stored
+
+
+@pytest.mark.parametrize(
+    ("make", "answer", "done"),
+    [
+        (as_it_is, "a transaction", [("resume", "a token"), ("adopt", OWNED, "a transaction")]),
+        (an_intent, None, [("end", OWNED, "indeterminate", "interrupted")]),
+        (cancelled, None, [("end", OWNED, "abandoned", "abandoned")]),
+        (
+            as_it_is,
+            ResumeError("over", code="resume_expired"),
+            [("resume", "a token"), ("end", OWNED, "indeterminate", "resumed_late")],
+        ),
+        (as_it_is, ResumeError("no", code="resume_seal"), [("resume", "a token"), ("let go", OWNED, "a token")]),
+        (as_it_is, TransportError("away"), [("resume", "a token"), ("let go", OWNED, "a token")]),
+    ],
+    ids=["ready", "intent", "cancelled", "expired", "sealed by others", "provider away"],
+)
+async def test_it_is_resumed_or_it_is_said_why_not(
+    make: Callable[[Stored], Stored], answer: object, done: list[tuple[Any, ...]]
+) -> None:
+    """What can be resumed elsewhere or later is let go, and what nobody can resume is ended."""
+    beside = Beside(answer)
+    await Takeover(beside, beside, SEALING, beside.adopt).resume(make(PENDING))  # type: ignore[arg-type]  # as needed
+    assert beside.done == done
+
+
+async def test_what_cannot_be_read_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Each time it comes by, it is left to others."""
+    beside = Beside()
+    takeover = Takeover(beside, beside, Sealing(b"people", AESGCM(b"o" * 32)), beside.adopt)  # type: ignore[arg-type]  # as needed
+    for _ in range(3):
+        await takeover.resume(PENDING)
+    assert beside.done == [("let go", OWNED, "a token")] * 3
+    assert len(caplog.records) == 1
