@@ -102,12 +102,14 @@ class Fleet:
         self._share = Share(self._store, rate, lease, ciba.queue.change_rate)
         self._sealing = Sealing.of(ciba)
         takeover = Takeover(ciba, self._store, self._sealing, self._adopt)
-        self._worker = Worker(self._store, lease, share=self._share, resume=takeover.resume, died=self._died)
+        self._worker = Worker(
+            self._store, lease, share=self._share, resume=takeover.resume, died=self._died, known=self._known
+        )
         self._retention = positive("retention", retention)
         self._clock = Clock()
         self._own: dict[str, _Own] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._beginning: set[asyncio.Task[FleetLogin]] = set()
+        self._beginning: dict[asyncio.Task[FleetLogin], str] = {}
         self._closing = False
         self.watch: Watch = Watch()
 
@@ -160,8 +162,8 @@ class Fleet:
         login = reference_text(id, names_person=request.is_named_in) or secrets.token_hex(16)
         # To its end even if the caller is cancelled: the phone may ring, and that must be known.
         beginning = self._spawn(self._begin(request, login, timeout, reference))
-        self._beginning.add(beginning)
-        beginning.add_done_callback(self._beginning.discard)
+        self._beginning[beginning] = login
+        beginning.add_done_callback(self._beginning.pop)
         return await asyncio.shield(beginning)
 
     async def get(self, login: str) -> FleetLogin:
@@ -263,7 +265,8 @@ class Fleet:
             self._worker.check_store()
             await self._share.granted.wait()
             lifetime = max(request.prompt_lifetime, request.requested_expiry or 0) + LEEWAY
-            answer = await self._store.hold(login, self._sealing.tag(request), self._worker.name, seconds=lifetime)
+            hold = self._store.hold(login, self._sealing.tag(request), self._worker.name, seconds=lifetime)
+            answer = await self._worker.in_time(hold)
             if isinstance(answer, Held):
                 raise asked_elsewhere(answer, wall=self.wall())
             intents.append(answer)
@@ -373,6 +376,10 @@ class Fleet:
         self.watch.changed(own.owned.login)
 
     # --- among the others -------------------------------------------------------------------------------------------
+
+    def _known(self) -> list[str]:
+        """The logins that this worker asks for, or is about to."""
+        return [*self._own, *self._beginning.values()]
 
     def _died(self) -> None:
         """Whatever this worker had is others'."""

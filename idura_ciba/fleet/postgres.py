@@ -271,6 +271,16 @@ class PostgresStore:
         )
         return [_read(row) for row in rows]
 
+    async def release(self, worker: str, *, keep: Sequence[str]) -> int:
+        """See `Store.release`."""
+        rows = await self._run(
+            "UPDATE ciba_login SET owner = NULL WHERE owner = %(worker)s AND login <> ALL(%(keep)s::text[]) "
+            "RETURNING 1",
+            worker=worker,
+            keep=list(keep),
+        )
+        return len(rows)
+
     async def cancel(self, login: str) -> bool:
         """See `Store.cancel`."""
         return await self._write(

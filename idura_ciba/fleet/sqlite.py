@@ -7,6 +7,7 @@ survives the process, so logins that were pending are taken up again after a cra
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
@@ -231,6 +232,13 @@ class SqliteStore:
                 *(worker, self._now(), most),
             ).fetchall()
         return [self._read(row) for row in found]
+
+    async def release(self, worker: str, *, keep: Sequence[str]) -> int:
+        """See `Store.release`."""
+        return self._run(
+            "UPDATE login SET owner = NULL WHERE owner = ? AND login NOT IN (SELECT value FROM json_each(?))",
+            *(worker, json.dumps(list(keep))),
+        ).rowcount
 
     async def cancel(self, login: str) -> bool:
         """See `Store.cancel`."""

@@ -260,6 +260,13 @@ class Store(Protocol):
         """Become the owner of logins that have none, the oldest first; each is given to one worker only."""
         ...
 
+    async def release(self, worker: str, *, keep: Sequence[str]) -> int:
+        """Let go whatever this worker is said to own and does not know of; how many that were.
+
+        When an answer of the store is lost, so is what it said: that a login was taken, or a person held.
+        """
+        ...
+
     async def cancel(self, login: str) -> bool:
         """Want a login to stop; False if it has ended, or there is none of this id."""
         ...

@@ -43,7 +43,7 @@ class Takeover:
         """Go on with a login that is this worker's now.
 
         Raises:
-            StoreError: The store cannot be reached; another worker will take it.
+            StoreError: The store cannot be reached. It lets the login go when it is back, see `Store.release`.
         """
         owned = Owned(stored.login, stored.epoch)
         if stored.stage is Stage.ASKING or stored.token is None:

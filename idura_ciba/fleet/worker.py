@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, TypeVar
 
 from idura_ciba.errors import StoreError
@@ -37,6 +37,7 @@ class Worker:
         share: Its share of the rate.
         resume: Goes on with a login that this worker has taken.
         died: Called when the others have declared this worker dead.
+        known: The logins that this worker asks for, or is about to.
     """
 
     def __init__(
@@ -47,11 +48,17 @@ class Worker:
         share: Share,
         resume: Callable[[Stored], Awaitable[None]],
         died: Callable[[], None],
+        known: Callable[[], Iterable[str]],
     ) -> None:
         self._store = store
         self._share = share
         self._resume = resume
         self._died = died
+        self._known = known
+        # Those that were taken and are not known yet.
+        self._taking: set[str] = set()
+        # Whether an answer of the store may have been lost, so that it may say that more is ours.
+        self._missed = False
         self.lease: Lease = Lease(lease)
         self.name: str = ""
         self.closing: bool = False
@@ -74,6 +81,8 @@ class Worker:
             await asyncio.sleep(self.lease.seconds / BEATS)
             try:
                 await self._beat()
+                if self._missed:
+                    await self._release()
                 if self.lease.may_judge:
                     await self.in_time(self._store.bury(lease=self.lease.seconds))
                     await self._take()
@@ -112,10 +121,18 @@ class Worker:
         self._died()
         await self.join()
 
+    async def _release(self) -> None:
+        await self.in_time(self._store.release(self.name, keep=[*self._known(), *self._taking]))
+        self._missed = False
+
     async def _take(self) -> None:
         while self._share.granted.is_set():
             taken = await self.in_time(self._store.take(self.name, most=BATCH, layouts=[LAYOUT]))
-            await asyncio.gather(*(self._resume(stored) for stored in taken))
+            self._taking.update(stored.login for stored in taken)
+            try:
+                await asyncio.gather(*(self._resume(stored) for stored in taken))
+            finally:
+                self._taking.difference_update(stored.login for stored in taken)
             if len(taken) < BATCH:
                 return
 
@@ -132,7 +149,11 @@ class Worker:
             async with asyncio.timeout(self.lease.seconds):
                 return await work
         except TimeoutError:
+            self._missed = True
             raise StoreError("the store did not answer in time", code="store_away") from None
+        except StoreError:
+            self._missed = True
+            raise
 
     async def once(self, work: Awaitable[object]) -> None:
         """Try; if the store is away, the others find out by themselves."""

@@ -33,6 +33,10 @@ class Line:
         self._store = store
         self.whole = asyncio.Event()
         self.whole.set()
+        #: Statements whose answers are lost: they are carried out all the same.
+        self.losing: set[str] = set()
+        #: Whether nothing can be connected to, which is told at once.
+        self.is_refused = False
         self.statements = 0
 
     def cut(self) -> None:
@@ -56,8 +60,14 @@ class Line:
 
         async def call(*args: Any, **kwargs: Any) -> Any:
             await self.whole.wait()
+            if self.is_refused:
+                raise StoreError("refused", code="store_away")
             self.statements += 1
-            return await method(*args, **kwargs)
+            answer = await method(*args, **kwargs)
+            if name in self.losing:
+                self.losing.discard(name)
+                raise StoreError("lost", code="store_away")
+            return answer
 
         return call
 
@@ -395,6 +405,72 @@ async def test_whoever_is_paused_before_its_request_leaves_rings_nobody_twice(
     with pytest.raises(AlreadyPending):
         await two.start(swedish())
     assert len(simulated_idura.ledger.orders) == 1
+
+
+@pytest.mark.parametrize("away", [LEASE / 2, 1.5 * LEASE, 3 * LEASE])
+async def test_a_store_that_refuses_everybody_for_a_while_costs_no_login(
+    simulated_idura: SimulatedIdura, replica: MakeFleet, store: SqliteStore, away: float
+) -> None:
+    """Also if every lease is over by then, and nobody can be told that a login was let go."""
+    people = 10
+    for nth in range(people):
+        simulated_idura.script(swedish_number(nth), Script.approve(after=45))
+    lines = [Line(store), Line(store)]
+    one, two = await replica(lines[0]), await replica(lines[1])
+    await asyncio.sleep(2 * LEASE)
+    logins = [await one.start(swede(nth)) for nth in range(people)]
+    waiting = [asyncio.create_task((await two.get(login.id)).outcome()) for login in logins]
+    await asyncio.sleep(1)
+    for line in lines:
+        line.is_refused = True
+    await asyncio.sleep(away)
+    for line in lines:
+        line.is_refused = False
+    for task in waiting:
+        task.cancel()
+    outcomes = await asyncio.gather(*[(await two.get(login.id)).outcome() for login in logins])
+    assert {outcome.state for outcome in outcomes} == {State.APPROVED}
+    assert simulated_idura.ledger.summary()["slow_downs"] == 0
+
+
+@pytest.mark.parametrize("lost", ["take", "let_go", "end", "accept", "note"])
+async def test_an_answer_of_the_store_that_is_lost_costs_no_login(
+    simulated_idura: SimulatedIdura, replica: MakeFleet, store: SqliteStore, lost: str
+) -> None:
+    """It was carried out, and nobody here knows: what the store says is ours and we do not have is let go."""
+    simulated_idura.script(SWEDE, Script.approve(after=60))
+    lines = [Line(store), Line(store)]
+    one, two = await replica(lines[0]), await replica(lines[1])
+    await asyncio.sleep(2 * LEASE)
+    for line in lines:
+        line.losing.add(lost)
+    login = await one.start(swedish(), id="case 1")
+    await asyncio.sleep(5)
+    await kill(one)
+    outcome = await (await two.get(login.id)).outcome()
+    assert outcome.state is State.APPROVED
+    assert simulated_idura.ledger.summary()["slow_downs"] == 0
+
+
+async def test_a_person_whose_hold_was_not_heard_of_is_not_blocked_for_ever(
+    simulated_idura: SimulatedIdura, replica: MakeFleet, store: SqliteStore
+) -> None:
+    """Nobody was asked; the intent ends, and they are free when a prompt would be gone."""
+    simulated_idura.script(SWEDE, Script.deny(after=3))
+    line = Line(store)
+    fleet = await replica(line)
+    await asyncio.sleep(2 * LEASE)
+    line.losing.add("hold")
+    with pytest.raises(StoreError):
+        await fleet.start(swedish(), id="case 1")
+    assert simulated_idura.ledger.orders == []
+    outcome = await (await fleet.get("case 1")).outcome()
+    assert (outcome.state, outcome.code) == (State.INDETERMINATE, "interrupted")
+    with pytest.raises(AlreadyPending) as caught:
+        await fleet.start(swedish())
+    assert caught.value.until is not None
+    await asyncio.sleep(caught.value.until - virtual_clock().wall() + 1)
+    assert (await (await fleet.start(swedish())).outcome()).state is State.DENIED
 
 
 async def test_nobody_is_asked_while_the_store_is_away(

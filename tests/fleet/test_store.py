@@ -242,6 +242,19 @@ async def test_a_former_owner_changes_nothing(store: Store) -> None:
     assert await store.deliver("a") == b"no"
 
 
+async def test_what_a_worker_does_not_know_of_is_let_go(store: Store) -> None:
+    """That of others, and what has ended, stays as it is."""
+    for nth in range(3):
+        await pending(store, f"login {nth}", f"tag {nth}".encode())
+    await pending(store, "another's", b"tag", worker="two")
+    assert await store.release("one", keep=["login 1", "nobody's"]) == 2
+    assert await store.release("one", keep=["login 1"]) == 0
+    assert (await seen(store, "login 1")).owner == "one"
+    assert (await seen(store, "another's")).owner == "two"
+    taken = await store.take("two", most=9, layouts=[LAYOUT])
+    assert sorted(stored.login for stored in taken) == ["login 0", "login 2"]
+
+
 # --- who is alive -----------------------------------------------------------------------------------------------------
 
 
