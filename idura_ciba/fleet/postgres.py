@@ -86,7 +86,15 @@ class PostgresStore:
         # Statements are not prepared: poolers in transaction mode know nothing of them.
         options: dict[str, Any] = {"autocommit": True, "prepare_threshold": None}
         self._pool = AsyncConnectionPool(
-            dsn, min_size=1, max_size=connections, open=False, kwargs=options, timeout=PATIENCE, num_workers=1
+            dsn,
+            min_size=1,
+            max_size=connections,
+            open=False,
+            kwargs=options,
+            timeout=PATIENCE,
+            num_workers=1,
+            # Its pauses between attempts double; a sign of life begins a new attempt at once.
+            reconnect_timeout=AGAIN,
         )
         self._closed = asyncio.Event()
 
