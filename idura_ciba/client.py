@@ -117,9 +117,9 @@ class CibaClient:
         secret = self._secret = checked_secret(resume_secret) or client_auth.derive_key(b"idura_ciba resume")
         tags = PersonTags(hmac.digest(secret, b"person tags", "sha256"))
         self._auth = client_auth
-        self.has_resume_secret: bool = resume_secret is not None
+        self.has_resume_secret: bool = resume_secret is not None  # one that outlives the credential
         self._checks = partial(check_provider, issuer, carrier, clock, endpoints=endpoints)
-        self.queue: ClientQueue = client_queue(scheduler)
+        self.queue: ClientQueue = client_queue(scheduler)  # its place in the scheduler; a fleet changes the rate
         holds = Holds(clock)
         self._pending = Pending(holds, on_close)
         context = Context(

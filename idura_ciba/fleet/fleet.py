@@ -81,6 +81,7 @@ class Fleet:
             of the client's scheduler. None: as the scheduler says.
         lease: Seconds after which a replica that is not heard of is dead, and its logins are others'.
         retention: Seconds for which it is remembered that a login has ended.
+        clock: As for the client; replaced in tests.
 
     Raises:
         UsageError: An argument cannot work.
@@ -94,6 +95,7 @@ class Fleet:
         rate: float | None = None,
         lease: float = 5.0,
         retention: float = 86_400.0,
+        clock: Clock | None = None,
     ) -> None:
         self._ciba = ciba
         self._store = open_store(store, ciba)
@@ -106,12 +108,13 @@ class Fleet:
             self._store, lease, share=self._share, resume=takeover.resume, died=self._died, known=self._known
         )
         self._retention = positive("retention", retention)
-        self._clock = Clock()
+        self._clock = clock or Clock()
         self._own: dict[str, _Own] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._beginning: dict[asyncio.Task[FleetLogin], str] = {}
         self._closing = False
         self.watch: Watch = Watch()
+        self.is_closed: bool = False
 
     def __repr__(self) -> str:
         """How many it asks."""
@@ -201,6 +204,8 @@ class Fleet:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._worker.once(self._store.leave(self._worker.name))
+        self.is_closed = True
+        self.watch.changed(None)  # whoever waits here need not wait any longer
         await self._store.aclose()
 
     async def _hand_over(self, own: _Own, token: Redacted) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from attrs import field, frozen
 
+from idura_ciba import explain
 from idura_ciba.eids.phase import Phase
 from idura_ciba.fleet.store import Held, Stage, Stored
 from idura_ciba.protocol.machine import State
@@ -111,6 +112,8 @@ class Replica(Protocol):
     """What a login needs of its fleet."""
 
     watch: Watch
+    #: Whether this replica asks nobody any more, and cannot look either.
+    is_closed: bool
 
     def owns(self, login: str) -> bool:
         """Whether this replica asks the person, or has their answer and has not stored it yet."""
@@ -192,12 +195,14 @@ class FleetLogin:
         while True:
             changed = self._fleet.watch.next(self.id)
             present = self._fleet.present(self.id)
-            if present is None:
+            if present is None and not self._fleet.is_closed:
                 await self._look()
                 if self._stored.owner is not None and not self._fleet.owns(self.id):
                     # Each time: whoever owns it may be somebody else by now.
                     await self._fleet.wish_to_see(self.id)
             self._stored = present or self._stored
+            if self._fleet.is_closed:
+                return
             update = self._update()
             seen = (update.state, update.hint, update.phase)
             if seen != last:
@@ -210,13 +215,16 @@ class FleetLogin:
         """Wait for the end, wherever the login is asked for now, and fetch how it ended.
 
         It is fetched once: nobody finds anything of the person in the store afterwards, and whoever asks later gets
-        the state with `delivered`. This object remembers it.
+        the state with `delivered`. This object remembers it. If this replica is closed first, the state is
+        `handed_over`: the login goes on, and any other replica finds it by its id.
 
         Raises:
             StoreError: The store cannot be reached.
         """
         while self._outcome is None:
             changed = self._fleet.watch.next(self.id)
+            if self._fleet.is_closed:
+                return FleetOutcome.of(State.HANDED_OVER, written(Outcome.not_begun(explain.handed_over())))
             if not self._fleet.owns(self.id):
                 await self._look()
                 if self._stored.stage in {Stage.ENDED, Stage.DELIVERED}:

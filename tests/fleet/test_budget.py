@@ -65,8 +65,7 @@ async def test_no_second_has_more_than_the_rate_whoever_comes_goes_or_dies(
         transport = Noting(simulated_idura, clock=virtual_clock())
         transport.left = left
         ciba = make_ciba_client(resume_secret=SECRET, observers=(), transport=transport)
-        fleet = Fleet(ciba, Line(store), lease=LEASE, rate=RATE)
-        fleet._clock = virtual_clock()
+        fleet = Fleet(ciba, Line(store), lease=LEASE, rate=RATE, clock=virtual_clock())
         return await fleet.__aenter__()
 
     one = await replica()

@@ -96,8 +96,7 @@ async def _replica(make_ciba_client: MakeClient, store: SqliteStore) -> AsyncIte
 
     async def replica(line: Line | None = None, *, rate: float | None = None, **options: Any) -> Fleet:
         ciba = make_ciba_client(resume_secret=SECRET, observers=(), **options)
-        fleet = Fleet(ciba, line or Line(store), lease=LEASE, rate=rate)
-        fleet._clock = virtual_clock()
+        fleet = Fleet(ciba, line or Line(store), lease=LEASE, rate=rate, clock=virtual_clock())
         opened.append(await fleet.__aenter__())
         return fleet
 
@@ -546,6 +545,31 @@ async def test_a_replica_that_is_closed_hands_over_without_doubt(
     assert simulated_idura.ledger.orders[0].polls > polled
     assert (await (await two.get(login.id)).outcome()).state is State.APPROVED
     assert simulated_idura.ledger.summary()["slow_downs"] == 0
+
+
+async def test_whoever_waits_where_the_replica_is_closed_is_told_so(
+    simulated_idura: SimulatedIdura, replica: MakeFleet
+) -> None:
+    """Wherever the person is asked from; the login itself goes on."""
+    for nth in range(2):
+        simulated_idura.script(swedish_number(nth), Script.approve(after=40))
+    one, two = await replica(), await replica()
+    logins = [await one.start(swede(0)), await one.get((await two.start(swede(1))).id)]
+    waiting = [asyncio.create_task(login.outcome()) for login in logins]
+    streams = [asyncio.create_task(follow(login)) for login in logins]
+    await asyncio.sleep(7)
+    await one.close()
+    async with within(1):
+        outcomes, seen = await asyncio.gather(*waiting), await asyncio.gather(*streams)
+    assert {(outcome.state, outcome.code) for outcome in outcomes} == {(State.HANDED_OVER, "handed_over")}
+    assert all(states[-1] is State.PENDING for states in seen)
+    for login in logins:
+        assert (await (await two.get(login.id)).outcome()).state is State.APPROVED
+
+
+async def follow(login: FleetLogin) -> list[State]:
+    """The states that its updates show."""
+    return [update.state async for update in login.updates()]
 
 
 async def test_the_last_replica_leaves_what_the_next_one_finds(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from idura_ciba import Denied, Outcome, State
-from idura_ciba.fleet.login import FleetLogin, FleetOutcome, Watch, written
+from idura_ciba.fleet.login import FleetOutcome, Watch, written
 from idura_ciba.simulator import Script, SimulatedIdura
 from tests.logins import SWEDE, MakeClient, swedish
 
@@ -42,4 +42,3 @@ async def test_whoever_waits_is_woken_by_a_change_of_what_they_wait_for() -> Non
     assert not watch.next("a").is_set()
     watch.changed(None)
     assert other.is_set()
-    assert FleetLogin.__doc__
