@@ -31,11 +31,10 @@ from idura_ciba.eids.written_number import Damage, read_danish, read_finnish, re
 from idura_ciba.protocol.machine import TRANSITIONS, Event
 from idura_ciba.simulator import MemoryTransport, Script, SimulatedIdura
 from idura_ciba.testing import run_virtual, virtual_clock
+from tests.pages import DOCS, PAGES, ROOT, example, program
 
-ROOT = Path(__file__).parents[1]
+GUIDES = "\n".join(path.read_text(encoding="utf-8") for path in sorted(DOCS.glob("*.md")))
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-GUIDES = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md")))
-PAGES = f"{README}\n{GUIDES}"
 SECURITY = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
 MARKDOWN = sorted(
     path.relative_to(ROOT).as_posix()
@@ -44,15 +43,6 @@ MARKDOWN = sorted(
 )
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 SWEDE, NORWEGIAN = "209801011231", "01023990128"
-
-
-def example(name: str) -> dict[str, Any]:
-    """Run one of the examples and return what it defines."""
-    found = re.search(rf"<!-- example: {name} -->\n```python\n(.*?)```", PAGES, re.DOTALL)
-    assert found, f"there is no example {name}"
-    names: dict[str, Any] = {}
-    exec(compile(found[1], f"example {name}", "exec"), names)  # noqa: S102 - our own pages
-    return names
 
 
 def test_every_python_block_is_tested() -> None:
@@ -250,7 +240,7 @@ def test_the_commands_of_the_page_on_eids_run(mitid: ModuleType, monkeypatch: py
 def test_the_table_of_eids_is_what_they_declare() -> None:
     """Write it again with `python docs/list_eids.py` when this fails."""
     text = (ROOT / "docs" / "writing-an-eid.md").read_text(encoding="utf-8")
-    assert drawing("list_eids").page(text) == text
+    assert program("list_eids.py").page(text) == text
     assert f"|  | {' | '.join(eid.label for eid in EIDS.values() if eid.build is None)} |\n" in text
 
 
@@ -290,30 +280,20 @@ def test_the_guide_to_numbers_shows_what_is_refused() -> None:
         assert caught.value.code == code
 
 
-def drawing(name: str) -> ModuleType:
-    """The script that draws, or lists."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.mark.parametrize("name", ["floors", "states"])
 def test_a_picture_of_the_code_is_what_the_code_gives(name: str) -> None:
     """Draw it again with `python docs/draw_floors.py` or `python docs/draw_states.py` when this fails."""
-    assert (ROOT / "docs" / f"{name}.svg").read_text(encoding="utf-8") == drawing(f"draw_{name}").picture()
+    assert (ROOT / "docs" / f"{name}.svg").read_text(encoding="utf-8") == program(f"draw_{name}.py").picture()
 
 
 @pytest.mark.unmeasured
 def test_the_picture_of_the_floors_hides_no_import() -> None:
     """Each room has a place, and whoever follows the arrows gets wherever the imports lead, and nowhere else."""
-    script = drawing("draw_floors")
-    rules = script.architecture()
-    every = script.imports(rules)
-    drawn = script.without_shortcuts(every)
-    assert set(script.ROOMS) == set(rules.RANKS)
+    drawing = program("draw_floors.py")
+    rules = drawing.architecture()
+    every = drawing.imports(rules)
+    drawn = drawing.without_shortcuts(every)
+    assert set(drawing.ROOMS) == set(rules.RANKS)
     assert sum(map(len, drawn.values())) < sum(map(len, every.values())) / 2
     for room in sorted(rules.RANKS, key=rules.RANKS.__getitem__):
         assert reached(drawn, room) == reached(every, room)
@@ -326,9 +306,9 @@ def reached(arrows: Mapping[str, set[str]], room: str) -> set[str]:
 
 def test_the_picture_of_the_states_shows_every_state_and_every_event() -> None:
     """A state without a place would be missing without a word."""
-    script = drawing("draw_states")
-    assert set(script.PLACES) == set(State)
-    drawn = {(source, event) for (source, _), events in script.arrows().items() for event in events}
+    drawing = program("draw_states.py")
+    assert set(drawing.PLACES) == set(State)
+    drawn = {(source, event) for (source, _), events in drawing.arrows().items() for event in events}
     assert drawn == {(source, event) for source, row in TRANSITIONS.items() for event in row}
     assert {event for _, event in drawn} == set(Event)
 

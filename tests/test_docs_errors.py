@@ -6,7 +6,6 @@ import ast
 import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,19 +13,10 @@ import idura_ciba
 from idura_ciba import CibaClient, State
 from idura_ciba.simulator import Fault, Script, SimulatedIdura
 from idura_ciba.trust.refusal import REMEDIES
+from tests.pages import ROOT, example
 
-ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
 SWEDE = "209801011231"
-
-
-def example(name: str) -> dict[str, Any]:
-    """The names that the example of the page defines."""
-    found = re.search(rf"<!-- example: {name} -->\n```python\n(.*?)```", PAGE, re.DOTALL)
-    assert found
-    names: dict[str, Any] = {}
-    exec(found[1], names)  # noqa: S102 - that is what the page is for
-    return names
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from types import ModuleType
 
 import aiohttp
 import pytest
@@ -23,23 +22,14 @@ from idura_ciba import NorwegianBankID, State
 from idura_ciba.simulator import Script, SimulatedIdura, SimulatorServer
 from tests.fakes import swede, swedish_number
 from tests.logins import NORWEGIAN, MakeClient
+from tests.pages import DOCS, program
 
-EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
+EXAMPLES = DOCS / "examples"
 #: How each desk is started.
 COMMANDS = {
     "aiohttp": [str(EXAMPLES / "aiohttp_desk.py")],
     "fastapi": ["-m", "uvicorn", "--app-dir", str(EXAMPLES), "fastapi_desk:app"],
 }
-
-
-def example(name: str) -> ModuleType:
-    """Import one of the programs."""
-    spec = importlib.util.spec_from_file_location(f"example_{name}", EXAMPLES / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 # --- the desk ---------------------------------------------------------------------------------------------------------
@@ -198,7 +188,7 @@ async def test_a_bot_keeps_one_message_up_to_date_for_each_of_several_people(
     simulated_idura.script(NORWEGIAN, Script.approve(after=9, shares_number=False))
     chat = FakeChat()
     async with make_ciba_client() as ciba:
-        bot = example("bot").Bot(ciba, chat)
+        bot = program("examples/bot.py").Bot(ciba, chat)
         await bot.verify_all({"a": swede(0), "b": swede(1), "c": NorwegianBankID(NORWEGIAN)})
         assert ciba.pending == ()
     (versions,) = chat.messages["a"]
@@ -215,7 +205,7 @@ async def test_a_bot_can_be_told_to_stop(simulated_idura: SimulatedIdura, make_c
     simulated_idura.script(swedish_number(0), Script.never())
     chat = FakeChat()
     async with make_ciba_client() as ciba:
-        bot = example("bot").Bot(ciba, chat, "da")
+        bot = program("examples/bot.py").Bot(ciba, chat, "da")
         asking = asyncio.create_task(bot.verify("a", swede(0)))
         await asyncio.sleep(7)
         await bot.verify("b", swede(0))

@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-from typing import Any
-
 import pytest
 
 from idura_ciba.fleet.sqlite import SqliteStore
 from idura_ciba.simulator import Script, SimulatedIdura
 from idura_ciba.testing import virtual_clock
 from tests.logins import SWEDE, MakeClient
-
-PAGE = (Path(__file__).parents[1] / "docs" / "fleet.md").read_text(encoding="utf-8")
-
-
-def example(name: str) -> dict[str, Any]:
-    """Run one of the examples and return what it defines."""
-    found = re.search(rf"<!-- example: {name} -->\n```python\n(.*?)```", PAGE, re.DOTALL)
-    assert found, f"there is no example {name}"
-    names: dict[str, Any] = {}
-    exec(compile(found[1], f"example {name}", "exec"), names)  # noqa: S102 - our own page
-    return names
+from tests.pages import example
 
 
 async def test_one_process_needs_no_server(

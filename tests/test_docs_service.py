@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,18 +12,8 @@ from idura_ciba.simulator import MemoryTransport, Script, SimulatedIdura
 from idura_ciba.sync import CibaClient as SyncClient
 from idura_ciba.testing import virtual_clock
 from tests.logins import SWEDE, MakeClient, swedish
+from tests.pages import example
 from tests.scaled import ScaledLoop
-
-PAGE = (Path(__file__).parents[1] / "docs" / "service.md").read_text(encoding="utf-8")
-
-
-def example(name: str) -> dict[str, Any]:
-    """Run one of the examples and return what it defines."""
-    found = re.search(rf"<!-- example: {name} -->\n```python\n(.*?)```", PAGE, re.DOTALL)
-    assert found, f"there is no example {name}"
-    names: dict[str, Any] = {}
-    exec(compile(found[1], f"example {name}", "exec"), names)  # noqa: S102 - our own page
-    return names
 
 
 async def test_the_reference_comes_back(simulated_idura: SimulatedIdura, make_ciba_client: MakeClient) -> None:

@@ -9,8 +9,6 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
-from types import ModuleType
 from typing import Any, Self
 
 import pytest
@@ -23,29 +21,10 @@ from idura_ciba.testing import virtual_clock
 from tests.fakes import swede, swedish_number
 from tests.logins import SWEDE, MakeClient, on, polls, swedish
 from tests.otel.recorded import Recorded
+from tests.pages import DOCS, example, program
 
-DOCS = Path(__file__).parents[1] / "docs"
 PAGE = (DOCS / "telemetry.md").read_text(encoding="utf-8")
 DASHBOARD = DOCS / "telemetry" / "dashboard.json"
-
-
-def example(name: str) -> dict[str, Any]:
-    """Run one of the examples and return what it defines."""
-    found = re.search(rf"<!-- example: {name} -->\n```python\n(.*?)```", PAGE, re.DOTALL)
-    assert found, f"there is no example {name}"
-    names: dict[str, Any] = {}
-    exec(compile(found[1], f"example {name}", "exec"), names)  # noqa: S102 - our own page
-    return names
-
-
-def script(name: str) -> ModuleType:
-    """One of those that write the files."""
-    spec = importlib.util.spec_from_file_location(name, DOCS / "telemetry" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def table(heading: str) -> dict[str, tuple[str, ...]]:
@@ -173,7 +152,7 @@ def without_names(exported: str) -> list[dict[str, Any]]:
 
 def test_the_trace_in_the_picture_is_what_the_sdk_exports() -> None:
     """Record and draw it again with `python docs/telemetry/draw_trace.py --record` when this fails."""
-    drawing = script("draw_trace")
+    drawing = program("telemetry/draw_trace.py")
     exported = (DOCS / "telemetry" / "trace.json").read_text(encoding="utf-8")
     assert without_names(drawing.record()) == without_names(exported)
     assert drawing.picture(exported) == (DOCS / "telemetry" / "trace.svg").read_text(encoding="utf-8")
@@ -182,7 +161,7 @@ def test_the_trace_in_the_picture_is_what_the_sdk_exports() -> None:
 
 def test_the_dashboard_is_what_its_script_gives_and_its_panels_are_listed() -> None:
     """Write it again with `python docs/telemetry/draw_dashboard.py` when this fails."""
-    drawing = script("draw_dashboard")
+    drawing = program("telemetry/draw_dashboard.py")
     assert DASHBOARD.read_text(encoding="utf-8") == drawing.text()
     section = PAGE.partition("## Dashboard")[2].partition("\n## ")[0]
     listed = re.findall(r"^\| (\w[\w ]*) \| (.+?) \|$", section, re.MULTILINE)
