@@ -355,16 +355,21 @@ async def takeover(report: Report, server: Postgres, options: argparse.Namespace
     report.demand("slow_down answers", 0, found.summary["slow_downs"])
 
 
+async def all_on_the_first(made: Scene, number: int) -> None:
+    """So many pending on the first worker; the second has been there for long enough to judge."""
+    made.ask(made.workers[0], range(number))
+    while len(made.begun) < number:
+        made.listen()
+        await asyncio.sleep(0.1)
+    await made.add()
+    await asyncio.sleep(2 * LEASE)
+
+
 async def pause(report: Report, server: Postgres, options: argparse.Namespace) -> None:
     """SIGSTOP for three leases, then SIGCONT."""
     number = options.logins // 4
     async with scene(workers=1, after=40.0, server=server, name="pause") as made:
-        made.ask(made.workers[0], range(number))
-        while len(made.begun) < number:
-            made.listen()
-            await asyncio.sleep(0.1)
-        await made.add()
-        await asyncio.sleep(2 * LEASE)
+        await all_on_the_first(made, number)
         os.kill(made.workers[0].process.pid, signal.SIGSTOP)
         await asyncio.sleep(3 * LEASE)
         os.kill(made.workers[0].process.pid, signal.SIGCONT)
@@ -380,12 +385,7 @@ async def deploy(report: Report, server: Postgres, options: argparse.Namespace) 
     """SIGTERM with everything pending on the one that stops."""
     number = options.logins // 4
     async with scene(workers=1, after=40.0, server=server, name="deploy") as made:
-        made.ask(made.workers[0], range(number))
-        while len(made.begun) < number:
-            made.listen()
-            await asyncio.sleep(0.1)
-        await made.add()
-        await asyncio.sleep(2 * LEASE)
+        await all_on_the_first(made, number)
         os.kill(made.workers[0].process.pid, signal.SIGTERM)
         stopped_at = time.monotonic()
         ended = await outcomes(made, range(number), within=90)

@@ -1,4 +1,4 @@
-"""A PostgreSQL of the tests' own: a folder, a socket on 127.0.0.1, and an unprivileged user."""
+"""A PostgreSQL of the tests' own, as an unprivileged user; and replicas in one process over one store."""
 
 from __future__ import annotations
 
@@ -8,12 +8,19 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from attrs import frozen
+
+from idura_ciba.fleet import Fleet
+from idura_ciba.fleet.sqlite import SqliteStore
+from idura_ciba.testing import virtual_clock
+from tests.fleet.replicas import LEASE, SECRET, Line, MakeFleet
+from tests.logins import MakeClient
 
 #: Where Debian and others put the programs of a server.
 PLACES = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/usr/local/pgsql/bin", "/opt/homebrew/opt/postgresql*/bin")
@@ -104,3 +111,28 @@ def postgres() -> Iterator[Postgres]:
     yield server
     server.stop("immediate")
     shutil.rmtree(home)
+
+
+@pytest.fixture(name="store")
+async def _store() -> AsyncIterator[SqliteStore]:
+    """The store of all replicas."""
+    store = SqliteStore(clock=virtual_clock())
+    await store.open()
+    yield store
+    await store.aclose()
+
+
+@pytest.fixture(name="replica")
+async def _replica(make_ciba_client: MakeClient, store: SqliteStore) -> AsyncIterator[MakeFleet]:
+    """Opens replicas, each with a client of its own, and closes them."""
+    opened: list[Fleet] = []
+
+    async def replica(line: Line | None = None, *, rate: float | None = None, **options: Any) -> Fleet:
+        ciba = make_ciba_client(resume_secret=SECRET, observers=(), **options)
+        fleet = Fleet(ciba, line or Line(store), lease=LEASE, rate=rate, clock=virtual_clock())
+        opened.append(await fleet.__aenter__())
+        return fleet
+
+    yield replica
+    for fleet in opened:
+        await fleet.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from idura_ciba.protocol.http import HttpRequest, HttpResponse
 from idura_ciba.simulator import MemoryTransport, Script, SimulatedIdura
 from idura_ciba.testing import virtual_clock
 from tests.fakes import swede, swedish_number
-from tests.fleet.test_fleet import LEASE, SECRET, Line, kill
+from tests.fleet.replicas import LEASE, SECRET, Line, kill
 from tests.logins import MakeClient
 
 RATE = 30.0
@@ -42,15 +41,6 @@ def most_in_a_second(left: list[float]) -> int:
             first += 1
         most = max(most, last - first + 1)
     return most
-
-
-@pytest.fixture(name="store")
-async def _store() -> AsyncIterator[SqliteStore]:
-    """The store of all replicas."""
-    store = SqliteStore(clock=virtual_clock())
-    await store.open()
-    yield store
-    await store.aclose()
 
 
 async def test_no_second_has_more_than_the_rate_whoever_comes_goes_or_dies(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
 import signal
 import subprocess
 import sys
+from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -75,6 +75,15 @@ async def replica(idura: SimulatedIdura, dsn: str, **options: Any) -> AsyncItera
         yield fleet
 
 
+async def begun_elsewhere(idura: SimulatedIdura, dsn: str, people: int) -> Process:
+    """A process that has begun a login of each of so many people."""
+    arguments = [sys.executable, "-c", PROGRAM, idura.issuer, dsn, str(people)]
+    process = await asyncio.create_subprocess_exec(*arguments, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert await process.stdout.readline() == b"begun\n"
+    return process
+
+
 async def test_replicas_are_one_client(idura: SimulatedIdura, dsn: str) -> None:
     """The same people on both at once, fetched on the other one, and stopped from there within half a second."""
     people = 20
@@ -104,10 +113,7 @@ async def test_a_killed_process_loses_no_login(idura: SimulatedIdura, dsn: str) 
     for nth in range(people):
         idura.script(swedish_number(nth), Script.approve(after=8))
     async with replica(idura, dsn) as fleet:
-        arguments = [sys.executable, "-c", PROGRAM, idura.issuer, dsn, str(people)]
-        process = await asyncio.create_subprocess_exec(*arguments, stdout=subprocess.PIPE, env={**os.environ})
-        assert process.stdout is not None
-        assert await process.stdout.readline() == b"begun\n"
+        process = await begun_elsewhere(idura, dsn, people)
         logins = [await fleet.get(f"case {nth}") for nth in range(people)]
         assert not any(fleet.owns(login.id) for login in logins)
         process.send_signal(signal.SIGKILL)
@@ -127,10 +133,7 @@ async def test_a_paused_process_polls_nothing_that_is_anothers(idura: SimulatedI
     for nth in range(people):
         idura.script(swedish_number(nth), Script.approve(after=9))
     async with replica(idura, dsn) as fleet:
-        arguments = [sys.executable, "-c", PROGRAM, idura.issuer, dsn, str(people)]
-        process = await asyncio.create_subprocess_exec(*arguments, stdout=subprocess.PIPE, env={**os.environ})
-        assert process.stdout is not None
-        assert await process.stdout.readline() == b"begun\n"
+        process = await begun_elsewhere(idura, dsn, people)
         process.send_signal(signal.SIGSTOP)
         await asyncio.sleep(3 * LEASE)
         assert all(fleet.owns(f"case {nth}") for nth in range(people))
@@ -148,7 +151,7 @@ async def test_a_paused_process_polls_nothing_that_is_anothers(idura: SimulatedI
 async def test_a_server_that_restarts_costs_no_login(
     idura: SimulatedIdura, dsn: str, postgres: Postgres, away: float
 ) -> None:
-    """Decisions that come meanwhile are stored afterwards. `test_fleet.py` holds that nobody looks dead for it."""
+    """Decisions that come meanwhile are stored afterwards. `test_fleet_trouble.py` holds that nobody looks dead."""
     people = 5
     for nth in range(people):
         idura.script(swedish_number(nth), Script.approve(after=4))
