@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -35,13 +36,13 @@ async def test_a_file_survives_its_process(tmp_path: Path) -> None:
 
 def of_another_program(path: Path) -> None:
     """A database, but not ours."""
-    with sqlite3.connect(path) as database:
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
         database.execute("CREATE TABLE cats (name)")
 
 
 def of_a_newer_release(path: Path) -> None:
     """Ours, but later."""
-    with sqlite3.connect(path) as database:
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
         database.execute(f"PRAGMA application_id={APPLICATION}")
         database.execute("PRAGMA user_version=99")
 
