@@ -29,7 +29,7 @@ ROOMS: Mapping[str, tuple[int, str]] = {
     "testing": (985, "the virtual clock"),
     "sync": (102, "without an event loop"),
     "otel": (535, "spans and metrics"),
-    "fleet": (255, "many replicas"),
+    "fleet": (385, "many replicas"),
     "client": (300, "puts the rooms together"),
     "transaction": (300, "one person being asked"),
     "checks": (560, "can people be asked?"),

@@ -30,7 +30,8 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"trust"}),
     frozenset({"checks", "transaction"}),
     frozenset({"client"}),
-    frozenset({"batch", "fleet", "otel", "pytest_plugin", "sync", "testing"}),
+    frozenset({"batch", "otel", "pytest_plugin", "sync", "testing"}),
+    frozenset({"fleet"}),
     frozenset({"", "__main__", "cli"}),
 )
 RANKS = {room: rank for rank, floor in enumerate(FLOORS) for room in floor}

@@ -28,13 +28,19 @@ class Asking:
 
     Attributes:
         stopping: No more requests may leave.
+        client: Asks.
+        journal: Keeps what was asked.
+        clock: The clock.
+        leaves_pending: Whether logins that are pending when the run stops are left to go on, and not abandoned.
     """
+
+    leaves_pending: bool = False
 
     def __init__(self, client: CibaClient, journal: Journal, clock: Clock) -> None:
         self.stopping: bool = False
-        self._client = client
-        self._journal = journal
-        self._clock = clock
+        self.client: CibaClient = client
+        self.journal: Journal = journal
+        self.clock: Clock = clock
 
     async def ask(
         self, entry: Entry, request: EidRequest, login: Login, *, former: Entry | None
@@ -59,18 +65,18 @@ class Asking:
         async def note() -> None:
             if self.stopping:
                 raise explain.abandoned("stopped")
-            entry.asked_at = self._clock.wall()
+            entry.asked_at = self.clock.wall()
             entry.until = entry.asked_at + lifetime
             login.is_sending = True
             if former is not None:
-                await self._journal.note(_retries(entry.person), await self.count_retries(entry.person) + 1)
-                await self._journal.write(entry)
-            elif not await self._journal.begin(entry):
+                await self.journal.note(_retries(entry.person), await self.count_retries(entry.person) + 1)
+                await self.journal.write(entry)
+            elif not await self.journal.begin(entry):
                 raise explain.named_before("key")
 
         login.is_sending = False
         try:
-            return await self._client.start(request, before_sending=note)
+            return await self.client.start(request, before_sending=note)
         except AlreadyPending:
             raise
         except CibaError as error:
@@ -83,14 +89,14 @@ class Asking:
     async def withdraw(self, entry: Entry, former: Entry | None) -> None:
         """Take back the intent of a person who was not asked, so that the journal is as it was before."""
         if former is None:
-            await self._journal.forget(entry.key)
+            await self.journal.forget(entry.key)
         else:
-            await self._journal.note(_retries(entry.person), await self.count_retries(entry.person) - 1)
-            await self._journal.write(former)
+            await self.journal.note(_retries(entry.person), await self.count_retries(entry.person) - 1)
+            await self.journal.write(former)
 
     async def count_retries(self, person: bytes) -> int:
         """Return how often a person was asked again because an answer was unknown."""
-        return int(await self._journal.fact(_retries(person)) or 0)
+        return int(await self.journal.fact(_retries(person)) or 0)
 
 
 async def until_free(error: AlreadyPending, clock: Clock) -> None:
@@ -101,7 +107,8 @@ async def until_free(error: AlreadyPending, clock: Clock) -> None:
         if (until := transaction.prompt_until) is not None:
             await asyncio.sleep(max(0.0, until - clock.wall()))
     else:
-        await asyncio.sleep(LOOK)
+        # Whoever asks them may know the end earlier than that.
+        await asyncio.sleep(LOOK if error.until is None else min(LOOK, max(0.1, error.until - clock.wall())))
 
 
 def _retries(person: bytes) -> str:

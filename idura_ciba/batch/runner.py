@@ -49,7 +49,7 @@ from idura_ciba.transaction.already_pending import AlreadyPending
 from idura_ciba.transaction.outcome import Outcome
 from idura_ciba.transaction.transaction import Transaction
 
-__all__ = ["People", "verify_many"]
+__all__ = ["People", "Run", "verify_many"]
 
 #: Seconds of an outage after which a run gives up. The next run asks whom it has not asked.
 OUTAGE = 300.0
@@ -117,41 +117,35 @@ async def verify_many(
     async with AsyncExitStack() as stack:
         if journal is None:
             journal = await stack.enter_async_context(Journal(None, client))
-        run = _Run(client, journal, clock or Clock(), claims, skip=duplicates == "skip", retry=retry_indeterminate)
+        asking = Asking(client, journal, clock or Clock())
+        run = Run(asking, claims, skip=duplicates == "skip", retry=retry_indeterminate)
         run.accepted = accepted
         run.places.count = whole_number("max_in_flight", max_in_flight)
         async for result in await stack.enter_async_context(aclosing(run.results(people))):
             yield result
 
 
-class _Run:
-    """One run over a batch."""
+class Run:
+    """One run over a batch: whom to ask when."""
 
     def __init__(
-        self,
-        client: CibaClient,
-        journal: Journal,
-        clock: Clock,
-        claims: Collection[str] | None,
-        *,
-        skip: bool,
-        retry: bool,
+        self, asking: Asking, claims: Collection[str] | None, *, skip: bool = False, retry: bool = False
     ) -> None:
         self.accepted: Callable[[str, Transaction], None] | None = None
         self.places: Places = Places()
-        self._client = client
-        self._journal = journal
-        self._skip = skip
+        self._asking = asking
+        self._client = asking.client
+        self._journal = asking.journal
+        self._clock = asking.clock
         self._claims = claims
-        self._clock = clock
+        self._skip = skip
         self._retry = retry
         self._outage = Outage(OUTAGE)
         self._start = SlowStart(self._outage)
         # Refused for a reason that may be the client's, and withdrawn from the journal.
         self._suspects: list[tuple[Entry, Outcome]] = []
-        self._asking = Asking(client, journal, clock)
         self._harmless = Harmless("the callback for accepted logins")
-        self._turns = Turns(clock, {})
+        self._turns = Turns(self._clock, {})
         self._logins = Logins(self._login_ended)
         # Results not taken yet, then None; each with its entry if the journal must record the delivery.
         self._ready: asyncio.Queue[tuple[Result, Entry | None] | None] = asyncio.Queue()
@@ -381,10 +375,13 @@ class _Run:
         entry.mark = self._journal.marks.follow(transaction, entry.mark)
         entry.token = transaction.resume_token
         self._journal.write_soon(entry)
-        login.transaction = transaction
+        if self._asking.leaves_pending:
+            login.is_sending = False
+        else:
+            login.transaction = transaction
         if self.accepted is not None:
             self._harmless.call(lambda accepted: accepted(entry.key, transaction), self.accepted)
-        if self._stopping:
+        if self._stopping and not self._asking.leaves_pending:
             await abandon_between_polls(transaction)
         if not self._start.is_proven:
             await self._prove(transaction, is_new=is_new)

@@ -21,7 +21,7 @@ from idura_ciba.batch.system import BINARY
 from idura_ciba.errors import ArgumentError
 from idura_ciba.protocol.machine import State
 
-__all__ = ["ResultFile", "render"]
+__all__ = ["ResultFile", "header", "render", "separator"]
 
 _COLUMNS: Final = (
     "key", "state", "code", "explanation", "subject", "person_confirmed", "acr", "trace_id", "asked_at", "ended_at",
@@ -65,6 +65,25 @@ def render(
         return json.dumps({**members, **rest}).encode() + b"\n"
     cells = [*members.values(), *(result.claims.get(name) for name in claims), *(kept or {}).values()]
     return _csv(cells, delimiter)
+
+
+def header(claims: Sequence[str], keep: Sequence[str] = (), *, excel: bool = False) -> bytes:
+    """Return the first line of a CSV file of results.
+
+    Args:
+        claims: Names of the claims that are columns.
+        keep: Names of the caller's own columns.
+        excel: As for `ResultFile`.
+    """
+    taken = {*_COLUMNS, *claims}
+    kept = [f"input_{name}" if name in taken else name for name in keep]
+    mark = codecs.BOM_UTF8 if excel else b""
+    return mark + _csv([*_COLUMNS, *claims, *kept], separator(excel=excel))
+
+
+def separator(*, excel: bool) -> str:
+    """Return what separates the columns of a CSV file."""
+    return ";" if excel else ","
 
 
 def _instant(at: float | None) -> str | None:
@@ -112,7 +131,7 @@ class ResultFile:
         self._claims = tuple(claims)
         self._keep = tuple(keep)
         self._excel = excel
-        self._delimiter = ";" if excel else ","
+        self._delimiter = separator(excel=excel)
         self._file: int | None = None
         self._position = 0
 
@@ -240,10 +259,7 @@ class ResultFile:
             return {}
 
     def _header(self) -> bytes:
-        taken = {*_COLUMNS, *self._claims}
-        kept = [f"input_{name}" if name in taken else name for name in self._keep]
-        mark = codecs.BOM_UTF8 if self._excel else b""
-        return mark + _csv([*_COLUMNS, *self._claims, *kept], self._delimiter)
+        return header(self._claims, self._keep, excel=self._excel)
 
     def _begin(self) -> None:
         if self._format == "csv":

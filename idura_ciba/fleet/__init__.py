@@ -1,16 +1,21 @@
 """Many replicas of a service as one client: one prompt for each person, and no login lost with a machine.
 
-    fleet     `Fleet`, one of the replicas
-    login     `FleetLogin`, a login on whichever replica it is asked for
-    worker    this worker among the others
-    takeover  goes on with what others have left
-    lease     whether this replica may act, or others may have taken what it had
-    budget    its share of the rate that all have together
-    store     `Store`, what every store promises
-    stores    which one an address names
-    sqlite    in a file or in memory, for a service of one process
-    postgres  for any number of processes; the extra `fleet`
-    sealing   what hides people in the store
+    fleet             `Fleet`, one of the replicas
+    login             `FleetLogin`, a login on whichever replica it is asked for
+    own, writing      a login that this worker asks for, and what it writes of it
+    listening         what others want of it
+    worker            this worker among the others
+    takeover          goes on with what others have left
+    lease             whether this replica may act, or others may have taken what it had
+    budget            its share of the rate that all have together
+    shared_batch      this replica's part of a batch
+    batch_rows        the people of a batch, in slices
+    batch_asking      asks them as logins of the fleet
+    store             `Store`, what every store promises; `batch_store`, for batches
+    stores            which one an address names
+    sqlite            in a file or in memory, for a service of one process; `sqlite_batches`
+    postgres          for any number of processes; the extra `fleet`; `postgres_batches`
+    sealing           what hides people in the store
 
 May import everything below the command. Never writes anything of a person but what is keyed, sealed or encrypted, and
 never acts on a login whose lease is over.

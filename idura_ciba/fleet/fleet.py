@@ -17,23 +17,31 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Coroutine
+from collections.abc import AsyncGenerator, Callable, Collection, Coroutine
+from contextlib import aclosing
 from pathlib import Path
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Literal, Self, TypeVar
 
-from attrs import asdict, define, field
+from attrs import asdict
 
 from idura_ciba.aio.clock import Clock
+from idura_ciba.batch.results import Result
 from idura_ciba.client import CibaClient
 from idura_ciba.eids.request import EidRequest
 from idura_ciba.errors import CibaError
+from idura_ciba.fleet.batch_rows import Everybody
+from idura_ciba.fleet.batch_store import Member
 from idura_ciba.fleet.budget import Share
-from idura_ciba.fleet.login import FleetLogin, FleetOutcome, Watch, asked_elsewhere, written
-from idura_ciba.fleet.sealing import LAYOUT, Sealing
-from idura_ciba.fleet.store import Held, Owned, Stage, Store, Stored, Wish, login_unknown
+from idura_ciba.fleet.listening import Listening
+from idura_ciba.fleet.login import FleetLogin, FleetOutcome, Watch, asked_elsewhere
+from idura_ciba.fleet.own import Own
+from idura_ciba.fleet.sealing import Sealing
+from idura_ciba.fleet.shared_batch import Plan, Replica, SharedBatch
+from idura_ciba.fleet.store import Held, Owned, Store, Stored, login_unknown
 from idura_ciba.fleet.stores import open_store
 from idura_ciba.fleet.takeover import Takeover
 from idura_ciba.fleet.worker import Worker
+from idura_ciba.fleet.writing import Writing
 from idura_ciba.options import positive, reference_text
 from idura_ciba.protocol.machine import State
 from idura_ciba.redaction import Redacted
@@ -52,19 +60,6 @@ LEEWAY: Final = 60.0
 STORED_WITHIN: Final = 2.0
 #: Seconds between two purges.
 PURGE_EVERY: Final = 60.0
-
-
-@define(eq=False)
-class _Own:
-    """A login that this worker asks for."""
-
-    owned: Owned
-    transaction: Transaction
-    accepted: asyncio.Event = field(factory=asyncio.Event)
-    following: asyncio.Task[None] | None = None
-    shown: dict[str, Any] = field(factory=dict)  # its progress, as people may see it
-    watched: bool = False  # from another replica
-    taken: bool = False  # by another worker
 
 
 class Fleet:
@@ -109,9 +104,10 @@ class Fleet:
         )
         self._retention = positive("retention", retention)
         self._clock = clock or Clock()
-        self._own: dict[str, _Own] = {}
+        self._writing = Writing(self._store, self._sealing, self._clock.wall)
+        self._own: dict[str, Own] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._beginning: dict[asyncio.Task[FleetLogin], str] = {}
+        self._beginning: dict[asyncio.Task[Own], str] = {}
         self._closing = False
         self.watch: Watch = Watch()
         self.is_closed: bool = False
@@ -132,7 +128,10 @@ class Fleet:
         except BaseException:
             await self._store.aclose()
             raise
-        for work in (self._worker.live(), self._listen(), self._forget()):
+        listening = Listening(
+            self._store, self._worker, self._own, watch=self.watch, note=self._note, spawn=self._spawn
+        )
+        for work in (self._worker.live(), listening.listen(), self._forget()):
             self._spawn(work)
         return self
 
@@ -163,11 +162,8 @@ class Fleet:
             CibaError: As for `CibaClient.start`.
         """
         login = reference_text(id, names_person=request.is_named_in) or secrets.token_hex(16)
-        # To its end even if the caller is cancelled: the phone may ring, and that must be known.
-        beginning = self._spawn(self._begin(request, login, timeout, reference))
-        self._beginning[beginning] = login
-        beginning.add_done_callback(self._beginning.pop)
-        return await asyncio.shield(beginning)
+        own = await self._ask(request, login, timeout=timeout, reference=reference)
+        return FleetLogin(self, self._writing.stored(own, self._worker.name))
 
     async def get(self, login: str) -> FleetLogin:
         """Find a login, on whichever replica it began.
@@ -176,6 +172,48 @@ class Fleet:
             StoreError: There is none of this id (`login_unknown`), or the store cannot be reached.
         """
         return FleetLogin(self, await self.look(login))
+
+    async def verify_many(
+        self,
+        batch: str,
+        people: Everybody,
+        *,
+        claims: Collection[str] | None = (),
+        max_in_flight: int = 100,
+        duplicates: Literal["wait", "skip"] = "wait",
+        digest: bytes | None = None,
+        accepted: Callable[[str, Transaction], None] | None = None,
+    ) -> AsyncGenerator[Result, None]:
+        """Verify many people together with all replicas that call this for the same batch; see `batch.verify_many`.
+
+        Each replica asks some of them, and one of them yields the results of all; another one goes on where it dies,
+        with the results that were not taken: a result is taken when the next one is requested, or some are, at most
+        100. On the others it yields nothing, and ends when the batch is over. Afterwards the batch is remembered for
+        `retention` seconds, in which its name stands for it.
+
+        Args:
+            batch: Its name, the same on every replica.
+            people: Pairs of a key and a request, the same in the same order on every replica: a collection, or a
+                function that begins them anew.
+            claims: As for `batch.verify_many`.
+            max_in_flight: As for `batch.verify_many`, for this replica.
+            duplicates: As for `batch.verify_many`.
+            digest: What is equal only for the same people, to save a replica from reading them all beforehand.
+            accepted: As for `batch.verify_many`; called on the replica that asks.
+
+        Raises:
+            StoreError: The batch has other people (`batch_differs`), or the store was away for five minutes.
+            CibaError: As for `batch.verify_many`.
+        """
+        plan = Plan(claims=claims, max_in_flight=max_in_flight, duplicates=duplicates, digest=digest, accepted=accepted)
+        async with aclosing(self.share_batch(batch, people, plan).results()) as results:
+            async for result, _ in results:
+                yield result
+
+    def share_batch(self, batch: str, people: Everybody, plan: Plan) -> SharedBatch:
+        """Take part in a batch, for those who need more than `verify_many` does."""
+        replica = Replica(self._ciba, self._store, self._sealing, self._worker, self._clock, self._ask_member)
+        return SharedBatch(replica, batch, people, plan)
 
     async def snapshot(self) -> dict[str, Any]:
         """The present state of all replicas as plain data that JSON can carry; `worker` is the name of this one.
@@ -208,10 +246,10 @@ class Fleet:
         self.watch.changed(None)  # whoever waits here need not wait any longer
         await self._store.aclose()
 
-    async def _hand_over(self, own: _Own, token: Redacted) -> None:
+    async def _hand_over(self, own: Own, token: Redacted) -> None:
         if not own.accepted.is_set():
-            await self._accept(own)
-        await self._store.let_go(own.owned, token=self._sealing.hide_token(own.owned.login, token))
+            await self._writing.accept(own)
+        await self._writing.let_go(own, token)
 
     # --- for logins -------------------------------------------------------------------------------------------------
 
@@ -241,7 +279,7 @@ class Fleet:
     def present(self, login: str) -> Stored | None:
         """The login as it is, if this replica asks the person and their answer is not here yet."""
         own = self._own.get(login)
-        return None if own is None or own.transaction.state.is_final else self._as_stored(own)
+        return None if own is None or own.transaction.state.is_final else self._writing.stored(own, self._worker.name)
 
     async def wish_to_see(self, login: str) -> None:
         """Have whoever asks the person write down their progress."""
@@ -263,18 +301,42 @@ class Fleet:
 
     # --- one login --------------------------------------------------------------------------------------------------
 
-    async def _begin(self, request: EidRequest, login: str, timeout: float | None, reference: str | None) -> FleetLogin:
+    async def _ask_member(
+        self, request: EidRequest, login: str, *, member: Member, note: Callable[[], None]
+    ) -> Transaction:
+        return (await self._ask(request, login, member=member, note=note)).transaction
+
+    async def _ask(self, request: EidRequest, login: str, **options: Any) -> Own:
+        # To its end even if the caller is cancelled: the phone may ring, and that must be known.
+        beginning = self._spawn(self._begin(request, login, **options))
+        self._beginning[beginning] = login
+        beginning.add_done_callback(self._beginning.pop)
+        return await asyncio.shield(beginning)
+
+    async def _begin(
+        self,
+        request: EidRequest,
+        login: str,
+        *,
+        timeout: float | None = None,
+        reference: str | None = None,
+        member: Member | None = None,
+        note: Callable[[], None] | None = None,
+    ) -> Own:
         intents: list[Owned] = []
 
         async def intend() -> None:
             self._worker.check_store()
             await self._share.granted.wait()
             lifetime = max(request.prompt_lifetime, request.requested_expiry or 0) + LEEWAY
-            hold = self._store.hold(login, self._sealing.tag(request), self._worker.name, seconds=lifetime)
+            tag = self._sealing.tag(request)
+            hold = self._store.hold(login, tag, self._worker.name, seconds=lifetime, member=member)
             answer = await self._worker.in_time(hold)
             if isinstance(answer, Held):
                 raise asked_elsewhere(answer, wall=self.wall())
             intents.append(answer)
+            if note is not None:
+                note()
 
         try:
             # The store knows of every prompt, those of this client included, and which login it is.
@@ -287,32 +349,18 @@ class Fleet:
             raise
         own = self._adopt(intents[0], transaction, is_new=True)
         await asyncio.wait({self._spawn(own.accepted.wait())}, timeout=STORED_WITHIN)
-        return FleetLogin(self, self._as_stored(own))
-
-    def _as_stored(self, own: _Own) -> Stored:
-        """What would be stored of a login now."""
-        transaction, login = own.transaction, own.owned.login
-        seconds = (transaction.prompt_until or self.wall()) - self.wall()
-        progress = self._sealing.hide(login, own.shown)
-        state = transaction.state.value
-        return Stored(
-            *(login, Stage.PENDING, state, own.owned.epoch, self._worker.name, None, progress),
-            cancelled=False,
-            seconds=seconds,
-            layout=LAYOUT,
-        )
+        return own
 
     async def _not_begun(self, owned: Owned, error: CibaError) -> None:
         outcome = Outcome.not_begun(error)
         if outcome.state is State.INDETERMINATE:
-            blob = self._sealing.hide(owned.login, written(outcome))
-            await self._worker.insist(lambda: self._store.end(owned, state=outcome.state, outcome=blob, gone=False))
+            await self._worker.insist(lambda: self._writing.end(owned, outcome, gone=False))
         else:
             await self._worker.insist(lambda: self._store.withdraw(owned))
 
-    def _adopt(self, owned: Owned, transaction: Transaction, *, is_new: bool = False) -> _Own:
-        own = self._own[owned.login] = _Own(owned, transaction)
-        own.shown = self._progress(transaction, None, None)
+    def _adopt(self, owned: Owned, transaction: Transaction, *, is_new: bool = False) -> Own:
+        own = self._own[owned.login] = Own(owned, transaction)
+        own.show()
         transaction.on_doubt = self._fence
         own.following = self._spawn(self._follow(own, is_new=is_new))
         return own
@@ -321,16 +369,16 @@ class Fleet:
         if leaves:
             self._worker.lease.check()
 
-    async def _follow(self, own: _Own, *, is_new: bool) -> None:
+    async def _follow(self, own: Own, *, is_new: bool) -> None:
         """Store what becomes of a login until it has ended, or is no longer ours."""
         owned, transaction = own.owned, own.transaction
-        if is_new and not await self._worker.insist(lambda: self._accept(own)):
+        if is_new and not await self._worker.insist(lambda: self._writing.accept(own)):
             # This worker was paused so long that the intent has ended indeterminate; the person stays held.
             own.taken = True
             transaction.abandon()
         own.accepted.set()
         async for update in transaction.updates():
-            own.shown = self._progress(transaction, update.hint, update.phase.value)
+            own.show(update.hint, update.phase.value)
             self.watch.changed(owned.login)
             if own.watched and not update.state.is_final:
                 await self._note(own)
@@ -341,40 +389,17 @@ class Fleet:
             self._drop(own)
             return
         if outcome.error is not None and outcome.error.code == "fenced":
-            token = self._sealing.hide_token(owned.login, outcome.error.resume_token)
             self._drop(own)
-            await self._worker.once(self._store.let_go(owned, token=token))
+            await self._worker.once(self._writing.let_go(own, outcome.error.resume_token))
             return
-        blob = self._sealing.hide(owned.login, written(outcome))
         gone = transaction.prompt_until is None
-        await self._worker.insist(lambda: self._store.end(owned, state=outcome.state, outcome=blob, gone=gone))
+        await self._worker.insist(lambda: self._writing.end(owned, outcome, gone=gone))
         self._drop(own)
 
-    async def _note(self, own: _Own) -> None:
-        blob = self._sealing.hide(own.owned.login, own.shown)
-        await self._worker.once(self._store.note(own.owned, progress=blob))
+    async def _note(self, own: Own) -> None:
+        await self._worker.once(self._writing.note(own))
 
-    async def _accept(self, own: _Own) -> bool:
-        transaction, login = own.transaction, own.owned.login
-        return await self._store.accept(
-            own.owned,
-            token=self._sealing.hide_token(login, transaction.resume_token),
-            progress=self._sealing.hide(login, own.shown),
-            seconds=max(0.0, (transaction.prompt_until or self.wall()) - self.wall()),
-            layout=LAYOUT,
-        )
-
-    @staticmethod
-    def _progress(transaction: Transaction, hint: str | None, phase: str | None) -> dict[str, Any]:
-        shown = {
-            "words": transaction.spoken_words,
-            "reference": transaction.reference,
-            "hint": hint,
-            "phase": phase or "unknown",
-        }
-        return {name: value for name, value in shown.items() if value is not None}
-
-    def _drop(self, own: _Own) -> None:
+    def _drop(self, own: Own) -> None:
         """This worker has nothing to do with a login any more, unless it has taken it again."""
         if self._own.get(own.owned.login) is own:
             del self._own[own.owned.login]
@@ -393,33 +418,6 @@ class Fleet:
             own.taken = True
             own.transaction.abandon()
             self._drop(own)
-
-    async def _listen(self) -> None:
-        async for change in self._store.changes():
-            if change.login is None:
-                self._spawn(self._look_around())
-            elif change.wish is not None:
-                self._fulfil(change.wish, self._own.get(change.login))
-                continue
-            self.watch.changed(change.login)
-
-    async def _look_around(self) -> None:
-        """Something may have been missed, or somebody has let go."""
-        await self._worker.once(self._stop_cancelled())
-        await self._worker.take_soon()
-
-    async def _stop_cancelled(self) -> None:
-        for login in await self._store.cancelled(self._worker.name):
-            self._fulfil(Wish.STOP, self._own.get(login))
-
-    def _fulfil(self, wish: Wish, own: _Own | None) -> None:
-        if own is None:
-            return
-        if wish is Wish.STOP:
-            own.transaction.abandon()
-        elif not own.watched:
-            own.watched = True
-            self._spawn(self._note(own))
 
     async def _forget(self) -> None:
         while True:

@@ -266,7 +266,7 @@ class FleetLogin:
 def written(outcome: Outcome) -> dict[str, Any]:
     """What is stored of an outcome, encrypted; `FleetOutcome.of` reads it."""
     login, error = outcome.authentication, outcome.error
-    found: dict[str, Any] = {"reference": outcome.reference, "polls": outcome.polls}
+    found: dict[str, Any] = {"reference": outcome.reference, "polls": outcome.polls, "slow_downs": outcome.slow_downs}
     if login is not None:
         found |= {
             "subject": login.subject,

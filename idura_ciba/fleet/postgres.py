@@ -16,6 +16,8 @@ import psycopg
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from idura_ciba.errors import StoreError
+from idura_ciba.fleet.batch_store import Member
+from idura_ciba.fleet.postgres_batches import BATCHES, PURGE, PostgresBatches
 from idura_ciba.fleet.store import (
     WINDOW,
     Census,
@@ -56,6 +58,7 @@ MIGRATIONS: Final = (
     CREATE INDEX ciba_login_owner ON ciba_login (owner) WHERE owner IS NOT NULL;
     CREATE INDEX ciba_login_unowned ON ciba_login (number) WHERE owner IS NULL AND stage IN ('asking', 'pending');
     """,
+    BATCHES,
 )
 CHANNEL: Final = "ciba_fleet"
 #: Seconds until a new connection is tried after one was lost.
@@ -72,7 +75,7 @@ _WRITE: Final = f"WHERE login = %(login)s AND epoch = %(epoch)s AND {_LIVE}"
 _FREE: Final = "DELETE FROM ciba_hold h USING done d WHERE h.tag = d.tag AND h.login = d.login"
 
 
-class PostgresStore:
+class PostgresStore(PostgresBatches):
     """A store for any number of processes.
 
     Args:
@@ -185,7 +188,9 @@ class PostgresStore:
 
     # --- logins -----------------------------------------------------------------------------------------------------
 
-    async def hold(self, login: str, tag: bytes, worker: str, *, seconds: float) -> Owned | Held:
+    async def hold(
+        self, login: str, tag: bytes, worker: str, *, seconds: float, member: Member | None = None
+    ) -> Owned | Held:
         """See `Store.hold`."""
         while True:
             taken = await self._run(
@@ -193,14 +198,17 @@ class PostgresStore:
                 "VALUES (%(tag)s, %(login)s, now() + make_interval(secs => %(seconds)s)) "
                 "ON CONFLICT (tag) DO UPDATE SET login = excluded.login, until = excluded.until "
                 "WHERE ciba_hold.until <= now() RETURNING until) "
-                "INSERT INTO ciba_login (login, tag, stage, state, owner, until) "
-                "SELECT %(login)s, %(tag)s, %(stage)s, %(state)s, %(worker)s, until FROM held RETURNING 1",
+                "INSERT INTO ciba_login (login, tag, stage, state, owner, until, batch, about) "
+                "SELECT %(login)s, %(tag)s, %(stage)s, %(state)s, %(worker)s, until, %(batch)s, %(about)s "
+                "FROM held RETURNING 1",
                 login=login,
                 tag=tag,
                 worker=worker,
                 seconds=seconds,
                 stage=Stage.ASKING.value,
                 state=State.SUBMITTING.value,
+                batch=None if member is None else member.batch,
+                about=None if member is None else member.about,
             )
             if taken:
                 return Owned(login, 1)
@@ -319,7 +327,8 @@ class PostgresStore:
         """See `Store.deliver`."""
         rows = await self._run(
             "WITH found AS (SELECT number, outcome FROM ciba_login WHERE login = %(login)s AND stage = 'ended' "
-            "FOR UPDATE) UPDATE ciba_login l SET stage = 'delivered', outcome = NULL, progress = NULL FROM found f "
+            "AND batch IS NULL FOR UPDATE) "
+            "UPDATE ciba_login l SET stage = 'delivered', outcome = NULL, progress = NULL FROM found f "
             "WHERE l.number = f.number RETURNING f.outcome",
             login=login,
         )
@@ -342,9 +351,9 @@ class PostgresStore:
     async def purge(self, *, older: float) -> int:
         """See `Store.purge`."""
         rows = await self._run(
-            "WITH holds AS (DELETE FROM ciba_hold WHERE until <= now()), "
+            f"WITH holds AS (DELETE FROM ciba_hold WHERE until <= now()), {PURGE}"
             "shares AS (DELETE FROM ciba_share WHERE until <= now()) "
-            "DELETE FROM ciba_login WHERE stage <> 'pending' AND until < now() "
+            "DELETE FROM ciba_login WHERE batch IS NULL AND stage <> 'pending' AND until < now() "
             "AND changed < now() - make_interval(secs => %(older)s) RETURNING 1",
             older=older,
         )

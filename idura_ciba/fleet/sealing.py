@@ -41,6 +41,10 @@ class Sealing:
         """A person's tag: equal for equal hints, and meaningless without the key."""
         return hmac.digest(self._people, request.person_key.encode(), "sha256")[:_TAG]
 
+    def mark(self, purpose: bytes, value: bytes) -> bytes:
+        """A mark of anything else: equal for equal values, and nobody can try values out."""
+        return hmac.digest(hmac.digest(self._people, purpose, "sha256"), value, "sha256")[:_TAG]
+
     def hide(self, login: str, members: Mapping[str, Any]) -> bytes:
         """Encrypt, for this login only."""
         nonce = os.urandom(_NONCE)

@@ -16,6 +16,8 @@ from typing import Any, Final
 
 from idura_ciba.aio.clock import Clock
 from idura_ciba.errors import StoreError
+from idura_ciba.fleet.batch_store import Member
+from idura_ciba.fleet.sqlite_batches import BATCHES, SqliteBatches
 from idura_ciba.fleet.store import (
     WINDOW,
     Census,
@@ -51,12 +53,13 @@ MIGRATIONS: Final = (
     CREATE INDEX owned ON login (owner);
     CREATE INDEX unowned ON login (number) WHERE owner IS NULL AND stage IN ('asking', 'pending');
     """,
+    BATCHES,
 )
 _LIVE: Final = "stage IN ('asking', 'pending')"
 _COLUMNS: Final = "login, stage, state, epoch, owner, token, progress, cancelled, until, layout"
 
 
-class SqliteStore:
+class SqliteStore(SqliteBatches):
     """A store for one process.
 
     Args:
@@ -157,7 +160,9 @@ class SqliteStore:
 
     # --- logins -----------------------------------------------------------------------------------------------------
 
-    async def hold(self, login: str, tag: bytes, worker: str, *, seconds: float) -> Owned | Held:
+    async def hold(
+        self, login: str, tag: bytes, worker: str, *, seconds: float, member: Member | None = None
+    ) -> Owned | Held:
         """See `Store.hold`."""
         now = self._now()
         with self._whole() as run:
@@ -168,9 +173,10 @@ class SqliteStore:
                 return Held(held[0], held[1] - now)
             run("INSERT OR REPLACE INTO hold VALUES (?, ?, ?)", tag, login, now + seconds)
             run(
-                "INSERT INTO login (login, tag, stage, state, epoch, owner, until, changed, layout) "
-                "VALUES (?, ?, ?, ?, 1, ?, ?, ?, 0)",
+                "INSERT INTO login (login, tag, stage, state, epoch, owner, until, changed, layout, batch, about) "
+                "VALUES (?, ?, ?, ?, 1, ?, ?, ?, 0, ?, ?)",
                 *(login, tag, Stage.ASKING.value, State.SUBMITTING.value, worker, now + seconds, now),
+                *((None, None) if member is None else (member.batch, member.about)),
             )
         return Owned(login, 1)
 
@@ -264,7 +270,9 @@ class SqliteStore:
     async def deliver(self, login: str) -> bytes | None:
         """See `Store.deliver`."""
         with self._whole() as run:
-            row = run("SELECT outcome FROM login WHERE login = ? AND stage = 'ended'", login).fetchone()
+            row = run(
+                "SELECT outcome FROM login WHERE login = ? AND stage = 'ended' AND batch IS NULL", login
+            ).fetchone()
             if row is not None:
                 run("UPDATE login SET stage = 'delivered', outcome = NULL, progress = NULL WHERE login = ?", login)
         return None if row is None else row[0]
@@ -289,8 +297,9 @@ class SqliteStore:
         with self._whole() as run:
             run("DELETE FROM hold WHERE until <= ?", now)
             run("DELETE FROM share WHERE until <= ?", now)
+            self._purge_batches(run, older)
             gone: sqlite3.Cursor = run(
-                "DELETE FROM login WHERE stage <> 'pending' AND changed < ? AND until < ?",
+                "DELETE FROM login WHERE batch IS NULL AND stage <> 'pending' AND changed < ? AND until < ?",
                 now - older,
                 now,
             )

@@ -21,6 +21,7 @@ from typing import Protocol
 from attrs import field, frozen
 
 from idura_ciba.errors import StoreError
+from idura_ciba.fleet.batch_store import BatchStore, Member
 
 __all__ = [
     "WINDOW",
@@ -170,7 +171,7 @@ class Census:
     ended: int
 
 
-class Store(Protocol):
+class Store(BatchStore, Protocol):
     """Keeps the logins of a fleet.
 
     Methods that write about a login return whether its epoch was the present one; if not, nothing has changed.
@@ -222,7 +223,9 @@ class Store(Protocol):
 
     # --- logins -----------------------------------------------------------------------------------------------------
 
-    async def hold(self, login: str, tag: bytes, worker: str, *, seconds: float) -> Owned | Held:
+    async def hold(
+        self, login: str, tag: bytes, worker: str, *, seconds: float, member: Member | None = None
+    ) -> Owned | Held:
         """Hold a person for a login of this worker, and write down that they are about to be asked.
 
         Args:
@@ -230,6 +233,7 @@ class Store(Protocol):
             tag: The person's.
             worker: Who will ask.
             seconds: For how long a prompt may be on the phone, if nothing more is heard of it.
+            member: Its place in a batch, if it has one; then its outcome is a result of that, and not for `deliver`.
 
         Raises:
             StoreError: There is a login of this id (`login_id`).
@@ -292,7 +296,10 @@ class Store(Protocol):
         ...
 
     async def purge(self, *, older: float) -> int:
-        """Forget logins that ended more than `older` seconds ago, and intents of which no more was heard; how many."""
+        """Forget logins that ended more than `older` seconds ago, and intents of which no more was heard; how many.
+
+        Those of a batch are forgotten with it.
+        """
         ...
 
     def changes(self) -> AsyncIterator[Change]:

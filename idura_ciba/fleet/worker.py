@@ -162,10 +162,10 @@ class Worker:
         except StoreError as error:
             _logger.warning("the store of the fleet: %s", error.what)
 
-    async def insist(self, write: Callable[[], Awaitable[bool]]) -> bool:
-        """Write until it is written: an answer in hand outlives a store that is away."""
+    async def insist(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Call until the store has answered: an answer in hand outlives a store that is away."""
         while True:
             try:
-                return await self.in_time(write())
+                return await self.in_time(call())
             except StoreError:
                 await asyncio.sleep(AGAIN)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import pwd
 import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from attrs import frozen
 
 from idura_ciba.fleet import Fleet
 from idura_ciba.fleet.sqlite import SqliteStore
+from idura_ciba.fleet.store import Store
 from idura_ciba.testing import virtual_clock
 from tests.fleet.replicas import LEASE, SECRET, Line, MakeFleet
 from tests.logins import MakeClient
@@ -26,6 +28,7 @@ from tests.logins import MakeClient
 PLACES = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/usr/local/pgsql/bin", "/opt/homebrew/opt/postgresql*/bin")
 #: Set by `nox -s fleet`.
 REQUIRED = "IDURA_CIBA_FLEET"
+DATABASES = itertools.count(1)
 
 
 def programs() -> Path | None:
@@ -111,6 +114,22 @@ def postgres() -> Iterator[Postgres]:
     yield server
     server.stop("immediate")
     shutil.rmtree(home)
+
+
+@pytest.fixture(params=["memory", "file", "postgres"])
+async def make_store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Callable[[], Store]]:
+    """Makes stores of one kind; those of PostgreSQL see the same tables, which are empty at first."""
+    if request.param == "postgres":
+        psycopg = pytest.importorskip("psycopg")
+        from idura_ciba.fleet.postgres import PostgresStore  # noqa: PLC0415 - needs the extra `fleet`
+
+        server: Postgres = request.getfixturevalue("postgres")
+        database = f"contract_{next(DATABASES)}"
+        async with await psycopg.AsyncConnection.connect(server.dsn, autocommit=True) as connection:
+            await connection.execute(f"CREATE DATABASE {database}".encode())
+        yield lambda: PostgresStore(server.dsn_of(database))
+    else:
+        yield lambda: SqliteStore(tmp_path / "store" if request.param == "file" else None)
 
 
 @pytest.fixture(name="store")

@@ -3,45 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from random import Random
 
 import pytest
 
 from idura_ciba.errors import StoreError
-from idura_ciba.fleet.sqlite import SqliteStore
 from idura_ciba.fleet.store import WINDOW, Change, Held, Owned, Stage, Store, Stored, Wish
-from tests.fleet.conftest import Postgres
 
 pytestmark = pytest.mark.sockets
 
-KINDS = ["memory", "file", "postgres"]
 LAYOUT = 1
-NAMES = itertools.count(1)
-
-
-@pytest.fixture(name="make", params=KINDS)
-async def _make(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Callable[[], Store]]:
-    """Makes stores of one kind; those of PostgreSQL see the same tables, which are empty at first."""
-    if request.param == "postgres":
-        psycopg = pytest.importorskip("psycopg")
-        from idura_ciba.fleet.postgres import PostgresStore  # noqa: PLC0415 - needs the extra `fleet`
-
-        server: Postgres = request.getfixturevalue("postgres")
-        database = f"contract_{next(NAMES)}"
-        async with await psycopg.AsyncConnection.connect(server.dsn, autocommit=True) as connection:
-            await connection.execute(f"CREATE DATABASE {database}".encode())
-        yield lambda: PostgresStore(server.dsn_of(database))
-    else:
-        yield lambda: SqliteStore(tmp_path / "store" if request.param == "file" else None)
 
 
 @pytest.fixture(name="store")
-async def _store(make: Callable[[], Store]) -> AsyncIterator[Store]:
+async def _store(make_store: Callable[[], Store]) -> AsyncIterator[Store]:
     """One that is open, with two workers."""
-    store = make()
+    store = make_store()
     await store.open()
     await store.join("one")
     await store.join("two")
