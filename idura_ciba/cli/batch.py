@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import codecs
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -34,8 +34,10 @@ from idura_ciba.cli.config import (
     IssuerOption,
     KeyFileOption,
     MethodOption,
+    ResumeSecretOption,
     SecretFileOption,
     Settings,
+    resume_secret,
 )
 from idura_ciba.cli.eids import (
     EidModuleOption,
@@ -58,6 +60,7 @@ from idura_ciba.cli.page import BEGIN, page
 from idura_ciba.cli.people import Choices, People
 from idura_ciba.cli.progress import duration
 from idura_ciba.cli.rehearsal import find_or_start
+from idura_ciba.cli.shared import SharedJob
 from idura_ciba.cli.simulated import Elsewhere, known_phones, require_phone_of, simulated_client
 from idura_ciba.cli.text import counted, say
 from idura_ciba.eids import Eid, Eids
@@ -80,7 +83,7 @@ _IN_FLIGHT: Final = 100
 #: A simulated prompt lives shorter than a real one, so that a trial ends soon.
 _SIMULATED_LIFE: Final = 30
 
-_FILES, _LIMITS, _TRIAL = "Files", "Limits", "Trial without a tenant"
+_FILES, _LIMITS, _SHARED, _TRIAL = "Files", "Limits", "Several machines", "Trial without a tenant"
 
 
 @takes_eid_options
@@ -160,6 +163,18 @@ def batch(
             help=f"Maximum people asked at once; by default as many as --budget allows, else {_IN_FLIGHT}.",
         ),
     ] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=_SHARED,
+            help="Share the batch with every machine that runs this command with the same store: postgresql://...",
+        ),
+    ] = None,
+    batch_name: Annotated[
+        str | None,
+        typer.Option("--batch", rich_help_panel=_SHARED, help="Name of the shared batch; by default that of IN."),
+    ] = None,
+    resume_secret_file: ResumeSecretOption = None,
     strategy: Annotated[StrategyName, typer.Option(rich_help_panel=_LIMITS, help="Polling strategy.")] = "hazard",
     eid: EidOption = None,
     message: MessageOption = None,
@@ -188,6 +203,9 @@ def batch(
     If the run is killed, run the same command again: it resumes, and rings no phone twice. Ctrl-C stops new logins and
     waits for pending ones; a second Ctrl-C stops at once, and so do SIGTERM and SIGHUP.
 
+    With --store, several machines work on the file together: run the same command on each. One of them writes the
+    results of all.
+
     Exit codes: 0 everyone answered or let the prompt expire, 7 some rows are invalid, or some logins failed or have an
     unknown answer, 8 the journal cannot be used, 1 any other failure, 2 wrong usage, 130 Ctrl-C or another signal,
     141 output pipe closed.
@@ -203,6 +221,9 @@ def batch(
     named = column_names(column or (), columns) | {kept(name): name for name in keep or ()}
     columns = (*columns, *(kept(name) for name in keep or ()))
 
+    is_file = Path(source).is_file()
+    given_too = {"--journal": journal, "--retry-indeterminate": retry_indeterminate, "--simulate": simulate}
+    _require_shareable(store, [name for name, value in given_too.items() if value], is_file=is_file)
     again = partial(
         _reading,
         source,
@@ -221,7 +242,9 @@ def batch(
         files = (
             None
             if out is None
-            else Files.of(out, journal=journal, words=words, keeps_journal=not simulate or out != "-")
+            else Files.of(
+                out, journal=journal, words=words, keeps_journal=store is None and (not simulate or out != "-")
+            )
         )
         _require_own_files(source, files, bad_rows, report, {"--key-file": key_file, "--secret-file": secret_file})
         rejected = stack.enter_context(BadRows(bad_rows))
@@ -230,7 +253,6 @@ def batch(
             raise typer.Exit(_dry_run(reader, people, rejected, chosen))
         if files is None:
             raise ArgumentError("No output file given", code="missing", advice="Pass --out FILE, or --dry-run")
-        is_file = Path(source).is_file()
         _require_fitting(files, chosen, excel=excel, simulate=simulate)
         places = max_in_flight or (_IN_FLIGHT if budget is None else max(1, round(_FILLING * budget * _INTERVAL)))
         scheduler = IndexScheduler(rate=budget)
@@ -248,9 +270,15 @@ def batch(
                 secret_file=secret_file,
                 method=client_auth,
                 alg=alg,
+                resume_secret=resume_secret(resume_secret_file),
             )
             connection = settings.client(strategy=polling, scheduler=scheduler)
-        job = Job(
+        make = (
+            Job
+            if store is None
+            else partial(SharedJob, store=store, batch=batch_name or Path(source).name, rate=budget)
+        )
+        job = make(
             files=files,
             reader=reader,
             people=people,
@@ -371,6 +399,26 @@ def _require_fitting(files: Files, chosen: Eid | None, *, excel: bool, simulate:
             f"{chosen.label} requires that each person hears a pair of words, but no file for them is given",
             code="words",
             advice="Pass --words FILE, and read each person their words as soon as they appear there",
+        )
+
+
+def _require_shareable(store: str | None, given: Sequence[str], *, is_file: bool) -> None:
+    """Make sure that machines can work on a batch together, if they are to.
+
+    Raises:
+        UsageError: They cannot.
+    """
+    if store is None:
+        return
+    if not is_file:
+        raise ArgumentError(
+            "--store needs a file that can be read more than once", code="store", advice="Save IN to a file"
+        )
+    if given:
+        raise ArgumentError(
+            f"{given[0]} is for a batch of one machine, and --store for several",
+            code="store",
+            advice="Leave one of them out; to try several machines, run idura-ciba simulate",
         )
 
 

@@ -35,12 +35,15 @@ __all__ = [
     "KeyFileOption",
     "Method",
     "MethodOption",
+    "ResumeSecretOption",
     "SecretFileOption",
     "Settings",
     "command_transport",
+    "resume_secret",
 ]
 
 _PANEL = "Tenant and client"
+RESUME_SECRET = "IDURA_CIBA_RESUME_SECRET"  # noqa: S105 - its name, not its value
 
 IssuerOption = Annotated[
     str | None,
@@ -91,6 +94,16 @@ AlgOption = Annotated[
     ),
 ]
 
+ResumeSecretOption = Annotated[
+    str | None,
+    typer.Option(
+        "--resume-secret-file",
+        rich_help_panel=_PANEL,
+        help="File with a secret that all machines have, 32 or more random characters; by default it is read from the "
+        f"variable {RESUME_SECRET}.",
+    ),
+]
+
 
 def command_transport() -> AiohttpTransport:
     """HTTP as every command does it: through the proxies that the environment names, where it names any."""
@@ -103,6 +116,16 @@ async def _closing(client: CibaClient, transport: AiohttpTransport) -> AsyncIter
         yield client
 
 
+def resume_secret(path: str | None) -> bytes | None:
+    """Load the secret that seals what is stored; None if there is none.
+
+    Raises:
+        UsageError: It cannot be read.
+    """
+    text = os.environ.get(RESUME_SECRET, "") if path is None else read_secret(path, what="resume secret")
+    return text.encode() or None
+
+
 @frozen(kw_only=True)
 class Settings:
     """The configuration of one client of one tenant."""
@@ -113,6 +136,7 @@ class Settings:
     secret_file: str | None = field(default=None, repr=False)
     method: Method | None = None
     alg: str | None = None
+    resume_secret: bytes | None = field(default=None, repr=False)
 
     def require_issuer(self) -> str:
         """Return the issuer.
@@ -138,9 +162,15 @@ class Settings:
         """
         transport = command_transport()
         issuer, auth = self.require_issuer(), self.client_auth()
-        return _closing(
-            CibaClient(issuer, auth, strategy=strategy, scheduler=scheduler, transport=transport), transport
+        client = CibaClient(
+            issuer,
+            auth,
+            strategy=strategy,
+            scheduler=scheduler,
+            transport=transport,
+            resume_secret=self.resume_secret,
         )
+        return _closing(client, transport)
 
     def client_auth(self) -> ClientAuth:
         """Load the key or the secret.

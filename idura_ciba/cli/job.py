@@ -78,6 +78,7 @@ class Ending:
         closed: It was stopped because nobody reads its results any more.
         goes_on: There is a journal from which the next run can resume.
         error: The error that ended the run, or None.
+        again: How to ask people again whose answer is unknown.
     """
 
     whole: Tally
@@ -89,6 +90,7 @@ class Ending:
     closed: bool = False
     goes_on: bool = True
     error: CibaError | None = None
+    again: str = "pass --retry-indeterminate"
 
     @property
     def code(self) -> ExitCode:
@@ -120,7 +122,7 @@ class Ending:
         if indeterminate := self.whole.states[State.INDETERMINATE]:
             yield (
                 f"The answer to {counted(indeterminate, 'login')} is unknown. To ask these people again, get their "
-                "agreement first, then pass --retry-indeterminate."
+                f"agreement first, then {self.again}."
             )
         if self.stopped or self.error is not None:
             pending = f" with {counted(self.begun, 'login')} pending" if self.begun and self.goes_on else ""
@@ -195,8 +197,7 @@ class Job:
             # Everything is in the journal, and SIGKILL follows SIGTERM soon.
             stack.enter_context(stoppable(task.cancel, partial(self._interrupt, task)))
             results = None
-            if self.files.words is not None:
-                self._accepted = _words_writer(stack.enter_context(_appended(self.files.words)))
+            self._open_words(stack)
             if self.files.out is not None:
                 results = ResultFile(
                     self.files.out, self.files.output_format, self.claims, keep=self.keep, excel=self.excel
@@ -303,9 +304,7 @@ class Job:
                 self._progress.bad = self.people.bad
             else:
                 key, request = made
-                if not self._warned and is_inbound_only(request.acr_values):
-                    self._warned = True
-                    say(INBOUND_ONLY, style="yellow", prose=True)
+                self._warn(request)
                 # Of the others nobody would ever take them.
                 if self.keep and not isinstance(row, BadRow) and await self._is_asked(journal, key):
                     self._kept[key] = self._own(row)
@@ -313,6 +312,15 @@ class Job:
             if self._enough.is_set():
                 return
         self._progress.total = self.people.good + self.people.bad
+
+    def _open_words(self, stack: ExitStack) -> None:
+        if self.files.words is not None:
+            self._accepted = _words_writer(stack.enter_context(_appended(self.files.words)))
+
+    def _warn(self, request: EidRequest) -> None:
+        if not self._warned and is_inbound_only(request.acr_values):
+            self._warned = True
+            say(INBOUND_ONLY, style="yellow", prose=True)
 
     async def _is_asked(self, journal: Journal, key: str) -> bool:
         known = await journal.find(key) if journal.run > 1 else None

@@ -66,6 +66,7 @@ class Standing:
         free: Slices that are not done and belong to nobody, or to the worker that looks.
         is_open: Whether there are logins that have not ended, or results that were not taken.
         is_over: Whether everything is done and taken.
+        workers: How many live, those included that do not take part.
     """
 
     slices: int | None
@@ -73,6 +74,7 @@ class Standing:
     free: int
     is_open: bool
     is_over: bool
+    workers: int
 
     @property
     def is_all_done(self) -> bool:

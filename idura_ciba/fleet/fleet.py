@@ -196,7 +196,7 @@ class Fleet:
             people: Pairs of a key and a request, the same in the same order on every replica: a collection, or a
                 function that begins them anew.
             claims: As for `batch.verify_many`.
-            max_in_flight: As for `batch.verify_many`, for this replica.
+            max_in_flight: As for `batch.verify_many`, for all replicas together.
             duplicates: As for `batch.verify_many`.
             digest: What is equal only for the same people, to save a replica from reading them all beforehand.
             accepted: As for `batch.verify_many`; called on the replica that asks.

@@ -53,8 +53,8 @@ class PostgresBatches(ABC):
             "SELECT slices, (SELECT count(*) FROM ciba_slice s WHERE s.batch = b.name AND s.done), "
             "(SELECT count(*) FROM ciba_slice s WHERE s.batch = b.name AND NOT s.done "
             "AND coalesce(s.owner, %(worker)s) = %(worker)s), "
-            "EXISTS (SELECT 1 FROM ciba_login l WHERE l.batch = b.name AND l.stage <> 'delivered'), is_over "
-            "FROM ciba_batch b WHERE name = %(batch)s",
+            "EXISTS (SELECT 1 FROM ciba_login l WHERE l.batch = b.name AND l.stage <> 'delivered'), is_over, "
+            "(SELECT count(*) FROM ciba_worker) FROM ciba_batch b WHERE name = %(batch)s",
             batch=batch,
             worker=worker,
         )

@@ -17,6 +17,7 @@ from attrs import define, field, frozen
 from idura_ciba import explain
 from idura_ciba.aio.clock import Clock
 from idura_ciba.batch.journal import Journal
+from idura_ciba.batch.logins import Places
 from idura_ciba.batch.results import Result
 from idura_ciba.batch.runner import OUTAGE, Run
 from idura_ciba.client import CibaClient
@@ -59,7 +60,7 @@ class Plan:
 
     Attributes:
         claims: Names of claims to put into the results; None for all.
-        max_in_flight: Maximum number of people whom this replica asks at once.
+        max_in_flight: Maximum number of people who are asked at once, by all replicas of the fleet together.
         duplicates: As for `batch.verify_many`.
         digest: Equal only for the same people in the same order. None: from all keys and people.
         accepted: As for `batch.verify_many`.
@@ -122,6 +123,7 @@ class SharedBatch:
         # By key, those who are being asked; by number, the slices that are not done.
         self._slices: dict[str, _Slice] = {}
         self._open: dict[int, _Slice] = {}
+        self._places = Places()
 
     async def open(self) -> None:
         """Take part, and find out whether it is over; nobody is asked yet.
@@ -181,7 +183,8 @@ class SharedBatch:
     async def _written(self) -> AsyncGenerator[tuple[Result, Mapping[str, Any]], None]:
         """Yield the results that there are, if it is for this replica to write them."""
         worker, store, plan = self._worker, self._store, self._plan
-        self.is_over = (await self._standing()).is_over
+        standing = await self._standing()
+        self.is_over = standing.is_over
         if self.is_over:
             return
         may = await worker.in_time(store.may_write(self._name, worker.name))
@@ -225,7 +228,10 @@ class SharedBatch:
         return result, about.get("more", {})
 
     async def _standing(self) -> Standing:
-        return await self._worker.in_time(self._store.standing(self._name, self._worker.name))
+        standing = await self._worker.in_time(self._store.standing(self._name, self._worker.name))
+        # Whoever is asked by somebody else already stays theirs; as they answer, it evens out.
+        self._places.count = max(1, self._plan.max_in_flight // max(1, standing.workers))
+        return standing
 
     # --- asking -----------------------------------------------------------------------------------------------------
 
@@ -236,7 +242,7 @@ class SharedBatch:
             asking = FleetAsking(replica.ciba, journal, replica.clock, ask=replica.ask, rows=self._rows, find=self._row)
             run = Run(asking, ())
             run.accepted = plan.accepted
-            run.places.count = plan.max_in_flight
+            run.places = self._places
             async with aclosing(run.results(self._mine())) as results:
                 async for result in results:
                     plan.seen(result)

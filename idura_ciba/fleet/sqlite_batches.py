@@ -41,14 +41,14 @@ class SqliteBatches(ABC):
 
     async def standing(self, batch: str, worker: str) -> Standing:
         """See `BatchStore.standing`."""
-        slices, done, free, is_open, is_over = self._run(
+        slices, done, free, is_open, is_over, workers = self._run(
             "SELECT slices, (SELECT count(*) FROM slice s WHERE s.batch = b.name AND s.done), "
             "(SELECT count(*) FROM slice s WHERE s.batch = b.name AND NOT s.done AND coalesce(s.owner, ?) = ?), "
-            "EXISTS (SELECT 1 FROM login l WHERE l.batch = b.name AND l.stage <> 'delivered'), is_over "
-            "FROM batch b WHERE name = ?",
+            "EXISTS (SELECT 1 FROM login l WHERE l.batch = b.name AND l.stage <> 'delivered'), is_over, "
+            "(SELECT count(*) FROM worker) FROM batch b WHERE name = ?",
             *(worker, worker, batch),
         ).fetchone()
-        return Standing(slices, done, free, bool(is_open), bool(is_over))
+        return Standing(slices, done, free, bool(is_open), bool(is_over), workers)
 
     async def claim_slice(self, batch: str, number: int, worker: str) -> bool:
         """See `BatchStore.claim_slice`."""

@@ -73,6 +73,7 @@ async def test_the_slices_of_the_dead_are_others(store: Store) -> None:
     await bury(store, "one")
     standing = await store.standing(BATCH, "two")
     assert (standing.slices, standing.done, standing.free, standing.is_all_done) == (2, 1, 1, False)
+    assert standing.workers == 1
     assert not await store.claim_slice(BATCH, 0, "two")
     assert await store.claim_slice(BATCH, 1, "two")
     await store.finish_slice(BATCH, 1, "one")  # too late
