@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import codecs
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager
 from functools import partial
@@ -273,11 +274,16 @@ def batch(
                 resume_secret=resume_secret(resume_secret_file),
             )
             connection = settings.client(strategy=polling, scheduler=scheduler)
-        make = (
-            Job
-            if store is None
-            else partial(SharedJob, store=store, batch=batch_name or Path(source).name, rate=budget)
-        )
+        make: Callable[..., Job] = Job
+        if store is not None:
+            agreed = [eid, options, fields, named, input_format, encoding, sheet, skip_duplicates]
+            make = partial(
+                SharedJob,
+                store=store,
+                batch=batch_name or Path(source).name,
+                rate=budget,
+                agreed=json.dumps(agreed, sort_keys=True, default=str),
+            )
         job = make(
             files=files,
             reader=reader,

@@ -59,11 +59,13 @@ class SharedJob(Job):
         store: The store that the machines share.
         batch: The name of the batch, the same on every machine.
         rate: Most requests in any second of all machines together; None for no limit.
+        agreed: What all machines must have in common besides the file.
     """
 
     store: str
     batch: str
     rate: float | None
+    agreed: str
     _results: WholeFile | None = field(init=False, default=None)
     _written: Tally = field(init=False, factory=Tally)
     _passes: int = field(init=False, default=0)
@@ -102,7 +104,8 @@ class SharedJob(Job):
                     self._results.discard()
         wrote = shared is not None and shared.is_written
         return SharedEnding(
-            whole=self._written if wrote else self._progress.tally,
+            # What has to be looked at is told by whoever has written it.
+            whole=self._written if wrote else Tally(),
             this=self._progress.tally,
             bad=self.people.bad,
             begun=0,
@@ -124,7 +127,7 @@ class SharedJob(Job):
             claims=self.claims,
             max_in_flight=self.places,
             duplicates="skip" if self.skip_duplicates else "wait",
-            digest=_digest(Path(self.name)),
+            digest=_digest(Path(self.name), self.agreed),
             accepted=self._accepted,
             is_whole=self._results is not None,
             begin=self._begin,
@@ -187,6 +190,8 @@ class SharedJob(Job):
         return (*made, self._own(row) if self.keep and not isinstance(row, BadRow) else {})
 
 
-def _digest(path: Path) -> bytes:
+def _digest(path: Path, agreed: str) -> bytes:
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()
+        digest = hashlib.file_digest(file, "sha256")
+    digest.update(agreed.encode())
+    return digest.digest()

@@ -149,8 +149,8 @@ class BatchStore(Protocol):
 def batch_differs() -> StoreError:
     """Two machines have different files."""
     return StoreError(
-        "the batch of this name has other people, or another resume_secret",
+        "the batch of this name has other people, other options, or another resume_secret",
         code="batch_differs",
         phone="Nobody was asked",
-        advice="give every machine the same file and the same resume_secret, and each new batch a name of its own",
+        advice="run the same command with the same file on every machine, and give each new batch a name of its own",
     )

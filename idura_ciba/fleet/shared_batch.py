@@ -124,6 +124,10 @@ class SharedBatch:
         self._slices: dict[str, _Slice] = {}
         self._open: dict[int, _Slice] = {}
         self._places = Places()
+        self._is_open = False
+        # Whether this replica has begun to write, and what it has yielded that the store may not know to be taken.
+        self._writes = False
+        self._yielded: list[str] = []
 
     async def open(self) -> None:
         """Take part, and find out whether it is over; nobody is asked yet.
@@ -134,6 +138,7 @@ class SharedBatch:
         digest = await self._rows.digest(self._plan.digest)
         await self._worker.in_time(self._store.open_batch(self._name, digest))
         self.is_over = (await self._standing()).is_over
+        self._is_open = True
 
     async def results(self) -> AsyncGenerator[tuple[Result, Mapping[str, Any]], None]:
         """Ask, and yield the results of all replicas, with what stands beside them, if this one writes them.
@@ -145,7 +150,8 @@ class SharedBatch:
             CibaError: As for `batch.verify_many`.
         """
         loop, away_since = asyncio.get_running_loop(), None
-        await self.open()
+        if not self._is_open:
+            await self.open()
         asking = loop.create_task(self._ask_all())
         try:
             while True:
@@ -182,28 +188,46 @@ class SharedBatch:
 
     async def _written(self) -> AsyncGenerator[tuple[Result, Mapping[str, Any]], None]:
         """Yield the results that there are, if it is for this replica to write them."""
-        worker, store, plan = self._worker, self._store, self._plan
-        standing = await self._standing()
-        self.is_over = standing.is_over
-        if self.is_over:
+        worker, store = self._worker, self._store
+        self.is_over = (await self._standing()).is_over
+        if self.is_over or not await self._may_write():
             return
-        may = await worker.in_time(store.may_write(self._name, worker.name))
-        if may is False:
-            return
-        if may is True:
-            if plan.is_whole:
-                await worker.in_time(store.offer_again(self._name, worker.name))
-            plan.begin()
-        while found := await worker.in_time(store.results(self._name, most=TOGETHER)):
+        while await self._take():
+            found = await worker.in_time(store.results(self._name, most=TOGETHER))
+            if not found:
+                break
             for ended in found:
                 yield self._read(ended)
-            logins = [ended.login for ended in found]
-            taken = store.take_results(self._name, worker.name, logins, keep=plan.is_whole)
-            if not await worker.in_time(taken):
-                return
+            self._yielded = [ended.login for ended in found]
         standing = await self._standing()
         if standing.is_all_done and not standing.is_open:
-            self.is_written = plan.is_whole or await self.finish()
+            self.is_written = self._plan.is_whole or await self.finish()
+
+    async def _may_write(self) -> bool:
+        """Whether it is for this replica to write; if so, it has begun to."""
+        worker, store = self._worker, self._store
+        may = await worker.in_time(store.may_write(self._name, worker.name))
+        if may is None and self._writes:
+            return True
+        self._writes = False
+        if may is False:
+            return False
+        if self._plan.is_whole:
+            await worker.in_time(store.offer_again(self._name, worker.name))
+            self._yielded = []
+        self._plan.begin()
+        self._writes = True
+        return True
+
+    async def _take(self) -> bool:
+        """Have the store know that what was yielded is taken; False if another replica writes by now."""
+        if not self._yielded:
+            return True
+        taken = self._store.take_results(self._name, self._worker.name, self._yielded, keep=self._plan.is_whole)
+        if not await self._worker.in_time(taken):
+            return False
+        self._yielded = []
+        return True
 
     def _read(self, ended: Ended) -> tuple[Result, Mapping[str, Any]]:
         about = self._rows.about(ended.login, ended.about)

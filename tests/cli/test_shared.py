@@ -92,6 +92,10 @@ def test_another_file_under_the_same_name_is_refused(
     assert ran.exit_code == 1
     assert "[batch_differs]" in ran.stderr
     assert len(idura.ledger.orders) == 4
+    people(folder)
+    other = invoke(*SHARED, "--message", "Bye", "--out", "s.jsonl")
+    assert "[batch_differs]" in other.stderr
+    people(folder, count=5)
     assert invoke(*SHARED, "--batch", "december", "--out", "s.jsonl").exit_code == 0
     assert len(results(folder / "s.jsonl")) == 5
 

@@ -35,6 +35,10 @@ class Line:
         """What waited goes through."""
         self.whole.set()
 
+    def admit(self) -> None:
+        """It can be connected to again."""
+        self.is_refused = False
+
     async def open(self) -> None:
         """It is open."""
 

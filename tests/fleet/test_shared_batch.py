@@ -258,6 +258,45 @@ async def test_a_store_that_is_away_for_a_while_is_waited_for(replica: MakeFleet
     assert caught.value.code == "store_away"
 
 
+@pytest.mark.parametrize("lost", ["offer_again", "take_results", "results", "may_write", "standing"])
+async def test_an_answer_that_is_lost_gives_no_result_twice(replica: MakeFleet, store: SqliteStore, lost: str) -> None:
+    """And begins no file that was not begun."""
+    line, begun = Line(store), 0
+    fleet = await replica(line)
+
+    def begin() -> None:
+        nonlocal begun
+        begun += 1
+
+    plan = Plan(is_whole=True, begin=begin)
+    shared, found = fleet.share_batch(BATCH, EVERYBODY, plan), list[str]()
+    await shared.open()
+    line.losing = {lost}
+    async for result, _ in shared.results():
+        assert begun == 1
+        found.append(result.key)
+        if len(found) == 20:
+            line.losing = {lost}
+        elif len(found) == SLICE + 20:
+            line.is_refused = True
+            asyncio.get_running_loop().call_later(3, line.admit)
+    assert sorted(found) == KEYS
+    assert await shared.finish()
+
+
+async def test_the_limit_is_one_for_all(simulated_idura: SimulatedIdura, replica: MakeFleet) -> None:
+    """As the rate is; half a minute after others have joined, at the latest."""
+    people, most = swedes(len(EVERYBODY)), 0
+    for nth in range(len(people)):
+        simulated_idura.script(swedish_number(nth), Script.approve(after=20))
+    fleets = [await replica() for _ in range(3)]
+    working = [asyncio.create_task(all_of(fleet, people, max_in_flight=30)) for fleet in fleets]
+    while not all(task.done() for task in working):
+        await asyncio.sleep(1)
+        most = max(most, sum(order.outcome == "open" for order in simulated_idura.ledger.orders))
+    assert 20 <= most <= 33
+
+
 @pytest.mark.parametrize("options", [{"max_in_flight": 0}, {"duplicates": "ask"}])
 async def test_what_cannot_be_is_refused(replica: MakeFleet, options: Any) -> None:
     """Before anything happens."""
