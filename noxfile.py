@@ -36,7 +36,7 @@ WITH_COMPANIONS = ("tests/http/test_session_companions.py", "tests/test_docs_tel
 COMPANIONS = {"IDURA_CIBA_COMPANIONS": "required"}
 #: Tells the tests that the libraries of the group `examples` must be there.
 EXAMPLES = {"IDURA_CIBA_EXAMPLE_LIBRARIES": "required"}
-#: Tells the tests that PostgreSQL and its driver must be there.
+#: Tells the tests that PostgreSQL, its driver and PgBouncer must be there.
 FLEET = {"IDURA_CIBA_FLEET": "required"}
 #: Has a test take names away one at a time, and not only all at once.
 ELSEWHERE = {"IDURA_CIBA_ELSEWHERE": "each"}
@@ -138,7 +138,7 @@ def companions(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS[:1])
 def fleet(session: nox.Session) -> None:
-    """Run the tests of replicas over a PostgreSQL of their own; `apt-get install postgresql` brings its programs."""
+    """Run the tests of replicas over a PostgreSQL of their own; `apt-get install postgresql pgbouncer` brings both."""
     install(session, "-e", ".[cli,fleet,otel,xlsx]", groups=("test",))
     session.run("pytest", "tests/fleet", *ALL_CORES, *session.posargs, env=FLEET)
 

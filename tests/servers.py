@@ -8,7 +8,7 @@ import ssl
 import struct
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,14 @@ from idura_ciba.protocol.http import HttpRequest
 SECRET_HEADER, SECRET_BODY, SECRET_ANSWER = "c2VjcmV0LWhlYWRlcg", "sub:ssn:209801011231", "eyJhbGciOiJub25lIn0"
 
 Write = Callable[[asyncio.StreamWriter], Awaitable[None]]
+
+
+def free_port() -> int:
+    """A port that nobody listens at."""
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def http(body: bytes = b"{}", *headers: str, status: str = "200 OK", length: bool = True) -> bytes:

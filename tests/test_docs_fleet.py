@@ -33,3 +33,11 @@ async def test_a_batch_is_shared(
     async with Fleet(make_ciba_client()) as fleet:
         await example("shared_batch")["verify_all"](fleet, swedes(3), results.append)
     assert len(simulated_idura.ledger.orders) == len(results) == 3
+
+
+async def test_a_store_behind_a_pooler_listens_past_it(make_ciba_client: MakeClient) -> None:
+    """The example connects to both, and says that neither is there."""
+    pytest.importorskip("psycopg")
+    nobody = "postgresql://nobody@127.0.0.1:1/none"
+    fleet = example("pooler")["join"](make_ciba_client(resume_secret=b"s" * 32), nobody, f"{nobody}_direct")
+    assert (fleet._store._dsn, fleet._store._listen_dsn) == (nobody, f"{nobody}_direct")

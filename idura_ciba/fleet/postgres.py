@@ -53,7 +53,8 @@ MIGRATIONS: Final = (
         stage text NOT NULL, state text NOT NULL, epoch bigint NOT NULL DEFAULT 1,
         owner text REFERENCES ciba_worker ON DELETE SET NULL, token text, progress bytea, outcome bytea,
         cancelled boolean NOT NULL DEFAULT false, until timestamptz NOT NULL,
-        changed timestamptz NOT NULL DEFAULT now(), layout int NOT NULL DEFAULT 0
+        changed timestamptz NOT NULL DEFAULT now(), layout int NOT NULL DEFAULT 0,
+        watched boolean NOT NULL DEFAULT false
     );
     CREATE INDEX ciba_login_owner ON ciba_login (owner) WHERE owner IS NOT NULL;
     CREATE INDEX ciba_login_unowned ON ciba_login (number) WHERE owner IS NULL AND stage IN ('asking', 'pending');
@@ -61,7 +62,7 @@ MIGRATIONS: Final = (
     BATCHES,
 )
 CHANNEL: Final = "ciba_fleet"
-#: Seconds until a new connection is tried after one was lost.
+#: Seconds until a new connection is tried after one was lost, and between two looks where nothing can be heard.
 AGAIN: Final = 1.0
 #: Seconds to wait for a connection.
 PATIENCE: Final = 5.0
@@ -80,12 +81,13 @@ class PostgresStore(PostgresBatches):
 
     Args:
         dsn: How to connect, as PostgreSQL writes it.
-        listen_dsn: How to connect for LISTEN, where `dsn` leads to a pooler in transaction mode. None: the same.
+        listen_dsn: How to connect for LISTEN, past a pooler in transaction mode to which `dsn` leads. None: by `dsn`;
+            behind a pooler it looks for changes each second instead, because it would not hear of them.
         connections: Most connections at once, besides the one that listens.
     """
 
     def __init__(self, dsn: str, *, listen_dsn: str | None = None, connections: int = 4) -> None:
-        self._listen_dsn = listen_dsn or dsn
+        self._dsn, self._listen_dsn = dsn, listen_dsn
         # Statements are not prepared: poolers in transaction mode know nothing of them.
         options: dict[str, Any] = {"autocommit": True, "prepare_threshold": None}
         self._pool = AsyncConnectionPool(
@@ -314,9 +316,13 @@ class PostgresStore(PostgresBatches):
         return [login for (login,) in rows]
 
     async def watch(self, login: str) -> None:
-        """See `Store.watch`."""
-        statement = f"SELECT pg_notify('{CHANNEL}', json_build_array(%(login)s::text, %(wish)s::text)::text)"
-        await self._run(statement, login=login, wish=Wish.WATCH.value)
+        """See `Store.watch`. It is written down for owners that hear nothing."""
+        await self._run(
+            f"WITH done AS (UPDATE ciba_login SET watched = true WHERE login = %(login)s AND NOT watched AND {_LIVE}) "
+            f"SELECT pg_notify('{CHANNEL}', json_build_array(%(login)s::text, %(wish)s::text)::text)",
+            login=login,
+            wish=Wish.WATCH.value,
+        )
 
     async def get(self, login: str) -> Stored | None:
         """See `Store.get`."""
@@ -361,17 +367,38 @@ class PostgresStore(PostgresBatches):
 
     async def changes(self) -> AsyncIterator[Change]:
         """See `Store.changes`. A lost connection is made again; what changed meanwhile is one change of anything."""
+        dsn = self._listen_dsn or self._dsn
         while not self._closed.is_set():
             with suppress(psycopg.Error):
-                async with await psycopg.AsyncConnection.connect(self._listen_dsn, autocommit=True) as connection:
+                async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
+                    if self._listen_dsn is None and await _is_pooled(connection):
+                        break
                     await connection.execute(f"LISTEN {CHANNEL}".encode())
                     yield Change(None)
                     while not self._closed.is_set():
                         async for notice in connection.notifies(timeout=AGAIN):
                             login, wish = json.loads(notice.payload)
                             yield Change(login, wish and Wish(wish))
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._closed.wait(), AGAIN)
+            await self._pause()
+        while not self._closed.is_set():
+            yield Change(None)
+            for login in await self._watched():
+                yield Change(login, Wish.WATCH)
+            await self._pause()
+
+    async def _watched(self) -> Sequence[str]:
+        """The logins that somebody watches, whoever asks for them; none while the store is away."""
+        with suppress(StoreError, TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                rows = await self._run(f"SELECT login FROM ciba_login WHERE owner IS NOT NULL AND watched AND {_LIVE}")
+                return [login for (login,) in rows]
+        return []
+
+    async def _pause(self) -> None:
+        """Until the store is closed, or for a while."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(AGAIN):
+                await self._closed.wait()
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
@@ -394,6 +421,12 @@ class PostgresStore(PostgresBatches):
         """A statement that returns a row for each login that it has changed."""
         named = {"login": owned.login, "epoch": owned.epoch, "wish": None, **values}
         return bool(await self._run(statement, **named))
+
+
+async def _is_pooled(connection: psycopg.AsyncConnection[Any]) -> bool:
+    """Whether a pooler is in between: it gives its clients process numbers of its own, so that they can cancel."""
+    found = await (await connection.execute("SELECT pg_backend_pid()")).fetchone()
+    return found is not None and found[0] != connection.info.backend_pid
 
 
 def _read(row: Sequence[Any]) -> Stored:

@@ -1,4 +1,4 @@
-"""A PostgreSQL of the tests' own, as an unprivileged user; and replicas in one process over one store."""
+"""A PostgreSQL of the tests' own and a PgBouncer, as an unprivileged user; and replicas in one process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import closing
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,29 @@ from idura_ciba.fleet.store import Store
 from idura_ciba.testing import virtual_clock
 from tests.fleet.replicas import LEASE, SECRET, Line, MakeFleet
 from tests.logins import MakeClient
+from tests.servers import free_port
 
 #: Where Debian and others put the programs of a server.
 PLACES = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/usr/local/pgsql/bin", "/opt/homebrew/opt/postgresql*/bin")
 #: Set by `nox -s fleet`.
 REQUIRED = "IDURA_CIBA_FLEET"
 DATABASES = itertools.count(1)
+#: Two connections to the server for each database, so that the statements of one client go over both; nothing is reset
+#: between two of them, as is usual in this mode.
+POOLER = """
+[databases]
+* = host=127.0.0.1 port={server}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir =
+auth_type = trust
+auth_file = {users}
+pool_mode = transaction
+default_pool_size = 2
+server_idle_timeout = 5
+max_client_conn = 500
+"""
 
 
 def programs() -> Path | None:
@@ -58,12 +75,8 @@ class Postgres:
 
     @property
     def dsn(self) -> str:
-        """How to connect to the database of all tests."""
-        return self.dsn_of("postgres")
-
-    def dsn_of(self, database: str) -> str:
-        """How to connect to a database."""
-        return f"host=127.0.0.1 port={self.port} user=ciba dbname={database}"
+        """How to connect to the database in which the tests make theirs."""
+        return f"host=127.0.0.1 port={self.port} user=ciba dbname=postgres"
 
     def run(self, name: str, *arguments: str) -> None:
         """Run one of its programs as its user."""
@@ -81,20 +94,14 @@ class Postgres:
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        settings = f"-c listen_addresses=127.0.0.1 -c port={self.port} -c unix_socket_directories= -c fsync=off"
+        settings = f"-c listen_addresses=127.0.0.1 -c port={self.port} -c unix_socket_directories="
+        # Nobody writes but the tests.
+        settings = f"{settings} -c fsync=off -c autovacuum=off"
         self.run("pg_ctl", "-D", str(self.folder), "-l", str(self.folder.parent / "log"), "-o", settings, "-w", "start")
 
     def stop(self, how: str = "fast") -> None:
         """Stop it."""
         self.run("pg_ctl", "-D", str(self.folder), "-m", how, "-w", "stop")
-
-
-def free_port() -> int:
-    """A port that nobody listens at."""
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.fixture(scope="session")
@@ -116,20 +123,66 @@ def postgres() -> Iterator[Postgres]:
     shutil.rmtree(home)
 
 
-@pytest.fixture(params=["memory", "file", "postgres"])
+@pytest.fixture(params=["memory", "file", "postgres", "pgbouncer"])
 async def make_store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Callable[[], Store]]:
     """Makes stores of one kind; those of PostgreSQL see the same tables, which are empty at first."""
-    if request.param == "postgres":
-        psycopg = pytest.importorskip("psycopg")
+    if request.param in {"postgres", "pgbouncer"}:
+        pytest.importorskip("psycopg")
         from idura_ciba.fleet.postgres import PostgresStore  # noqa: PLC0415 - needs the extra `fleet`
 
-        server: Postgres = request.getfixturevalue("postgres")
-        database = f"contract_{next(DATABASES)}"
-        async with await psycopg.AsyncConnection.connect(server.dsn, autocommit=True) as connection:
-            await connection.execute(f"CREATE DATABASE {database}".encode())
-        yield lambda: PostgresStore(server.dsn_of(database))
+        dsn: str = request.getfixturevalue("dsn")
+        pooled_dsn: str | None = request.getfixturevalue("pooled_dsn") if request.param == "pgbouncer" else None
+        yield lambda: PostgresStore(pooled_dsn or dsn, listen_dsn=pooled_dsn and dsn)
     else:
         yield lambda: SqliteStore(tmp_path / "store" if request.param == "file" else None)
+
+
+@pytest.fixture(name="dsn")
+def _dsn(postgres: Postgres) -> str:
+    """A database of its own."""
+    psycopg = pytest.importorskip("psycopg")
+    name = f"test_{next(DATABASES)}"
+    with psycopg.connect(postgres.dsn, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+    return f"postgresql://ciba@127.0.0.1:{postgres.port}/{name}"
+
+
+@pytest.fixture(scope="session")
+def pooler_port(postgres: Postgres) -> Iterator[int]:
+    """Where a PgBouncer in transaction mode stands before that server."""
+    program = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    assert program is not None, "PgBouncer is missing: apt-get install pgbouncer"
+    home, port = Path(tempfile.mkdtemp(prefix="ciba-pgbouncer-")), free_port()
+    users, settings = home / "users", home / "pgbouncer.ini"
+    users.write_text('"ciba" ""\n', encoding="utf-8")
+    settings.write_text(POOLER.format(server=postgres.port, port=port, users=users), encoding="utf-8")
+    if postgres.user:
+        shutil.chown(home, postgres.user)
+    account = ["-u", postgres.user] if postgres.user else []
+    with (home / "log").open("wb") as log:
+        process = subprocess.Popen([program, *account, settings], stdin=subprocess.DEVNULL, stderr=log)
+    try:
+        _listens(port, process)
+        yield port
+    finally:
+        process.terminate()
+        process.wait()
+        shutil.rmtree(home)
+
+
+def _listens(port: int, process: subprocess.Popen[bytes]) -> None:
+    """Wait until a process listens."""
+    while True:
+        with suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
+            return
+        with suppress(subprocess.TimeoutExpired):
+            pytest.fail(f"PgBouncer has ended with {process.wait(timeout=0.05)}")
+
+
+@pytest.fixture(name="pooled_dsn")
+def _pooled_dsn(dsn: str, postgres: Postgres, pooler_port: int) -> str:
+    """The same database through the pooler."""
+    return dsn.replace(f":{postgres.port}/", f":{pooler_port}/")
 
 
 @pytest.fixture(name="store")

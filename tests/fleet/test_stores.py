@@ -38,3 +38,15 @@ async def test_postgresql_needs_its_driver_and_a_secret(
     with pytest.raises(UsageError) as caught:
         open_store(f"{scheme}://127.0.0.1/none", make_ciba_client())
     assert caught.value.code == "resume_secret"
+
+
+async def test_a_store_that_is_made_by_hand_needs_the_secret_too(make_ciba_client: MakeClient) -> None:
+    """Others may share it, whatever it is; somebody who only looks needs none."""
+    pytest.importorskip("psycopg")
+    from idura_ciba.fleet.postgres import PostgresStore  # noqa: PLC0415 - needs the extra `fleet`
+
+    store = PostgresStore("postgresql://pooler/none", listen_dsn="postgresql://server/none")
+    with pytest.raises(UsageError) as caught:
+        open_store(store, make_ciba_client())
+    assert caught.value.code == "resume_secret"
+    assert open_store(store, make_ciba_client(resume_secret=b"s" * 32)) is open_store(store) is store
