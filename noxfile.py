@@ -34,7 +34,8 @@ NODE_MODULES = "IDURA_CIBA_INTEROP_NODE_MODULES"
 #: Tests that need the libraries of the group `companions`; the variable tells them that those must be there.
 WITH_COMPANIONS = ("tests/http/test_session_companions.py", "tests/test_docs_telemetry.py")
 COMPANIONS = {"IDURA_CIBA_COMPANIONS": "required"}
-#: Tells the tests that the libraries of the group `examples` must be there.
+#: Tests that need the libraries of the group `examples`; the variable tells them that those must be there.
+WITH_EXAMPLES = ("tests/test_docs_examples.py", "tests/fleet/test_fleet_examples.py")
 EXAMPLES = {"IDURA_CIBA_EXAMPLE_LIBRARIES": "required"}
 #: Tells the tests that PostgreSQL, its driver and PgBouncer must be there.
 FLEET = {"IDURA_CIBA_FLEET": "required"}
@@ -152,9 +153,9 @@ def elsewhere(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS[:1])
 def examples(session: nox.Session) -> None:
-    """Run the programs of docs/examples as services that are stopped in the middle, and check their types."""
+    """Run the programs of docs/examples, which are stopped in the middle, and check their types."""
     install(session, "-e", ".[cli,fleet,otel,xlsx]", groups=("test", "types", "examples"))
-    session.run("pytest", "tests/test_docs_examples.py", *session.posargs, env=EXAMPLES)
+    session.run("pytest", *WITH_EXAMPLES, *session.posargs, env=EXAMPLES | FLEET)
     session.run("mypy", "--strict", "docs/examples")
     session.run("pyright", "--pythonpath", str(Path(session.bin) / "python"), "docs/examples")
 

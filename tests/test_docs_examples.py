@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import json
-import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,112 +17,33 @@ from attrs import define, field
 
 from idura_ciba import NorwegianBankID, State
 from idura_ciba.simulator import Script, SimulatedIdura, SimulatorServer
+from tests.desks import CLIENT_ID, CLIENT_SECRET, EXAMPLES, Desk, needs, needs_of, next_event
 from tests.fakes import swede, swedish_number
 from tests.logins import NORWEGIAN, MakeClient
-from tests.pages import DOCS, program
-
-EXAMPLES = DOCS / "examples"
-#: How each desk is started.
-COMMANDS = {
-    "aiohttp": [str(EXAMPLES / "aiohttp_desk.py")],
-    "fastapi": ["-m", "uvicorn", "--app-dir", str(EXAMPLES), "fastapi_desk:app"],
-}
-
+from tests.pages import program
+from tests.servers import free_port
 
 # --- the desk ---------------------------------------------------------------------------------------------------------
-
-
-def needs(name: str) -> None:
-    """Skip a test whose library is not there; `nox -s examples` brings all of them, and says that they must be."""
-    if importlib.util.find_spec(name) is None:
-        missing = f"{name} is not installed; the dependency group `examples` brings it"
-        if "IDURA_CIBA_EXAMPLE_LIBRARIES" in os.environ:
-            pytest.fail(missing)
-        pytest.skip(missing)
-
-
-@define
-class Desk:
-    """A desk as a process, and a browser's view of it."""
-
-    issuer: str
-    folder: Path
-    port: int
-    started: list[asyncio.subprocess.Process] = field(factory=list)
-
-    async def start(self, name: str) -> asyncio.subprocess.Process:
-        """Start one of the desks, and wait until it is ready."""
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, *COMMANDS[name], *(["--port", str(self.port)] if name == "fastapi" else [])),
-            cwd=self.folder,
-            env=self.environment,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        self.started.append(process)
-        async with aiohttp.ClientSession() as session:
-            while True:
-                assert process.returncode is None, await process.communicate()
-                try:
-                    async with session.get(f"{self.url}/ready") as answer:
-                        assert answer.status == 200
-                        return process
-                except aiohttp.ClientConnectionError:
-                    await asyncio.sleep(0.05)
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """What it is told."""
-        return {
-            **os.environ,
-            "IDURA_CIBA_ISSUER": self.issuer,
-            "IDURA_CIBA_CLIENT_ID": "urn:desk",
-            "IDURA_CIBA_CLIENT_SECRET": "a secret of the tests",
-            "PORT": str(self.port),
-        }
-
-    @property
-    def url(self) -> str:
-        """Where it is."""
-        return f"http://127.0.0.1:{self.port}"
 
 
 @pytest.fixture(name="served")
 async def _served(tmp_path: Path) -> AsyncIterator[tuple[SimulatedIdura, Desk]]:
     """A provider, and a desk that has not been started."""
     idura = SimulatedIdura(interval=1, expires_in=60, people=lambda _dice: Script.approve(50))
-    idura.register_client("urn:desk", secret="a secret of the tests")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    async with SimulatorServer(idura) as server:
-        desk = Desk(server.issuer, tmp_path, port)
+    idura.register_client(CLIENT_ID, secret=CLIENT_SECRET)
+    async with SimulatorServer(idura) as server, Desk(server.issuer, tmp_path, free_port()) as desk:
         yield idura, desk
-        for process in desk.started:
-            if process.returncode is None:
-                process.kill()
-            await process.wait()
-
-
-async def next_event(stream: aiohttp.ClientResponse) -> tuple[str, dict[str, object]]:
-    """The next server-sent event."""
-    name = (await stream.content.readline()).decode().removeprefix("event: ").strip()
-    data = (await stream.content.readline()).decode().removeprefix("data: ")
-    await stream.content.readline()
-    return name, json.loads(data)
 
 
 @pytest.mark.slow
 @pytest.mark.sockets
 @pytest.mark.unmeasured
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", ["aiohttp_desk", "fastapi_desk"])
 async def test_a_desk_that_is_deployed_in_the_middle_of_a_login_loses_nothing(
     served: tuple[SimulatedIdura, Desk], name: str
 ) -> None:
     """SIGTERM during an open stream: it ends within a second, and the next process goes on with the login."""
-    if name == "fastapi":
-        needs("fastapi")
-        needs("uvicorn")
+    needs_of(name)
     idura, desk = served
     process = await desk.start(name)
     async with aiohttp.ClientSession(desk.url) as session:
@@ -252,14 +170,8 @@ async def test_views_of_django_ask_and_show(served: tuple[SimulatedIdura, Desk])
     """One request asks, the others look, and none of them has an event loop."""
     needs("django")
     idura, desk = served
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", VIEWS, str(EXAMPLES), swedish_number(0)),
-        env=desk.environment,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    desk.started.append(process)
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), asyncio.subprocess.PIPE)
+    process = await desk.run("-c", VIEWS, str(EXAMPLES), swedish_number(0), **pipes)
     assert process.stdout is not None
     assert process.stdin is not None
     said = [(await process.stdout.readline()).decode() for _ in range(3)]
