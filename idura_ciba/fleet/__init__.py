@@ -6,6 +6,8 @@
     takeover  goes on with what others have left
     lease     whether this replica may act, or others may have taken what it had
     budget    its share of the rate that all have together
+    signs     its signs of life: what it has learned from refusals, and what the others have
+    tasks     what runs beside
     store     `Store`, what every store promises
     stores    which one an address names
     sqlite    in a file or in memory, for a service of one process

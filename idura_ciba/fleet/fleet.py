@@ -17,9 +17,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Coroutine
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self
 
 from attrs import asdict, define, field
 
@@ -30,9 +30,11 @@ from idura_ciba.errors import CibaError
 from idura_ciba.fleet.budget import Share
 from idura_ciba.fleet.login import FleetLogin, FleetOutcome, Watch, asked_elsewhere, written
 from idura_ciba.fleet.sealing import LAYOUT, Sealing
+from idura_ciba.fleet.signs import Signs
 from idura_ciba.fleet.store import Held, Owned, Stage, Store, Stored, Wish, login_unknown
 from idura_ciba.fleet.stores import open_store
 from idura_ciba.fleet.takeover import Takeover
+from idura_ciba.fleet.tasks import Tasks
 from idura_ciba.fleet.worker import Worker
 from idura_ciba.options import positive, reference_text
 from idura_ciba.protocol.machine import State
@@ -41,8 +43,6 @@ from idura_ciba.transaction.outcome import Outcome
 from idura_ciba.transaction.transaction import Transaction
 
 __all__ = ["Fleet"]
-
-T = TypeVar("T")
 
 _logger = logging.getLogger("idura_ciba")
 
@@ -101,16 +101,23 @@ class Fleet:
         self._store = open_store(store, ciba)
         lease = positive("lease", lease, least=0.1)
         rate = None if rate is None else positive("rate", rate)
-        self._share = Share(self._store, rate, lease, ciba.queue.change_rate)
+        self._share = Share(self._store, rate, lease, partial(ciba.queue.change_rate, in_part=True))
+        self._signs = Signs(ciba.queue)
         self._sealing = Sealing.of(ciba)
         takeover = Takeover(ciba, self._store, self._sealing, self._adopt)
         self._worker = Worker(
-            self._store, lease, share=self._share, resume=takeover.resume, died=self._died, known=self._known
+            *(self._store, lease),
+            share=self._share,
+            signs=self._signs,
+            resume=takeover.resume,
+            died=self._died,
+            known=self._known,
         )
         self._retention = positive("retention", retention)
         self._clock = clock or Clock()
         self._own: dict[str, _Own] = {}
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks = Tasks()
+        self._spawn = self._tasks.spawn
         self._beginning: dict[asyncio.Task[FleetLogin], str] = {}
         self._closing = False
         self.watch: Watch = Watch()
@@ -200,9 +207,7 @@ class Fleet:
         for own in list(self._own.values()):
             if (token := left.get(own.transaction.id)) is not None:
                 await self._worker.once(self._hand_over(own, token))
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.stop()
         await self._worker.once(self._store.leave(self._worker.name))
         self.is_closed = True
         self.watch.changed(None)  # whoever waits here need not wait any longer
@@ -425,19 +430,3 @@ class Fleet:
         while True:
             await self._worker.once(self._store.purge(older=self._retention))
             await asyncio.sleep(PURGE_EVERY)
-
-    # --- inside -----------------------------------------------------------------------------------------------------
-
-    def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        task.add_done_callback(_report)
-        return task
-
-
-def _report(task: asyncio.Task[Any]) -> None:
-    """Not a traceback: its frames are not ours to print."""
-    error = None if task.cancelled() else task.exception()
-    if error is not None and not isinstance(error, CibaError):
-        _logger.error("a bug in the fleet, please report it: %s", type(error).__name__)

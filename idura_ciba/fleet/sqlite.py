@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,11 +18,14 @@ from typing import Any, Final
 from idura_ciba.aio.clock import Clock
 from idura_ciba.errors import StoreError
 from idura_ciba.fleet.store import (
+    REMEMBERED,
     WINDOW,
     Census,
     Change,
     Held,
+    Others,
     Owned,
+    Report,
     Seen,
     Stage,
     Stored,
@@ -31,6 +35,7 @@ from idura_ciba.fleet.store import (
     worker_is_dead,
 )
 from idura_ciba.protocol.machine import State
+from idura_ciba.scheduling.budget import Throttle
 
 __all__ = ["SqliteStore"]
 
@@ -50,6 +55,14 @@ MIGRATIONS: Final = (
     );
     CREATE INDEX owned ON login (owner);
     CREATE INDEX unowned ON login (number) WHERE owner IS NULL AND stage IN ('asking', 'pending');
+    """,
+    """
+    ALTER TABLE worker ADD COLUMN late REAL NOT NULL DEFAULT 0;
+    ALTER TABLE worker ADD COLUMN taken_over INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE throttle (
+        worker TEXT PRIMARY KEY, cuts INTEGER NOT NULL, part REAL, allowed REAL, closed REAL NOT NULL,
+        said REAL NOT NULL
+    ) WITHOUT ROWID
     """,
 )
 _LIVE: Final = "stage IN ('asking', 'pending')"
@@ -124,16 +137,29 @@ class SqliteStore:
 
     async def join(self, worker: str) -> None:
         """See `Store.join`."""
-        self._run("INSERT INTO worker VALUES (?, ?)", worker, self._now())
+        self._run("INSERT INTO worker (name, heard) VALUES (?, ?)", worker, self._now())
 
-    async def beat(self, worker: str, *, lease: float) -> int:
+    async def beat(self, worker: str, *, lease: float, report: Report | None = None) -> Others | None:
         """See `Store.beat`."""
-        now = self._now()
+        now, says = self._now(), report or Report()
         with self._whole() as run:
-            if run("UPDATE worker SET heard = ? WHERE name = ?", now, worker).rowcount != 1:
-                return 0
+            alive = "UPDATE worker SET heard = ?, late = ?, taken_over = ? WHERE name = ?"
+            if run(alive, now, says.late, says.taken_over, worker).rowcount != 1:
+                return None
             run("UPDATE share SET until = ? WHERE worker = ?", now + lease + WINDOW, worker)
-            return int(run("SELECT count(*) FROM worker").fetchone()[0])
+            if (told := says.throttle).cuts or told.closed:
+                allowed = None if told.allowed == math.inf else told.allowed
+                values = (worker, told.cuts, told.part, allowed, now + told.closed, now)
+                run("INSERT OR REPLACE INTO throttle VALUES (?, ?, ?, ?, ?, ?)", *values)
+            (workers,) = run("SELECT count(*) FROM worker").fetchone()
+            last = run(
+                "SELECT cuts, max(part), avg(allowed) FROM throttle WHERE said > ? "
+                "GROUP BY cuts ORDER BY cuts DESC LIMIT 1",
+                now - REMEMBERED,
+            ).fetchone()
+            closed = self._closed(now)
+        cuts, part, allowed = last or (0, None, None)
+        return Others(workers, Throttle(cuts, part, math.inf if allowed is None else allowed, closed))
 
     async def share(self, worker: str, *, wanted: float, rate: float, lease: float) -> float:
         """See `Store.share`."""
@@ -273,15 +299,17 @@ class SqliteStore:
         """See `Store.census`."""
         now = self._now()
         workers = self._run(
-            "SELECT w.name, ? - w.heard, (SELECT count(*) FROM login l WHERE l.owner = w.name), s.share "
-            "FROM worker w LEFT JOIN share s ON s.worker = w.name ORDER BY w.rowid",
+            "SELECT w.name, ? - w.heard, (SELECT count(*) FROM login l WHERE l.owner = w.name), s.share, t.allowed, "
+            "w.late, w.taken_over FROM worker w LEFT JOIN share s ON s.worker = w.name "
+            "LEFT JOIN throttle t ON t.worker = w.name ORDER BY w.rowid",
             now,
         ).fetchall()
-        counts = self._run(
+        asking, pending, unowned, ended = self._run(
             "SELECT count(*) FILTER (WHERE stage = 'asking'), count(*) FILTER (WHERE stage = 'pending'), "
             f"count(*) FILTER (WHERE owner IS NULL AND {_LIVE}), count(*) FILTER (WHERE stage = 'ended') FROM login"
         ).fetchone()
-        return Census([Seen(*each) for each in workers], *counts)
+        seen = [Seen(*each) for each in workers]
+        return Census(seen, asking, pending, unowned, ended, self._closed(now))
 
     async def purge(self, *, older: float) -> int:
         """See `Store.purge`."""
@@ -289,6 +317,7 @@ class SqliteStore:
         with self._whole() as run:
             run("DELETE FROM hold WHERE until <= ?", now)
             run("DELETE FROM share WHERE until <= ?", now)
+            run("DELETE FROM throttle WHERE said <= ?", now - REMEMBERED)
             gone: sqlite3.Cursor = run(
                 "DELETE FROM login WHERE stage <> 'pending' AND changed < ? AND until < ?",
                 now - older,
@@ -310,6 +339,10 @@ class SqliteStore:
 
     def _now(self) -> float:
         return self._clock.wall()
+
+    def _closed(self, now: float) -> float:
+        (closed,) = self._run("SELECT max(closed) FROM throttle").fetchone()
+        return max(0.0, (closed or now) - now)
 
     def _run(self, statement: str, *values: object) -> sqlite3.Cursor:
         if self._database is None:

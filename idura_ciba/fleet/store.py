@@ -21,13 +21,17 @@ from typing import Protocol
 from attrs import field, frozen
 
 from idura_ciba.errors import StoreError
+from idura_ciba.scheduling.budget import Throttle
 
 __all__ = [
+    "REMEMBERED",
     "WINDOW",
     "Census",
     "Change",
     "Held",
+    "Others",
     "Owned",
+    "Report",
     "Seen",
     "Stage",
     "Store",
@@ -42,6 +46,8 @@ __all__ = [
 
 #: Seconds over which a rate counts: whoever begins to send must wait until what others have sent is out of it.
 WINDOW = 1.0
+#: Seconds for which it is remembered what a worker that has gone had learned: no provider's `Retry-After` holds longer.
+REMEMBERED = 60.0
 
 
 class Stage(StrEnum):
@@ -135,6 +141,35 @@ class Change:
 
 
 @frozen
+class Report:
+    """What a worker says of itself with a sign of life.
+
+    Attributes:
+        throttle: What refusals have taught it.
+        late: For how many seconds its longest-waiting poll has been due.
+        taken_over: How many logins it has gone on with that others had left.
+    """
+
+    throttle: Throttle = Throttle()  # noqa: RUF009 - frozen
+    late: float = 0.0
+    taken_over: int = 0
+
+
+@frozen
+class Others:
+    """What a worker hears with a sign of life; it is one of them.
+
+    Attributes:
+        workers: How many live.
+        throttle: What they have learned: of the last cut the highest part and the average rate, and of all who were
+            told to wait the longest time.
+    """
+
+    workers: int
+    throttle: Throttle = Throttle()  # noqa: RUF009 - frozen
+
+
+@frozen
 class Seen:
     """A worker, as the store sees it.
 
@@ -143,12 +178,19 @@ class Seen:
         heard: Seconds since its last sign of life.
         logins: How many it owns.
         share: Its share of the rate in requests per second; None without a rate.
+        allowed: What it sends at most since the provider has refused requests, in requests per second; None if it has
+            learned of no limit.
+        late: As in `Report`.
+        taken_over: As in `Report`.
     """
 
     name: str
     heard: float
     logins: int
     share: float | None
+    allowed: float | None = None
+    late: float = 0.0
+    taken_over: int = 0
 
 
 @frozen
@@ -161,6 +203,7 @@ class Census:
         pending: Logins whose person is being asked.
         unowned: Those of the two that nobody asks for, so that somebody should take them.
         ended: Logins whose outcome nobody has fetched.
+        closed: Seconds for which no request may leave, because the provider says so.
     """
 
     workers: Sequence[Seen]
@@ -168,6 +211,7 @@ class Census:
     pending: int
     unowned: int
     ended: int
+    closed: float = 0.0
 
 
 class Store(Protocol):
@@ -194,11 +238,16 @@ class Store(Protocol):
         """A worker begins; its name was never used before."""
         ...
 
-    async def beat(self, worker: str, *, lease: float) -> int:
+    async def beat(self, worker: str, *, lease: float, report: Report | None = None) -> Others | None:
         """A worker lives; what it has of the rate is its own for a lease more, and `WINDOW` seconds.
 
+        Args:
+            worker: Which one.
+            lease: For how many seconds.
+            report: What it says of itself. None: nothing new.
+
         Returns:
-            How many workers live; 0 if this one was declared dead, after which it must drop everything.
+            What the others say; None if this worker was declared dead, after which it must drop everything.
         """
         ...
 

@@ -10,8 +10,10 @@ import pytest
 
 from idura_ciba.errors import StoreError
 from idura_ciba.fleet.budget import Share
+from idura_ciba.fleet.signs import Signs
 from idura_ciba.fleet.sqlite import SqliteStore
 from idura_ciba.fleet.worker import AGAIN, Worker
+from idura_ciba.scheduling.scheduler import client_queue
 from idura_ciba.testing import virtual_clock
 
 
@@ -26,7 +28,9 @@ def unlimited() -> Share:
 
 async def test_a_store_that_says_nothing_is_waited_for_no_longer_than_a_lease() -> None:
     """A connection that is cut gives no error."""
-    worker = Worker(SqliteStore(), 5, share=unlimited(), resume=nothing, died=list, known=list)
+    worker = Worker(
+        SqliteStore(), 5, share=unlimited(), signs=Signs(client_queue(None)), resume=nothing, died=list, known=list
+    )
     began = asyncio.get_running_loop().time()
     with pytest.raises(StoreError) as caught:
         await worker.in_time(asyncio.sleep(3600))
@@ -36,7 +40,12 @@ async def test_a_store_that_says_nothing_is_waited_for_no_longer_than_a_lease() 
 
 async def test_what_must_be_written_is_tried_until_it_is() -> None:
     """Again and again, whether the store is away or silent."""
-    worker, tries = Worker(SqliteStore(), 5, share=unlimited(), resume=nothing, died=list, known=list), list[float]()
+    worker, tries = (
+        Worker(
+            SqliteStore(), 5, share=unlimited(), signs=Signs(client_queue(None)), resume=nothing, died=list, known=list
+        ),
+        list[float](),
+    )
 
     async def write() -> bool:
         tries.append(asyncio.get_running_loop().time())
@@ -53,7 +62,9 @@ async def test_what_must_be_written_is_tried_until_it_is() -> None:
 
 async def test_a_cancellation_is_never_swallowed() -> None:
     """Also if it comes just when the store has answered."""
-    worker = Worker(SqliteStore(), 5, share=unlimited(), resume=nothing, died=list, known=list)
+    worker = Worker(
+        SqliteStore(), 5, share=unlimited(), signs=Signs(client_queue(None)), resume=nothing, died=list, known=list
+    )
 
     async def at_once() -> None:
         """Done before anybody looks."""
@@ -76,7 +87,15 @@ async def test_whoever_was_declared_dead_comes_back_as_somebody_else(caplog: pyt
     """After it was told to drop everything."""
     store, died = SqliteStore(clock=virtual_clock()), list[str]()
     await store.open()
-    worker = Worker(store, 5, share=unlimited(), resume=nothing, died=lambda: died.append(worker.name), known=list)
+    worker = Worker(
+        store,
+        5,
+        share=unlimited(),
+        signs=Signs(client_queue(None)),
+        resume=nothing,
+        died=lambda: died.append(worker.name),
+        known=list,
+    )
     await worker.join()
     former = worker.name
     living = asyncio.create_task(worker.live())
@@ -102,7 +121,7 @@ async def test_a_bug_does_not_end_a_worker(caplog: pytest.LogCaptureFixture) -> 
     async def resume(_: object) -> None:
         raise KeyError("secret")
 
-    worker = Worker(store, 5, share=unlimited(), resume=resume, died=list, known=list)
+    worker = Worker(store, 5, share=unlimited(), signs=Signs(client_queue(None)), resume=resume, died=list, known=list)
     await worker.join()
     living = asyncio.create_task(worker.live())
     await asyncio.sleep(20)
@@ -125,7 +144,7 @@ async def test_many_logins_are_taken_in_turns() -> None:
     async def resume(stored: Any) -> None:
         resumed.append(stored.login)
 
-    worker = Worker(store, 5, share=unlimited(), resume=resume, died=list, known=list)
+    worker = Worker(store, 5, share=unlimited(), signs=Signs(client_queue(None)), resume=resume, died=list, known=list)
     await worker.join()
     living = asyncio.create_task(worker.live())
     await asyncio.sleep(12)
