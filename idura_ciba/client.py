@@ -107,11 +107,11 @@ class CibaClient:
         rng: random.Random | None = None,
     ) -> None:
         clock = self._clock = clock or Clock()
-        self._home = Home()
-        source = rng or random.SystemRandom()
+        self._home, source = Home(), rng or random.SystemRandom()
         self._own_transport = AiohttpTransport() if transport is None else None
         carrier = cast("Transport", transport or self._own_transport)
         told = Observers(several("observers", observers, callable), clock)
+        self.observers: Observers = told  # a fleet tells them what happens among its replicas
         provider = self._provider = Provider(issuer, transport=carrier, endpoints=endpoints, observers=told)
         self._keys = JwksCache(provider, transport=carrier, clock=clock, observers=told)
         secret = self._secret = checked_secret(resume_secret) or client_auth.derive_key(b"idura_ciba resume")

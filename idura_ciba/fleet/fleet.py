@@ -15,7 +15,6 @@ After that its logins are resumed by others.
 from __future__ import annotations
 
 import asyncio
-import logging
 import secrets
 from functools import partial
 from pathlib import Path
@@ -28,6 +27,7 @@ from idura_ciba.client import CibaClient
 from idura_ciba.eids.request import EidRequest
 from idura_ciba.errors import CibaError
 from idura_ciba.fleet.budget import Share
+from idura_ciba.fleet.events import Events
 from idura_ciba.fleet.login import FleetLogin, FleetOutcome, Watch, asked_elsewhere, written
 from idura_ciba.fleet.sealing import LAYOUT, Sealing
 from idura_ciba.fleet.signs import Signs
@@ -43,8 +43,6 @@ from idura_ciba.transaction.outcome import Outcome
 from idura_ciba.transaction.transaction import Transaction
 
 __all__ = ["Fleet"]
-
-_logger = logging.getLogger("idura_ciba")
 
 #: Seconds that a request may take from its intent until its prompt appears, at most: connecting and the answer.
 LEEWAY: Final = 60.0
@@ -104,17 +102,19 @@ class Fleet:
         self._share = Share(self._store, rate, lease, partial(ciba.queue.change_rate, in_part=True))
         self._signs = Signs(ciba.queue)
         self._sealing = Sealing.of(ciba)
-        takeover = Takeover(ciba, self._store, self._sealing, self._adopt)
+        self._clock = clock or Clock()
+        self._events = Events(ciba.observers, self._clock)
+        takeover = Takeover(*(ciba, self._store, self._sealing, self._adopt), events=self._events, signs=self._signs)
         self._worker = Worker(
             *(self._store, lease),
             share=self._share,
             signs=self._signs,
+            events=self._events,
             resume=takeover.resume,
             died=self._died,
             known=self._known,
         )
         self._retention = positive("retention", retention)
-        self._clock = clock or Clock()
         self._own: dict[str, _Own] = {}
         self._tasks = Tasks()
         self._spawn = self._tasks.spawn
@@ -140,7 +140,7 @@ class Fleet:
             await self._store.aclose()
             raise
         for work in (self._worker.live(), self._listen(), self._forget()):
-            self._spawn(work)
+            self._spawn(work, for_all=True)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -348,6 +348,7 @@ class Fleet:
         if outcome.error is not None and outcome.error.code == "fenced":
             token = self._sealing.hide_token(owned.login, outcome.error.resume_token)
             self._drop(own)
+            self._events.of_login("fenced", self._worker.name, owned.login, transaction, code="fenced")
             await self._worker.once(self._store.let_go(owned, token=token))
             return
         blob = self._sealing.hide(owned.login, written(outcome))
@@ -393,7 +394,6 @@ class Fleet:
 
     def _died(self) -> None:
         """Whatever this worker had is others'."""
-        _logger.warning("the fleet has declared this worker dead; its %d logins are others' now", len(self._own))
         for own in list(self._own.values()):
             own.taken = True
             own.transaction.abandon()

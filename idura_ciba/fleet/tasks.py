@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Iterator
+from contextvars import Context
 from typing import Any, TypeVar
 
 from idura_ciba.errors import CibaError
@@ -26,9 +27,9 @@ class Tasks:
         """Those that run."""
         return iter(tuple(self._tasks))
 
-    def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Begin one."""
-        task = asyncio.get_running_loop().create_task(work)
+    def spawn(self, work: Coroutine[Any, Any, T], *, for_all: bool = False) -> asyncio.Task[T]:
+        """Begin one; what is done for all logins has no context variables, because it is nobody's."""
+        task = asyncio.get_running_loop().create_task(work, context=Context() if for_all else None)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(_report)

@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 
 from idura_ciba.errors import StoreError
 from idura_ciba.fleet.budget import Share
+from idura_ciba.fleet.events import Events
 from idura_ciba.fleet.lease import Lease
 from idura_ciba.fleet.sealing import LAYOUT
 from idura_ciba.fleet.signs import Signs
@@ -39,6 +40,7 @@ class Worker:
         lease: Seconds after which a worker that was not heard of is dead.
         share: Its share of the rate.
         signs: What it says and hears with its signs of life.
+        events: Is told who joins, and who was declared dead.
         resume: Goes on with a login that this worker has taken.
         died: Called when the others have declared this worker dead.
         known: The logins that this worker asks for, or is about to.
@@ -51,6 +53,7 @@ class Worker:
         *,
         share: Share,
         signs: Signs,
+        events: Events,
         resume: Callable[[Stored], Awaitable[None]],
         died: Callable[[], None],
         known: Callable[[], Iterable[str]],
@@ -58,6 +61,7 @@ class Worker:
         self._store = store
         self._share = share
         self._signs = signs
+        self._events = events
         self._resume = resume
         self._died = died
         self._known = known
@@ -81,6 +85,7 @@ class Worker:
         asked_at = asyncio.get_running_loop().time()
         await self.in_time(self._store.join(self.name))
         self.lease.confirmed(asked_at)
+        self._events.of_worker("joined", self.name)
         await self._beat()
 
     async def live(self) -> None:
@@ -97,7 +102,8 @@ class Worker:
                 if self._missed:
                     await self._release()
                 if self.lease.may_judge:
-                    await self.in_time(self._store.bury(lease=self.lease.seconds))
+                    for name in await self.in_time(self._store.bury(lease=self.lease.seconds)):
+                        self._events.of_worker("buried", name)
                     await self._take()
             except StoreError:
                 continue  # the lease runs out by itself
@@ -133,6 +139,7 @@ class Worker:
             return
         self.lease.lost()
         self._share.lost()
+        self._events.of_worker("declared_dead", self.name, len([*self._known()]))
         self._died()
         await self.join()
 

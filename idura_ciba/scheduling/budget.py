@@ -49,9 +49,9 @@ MOST_REMEMBERED = 50
 #: answer in between.
 TELLING = 0.1
 MOST_TELLING = 0.5
-#: The same for one of several budgets, at a rate that has grown back so far since the last cut that it is nearly the one
-#: refused then. Each sees only its part of the refusals, but there they are no accident; nor do they count towards the
-#: usual share, which would grow with the rate.
+#: The same for one of several budgets, at a rate that has grown back so far since the last cut that it is nearly the
+#: one refused then. Each sees only its part of the refusals, but there they are no accident; nor do they count towards
+#: the usual share, which would grow with the rate.
 EXPECTED_TELLING = 0.04
 REGROWN = 1.08
 SPARE = 2

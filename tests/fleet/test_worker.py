@@ -10,11 +10,16 @@ import pytest
 
 from idura_ciba.errors import StoreError
 from idura_ciba.fleet.budget import Share
+from idura_ciba.fleet.events import Events
 from idura_ciba.fleet.signs import Signs
 from idura_ciba.fleet.sqlite import SqliteStore
 from idura_ciba.fleet.worker import AGAIN, Worker
+from idura_ciba.observe import Observers
 from idura_ciba.scheduling.scheduler import client_queue
 from idura_ciba.testing import virtual_clock
+
+#: Without observers.
+NOBODY = Events(Observers(), virtual_clock())
 
 
 async def nothing(_: object) -> None:
@@ -29,7 +34,14 @@ def unlimited() -> Share:
 async def test_a_store_that_says_nothing_is_waited_for_no_longer_than_a_lease() -> None:
     """A connection that is cut gives no error."""
     worker = Worker(
-        SqliteStore(), 5, share=unlimited(), signs=Signs(client_queue(None)), resume=nothing, died=list, known=list
+        SqliteStore(),
+        5,
+        share=unlimited(),
+        signs=Signs(client_queue(None)),
+        events=NOBODY,
+        resume=nothing,
+        died=list,
+        known=list,
     )
     began = asyncio.get_running_loop().time()
     with pytest.raises(StoreError) as caught:
@@ -42,7 +54,14 @@ async def test_what_must_be_written_is_tried_until_it_is() -> None:
     """Again and again, whether the store is away or silent."""
     worker, tries = (
         Worker(
-            SqliteStore(), 5, share=unlimited(), signs=Signs(client_queue(None)), resume=nothing, died=list, known=list
+            SqliteStore(),
+            5,
+            share=unlimited(),
+            signs=Signs(client_queue(None)),
+            events=NOBODY,
+            resume=nothing,
+            died=list,
+            known=list,
         ),
         list[float](),
     )
@@ -63,7 +82,14 @@ async def test_what_must_be_written_is_tried_until_it_is() -> None:
 async def test_a_cancellation_is_never_swallowed() -> None:
     """Also if it comes just when the store has answered."""
     worker = Worker(
-        SqliteStore(), 5, share=unlimited(), signs=Signs(client_queue(None)), resume=nothing, died=list, known=list
+        SqliteStore(),
+        5,
+        share=unlimited(),
+        signs=Signs(client_queue(None)),
+        events=NOBODY,
+        resume=nothing,
+        died=list,
+        known=list,
     )
 
     async def at_once() -> None:
@@ -92,6 +118,7 @@ async def test_whoever_was_declared_dead_comes_back_as_somebody_else(caplog: pyt
         5,
         share=unlimited(),
         signs=Signs(client_queue(None)),
+        events=NOBODY,
         resume=nothing,
         died=lambda: died.append(worker.name),
         known=list,
@@ -121,7 +148,16 @@ async def test_a_bug_does_not_end_a_worker(caplog: pytest.LogCaptureFixture) -> 
     async def resume(_: object) -> None:
         raise KeyError("secret")
 
-    worker = Worker(store, 5, share=unlimited(), signs=Signs(client_queue(None)), resume=resume, died=list, known=list)
+    worker = Worker(
+        store,
+        5,
+        share=unlimited(),
+        signs=Signs(client_queue(None)),
+        events=NOBODY,
+        resume=resume,
+        died=list,
+        known=list,
+    )
     await worker.join()
     living = asyncio.create_task(worker.live())
     await asyncio.sleep(20)
@@ -144,7 +180,16 @@ async def test_many_logins_are_taken_in_turns() -> None:
     async def resume(stored: Any) -> None:
         resumed.append(stored.login)
 
-    worker = Worker(store, 5, share=unlimited(), signs=Signs(client_queue(None)), resume=resume, died=list, known=list)
+    worker = Worker(
+        store,
+        5,
+        share=unlimited(),
+        signs=Signs(client_queue(None)),
+        events=NOBODY,
+        resume=resume,
+        died=list,
+        known=list,
+    )
     await worker.join()
     living = asyncio.create_task(worker.live())
     await asyncio.sleep(12)
