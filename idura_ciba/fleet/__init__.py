@@ -7,6 +7,7 @@
     lease     whether this replica may act, or others may have taken what it had
     budget    its share of the rate that all have together
     signs     its signs of life: what it has learned from refusals, and what the others have
+    learning  what its strategy learns, and those of the others
     events    what happens among them, for observers
     tasks     what runs beside
     store     `Store`, what every store promises

@@ -28,6 +28,7 @@ from idura_ciba.eids.request import EidRequest
 from idura_ciba.errors import CibaError
 from idura_ciba.fleet.budget import Share
 from idura_ciba.fleet.events import Events
+from idura_ciba.fleet.learning import Learning
 from idura_ciba.fleet.login import FleetLogin, FleetOutcome, Watch, asked_elsewhere, written
 from idura_ciba.fleet.sealing import LAYOUT, Sealing
 from idura_ciba.fleet.signs import Signs
@@ -114,6 +115,7 @@ class Fleet:
             died=self._died,
             known=self._known,
         )
+        self._learning = Learning(self._store, self._sealing, ciba.strategy, self._worker.once)
         self._retention = positive("retention", retention)
         self._own: dict[str, _Own] = {}
         self._tasks = Tasks()
@@ -139,7 +141,8 @@ class Fleet:
         except BaseException:
             await self._store.aclose()
             raise
-        for work in (self._worker.live(), self._listen(), self._forget()):
+        await self._learning.consult()
+        for work in (self._worker.live(), self._listen(), self._forget(), self._learning.live()):
             self._spawn(work, for_all=True)
         return self
 
@@ -208,6 +211,7 @@ class Fleet:
             if (token := left.get(own.transaction.id)) is not None:
                 await self._worker.once(self._hand_over(own, token))
         await self._tasks.stop()
+        await self._learning.publish()
         await self._worker.once(self._store.leave(self._worker.name))
         self.is_closed = True
         self.watch.changed(None)  # whoever waits here need not wait any longer

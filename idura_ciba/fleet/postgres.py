@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from typing import Any, Final
@@ -17,8 +16,17 @@ import psycopg
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from idura_ciba.errors import StoreError
+from idura_ciba.fleet.postgres_signs import (
+    CLOSED,
+    EXPERIENCE,
+    FORGOTTEN,
+    KEPT,
+    THROTTLE,
+    beat,
+    consult,
+    publish,
+)
 from idura_ciba.fleet.store import (
-    REMEMBERED,
     WINDOW,
     Census,
     Change,
@@ -35,7 +43,6 @@ from idura_ciba.fleet.store import (
     worker_is_dead,
 )
 from idura_ciba.protocol.machine import State
-from idura_ciba.scheduling.budget import Throttle
 
 __all__ = ["PostgresStore"]
 
@@ -61,13 +68,8 @@ MIGRATIONS: Final = (
     CREATE INDEX ciba_login_owner ON ciba_login (owner) WHERE owner IS NOT NULL;
     CREATE INDEX ciba_login_unowned ON ciba_login (number) WHERE owner IS NULL AND stage IN ('asking', 'pending');
     """,
-    """
-    ALTER TABLE ciba_worker ADD COLUMN late float8 NOT NULL DEFAULT 0, ADD COLUMN taken_over int NOT NULL DEFAULT 0;
-    CREATE TABLE ciba_throttle (
-        worker text PRIMARY KEY, cuts bigint NOT NULL, part float8, allowed float8, closed timestamptz NOT NULL,
-        said timestamptz NOT NULL
-    );
-    """,
+    THROTTLE,
+    EXPERIENCE,
 )
 CHANNEL: Final = "ciba_fleet"
 #: Seconds until a new connection is tried after one was lost.
@@ -79,7 +81,6 @@ _LIVE: Final = "stage IN ('asking', 'pending')"
 _COLUMNS: Final = (
     "login, stage, state, epoch, owner, token, progress, cancelled, extract(epoch FROM until - now())::float8, layout"
 )
-_CLOSED: Final = "SELECT coalesce(greatest(0, extract(epoch FROM max(closed) - now())), 0)::float8 FROM ciba_throttle"
 _TELL: Final = f"SELECT pg_notify('{CHANNEL}', json_build_array(login, %(wish)s::text)::text) FROM done"
 _WRITE: Final = f"WHERE login = %(login)s AND epoch = %(epoch)s AND {_LIVE}"
 _FREE: Final = "DELETE FROM ciba_hold h USING done d WHERE h.tag = d.tag AND h.login = d.login"
@@ -149,38 +150,8 @@ class PostgresStore:
         await self._run("INSERT INTO ciba_worker (name) VALUES (%(worker)s)", worker=worker)
 
     async def beat(self, worker: str, *, lease: float, report: Report | None = None) -> Others | None:
-        """See `Store.beat`. What is said in the statement is not heard in it; whoever says it knows it."""
-        says = report or Report()
-        told = says.throttle
-        rows = await self._run(
-            "WITH alive AS (UPDATE ciba_worker SET heard = now(), late = %(late)s, taken_over = %(taken_over)s "
-            "WHERE name = %(worker)s RETURNING name), "
-            "prolonged AS (UPDATE ciba_share s SET until = now() + make_interval(secs => %(seconds)s) "
-            "FROM alive a WHERE s.worker = a.name), "
-            "said AS (INSERT INTO ciba_throttle (worker, cuts, part, allowed, closed, said) "
-            "SELECT name, %(cuts)s, %(part)s::float8, %(allowed)s::float8, "
-            "now() + make_interval(secs => %(closed)s), now() FROM alive WHERE %(cuts)s > 0 OR %(closed)s > 0 "
-            "ON CONFLICT (worker) DO UPDATE SET cuts = excluded.cuts, "
-            "part = excluded.part, allowed = excluded.allowed, closed = excluded.closed, "
-            "said = excluded.said) "
-            f"SELECT (SELECT count(*) FROM ciba_worker), ({_CLOSED}), t.cuts, t.part, t.allowed FROM alive "
-            "LEFT JOIN (SELECT cuts, max(part) AS part, avg(allowed) AS allowed FROM ciba_throttle "
-            "WHERE said > now() - make_interval(secs => %(remembered)s) GROUP BY cuts ORDER BY cuts DESC LIMIT 1) t "
-            "ON true",
-            worker=worker,
-            seconds=lease + WINDOW,
-            late=says.late,
-            taken_over=says.taken_over,
-            cuts=told.cuts,
-            part=told.part,
-            allowed=None if told.allowed == math.inf else told.allowed,
-            closed=told.closed,
-            remembered=REMEMBERED,
-        )
-        if not rows:
-            return None
-        workers, closed, cuts, part, allowed = rows[0]
-        return Others(workers, Throttle(cuts or 0, part, math.inf if allowed is None else allowed, closed))
+        """See `Store.beat`."""
+        return await beat(self._run, worker, lease=lease, report=report or Report())
 
     async def share(self, worker: str, *, wanted: float, rate: float, lease: float) -> float:
         """See `Store.share`. Two statements: the first waits for whoever is at it, the second sees what they did."""
@@ -360,6 +331,18 @@ class PostgresStore:
         )
         return bytes(rows[0][0]) if rows else None
 
+    # --- what strategies learn --------------------------------------------------------------------------------------
+
+    async def publish(self, source: str, kind: str, *, experience: bytes) -> None:
+        """See `Store.publish`."""
+        await publish(self._run, source, kind, experience)
+
+    async def consult(self, source: str, kind: str) -> Sequence[bytes]:
+        """See `Store.consult`."""
+        return await consult(self._run, source, kind)
+
+    # --- all of it --------------------------------------------------------------------------------------------------
+
     async def census(self) -> Census:
         """See `Store.census`."""
         workers = await self._run(
@@ -371,7 +354,7 @@ class PostgresStore:
         (counts,) = await self._run(
             "SELECT count(*) FILTER (WHERE stage = 'asking'), count(*) FILTER (WHERE stage = 'pending'), "
             f"count(*) FILTER (WHERE owner IS NULL AND {_LIVE}), count(*) FILTER (WHERE stage = 'ended'), "
-            f"({_CLOSED}) FROM ciba_login"
+            f"({CLOSED}) FROM ciba_login"
         )
         return Census([Seen(*each) for each in workers], *counts)
 
@@ -380,11 +363,11 @@ class PostgresStore:
         rows = await self._run(
             "WITH holds AS (DELETE FROM ciba_hold WHERE until <= now()), "
             "shares AS (DELETE FROM ciba_share WHERE until <= now()), "
-            "throttles AS (DELETE FROM ciba_throttle WHERE said <= now() - make_interval(secs => %(remembered)s)) "
+            f"{FORGOTTEN} "
             "DELETE FROM ciba_login WHERE stage <> 'pending' AND until < now() "
             "AND changed < now() - make_interval(secs => %(older)s) RETURNING 1",
             older=older,
-            remembered=REMEMBERED,
+            **KEPT,
         )
         return len(rows)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,8 +16,8 @@ from typing import Any, Final
 
 from idura_ciba.aio.clock import Clock
 from idura_ciba.errors import StoreError
+from idura_ciba.fleet.sqlite_signs import EXPERIENCE, THROTTLE, beat, closed, consult, forget
 from idura_ciba.fleet.store import (
-    REMEMBERED,
     WINDOW,
     Census,
     Change,
@@ -35,7 +34,6 @@ from idura_ciba.fleet.store import (
     worker_is_dead,
 )
 from idura_ciba.protocol.machine import State
-from idura_ciba.scheduling.budget import Throttle
 
 __all__ = ["SqliteStore"]
 
@@ -56,14 +54,8 @@ MIGRATIONS: Final = (
     CREATE INDEX owned ON login (owner);
     CREATE INDEX unowned ON login (number) WHERE owner IS NULL AND stage IN ('asking', 'pending');
     """,
-    """
-    ALTER TABLE worker ADD COLUMN late REAL NOT NULL DEFAULT 0;
-    ALTER TABLE worker ADD COLUMN taken_over INTEGER NOT NULL DEFAULT 0;
-    CREATE TABLE throttle (
-        worker TEXT PRIMARY KEY, cuts INTEGER NOT NULL, part REAL, allowed REAL, closed REAL NOT NULL,
-        said REAL NOT NULL
-    ) WITHOUT ROWID
-    """,
+    THROTTLE,
+    EXPERIENCE,
 )
 _LIVE: Final = "stage IN ('asking', 'pending')"
 _COLUMNS: Final = "login, stage, state, epoch, owner, token, progress, cancelled, until, layout"
@@ -141,25 +133,8 @@ class SqliteStore:
 
     async def beat(self, worker: str, *, lease: float, report: Report | None = None) -> Others | None:
         """See `Store.beat`."""
-        now, says = self._now(), report or Report()
         with self._whole() as run:
-            alive = "UPDATE worker SET heard = ?, late = ?, taken_over = ? WHERE name = ?"
-            if run(alive, now, says.late, says.taken_over, worker).rowcount != 1:
-                return None
-            run("UPDATE share SET until = ? WHERE worker = ?", now + lease + WINDOW, worker)
-            if (told := says.throttle).cuts or told.closed:
-                allowed = None if told.allowed == math.inf else told.allowed
-                values = (worker, told.cuts, told.part, allowed, now + told.closed, now)
-                run("INSERT OR REPLACE INTO throttle VALUES (?, ?, ?, ?, ?, ?)", *values)
-            (workers,) = run("SELECT count(*) FROM worker").fetchone()
-            last = run(
-                "SELECT cuts, max(part), avg(allowed) FROM throttle WHERE said > ? "
-                "GROUP BY cuts ORDER BY cuts DESC LIMIT 1",
-                now - REMEMBERED,
-            ).fetchone()
-            closed = self._closed(now)
-        cuts, part, allowed = last or (0, None, None)
-        return Others(workers, Throttle(cuts, part, math.inf if allowed is None else allowed, closed))
+            return beat(run, worker, now=self._now(), lease=lease, report=report or Report())
 
     async def share(self, worker: str, *, wanted: float, rate: float, lease: float) -> float:
         """See `Store.share`."""
@@ -295,6 +270,18 @@ class SqliteStore:
                 run("UPDATE login SET stage = 'delivered', outcome = NULL, progress = NULL WHERE login = ?", login)
         return None if row is None else row[0]
 
+    # --- what strategies learn --------------------------------------------------------------------------------------
+
+    async def publish(self, source: str, kind: str, *, experience: bytes) -> None:
+        """See `Store.publish`."""
+        self._run("INSERT OR REPLACE INTO experience VALUES (?, ?, ?, ?)", source, kind, experience, self._now())
+
+    async def consult(self, source: str, kind: str) -> Sequence[bytes]:
+        """See `Store.consult`."""
+        return consult(self._run, source, kind, now=self._now())
+
+    # --- all of it --------------------------------------------------------------------------------------------------
+
     async def census(self) -> Census:
         """See `Store.census`."""
         now = self._now()
@@ -309,7 +296,7 @@ class SqliteStore:
             f"count(*) FILTER (WHERE owner IS NULL AND {_LIVE}), count(*) FILTER (WHERE stage = 'ended') FROM login"
         ).fetchone()
         seen = [Seen(*each) for each in workers]
-        return Census(seen, asking, pending, unowned, ended, self._closed(now))
+        return Census(seen, asking, pending, unowned, ended, closed(self._run, now=now))
 
     async def purge(self, *, older: float) -> int:
         """See `Store.purge`."""
@@ -317,7 +304,7 @@ class SqliteStore:
         with self._whole() as run:
             run("DELETE FROM hold WHERE until <= ?", now)
             run("DELETE FROM share WHERE until <= ?", now)
-            run("DELETE FROM throttle WHERE said <= ?", now - REMEMBERED)
+            forget(run, now=now)
             gone: sqlite3.Cursor = run(
                 "DELETE FROM login WHERE stage <> 'pending' AND changed < ? AND until < ?",
                 now - older,
@@ -339,10 +326,6 @@ class SqliteStore:
 
     def _now(self) -> float:
         return self._clock.wall()
-
-    def _closed(self, now: float) -> float:
-        (closed,) = self._run("SELECT max(closed) FROM throttle").fetchone()
-        return max(0.0, (closed or now) - now)
 
     def _run(self, statement: str, *values: object) -> sqlite3.Cursor:
         if self._database is None:

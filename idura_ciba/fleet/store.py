@@ -24,6 +24,8 @@ from idura_ciba.errors import StoreError
 from idura_ciba.scheduling.budget import Throttle
 
 __all__ = [
+    "EXPERIENCE_KEPT",
+    "MOST_SOURCES",
     "REMEMBERED",
     "WINDOW",
     "Census",
@@ -48,6 +50,11 @@ __all__ = [
 WINDOW = 1.0
 #: Seconds for which it is remembered what a worker that has gone had learned: no provider's `Retry-After` holds longer.
 REMEMBERED = 60.0
+#: Seconds for which the experience of a process is kept: a week. Whoever lives publishes again and again; an eID's app
+#: that is redesigned should be noticed within days.
+EXPERIENCE_KEPT = 604_800.0
+#: Processes whose experience of one kind is kept: the latest. Each may have counted some seven hundred logins.
+MOST_SOURCES = 32
 
 
 class Stage(StrEnum):
@@ -336,12 +343,33 @@ class Store(Protocol):
         """Fetch the outcome of a login that has ended; None if it was fetched before, or has not ended."""
         ...
 
+    # --- what strategies learn --------------------------------------------------------------------------------------
+
+    async def publish(self, source: str, kind: str, *, experience: bytes) -> None:
+        """Keep what a process has learned, in place of what it published before; it stays when the process is gone.
+
+        Args:
+            source: A name of its own.
+            kind: Of strategy.
+            experience: Encrypted by whoever writes it.
+        """
+        ...
+
+    async def consult(self, source: str, kind: str) -> Sequence[bytes]:
+        """What others than this process have published of this kind, the latest first; `MOST_SOURCES` at most."""
+        ...
+
+    # --- all of it --------------------------------------------------------------------------------------------------
+
     async def census(self) -> Census:
         """Count what there is."""
         ...
 
     async def purge(self, *, older: float) -> int:
-        """Forget logins that ended more than `older` seconds ago, and intents of which no more was heard; how many."""
+        """Forget logins that ended more than `older` seconds ago, and intents of which no more was heard; how many.
+
+        And what was learned that is older than `EXPERIENCE_KEPT`, or of more than `MOST_SOURCES`.
+        """
         ...
 
     def changes(self) -> AsyncIterator[Change]:

@@ -12,7 +12,19 @@ import pytest
 
 from idura_ciba.errors import StoreError
 from idura_ciba.fleet.sqlite import SqliteStore
-from idura_ciba.fleet.store import WINDOW, Change, Held, Others, Owned, Report, Stage, Store, Stored, Wish
+from idura_ciba.fleet.store import (
+    MOST_SOURCES,
+    WINDOW,
+    Change,
+    Held,
+    Others,
+    Owned,
+    Report,
+    Stage,
+    Store,
+    Stored,
+    Wish,
+)
 from idura_ciba.scheduling.budget import Throttle
 from tests.fleet.conftest import Postgres
 
@@ -391,6 +403,45 @@ async def test_a_census_shows_what_is_allowed(store: Store) -> None:
     assert (one.share, one.allowed, one.late, one.taken_over) == (20.0, 10.0, 1.5, 7)
     assert (two.share, two.allowed, two.late, two.taken_over) == (None, None, 0.0, 0)
     assert found.closed == pytest.approx(30, abs=2)
+
+
+# --- what strategies learn --------------------------------------------------------------------------------------------
+
+
+async def test_what_a_process_has_learned_the_others_can_consult(store: Store) -> None:
+    """The latest of each, of one kind, and never its own; also when it is gone."""
+    assert await store.consult("a", "kind") == []
+    for written in ("a kind old", "a other x", "a kind A", "b kind B"):
+        source, kind, experience = written.split()
+        await store.publish(source, kind, experience=experience.encode())
+        await asyncio.sleep(0.01)
+    assert await store.consult("a", "kind") == [b"B"]
+    assert await store.consult("b", "kind") == [b"A"]
+    assert await store.consult("c", "kind") == [b"B", b"A"]
+    assert await store.consult("c", "other") == [b"x"]
+    await store.leave("one")
+    assert await store.purge(older=0) == 0
+    assert await store.consult("c", "kind") == [b"B", b"A"]
+
+
+async def test_experience_is_kept_of_the_latest_only(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of each kind so many, and none that is old."""
+    for nth in range(MOST_SOURCES + 3):
+        await store.publish(f"source {nth}", "kind", experience=b"%d" % nth)
+        await asyncio.sleep(0.002)
+    await store.publish("source 0", "other", experience=b"other")
+    latest = [b"%d" % nth for nth in reversed(range(3, MOST_SOURCES + 3))]
+    assert await store.consult("me", "kind") == latest
+    await store.purge(older=60)
+    assert await store.consult("me", "kind") == latest
+    assert await store.consult(f"source {MOST_SOURCES}", "kind") == [
+        each for each in latest if each != b"%d" % MOST_SOURCES
+    ]
+    assert await store.consult("me", "other") == [b"other"]
+    for module in ("sqlite_signs", "postgres_signs"):
+        monkeypatch.setattr(f"idura_ciba.fleet.{module}.EXPERIENCE_KEPT", 0.05)
+    await asyncio.sleep(0.1)
+    assert await store.consult("me", "kind") == []
 
 
 # --- outcomes and wishes ----------------------------------------------------------------------------------------------
