@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -24,17 +23,19 @@ RATE = 60.0
 
 @define
 class Limit:
-    """A provider that answers so many requests in any second and refuses the others.
+    """A provider that answers so many requests a second, over a window, and refuses the others.
 
     Attributes:
         rate: How many.
-        headers: Of a refusal.
+        window: Seconds over which it counts.
+        counts_refused: Whether it counts what it refuses.
         answered: When a request was answered.
         refused: When one was refused.
     """
 
     rate: float
-    headers: Mapping[str, str] = field(factory=dict)
+    window: float = 1.0
+    counts_refused: bool = False
     answered: list[float] = field(factory=list)
     refused: list[float] = field(factory=list)
     _recent: deque[float] = field(factory=deque)
@@ -44,14 +45,13 @@ class Limit:
         if arrival.endpoint not in {"token", "bc-authorize"}:
             return None
         now = asyncio.get_running_loop().time()
-        while self._recent and self._recent[0] <= now - 1:
+        while self._recent and self._recent[0] <= now - self.window:
             self._recent.popleft()
-        if len(self._recent) >= self.rate:
-            self.refused.append(now)
-            return Fault.answer(429, self.headers)
-        self._recent.append(now)
-        self.answered.append(now)
-        return None
+        is_answered = len(self._recent) < self.rate * self.window
+        if is_answered or self.counts_refused:
+            self._recent.append(now)
+        (self.answered if is_answered else self.refused).append(now)
+        return None if is_answered else Fault.answer(429)
 
     def share_refused(self, since: float) -> float:
         """Of the requests since then."""
@@ -74,11 +74,12 @@ async def everybody(replicas: list[Fleet], people: int) -> list[asyncio.Task[Any
 
 
 @pytest.mark.unmeasured
+@pytest.mark.parametrize(("window", "counts_refused"), [(1.0, False), (10.0, True)])
 async def test_replicas_find_together_what_the_provider_allows(
-    simulated_idura: SimulatedIdura, replica: MakeFleet
+    simulated_idura: SimulatedIdura, replica: MakeFleet, window: float, counts_refused: bool
 ) -> None:
-    """Two thirds of the agreed rate: after half a minute few requests are refused, and all of it is used."""
-    people, limit = 700, Limit(RATE * 2 / 3)
+    """Two thirds of the agreed rate: after half a minute few requests are refused, and most of it is used."""
+    people, limit = 700, Limit(RATE * 2 / 3, window, counts_refused)
     for nth in range(people):
         simulated_idura.script(swedish_number(nth), Script.never())
     simulated_idura.faults.append(limit)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import ContextVar
 
 import pytest
 
 from idura_ciba.errors import StoreError
 from idura_ciba.fleet.tasks import Tasks
+
+WHO: ContextVar[str] = ContextVar("who", default="nobody")
 
 
 async def test_they_run_until_they_end_or_are_stopped() -> None:
@@ -28,6 +31,18 @@ async def test_they_run_until_they_end_or_are_stopped() -> None:
     assert ended == ["short", "long"]
     assert long.cancelled()
     assert list(tasks) == []
+
+
+async def test_what_is_done_for_all_is_in_nobodys_context() -> None:
+    """Everything else is in the caller's."""
+    tasks = Tasks()
+
+    async def who() -> str:
+        return WHO.get()
+
+    WHO.set("caller")
+    assert await tasks.spawn(who()) == "caller"
+    assert await tasks.spawn(who(), for_all=True) == "nobody"
 
 
 @pytest.mark.parametrize(("error", "told"), [(KeyError("secret"), 1), (StoreError("away"), 0)])

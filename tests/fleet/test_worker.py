@@ -197,3 +197,31 @@ async def test_many_logins_are_taken_in_turns() -> None:
     living.cancel()
     await asyncio.wait({living})
     await store.aclose()
+
+
+@pytest.mark.parametrize(("lease", "signs"), [(30.0, 10), (5.0, 10), (2.0, 25)])
+async def test_a_sign_of_life_is_given_each_second_however_long_the_lease(lease: float, signs: int) -> None:
+    """Five times in a short one. What others learn must be heard within two seconds."""
+    beats = list[float]()
+
+    class Counting(SqliteStore):
+        async def beat(self, worker: str, **said: Any) -> Any:
+            beats.append(asyncio.get_running_loop().time())
+            return await super().beat(worker, **said)
+
+    store = Counting(clock=virtual_clock())
+    await store.open()
+    queue = client_queue(None)
+    worker = Worker(
+        *(store, lease), share=unlimited(), signs=Signs(queue), events=NOBODY, resume=nothing, died=list, known=list
+    )
+    await worker.join()
+    living, began = asyncio.create_task(worker.live()), asyncio.get_running_loop().time()
+    await asyncio.sleep(10.05)
+    assert len(beats) == 1 + signs
+    queue.refused(sent_at=began, retry_after=30.0)
+    await asyncio.sleep(0.01)
+    assert len(beats) == 2 + signs  # at once
+    living.cancel()
+    await asyncio.wait({living})
+    await store.aclose()
