@@ -28,7 +28,7 @@ from idura_ciba.observe import Observer, Observers, log_events
 from idura_ciba.options import reference_text, seconds, several, texts, whole_number
 from idura_ciba.polling.basic import Fixed
 from idura_ciba.polling.final_poll import FinalPoll
-from idura_ciba.polling.strategy import StrategyLike, as_strategy
+from idura_ciba.polling.strategy import Strategy, StrategyLike, as_strategy
 from idura_ciba.protocol.http import Transport
 from idura_ciba.redaction import Redacted
 from idura_ciba.scheduling.scheduler import ClientQueue, FairScheduler, client_queue
@@ -107,19 +107,19 @@ class CibaClient:
         rng: random.Random | None = None,
     ) -> None:
         clock = self._clock = clock or Clock()
-        self._home = Home()
-        source = rng or random.SystemRandom()
+        self._home, source = Home(), rng or random.SystemRandom()
         self._own_transport = AiohttpTransport() if transport is None else None
         carrier = cast("Transport", transport or self._own_transport)
         told = Observers(several("observers", observers, callable), clock)
+        self.observers: Observers = told  # a fleet tells them what happens among its replicas
         provider = self._provider = Provider(issuer, transport=carrier, endpoints=endpoints, observers=told)
         self._keys = JwksCache(provider, transport=carrier, clock=clock, observers=told)
         secret = self._secret = checked_secret(resume_secret) or client_auth.derive_key(b"idura_ciba resume")
         tags = PersonTags(hmac.digest(secret, b"person tags", "sha256"))
-        self._auth = client_auth
         self.has_resume_secret: bool = resume_secret is not None  # one that outlives the credential
         self._checks = partial(check_provider, issuer, carrier, clock, endpoints=endpoints)
         self.queue: ClientQueue = client_queue(scheduler)  # its place in the scheduler; a fleet changes the rate
+        self.strategy: Strategy = FinalPoll(Fixed()) if strategy is None else as_strategy(strategy)
         holds = Holds(clock)
         self._pending = Pending(holds, on_close)
         context = Context(
@@ -137,7 +137,7 @@ class CibaClient:
                 max_size=whole_number("max_token_size", max_token_size),
             ),
             queue=self.queue,
-            strategy=FinalPoll(Fixed()) if strategy is None else as_strategy(strategy),
+            strategy=self.strategy,
             sealer=Sealer(issuer, client_auth.client_id, hmac.digest(secret, b"resume tokens", "sha256")),
             observers=told,
             clock=clock,
@@ -147,7 +147,7 @@ class CibaClient:
             is_at_home=self._home.is_here,
         )
         self._starter = Starter(context, provider, tags, holds, self._pending, self._check_open)
-        self._closed, self._on_close = False, on_close
+        self._closed, self._on_close, self._auth = False, on_close, client_auth
         told.attach(self)
 
     @classmethod

@@ -22,6 +22,7 @@ from idura_ciba.protocol.machine import Event, State
 __all__ = [
     "AnyEvent",
     "Attached",
+    "FleetEvent",
     "Harmless",
     "Observer",
     "Observers",
@@ -186,7 +187,35 @@ class VerificationEvent:
     at: float = 0.0
 
 
-AnyEvent = TransactionEvent | PollEvent | RequestEvent | VerificationEvent
+@frozen
+class FleetEvent:
+    """Something has happened among replicas that are one client.
+
+    Attributes:
+        kind: What: `joined`, a worker has begun; `declared_dead`, the others have not heard of this worker for a lease,
+            and its logins are theirs; `buried`, this worker has declared another one dead; `taken_over`, this worker
+            goes on with a login that another one has left; `fenced`, this worker was not confirmed in time and asks no
+            more; `ended`, a login was left so that nobody can go on with it.
+        worker: The random name of the worker; for `buried`, that of the dead one.
+        logins: How many logins it concerns.
+        login: The id of the login in the fleet, where it concerns one.
+        transaction: The login's random name in this process, where it has one.
+        reference: The caller's own, as given to `start`.
+        code: The error's code, where a login has ended.
+        at: When, in seconds since the epoch.
+    """
+
+    kind: str
+    worker: str
+    logins: int = 0
+    login: str | None = None
+    transaction: str | None = None
+    reference: str | None = None
+    code: str | None = None
+    at: float = 0.0
+
+
+AnyEvent = TransactionEvent | PollEvent | RequestEvent | VerificationEvent | FleetEvent
 Observer = Callable[[AnyEvent], None]
 
 
@@ -273,11 +302,14 @@ class Observers:
 
 
 def log_events(event: AnyEvent) -> None:
-    """Write events to the logger `idura_ciba`: states at INFO, everything else at DEBUG.
+    """Write events to the logger `idura_ciba`: states and replicas at INFO, everything else at DEBUG.
+
+    That this worker was declared dead is a WARNING.
 
     Each record also has the event's attributes, with `ciba_` before their names, for handlers that write JSON.
     """
-    level = logging.INFO if isinstance(event, TransactionEvent) else logging.DEBUG
+    level = logging.INFO if isinstance(event, TransactionEvent | FleetEvent) else logging.DEBUG
+    level = logging.WARNING if isinstance(event, FleetEvent) and event.kind == "declared_dead" else level
     if not _logger.isEnabledFor(level):
         return
     extra = {f"ciba_{field.name}": getattr(event, field.name) for field in fields(type(event))}
@@ -302,6 +334,17 @@ def _in_words(event: AnyEvent) -> tuple[str, tuple[object, ...]]:
             values = (event.endpoint, event.result, event.elapsed, event.trace_id, because)
             text = "%s %s in %.3f s (trace %s)%s"
             return (text, values) if event.transaction is None else (f"transaction %s: {text}", (name, *values))
+        case FleetEvent(login=None):
+            values = (event.worker, event.kind.replace("_", " "), event.logins)
+            return (
+                ("worker %s of the fleet: %s, with %d logins", values)
+                if event.logins
+                else ("worker %s of the fleet: %s", values[:2])
+            )
+        case FleetEvent():
+            name = f"{event.login}" if event.reference is None else f"{event.login} ({event.reference})"
+            values = (name, event.kind.replace("_", " "), event.worker, event.code)
+            return "login %s of the fleet: %s by worker %s (code %s)", values
         case VerificationEvent():
             result = "verified" if event.code is None else f"not verified ({event.code})"
             return "transaction %s: tokens %s in %.3f s", (name, result, event.elapsed)

@@ -94,7 +94,7 @@ HOMES: Mapping[str, frozenset[str]] = {
     "joserfc": frozenset({"credentials", "simulator", "trust"}),
     "openpyxl": frozenset({"batch.workbook"}),
     "opentelemetry": frozenset({"otel"}),
-    "psycopg": frozenset({"fleet.postgres"}),
+    "psycopg": frozenset({"fleet.postgres", "fleet.postgres_changes"}),
     "psycopg_pool": frozenset({"fleet.postgres"}),
     "pytest": frozenset({"pytest_plugin"}),
     "rich": frozenset({"cli"}),

@@ -14,6 +14,7 @@ from typing import Any, Self
 import pytest
 
 from idura_ciba import CibaError, ClientSecretBasic, FairScheduler, State
+from idura_ciba.observe import FleetEvent
 from idura_ciba.protocol.http import HttpRequest, HttpResponse
 from idura_ciba.protocol.machine import Event
 from idura_ciba.simulator import Fault, MemoryTransport, Script, SimulatedIdura
@@ -23,6 +24,8 @@ from tests.logins import SWEDE, MakeClient, on, polls, swedish
 from tests.otel.recorded import Recorded
 from tests.pages import DOCS, example, program
 
+#: What the docstring of `FleetEvent` names.
+FLEET_KINDS = frozenset(re.findall(r"`(\w+)`, (?:a|the|this)", " ".join(str(FleetEvent.__doc__).split())))
 PAGE = (DOCS / "telemetry.md").read_text(encoding="utf-8")
 DASHBOARD = DOCS / "telemetry" / "dashboard.json"
 
@@ -108,6 +111,8 @@ async def live_through(idura: SimulatedIdura, make: MakeClient, recorded: Record
         with pytest.raises(CibaError):
             await ciba.start(swede(9))
         await asyncio.gather(*(login.outcome() for login in logins))
+    for kind in FLEET_KINDS:
+        recorded.telemetry(FleetEvent(kind, "0f1e2d3c"))
 
 
 async def test_the_table_of_spans_names_what_is_recorded(
@@ -230,6 +235,7 @@ def groupings(expression: Any) -> Iterator[str]:
 
 #: What a label may be compared with.
 VALUES: Mapping[str, frozenset[str]] = {
+    "ciba_kind": FLEET_KINDS,
     "ciba_state": frozenset(state.value for state in State),
     "ciba_result": frozenset({event.value for event in Event} | {"answered", "refused"}),
     "error_type": frozenset(re.findall(r"`(\w+)`", (DOCS / "errors.md").read_text(encoding="utf-8"))),

@@ -13,7 +13,15 @@ from idura_ciba.errors import TransportError
 from idura_ciba.observe import (
     AnyEvent as Event,
 )
-from idura_ciba.observe import Observers, PollEvent, RequestEvent, TransactionEvent, VerificationEvent, log_events
+from idura_ciba.observe import (
+    FleetEvent,
+    Observers,
+    PollEvent,
+    RequestEvent,
+    TransactionEvent,
+    VerificationEvent,
+    log_events,
+)
 from idura_ciba.protocol.answers import ErrorAnswer, SlowedDown, StillPending, TokenAnswer, Unusable, UnusableAnswer
 from idura_ciba.protocol.http import HttpResponse
 from idura_ciba.protocol.machine import Event as Happening
@@ -134,8 +142,22 @@ def test_an_observer_may_end_the_program(stop: type[BaseException]) -> None:
         (KEYS, logging.DEBUG, "jwks_uri answered in 0.030 s (trace None)"),
         (VERIFIED, logging.DEBUG, "transaction 00ff: tokens verified in 0.002 s"),
         (UNVERIFIED, logging.DEBUG, "transaction 00ff: tokens not verified (id_token_person) in 0.002 s"),
+        (FleetEvent("joined", "0f1e"), logging.INFO, "worker 0f1e of the fleet: joined"),
+        (
+            FleetEvent("declared_dead", "0f1e", 3),
+            logging.WARNING,
+            "worker 0f1e of the fleet: declared dead, with 3 logins",
+        ),
+        (
+            FleetEvent("taken_over", "0f1e", 1, "case 1", "00ff", "call 7"),
+            logging.INFO,
+            "login case 1 (call 7) of the fleet: taken over by worker 0f1e (code None)",
+        ),
     ],
-    ids=["approved", "failed", "in doubt", "poll", "poll that failed", "request", "document", "proof", "no proof"],
+    ids=[
+        *("approved", "failed", "in doubt", "poll", "poll that failed", "request", "document", "proof", "no proof"),
+        *("joined", "declared dead", "taken over"),
+    ],
 )
 def test_events_can_be_logged(event: Event, level: int, message: str, caplog: pytest.LogCaptureFixture) -> None:
     """States at INFO, polls at DEBUG."""

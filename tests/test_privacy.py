@@ -42,11 +42,14 @@ from idura_ciba import (
 )
 from idura_ciba.batch import Journal, verify_many
 from idura_ciba.credentials.client_auth import ClientAuth
-from idura_ciba.observe import log_events
+from idura_ciba.fleet import Fleet
+from idura_ciba.fleet.sqlite import SqliteStore
+from idura_ciba.observe import FleetEvent, log_events
 from idura_ciba.protocol.http import HttpRequest, HttpResponse
 from idura_ciba.simulator import Arrival, Fault, MemoryTransport, Script, SimulatedIdura, SimulatorServer
 from idura_ciba.simulator.messages import SimReply
 from idura_ciba.testing import virtual_clock
+from tests.fleet.replicas import LEASE, Line
 from tests.otel.recorded import Recorded
 
 pytestmark = pytest.mark.unmeasured
@@ -54,6 +57,7 @@ pytestmark = pytest.mark.unmeasured
 SWEDE, OTHER_SWEDE, NORWEGIAN = "209801011231", "209602294564", "01023990128"
 CLIENT_ID = "urn:my:app"
 SECRET = "canary-secret-0123456789-0123456789"
+RESUME = b"canary-resume-secret-0123456789-"
 MESSAGE = "canary message for the phone"
 EMAIL = "canary@example.com"
 #: Shorter values occur by chance.
@@ -245,6 +249,54 @@ async def _log_in(ciba: CibaClient, request: EidRequest, said: list[str]) -> Non
         said += [repr(login), repr(login.tokens), repr(login.tokens.members), str(login.tokens.members)]
     except CibaError as error:
         said += everything_said_by(error)
+
+
+async def test_replicas_say_nothing_of_people(caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever takes over, is fenced, declared dead or cannot go on: events, logs, spans, reprs, and the snapshot."""
+    caplog.set_level(logging.DEBUG)
+    idura, recorded = SimulatedIdura(seed=2), Recorded()
+    idura.register_client(CLIENT_ID, secret=SECRET)
+    idura.script(SWEDE, Script.approve(after=50))
+    idura.script(NORWEGIAN, Script.approve(after=50))
+    tap, events, said = Tap(idura), list[object](), list[str]()
+    store = SqliteStore(clock=virtual_clock())
+    await store.open()
+
+    async def replica(line: Line) -> Fleet:
+        observers = (events.append, log_events, recorded.telemetry)
+        ciba = CibaClient(
+            *(idura.issuer, auth("post")),
+            transport=tap,
+            clock=virtual_clock(),
+            observers=observers,
+            resume_secret=RESUME,
+        )
+        return await Fleet(ciba, line, lease=LEASE, clock=virtual_clock()).__aenter__()
+
+    lines = [Line(store), Line(store)]
+    one, two = [await replica(line) for line in lines]
+    await asyncio.sleep(2 * LEASE)
+    logins = [await one.start(PEOPLE[who][0], reference="call-4711") for who in ("approved", "words")]
+    await store.hold("intent", b"tag", one._worker.name, seconds=600)
+    lines[0].cut()
+    await asyncio.sleep(4 * LEASE)
+    lines[0].mend()
+    await asyncio.sleep(LEASE)
+    said += [repr(each) for each in (one, two, *logins)]
+    outcomes = [await (await two.get(login.id)).outcome() for login in logins]
+    said += [*map(repr, outcomes), json.dumps(await two.snapshot())]
+    for fleet in (one, two):
+        await fleet.close()
+    await store.aclose()
+    kinds = {event.kind for event in events if isinstance(event, FleetEvent)}
+    assert kinds == {"joined", "buried", "taken_over", "ended", "fenced", "declared_dead"}
+    said += [*map(repr, events), *recorded.said()]
+    said += [record.getMessage() + repr(record.__dict__) for record in caplog.records]
+    canaries = {SWEDE: "number", NORWEGIAN: "number", MESSAGE: "message", SECRET: "secret", **tap.canaries}
+    assert {"auth_req_id", "id_token", "bindingMessage"} <= set(canaries.values())
+    for text in said:
+        for canary, name in canaries.items():
+            assert canary not in text, f"{name} shows itself in {text[:300]!r}"
 
 
 #: Of a long text, the debug logs of asyncio show the beginning; and this is how a token begins.

@@ -173,6 +173,13 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "s",
             {"{{instance}}": "max by (instance) (ciba_scheduler_late_seconds)"},
         ),
+        Panel(
+            "Among the replicas",
+            "Taken over: logins that another replica had left, as at each deploy. Declared dead: a replica that was "
+            "not heard of for a lease. Ended: logins with which nobody could go on.",
+            "short",
+            {"{{ciba_kind}}": "sum by (ciba_kind) (increase(ciba_fleet_events_total[$__rate_interval]))"},
+        ),
     ),
 }
 

@@ -13,7 +13,7 @@ from attrs import asdict
 from idura_ciba import ArgumentError
 from idura_ciba.cli.guard import Guarded
 from idura_ciba.cli.text import OUT, counted, say
-from idura_ciba.fleet.store import Census
+from idura_ciba.fleet.store import Census, Seen
 from idura_ciba.fleet.stores import open_store
 
 __all__ = ["fleet"]
@@ -57,7 +57,21 @@ async def _look(address: str) -> Census:
 def _lines(found: Census) -> list[str]:
     asked = f"{found.pending} pending, {found.asking} about to be asked, {found.unowned} without a worker"
     lines = [f"{counted(len(found.workers), 'worker')}: {asked}, {found.ended} ended and not fetched"]
+    if found.closed:
+        lines.append(f"the provider refuses requests: none leaves for {found.closed:.0f} s")
     for worker in found.workers:
-        share = "" if worker.share is None else f", {worker.share:.4g} requests/s"
-        lines.append(f"  {worker.name}: {counted(worker.logins, 'login')}{share}, heard {worker.heard:.1f} s ago")
+        told = [counted(worker.logins, "login"), *_rate(worker)]
+        if worker.late:
+            told.append(f"polls late by {worker.late:.1f} s")
+        if worker.taken_over:
+            told.append(f"{worker.taken_over} taken over")
+        lines.append(f"  {worker.name}: {', '.join(told)}, heard {worker.heard:.1f} s ago")
     return lines
+
+
+def _rate(worker: Seen) -> list[str]:
+    """Its share, and what is left of it since the provider has refused requests."""
+    if worker.allowed is None or (worker.share is not None and worker.allowed >= worker.share):
+        return [] if worker.share is None else [f"{worker.share:.4g} requests/s"]
+    share = "" if worker.share is None else f" of {worker.share:.4g}"
+    return [f"{worker.allowed:.4g}{share} requests/s allowed"]

@@ -15,12 +15,12 @@ After that its logins are resumed by others.
 from __future__ import annotations
 
 import asyncio
-import logging
 import secrets
-from collections.abc import AsyncGenerator, Callable, Collection, Coroutine
+from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, Literal, Self, TypeVar
+from typing import Any, Final, Literal, Self
 
 from attrs import asdict
 
@@ -32,14 +32,18 @@ from idura_ciba.errors import CibaError
 from idura_ciba.fleet.batch_rows import Everybody
 from idura_ciba.fleet.batch_store import Member
 from idura_ciba.fleet.budget import Share
+from idura_ciba.fleet.events import Events
+from idura_ciba.fleet.learning import Learning
 from idura_ciba.fleet.listening import Listening
 from idura_ciba.fleet.login import FleetLogin, FleetOutcome, Watch, asked_elsewhere
 from idura_ciba.fleet.own import Own
 from idura_ciba.fleet.sealing import Sealing
 from idura_ciba.fleet.shared_batch import Plan, Replica, SharedBatch
+from idura_ciba.fleet.signs import Signs
 from idura_ciba.fleet.store import Held, Owned, Store, Stored, login_unknown
 from idura_ciba.fleet.stores import open_store
 from idura_ciba.fleet.takeover import Takeover
+from idura_ciba.fleet.tasks import Tasks
 from idura_ciba.fleet.worker import Worker
 from idura_ciba.fleet.writing import Writing
 from idura_ciba.options import positive, reference_text
@@ -49,10 +53,6 @@ from idura_ciba.transaction.outcome import Outcome
 from idura_ciba.transaction.transaction import Transaction
 
 __all__ = ["Fleet"]
-
-T = TypeVar("T")
-
-_logger = logging.getLogger("idura_ciba")
 
 #: Seconds that a request may take from its intent until its prompt appears, at most: connecting and the answer.
 LEEWAY: Final = 60.0
@@ -96,17 +96,27 @@ class Fleet:
         self._store = open_store(store, ciba)
         lease = positive("lease", lease, least=0.1)
         rate = None if rate is None else positive("rate", rate)
-        self._share = Share(self._store, rate, lease, ciba.queue.change_rate)
+        self._share = Share(self._store, rate, lease, partial(ciba.queue.change_rate, in_part=True))
+        self._signs = Signs(ciba.queue)
         self._sealing = Sealing.of(ciba)
-        takeover = Takeover(ciba, self._store, self._sealing, self._adopt)
-        self._worker = Worker(
-            self._store, lease, share=self._share, resume=takeover.resume, died=self._died, known=self._known
-        )
-        self._retention = positive("retention", retention)
         self._clock = clock or Clock()
         self._writing = Writing(self._store, self._sealing, self._clock.wall)
+        self._events = Events(ciba.observers, self._clock)
+        takeover = Takeover(*(ciba, self._store, self._sealing, self._adopt), events=self._events, signs=self._signs)
+        self._worker = Worker(
+            *(self._store, lease),
+            share=self._share,
+            signs=self._signs,
+            events=self._events,
+            resume=takeover.resume,
+            died=self._died,
+            known=self._known,
+        )
+        self._learning = Learning(self._store, self._sealing, ciba.strategy, self._worker.once)
+        self._retention = positive("retention", retention)
         self._own: dict[str, Own] = {}
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks = Tasks()
+        self._spawn = self._tasks.spawn
         self._beginning: dict[asyncio.Task[Own], str] = {}
         self._closing = False
         self.watch: Watch = Watch()
@@ -131,8 +141,9 @@ class Fleet:
         listening = Listening(
             self._store, self._worker, self._own, watch=self.watch, note=self._note, spawn=self._spawn
         )
-        for work in (self._worker.live(), listening.listen(), self._forget()):
-            self._spawn(work)
+        await self._learning.consult()
+        for work in (self._worker.live(), listening.listen(), self._forget(), self._learning.live()):
+            self._spawn(work, for_all=True)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -238,9 +249,8 @@ class Fleet:
         for own in list(self._own.values()):
             if (token := left.get(own.transaction.id)) is not None:
                 await self._worker.once(self._hand_over(own, token))
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.stop()
+        await self._learning.publish()
         await self._worker.once(self._store.leave(self._worker.name))
         self.is_closed = True
         self.watch.changed(None)  # whoever waits here need not wait any longer
@@ -390,6 +400,7 @@ class Fleet:
             return
         if outcome.error is not None and outcome.error.code == "fenced":
             self._drop(own)
+            self._events.of_login("fenced", self._worker.name, owned.login, transaction, code="fenced")
             await self._worker.once(self._writing.let_go(own, outcome.error.resume_token))
             return
         gone = transaction.prompt_until is None
@@ -413,7 +424,6 @@ class Fleet:
 
     def _died(self) -> None:
         """Whatever this worker had is others'."""
-        _logger.warning("the fleet has declared this worker dead; its %d logins are others' now", len(self._own))
         for own in list(self._own.values()):
             own.taken = True
             own.transaction.abandon()
@@ -423,19 +433,3 @@ class Fleet:
         while True:
             await self._worker.once(self._store.purge(older=self._retention))
             await asyncio.sleep(PURGE_EVERY)
-
-    # --- inside -----------------------------------------------------------------------------------------------------
-
-    def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        task.add_done_callback(_report)
-        return task
-
-
-def _report(task: asyncio.Task[Any]) -> None:
-    """Not a traceback: its frames are not ours to print."""
-    error = None if task.cancelled() else task.exception()
-    if error is not None and not isinstance(error, CibaError):
-        _logger.error("a bug in the fleet, please report it: %s", type(error).__name__)

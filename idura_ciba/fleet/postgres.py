@@ -7,7 +7,6 @@ with SKIP LOCKED give each login to one worker; NOTIFY tells the others what cha
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from typing import Any, Final
@@ -18,12 +17,25 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from idura_ciba.errors import StoreError
 from idura_ciba.fleet.batch_store import Member
 from idura_ciba.fleet.postgres_batches import BATCHES, PURGE, PostgresBatches
+from idura_ciba.fleet.postgres_changes import AGAIN, CHANNEL, changes
+from idura_ciba.fleet.postgres_signs import (
+    CLOSED,
+    EXPERIENCE,
+    FORGOTTEN,
+    KEPT,
+    THROTTLE,
+    beat,
+    consult,
+    publish,
+)
 from idura_ciba.fleet.store import (
     WINDOW,
     Census,
     Change,
     Held,
+    Others,
     Owned,
+    Report,
     Seen,
     Stage,
     Stored,
@@ -60,10 +72,9 @@ MIGRATIONS: Final = (
     CREATE INDEX ciba_login_unowned ON ciba_login (number) WHERE owner IS NULL AND stage IN ('asking', 'pending');
     """,
     BATCHES,
+    THROTTLE,
+    EXPERIENCE,
 )
-CHANNEL: Final = "ciba_fleet"
-#: Seconds until a new connection is tried after one was lost, and between two looks where nothing can be heard.
-AGAIN: Final = 1.0
 #: Seconds to wait for a connection.
 PATIENCE: Final = 5.0
 
@@ -140,17 +151,9 @@ class PostgresStore(PostgresBatches):
         """See `Store.join`."""
         await self._run("INSERT INTO ciba_worker (name) VALUES (%(worker)s)", worker=worker)
 
-    async def beat(self, worker: str, *, lease: float) -> int:
+    async def beat(self, worker: str, *, lease: float, report: Report | None = None) -> Others | None:
         """See `Store.beat`."""
-        rows = await self._run(
-            "WITH alive AS (UPDATE ciba_worker SET heard = now() WHERE name = %(worker)s RETURNING name), "
-            "prolonged AS (UPDATE ciba_share s SET until = now() + make_interval(secs => %(seconds)s) "
-            "FROM alive a WHERE s.worker = a.name) "
-            "SELECT count(*) FROM ciba_worker WHERE EXISTS (SELECT 1 FROM alive)",
-            worker=worker,
-            seconds=lease + WINDOW,
-        )
-        return int(rows[0][0])
+        return await beat(self._run, worker, lease=lease, report=report or Report())
 
     async def share(self, worker: str, *, wanted: float, rate: float, lease: float) -> float:
         """See `Store.share`. Two statements: the first waits for whoever is at it, the second sees what they did."""
@@ -340,17 +343,30 @@ class PostgresStore(PostgresBatches):
         )
         return bytes(rows[0][0]) if rows else None
 
+    # --- what strategies learn --------------------------------------------------------------------------------------
+
+    async def publish(self, source: str, kind: str, *, experience: bytes) -> None:
+        """See `Store.publish`."""
+        await publish(self._run, source, kind, experience)
+
+    async def consult(self, source: str, kind: str) -> Sequence[bytes]:
+        """See `Store.consult`."""
+        return await consult(self._run, source, kind)
+
+    # --- all of it --------------------------------------------------------------------------------------------------
+
     async def census(self) -> Census:
         """See `Store.census`."""
         workers = await self._run(
-            "SELECT w.name, extract(epoch FROM now() - w.heard)::float8, count(l.login), s.share FROM ciba_worker w "
-            "LEFT JOIN ciba_login l ON l.owner = w.name LEFT JOIN ciba_share s ON s.worker = w.name "
-            "GROUP BY w.name, w.joined, w.heard, s.share ORDER BY w.joined, w.name"
+            "SELECT w.name, extract(epoch FROM now() - w.heard)::float8, count(l.login), s.share, t.allowed, w.late, "
+            "w.taken_over FROM ciba_worker w LEFT JOIN ciba_login l ON l.owner = w.name "
+            "LEFT JOIN ciba_share s ON s.worker = w.name LEFT JOIN ciba_throttle t ON t.worker = w.name "
+            "GROUP BY w.name, s.share, t.allowed ORDER BY w.joined, w.name"
         )
         (counts,) = await self._run(
             "SELECT count(*) FILTER (WHERE stage = 'asking'), count(*) FILTER (WHERE stage = 'pending'), "
-            f"count(*) FILTER (WHERE owner IS NULL AND {_LIVE}), count(*) FILTER (WHERE stage = 'ended') "
-            "FROM ciba_login"
+            f"count(*) FILTER (WHERE owner IS NULL AND {_LIVE}), count(*) FILTER (WHERE stage = 'ended'), "
+            f"({CLOSED}) FROM ciba_login"
         )
         return Census([Seen(*each) for each in workers], *counts)
 
@@ -358,33 +374,19 @@ class PostgresStore(PostgresBatches):
         """See `Store.purge`."""
         rows = await self._run(
             f"WITH holds AS (DELETE FROM ciba_hold WHERE until <= now()), {PURGE}"
-            "shares AS (DELETE FROM ciba_share WHERE until <= now()) "
+            "shares AS (DELETE FROM ciba_share WHERE until <= now()), "
+            f"{FORGOTTEN} "
             "DELETE FROM ciba_login WHERE batch IS NULL AND stage <> 'pending' AND until < now() "
             "AND changed < now() - make_interval(secs => %(older)s) RETURNING 1",
             older=older,
+            **KEPT,
         )
         return len(rows)
 
     async def changes(self) -> AsyncIterator[Change]:
-        """See `Store.changes`. A lost connection is made again; what changed meanwhile is one change of anything."""
-        dsn = self._listen_dsn or self._dsn
-        while not self._closed.is_set():
-            with suppress(psycopg.Error):
-                async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
-                    if self._listen_dsn is None and await _is_pooled(connection):
-                        break
-                    await connection.execute(f"LISTEN {CHANNEL}".encode())
-                    yield Change(None)
-                    while not self._closed.is_set():
-                        async for notice in connection.notifies(timeout=AGAIN):
-                            login, wish = json.loads(notice.payload)
-                            yield Change(login, wish and Wish(wish))
-            await self._pause()
-        while not self._closed.is_set():
-            yield Change(None)
-            for login in await self._watched():
-                yield Change(login, Wish.WATCH)
-            await self._pause()
+        """See `Store.changes`."""
+        async for change in changes(self._dsn, self._listen_dsn, closed=self._closed, watched=self._watched):
+            yield change
 
     async def _watched(self) -> Sequence[str]:
         """The logins that somebody watches, whoever asks for them; none while the store is away."""
@@ -393,12 +395,6 @@ class PostgresStore(PostgresBatches):
                 rows = await self._run(f"SELECT login FROM ciba_login WHERE owner IS NOT NULL AND watched AND {_LIVE}")
                 return [login for (login,) in rows]
         return []
-
-    async def _pause(self) -> None:
-        """Until the store is closed, or for a while."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(AGAIN):
-                await self._closed.wait()
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
@@ -421,12 +417,6 @@ class PostgresStore(PostgresBatches):
         """A statement that returns a row for each login that it has changed."""
         named = {"login": owned.login, "epoch": owned.epoch, "wish": None, **values}
         return bool(await self._run(statement, **named))
-
-
-async def _is_pooled(connection: psycopg.AsyncConnection[Any]) -> bool:
-    """Whether a pooler is in between: it gives its clients process numbers of its own, so that they can cancel."""
-    found = await (await connection.execute("SELECT pg_backend_pid()")).fetchone()
-    return found is not None and found[0] != connection.info.backend_pid
 
 
 def _read(row: Sequence[Any]) -> Stored:

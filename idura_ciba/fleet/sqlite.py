@@ -18,12 +18,15 @@ from idura_ciba.aio.clock import Clock
 from idura_ciba.errors import StoreError
 from idura_ciba.fleet.batch_store import Member
 from idura_ciba.fleet.sqlite_batches import BATCHES, SqliteBatches
+from idura_ciba.fleet.sqlite_signs import EXPERIENCE, THROTTLE, beat, closed, consult, forget
 from idura_ciba.fleet.store import (
     WINDOW,
     Census,
     Change,
     Held,
+    Others,
     Owned,
+    Report,
     Seen,
     Stage,
     Stored,
@@ -54,6 +57,8 @@ MIGRATIONS: Final = (
     CREATE INDEX unowned ON login (number) WHERE owner IS NULL AND stage IN ('asking', 'pending');
     """,
     BATCHES,
+    THROTTLE,
+    EXPERIENCE,
 )
 _LIVE: Final = "stage IN ('asking', 'pending')"
 _COLUMNS: Final = "login, stage, state, epoch, owner, token, progress, cancelled, until, layout"
@@ -127,16 +132,12 @@ class SqliteStore(SqliteBatches):
 
     async def join(self, worker: str) -> None:
         """See `Store.join`."""
-        self._run("INSERT INTO worker VALUES (?, ?)", worker, self._now())
+        self._run("INSERT INTO worker (name, heard) VALUES (?, ?)", worker, self._now())
 
-    async def beat(self, worker: str, *, lease: float) -> int:
+    async def beat(self, worker: str, *, lease: float, report: Report | None = None) -> Others | None:
         """See `Store.beat`."""
-        now = self._now()
         with self._whole() as run:
-            if run("UPDATE worker SET heard = ? WHERE name = ?", now, worker).rowcount != 1:
-                return 0
-            run("UPDATE share SET until = ? WHERE worker = ?", now + lease + WINDOW, worker)
-            return int(run("SELECT count(*) FROM worker").fetchone()[0])
+            return beat(run, worker, now=self._now(), lease=lease, report=report or Report())
 
     async def share(self, worker: str, *, wanted: float, rate: float, lease: float) -> float:
         """See `Store.share`."""
@@ -277,19 +278,33 @@ class SqliteStore(SqliteBatches):
                 run("UPDATE login SET stage = 'delivered', outcome = NULL, progress = NULL WHERE login = ?", login)
         return None if row is None else row[0]
 
+    # --- what strategies learn --------------------------------------------------------------------------------------
+
+    async def publish(self, source: str, kind: str, *, experience: bytes) -> None:
+        """See `Store.publish`."""
+        self._run("INSERT OR REPLACE INTO experience VALUES (?, ?, ?, ?)", source, kind, experience, self._now())
+
+    async def consult(self, source: str, kind: str) -> Sequence[bytes]:
+        """See `Store.consult`."""
+        return consult(self._run, source, kind, now=self._now())
+
+    # --- all of it --------------------------------------------------------------------------------------------------
+
     async def census(self) -> Census:
         """See `Store.census`."""
         now = self._now()
         workers = self._run(
-            "SELECT w.name, ? - w.heard, (SELECT count(*) FROM login l WHERE l.owner = w.name), s.share "
-            "FROM worker w LEFT JOIN share s ON s.worker = w.name ORDER BY w.rowid",
+            "SELECT w.name, ? - w.heard, (SELECT count(*) FROM login l WHERE l.owner = w.name), s.share, t.allowed, "
+            "w.late, w.taken_over FROM worker w LEFT JOIN share s ON s.worker = w.name "
+            "LEFT JOIN throttle t ON t.worker = w.name ORDER BY w.rowid",
             now,
         ).fetchall()
-        counts = self._run(
+        asking, pending, unowned, ended = self._run(
             "SELECT count(*) FILTER (WHERE stage = 'asking'), count(*) FILTER (WHERE stage = 'pending'), "
             f"count(*) FILTER (WHERE owner IS NULL AND {_LIVE}), count(*) FILTER (WHERE stage = 'ended') FROM login"
         ).fetchone()
-        return Census([Seen(*each) for each in workers], *counts)
+        seen = [Seen(*each) for each in workers]
+        return Census(seen, asking, pending, unowned, ended, closed(self._run, now=now))
 
     async def purge(self, *, older: float) -> int:
         """See `Store.purge`."""
@@ -298,6 +313,7 @@ class SqliteStore(SqliteBatches):
             run("DELETE FROM hold WHERE until <= ?", now)
             run("DELETE FROM share WHERE until <= ?", now)
             self._purge_batches(run, older)
+            forget(run, now=now)
             gone: sqlite3.Cursor = run(
                 "DELETE FROM login WHERE batch IS NULL AND stage <> 'pending' AND changed < ? AND until < ?",
                 now - older,

@@ -22,13 +22,19 @@ from attrs import field, frozen
 
 from idura_ciba.errors import StoreError
 from idura_ciba.fleet.batch_store import BatchStore, Member
+from idura_ciba.scheduling.budget import Throttle
 
 __all__ = [
+    "EXPERIENCE_KEPT",
+    "MOST_SOURCES",
+    "REMEMBERED",
     "WINDOW",
     "Census",
     "Change",
     "Held",
+    "Others",
     "Owned",
+    "Report",
     "Seen",
     "Stage",
     "Store",
@@ -43,6 +49,13 @@ __all__ = [
 
 #: Seconds over which a rate counts: whoever begins to send must wait until what others have sent is out of it.
 WINDOW = 1.0
+#: Seconds for which it is remembered what a worker that has gone had learned: no provider's `Retry-After` holds longer.
+REMEMBERED = 60.0
+#: Seconds for which the experience of a process is kept: a week. Whoever lives publishes again and again; an eID's app
+#: that is redesigned should be noticed within days.
+EXPERIENCE_KEPT = 604_800.0
+#: Processes whose experience of one kind is kept: the latest. Each may have counted some seven hundred logins.
+MOST_SOURCES = 32
 
 
 class Stage(StrEnum):
@@ -136,6 +149,35 @@ class Change:
 
 
 @frozen
+class Report:
+    """What a worker says of itself with a sign of life.
+
+    Attributes:
+        throttle: What refusals have taught it.
+        late: For how many seconds its longest-waiting poll has been due.
+        taken_over: How many logins it has gone on with that others had left.
+    """
+
+    throttle: Throttle = Throttle()  # noqa: RUF009 - frozen
+    late: float = 0.0
+    taken_over: int = 0
+
+
+@frozen
+class Others:
+    """What a worker hears with a sign of life; it is one of them.
+
+    Attributes:
+        workers: How many live.
+        throttle: What they have learned: of the last cut the highest part and the average rate, and of all who were
+            told to wait the longest time.
+    """
+
+    workers: int
+    throttle: Throttle = Throttle()  # noqa: RUF009 - frozen
+
+
+@frozen
 class Seen:
     """A worker, as the store sees it.
 
@@ -144,12 +186,19 @@ class Seen:
         heard: Seconds since its last sign of life.
         logins: How many it owns.
         share: Its share of the rate in requests per second; None without a rate.
+        allowed: What it sends at most since the provider has refused requests, in requests per second; None if it has
+            learned of no limit.
+        late: As in `Report`.
+        taken_over: As in `Report`.
     """
 
     name: str
     heard: float
     logins: int
     share: float | None
+    allowed: float | None = None
+    late: float = 0.0
+    taken_over: int = 0
 
 
 @frozen
@@ -162,6 +211,7 @@ class Census:
         pending: Logins whose person is being asked.
         unowned: Those of the two that nobody asks for, so that somebody should take them.
         ended: Logins whose outcome nobody has fetched.
+        closed: Seconds for which no request may leave, because the provider says so.
     """
 
     workers: Sequence[Seen]
@@ -169,6 +219,7 @@ class Census:
     pending: int
     unowned: int
     ended: int
+    closed: float = 0.0
 
 
 class Store(BatchStore, Protocol):
@@ -195,11 +246,16 @@ class Store(BatchStore, Protocol):
         """A worker begins; its name was never used before."""
         ...
 
-    async def beat(self, worker: str, *, lease: float) -> int:
+    async def beat(self, worker: str, *, lease: float, report: Report | None = None) -> Others | None:
         """A worker lives; what it has of the rate is its own for a lease more, and `WINDOW` seconds.
 
+        Args:
+            worker: Which one.
+            lease: For how many seconds.
+            report: What it says of itself. None: nothing new.
+
         Returns:
-            How many workers live; 0 if this one was declared dead, after which it must drop everything.
+            What the others say; None if this worker was declared dead, after which it must drop everything.
         """
         ...
 
@@ -291,6 +347,24 @@ class Store(BatchStore, Protocol):
         """Fetch the outcome of a login that has ended; None if it was fetched before, or has not ended."""
         ...
 
+    # --- what strategies learn --------------------------------------------------------------------------------------
+
+    async def publish(self, source: str, kind: str, *, experience: bytes) -> None:
+        """Keep what a process has learned, in place of what it published before; it stays when the process is gone.
+
+        Args:
+            source: A name of its own.
+            kind: Of strategy.
+            experience: Encrypted by whoever writes it.
+        """
+        ...
+
+    async def consult(self, source: str, kind: str) -> Sequence[bytes]:
+        """What others than this process have published of this kind, the latest first; `MOST_SOURCES` at most."""
+        ...
+
+    # --- all of it --------------------------------------------------------------------------------------------------
+
     async def census(self) -> Census:
         """Count what there is."""
         ...
@@ -298,7 +372,8 @@ class Store(BatchStore, Protocol):
     async def purge(self, *, older: float) -> int:
         """Forget logins that ended more than `older` seconds ago, and intents of which no more was heard; how many.
 
-        Those of a batch are forgotten with it.
+        Those of a batch are forgotten with it; of what was learned, what is older than `EXPERIENCE_KEPT`, or of more
+        than `MOST_SOURCES`.
         """
         ...
 

@@ -10,8 +10,10 @@ from typing import Final, TypeVar
 
 from idura_ciba.errors import StoreError
 from idura_ciba.fleet.budget import Share
+from idura_ciba.fleet.events import Events
 from idura_ciba.fleet.lease import Lease
 from idura_ciba.fleet.sealing import LAYOUT
+from idura_ciba.fleet.signs import Signs
 from idura_ciba.fleet.store import Store, Stored
 
 __all__ = ["Worker"]
@@ -20,8 +22,10 @@ T = TypeVar("T")
 
 _logger = logging.getLogger("idura_ciba")
 
-#: Signs of life in a lease.
+#: Signs of life in a lease, at least.
 BEATS: Final = 5
+#: Seconds between two signs at most, however long the lease: they also carry what refusals have taught.
+LONGEST_SILENCE: Final = 1.0
 #: Logins taken in one statement.
 BATCH: Final = 100
 #: Seconds between two attempts to reach the store.
@@ -35,6 +39,8 @@ class Worker:
         store: The store.
         lease: Seconds after which a worker that was not heard of is dead.
         share: Its share of the rate.
+        signs: What it says and hears with its signs of life.
+        events: Is told who joins, and who was declared dead.
         resume: Goes on with a login that this worker has taken.
         died: Called when the others have declared this worker dead.
         known: The logins that this worker asks for, or is about to.
@@ -46,12 +52,16 @@ class Worker:
         lease: float,
         *,
         share: Share,
+        signs: Signs,
+        events: Events,
         resume: Callable[[Stored], Awaitable[None]],
         died: Callable[[], None],
         known: Callable[[], Iterable[str]],
     ) -> None:
         self._store = store
         self._share = share
+        self._signs = signs
+        self._events = events
         self._resume = resume
         self._died = died
         self._known = known
@@ -62,6 +72,8 @@ class Worker:
         self.lease: Lease = Lease(lease)
         self.name: str = ""
         self.closing: bool = False
+        self._period = min(lease / BEATS, LONGEST_SILENCE)
+        signs.begin(within=self._period)
 
     async def join(self) -> None:
         """Begin, under a new name.
@@ -73,18 +85,25 @@ class Worker:
         asked_at = asyncio.get_running_loop().time()
         await self.in_time(self._store.join(self.name))
         self.lease.confirmed(asked_at)
+        self._events.of_worker("joined", self.name)
         await self._beat()
 
     async def live(self) -> None:
         """Say that this worker lives, and take what the dead have left; for ever."""
+        look_at = asyncio.get_running_loop().time() + self._period
         while True:
-            await asyncio.sleep(self.lease.seconds / BEATS)
+            await self._signs.wait(until=look_at)
+            now = asyncio.get_running_loop().time()
+            is_time, look_at = now >= look_at, max(look_at, now + self._period if now >= look_at else look_at)
             try:
                 await self._beat()
+                if not is_time:
+                    continue
                 if self._missed:
                     await self._release()
                 if self.lease.may_judge:
-                    await self.in_time(self._store.bury(lease=self.lease.seconds))
+                    for name in await self.in_time(self._store.bury(lease=self.lease.seconds)):
+                        self._events.of_worker("buried", name)
                     await self._take()
             except StoreError:
                 continue  # the lease runs out by itself
@@ -112,12 +131,15 @@ class Worker:
 
     async def _beat(self) -> None:
         asked_at = asyncio.get_running_loop().time()
-        if workers := await self.in_time(self._store.beat(self.name, lease=self.lease.seconds)):
+        beat = self._store.beat(self.name, lease=self.lease.seconds, report=self._signs.report())
+        if (others := await self.in_time(beat)) is not None:
             self.lease.confirmed(asked_at)
-            await self.in_time(self._share.settle(self.name, workers))
+            self._signs.hear(others)
+            await self.in_time(self._share.settle(self.name, others.workers))
             return
         self.lease.lost()
         self._share.lost()
+        self._events.of_worker("declared_dead", self.name, len([*self._known()]))
         self._died()
         await self.join()
 

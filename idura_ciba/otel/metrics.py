@@ -14,7 +14,7 @@ from weakref import ref
 
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
-from idura_ciba.observe import AnyEvent, PollEvent, RequestEvent, Snapshots, TransactionEvent
+from idura_ciba.observe import AnyEvent, FleetEvent, PollEvent, RequestEvent, Snapshots, TransactionEvent
 
 __all__ = ["Metrics"]
 
@@ -59,6 +59,11 @@ class Metrics:
             "Requests to the provider, by endpoint and result",
             explicit_bucket_boundaries_advisory=REQUEST_BUCKETS,
         )
+        self._fleet = meter.create_counter(
+            "ciba.fleet.events",
+            "{event}",
+            "What happened among replicas: logins taken over or fenced, workers that joined or were declared dead",
+        )
         meter.create_observable_up_down_counter(
             "ciba.client.pending", [self._count_pending], "{login}", "Logins that have begun and not ended"
         )
@@ -98,6 +103,8 @@ class Metrics:
                 self._record_request("token_endpoint", event)
             case RequestEvent():
                 self._record_request(event.endpoint, event)
+            case FleetEvent():
+                self._fleet.add(1, {"ciba.kind": event.kind})
             case TransactionEvent() if event.state.is_final:
                 which: dict[str, str] = {"ciba.acr_values": event.acr_values, "ciba.state": event.state.value}
                 self._duration.record(event.elapsed, which)

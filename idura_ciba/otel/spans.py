@@ -20,7 +20,7 @@ from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
 
-from idura_ciba.observe import AnyEvent, PollEvent, RequestEvent, TransactionEvent, VerificationEvent
+from idura_ciba.observe import AnyEvent, FleetEvent, PollEvent, RequestEvent, TransactionEvent, VerificationEvent
 from idura_ciba.protocol.machine import State
 
 __all__ = ["Spans"]
@@ -67,6 +67,11 @@ class Spans:
                 self._record_state(event)
             case RequestEvent():
                 self._record_request(event)
+            case FleetEvent():
+                login = self._open.get(event.transaction or "")
+                if login is not None:
+                    attributes = _known({"ciba.login": event.login, "ciba.worker": event.worker})
+                    login.add_event(f"ciba {event.kind.replace('_', ' ')}", attributes, _nanoseconds(event.at))
             case VerificationEvent():
                 attributes = _known({"error.type": event.code})
                 self._add("ciba verification", event, self._open.get(event.transaction), attributes, SpanKind.INTERNAL)

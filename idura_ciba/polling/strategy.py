@@ -7,9 +7,9 @@ of a client, and a decision can be replayed from a log.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from random import Random
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from attrs import field, frozen
 
@@ -21,11 +21,13 @@ __all__ = [
     "Poll",
     "PollView",
     "Record",
+    "Shared",
     "Strategy",
     "StrategyLike",
     "as_strategy",
     "check_duration",
     "next_poll",
+    "sharing",
 ]
 
 
@@ -139,6 +141,26 @@ class Learning(Protocol):
 
 
 @runtime_checkable
+class Shared(Protocol):
+    """Optional part of a strategy that learns: shares it with other processes, as the replicas of a fleet do."""
+
+    def export(self) -> dict[str, Any]:
+        """What this process has learned by itself, as plain JSON values; nothing of a person, nothing consulted.
+
+        Only strategies of one class, and of one `version` where there is such a member, read each other's.
+        """
+        ...
+
+    def consult(self, exports: Iterable[Mapping[str, Any]]) -> None:
+        """Use the latest exports of the others, in place of those before.
+
+        Raises:
+            UsageError: One cannot be read; nothing was changed.
+        """
+        ...
+
+
+@runtime_checkable
 class Indexed(Protocol):
     """Optional part of a strategy: says how much a poll is worth, for schedulers that cannot serve all.
 
@@ -179,6 +201,14 @@ def as_strategy(strategy: StrategyLike) -> Strategy:
             advice="pass an object with next_poll(view), such as Fixed(), or a function of the view",
         )
     return strategy if isinstance(strategy, Strategy) else _FunctionStrategy(strategy)
+
+
+def sharing(strategy: Strategy) -> Shared | None:
+    """The part of a strategy that shares what it learns: itself, or what stands in it, as in `FinalPoll`."""
+    part: object = strategy
+    while part is not None and not isinstance(part, Shared):
+        part = getattr(part, "inner", None)
+    return part
 
 
 def next_poll(strategy: Strategy, view: PollView) -> float | None:

@@ -7,13 +7,14 @@ import heapq
 import itertools
 import math
 from collections import deque
+from collections.abc import Callable
 from contextvars import Context
 from functools import partial
 from weakref import WeakSet
 
 from idura_ciba import explain
 from idura_ciba.errors import ArgumentError, StateError
-from idura_ciba.scheduling.budget import Budget, Meter
+from idura_ciba.scheduling.budget import Budget, Meter, Throttle
 from idura_ciba.scheduling.jobs import Entry, Job, Owner, context_of
 from idura_ciba.scheduling.queues import SMALL, FifoQueue
 
@@ -42,6 +43,7 @@ class Engine:
         self.served: int = 0
         self.slow_downs: int = 0
         self.learned: int = 0
+        self._tell: Callable[[], None] | None = None
         self._max_in_flight = max_in_flight
         self._max_pending = max_pending
         self._owners = WeakSet[Owner]()
@@ -197,8 +199,8 @@ class Engine:
 
     # --- what the provider says -------------------------------------------------------------------------------------
 
-    def change_rate(self, rate: float | None) -> None:
-        """Agree on another rate; what waits for the old one looks again.
+    def change_rate(self, rate: float | None, *, in_part: bool = False) -> None:
+        """Agree on another rate; what waits for the old one looks again. See `Budget.change`.
 
         Raises:
             UsageError: The rate is not a positive finite number.
@@ -206,9 +208,22 @@ class Engine:
         """
         if (self.pending or self.starting) and not self._is_here():
             raise explain.other_loop("scheduler")
-        self.budget.change(rate)
-        self._wake = math.inf
-        self._resume()
+        self.budget.change(rate, in_part=in_part)
+        self._look_again()
+
+    def share_throttle(self, tell: Callable[[], None], *, within: float) -> None:
+        """Others take over what is learned here; `tell` is called when they should hear of it at once."""
+        self._tell = tell
+        self.budget.share(within=within)
+
+    def throttle(self) -> Throttle:
+        """What was learned from refusals; see `Budget.throttle`."""
+        return self.budget.throttle(self._bind().time())
+
+    def take_over(self, throttle: Throttle) -> None:
+        """Take over what others have learned; see `Budget.take_over`."""
+        self.budget.take_over(self._bind().time(), throttle)
+        self._look_again()
 
     def answered(self, sent_at: float) -> None:
         """Tell the budget that a request was answered."""
@@ -216,9 +231,16 @@ class Engine:
 
     def refused(self, sent_at: float, retry_after: float | None) -> None:
         """Tell the budget that a request was refused because of too many requests."""
-        self.budget.was_refused(self._bind().time(), sent_at=sent_at, retry_after=retry_after)
+        now = self._bind().time()
+        if self.budget.was_refused(now, sent_at=sent_at, retry_after=retry_after) and self._tell is not None:
+            self._tell()
 
     # --- serving ----------------------------------------------------------------------------------------------------
+
+    def _look_again(self) -> None:
+        """The budget has changed."""
+        self._wake = math.inf
+        self._resume()
 
     def _resume(self) -> None:
         """Serve again after a place became free, unless the budget is what the others wait for."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from attrs import asdict, frozen
@@ -21,12 +21,12 @@ from attrs import asdict, frozen
 from idura_ciba import explain
 from idura_ciba.errors import ArgumentError
 from idura_ciba.options import positive, whole_number
-from idura_ciba.scheduling.budget import Budget
+from idura_ciba.scheduling.budget import Budget, Throttle
 from idura_ciba.scheduling.engine import Engine
 from idura_ciba.scheduling.jobs import Job, Owner
 from idura_ciba.scheduling.queues import FifoQueue, IndexQueue
 
-__all__ = ["ClientQueue", "FairScheduler", "IndexScheduler", "Snapshot", "client_queue"]
+__all__ = ["ClientQueue", "FairScheduler", "IndexScheduler", "Snapshot", "Throttle", "client_queue"]
 
 
 @frozen
@@ -116,14 +116,34 @@ class ClientQueue:
         """Return the state of the scheduler that this queue is in, over all its clients."""
         return _snapshot(self._engine)
 
-    def change_rate(self, rate: float | None) -> None:
+    def change_rate(self, rate: float | None, *, in_part: bool = False) -> None:
         """Change the rate of the scheduler that this queue is in; see `FairScheduler.change_rate`.
 
         Raises:
             UsageError: The rate is not a positive finite number; nothing has changed.
             StateError: Called outside the event loop of the clients that are pending.
         """
-        self._engine.change_rate(rate)
+        self._engine.change_rate(rate, in_part=in_part)
+
+    def share_throttle(self, tell: Callable[[], None], *, within: float) -> None:
+        """Share what the scheduler that this queue is in learns; see `FairScheduler.share_throttle`."""
+        self._engine.share_throttle(tell, within=within)
+
+    def throttle(self) -> Throttle:
+        """What the scheduler that this queue is in has learned; see `FairScheduler.throttle`.
+
+        Raises:
+            StateError: Called outside the event loop of the clients that are pending.
+        """
+        return self._engine.throttle()
+
+    def take_over(self, throttle: Throttle) -> None:
+        """Take over what others have learned; see `FairScheduler.take_over`.
+
+        Raises:
+            StateError: Called outside the event loop of the clients that are pending.
+        """
+        self._engine.take_over(throttle)
 
     def forget(self, job: Job) -> None:
         """Remove `job` from the schedule; work in flight goes on."""
@@ -217,7 +237,7 @@ class FairScheduler:
         """Return a queue for one more client; `CibaClient(scheduler=...)` does this itself."""
         return ClientQueue(self._engine)
 
-    def change_rate(self, rate: float | None) -> None:
+    def change_rate(self, rate: float | None, *, in_part: bool = False) -> None:
         """Change the rate from now on, for example to a share of one that several processes have together.
 
         What left in the last second counts, so no second has more requests than the higher of the two rates allows. A
@@ -225,12 +245,45 @@ class FairScheduler:
 
         Args:
             rate: As when it was made.
+            in_part: Whether a learned rate stays the same part of the rate instead: for a share of one that several
+                processes have together, whose provider counts them together.
 
         Raises:
             UsageError: The rate is not a positive finite number; nothing has changed.
             StateError: Called outside the event loop of the clients that are pending.
         """
-        self._engine.change_rate(rate)
+        self._engine.change_rate(rate, in_part=in_part)
+
+    def share_throttle(self, tell: Callable[[], None], *, within: float) -> None:
+        """Share what refusals teach with schedulers of other processes that send to the same provider.
+
+        Then pass each one's `throttle()` to the others' `take_over`, so that one cut of the rate holds for all of them
+        and counts once. `idura_ciba.fleet.Fleet` does this.
+
+        Args:
+            tell: Called without arguments when the others should hear of something at once. It must not raise.
+            within: Seconds within which they will have; until then, refusals after a cut say nothing.
+        """
+        self._engine.share_throttle(tell, within=within)
+
+    def throttle(self) -> Throttle:
+        """What refusals have taught this scheduler, for others.
+
+        Raises:
+            StateError: Called outside the event loop of the clients that are pending.
+        """
+        return self._engine.throttle()
+
+    def take_over(self, throttle: Throttle) -> None:
+        """Take over what others have learned, as far as it is news.
+
+        Where a rate was agreed, the same part of it is allowed here. Otherwise the rate is cut to what was answered
+        here. Nothing leaves for as long as the provider has told one of them to wait.
+
+        Raises:
+            StateError: Called outside the event loop of the clients that are pending.
+        """
+        self._engine.take_over(throttle)
 
     def snapshot(self) -> Snapshot:
         """Return the current state: print it, or export it with `attrs.asdict`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from typing import Any
 import pytest
 
 from idura_ciba.fleet.sqlite import SqliteStore
-from idura_ciba.fleet.store import Owned
+from idura_ciba.fleet.store import Owned, Report
+from idura_ciba.scheduling.budget import Throttle
 
 
 @pytest.fixture(name="path")
@@ -40,6 +42,26 @@ def test_it_shows_who_asks_for_what(invoke: Callable[..., Any], path: str) -> No
     first, second = ran.stdout.splitlines()
     assert first == "1 worker: 1 pending, 1 about to be asked, 0 without a worker, 0 ended and not fetched"
     assert second.startswith("  0f1e2d3c: 2 logins, 12.5 requests/s, heard ")
+
+
+def test_it_shows_what_refusals_have_left_of_the_rate(invoke: Callable[..., Any], path: str) -> None:
+    """And how late polls are, what was taken over, and for how long nothing leaves."""
+
+    async def refuse() -> None:
+        store = SqliteStore(path)
+        await store.open()
+        report = Report(Throttle(2, 0.5, 6.25, closed=30.0), late=3.25, taken_over=4)
+        await store.beat("0f1e2d3c", lease=60, report=report)
+        await store.join("4b5a6978")
+        await store.beat("4b5a6978", lease=60, report=Report(Throttle(2, None, 5.0)))
+        await store.aclose()
+
+    asyncio.run(refuse())
+    _, closed, *workers = invoke("fleet", "status", "--store", path).stdout.splitlines()
+    assert re.fullmatch(r"the provider refuses requests: none leaves for (29|30) s", closed)
+    allowed = "2 logins, 6.25 of 12.5 requests/s allowed, polls late by 3.2 s, 4 taken over, heard "
+    assert workers[0].startswith(f"  0f1e2d3c: {allowed}")
+    assert workers[1].startswith("  4b5a6978: 0 logins, 5 requests/s allowed, heard ")
 
 
 def test_programs_get_json(invoke: Callable[..., Any], path: str) -> None:

@@ -23,6 +23,13 @@ KEEP = ("batch", "people.csv", "--store", "store", *SE)
 SHARED = (*KEEP, "--ignore-column", "dept")
 
 
+class VirtualStore(SqliteStore):
+    """One whose clock is that of the tests."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path, clock=virtual_clock())
+
+
 @pytest.fixture(name="folder", autouse=True)
 def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, idura: SimulatedIdura) -> Path:
     """Work in an empty folder, in no time, at the provider of these tests."""
@@ -37,7 +44,7 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, idura: SimulatedIdu
     monkeypatch.setattr(asyncio, "run", run_virtual)
     monkeypatch.setattr(Settings, "client", connect)
     monkeypatch.setattr("idura_ciba.cli.batch.Clock", virtual_clock)
-    monkeypatch.setattr("idura_ciba.fleet.stores.SqliteStore", lambda path: SqliteStore(path, clock=virtual_clock()))
+    monkeypatch.setattr("idura_ciba.fleet.stores.SqliteStore", VirtualStore)
     for nth in range(9):
         idura.script(swedish_number(nth), Script.approve(after=5))
     return tmp_path

@@ -200,7 +200,7 @@ async def _replica(make_ciba_client: MakeClient, store: SqliteStore) -> AsyncIte
     opened: list[Fleet] = []
 
     async def replica(line: Line | None = None, *, rate: float | None = None, **options: Any) -> Fleet:
-        ciba = make_ciba_client(resume_secret=SECRET, observers=(), **options)
+        ciba = make_ciba_client(resume_secret=SECRET, **{"observers": (), **options})
         fleet = Fleet(ciba, line or Line(store), lease=LEASE, rate=rate, clock=virtual_clock())
         opened.append(await fleet.__aenter__())
         return fleet

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from idura_ciba.errors import StoreError
-from idura_ciba.fleet.sqlite import APPLICATION, SqliteStore
-from idura_ciba.fleet.store import Held, Owned
+from idura_ciba.fleet.sqlite import APPLICATION, MIGRATIONS, SqliteStore
+from idura_ciba.fleet.store import Held, Others, Owned
 
 
 async def test_a_file_survives_its_process(tmp_path: Path) -> None:
@@ -32,6 +32,29 @@ async def test_a_file_survives_its_process(tmp_path: Path) -> None:
     (taken,) = await again.take("three", most=9, layouts=[1])
     assert (taken.login, taken.epoch, taken.token) == ("a", 2, "t")
     await again.aclose()
+
+
+async def test_the_tables_of_an_earlier_release_are_extended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From each version on, and nothing in them is lost."""
+    for version in range(1, len(MIGRATIONS)):
+        path = tmp_path / f"store {version}"
+        with monkeypatch.context() as earlier:
+            earlier.setattr("idura_ciba.fleet.sqlite.MIGRATIONS", MIGRATIONS[:version])
+            store = SqliteStore(path)
+            await store.open()
+            await store.join("one")
+            # As that release did it.
+            store._run(
+                "INSERT INTO login (login, tag, stage, state, epoch, owner, until, changed, layout) "
+                "VALUES ('a', x'00', 'asking', 'submitting', 1, 'one', 0, 0, 0)"
+            )
+            await store.aclose()
+        store = SqliteStore(path)
+        await store.open()
+        assert await store.beat("one", lease=60) == Others(1)
+        found = await store.census()
+        assert ([worker.name for worker in found.workers], found.asking) == (["one"], 1)
+        await store.aclose()
 
 
 def of_another_program(path: Path) -> None:

@@ -2,32 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
-from idura_ciba.fleet import sqlite
 from idura_ciba.fleet.batch_store import Member
 from idura_ciba.fleet.sqlite import SqliteStore
 from idura_ciba.fleet.store import Owned
-
-
-async def test_tables_of_an_earlier_release_are_extended(tmp_path: Path) -> None:
-    """With what is in them."""
-    with closing(sqlite3.connect(tmp_path / "store", isolation_level=None)) as database:
-        for statement in sqlite.MIGRATIONS[0].split(";"):
-            database.execute(statement)
-        database.execute(f"PRAGMA application_id={sqlite.APPLICATION}")
-        database.execute("PRAGMA user_version=1")
-        database.execute(
-            "INSERT INTO login (login, tag, stage, state, epoch, until, changed, layout) "
-            "VALUES ('old', x'00', 'ended', 'approved', 1, 0, 0, 1)"
-        )
-    store = SqliteStore(tmp_path / "store")
-    await store.open()
-    assert await store.get("old") is not None
-    await store.open_batch("november", b"digest")
-    await store.aclose()
 
 
 async def test_a_batch_survives_its_process(tmp_path: Path) -> None:

@@ -9,7 +9,20 @@ from random import Random
 import pytest
 
 from idura_ciba.errors import StoreError
-from idura_ciba.fleet.store import WINDOW, Change, Held, Owned, Stage, Store, Stored, Wish
+from idura_ciba.fleet.store import (
+    MOST_SOURCES,
+    WINDOW,
+    Change,
+    Held,
+    Others,
+    Owned,
+    Report,
+    Stage,
+    Store,
+    Stored,
+    Wish,
+)
+from idura_ciba.scheduling.budget import Throttle
 
 pytestmark = pytest.mark.sockets
 
@@ -303,11 +316,111 @@ async def test_the_share_of_whoever_goes_is_free_after_a_second(store: Store) ->
     await asyncio.sleep(WINDOW + 0.2)
     assert await store.share("three", wanted=30, rate=30, lease=60) == 30
     await store.share("two", wanted=10, rate=40, lease=0.1)
-    assert await store.beat("two", lease=0.4) == 2
+    assert await store.beat("two", lease=0.4) == Others(2)
     await asyncio.sleep(WINDOW + 0.2)
     assert await store.share("three", wanted=40, rate=40, lease=60) == 30
     await asyncio.sleep(0.4)
     assert await store.share("three", wanted=40, rate=40, lease=60) == 40
+
+
+# --- what refusals teach ----------------------------------------------------------------------------------------------
+
+
+async def said(store: Store, worker: str, **throttle: float | None) -> Throttle:
+    """What a worker hears that says this."""
+    others = await store.beat(worker, lease=60, report=Report(Throttle(**throttle)))  # type: ignore[arg-type]  # cuts
+    assert others is not None
+    return others.throttle
+
+
+async def heard(store: Store, worker: str) -> Throttle:
+    """What a worker hears that has nothing to say."""
+    return await said(store, worker)
+
+
+async def test_what_one_has_learned_the_others_hear(store: Store) -> None:
+    """With their next sign of life; of the last cut, and of all who were told to wait the longest time."""
+    assert await heard(store, "one") == Throttle()
+    await said(store, "one", cuts=3, part=0.5, allowed=10.0, closed=40.0)
+    await said(store, "two", cuts=2, part=0.9, allowed=18.0, closed=5.0)
+    known = await heard(store, "two")
+    assert (known.cuts, known.part, known.allowed) == (3, 0.5, 10.0)
+    assert known.closed == pytest.approx(40, abs=2)
+    await said(store, "two", cuts=3, part=0.6, allowed=20.0)
+    known = await heard(store, "one")
+    assert (known.cuts, known.part, known.allowed) == (3, 0.6, 15.0)
+
+
+async def test_a_rate_that_nobody_agreed_on_is_told_too(store: Store) -> None:
+    """Then there is no part; and no limit is none."""
+    await said(store, "one", cuts=1, part=None, allowed=8.0)
+    assert await heard(store, "two") == Throttle(1, None, 8.0)
+    await said(store, "one", cuts=2)
+    assert await heard(store, "two") == Throttle(2)
+
+
+async def test_who_joins_hears_what_one_has_learned_that_has_left(store: Store) -> None:
+    """And whoever was declared dead says nothing more, and hears nothing."""
+    await said(store, "one", cuts=4, part=0.5, allowed=10.0, closed=40.0)
+    await store.leave("one")
+    await store.join("three")
+    known = await heard(store, "three")
+    assert (known.cuts, known.part) == (4, 0.5)
+    assert known.closed == pytest.approx(40, abs=2)
+    assert await store.beat("one", lease=60, report=Report(Throttle(cuts=9))) is None
+    assert (await heard(store, "three")).cuts == 4
+
+
+async def test_a_census_shows_what_is_allowed(store: Store) -> None:
+    """Of its share, for how long nothing leaves, how late its polls are, and what it has taken over."""
+    assert (await store.census()).closed == 0
+    await store.share("one", wanted=20, rate=30, lease=60)
+    report = Report(Throttle(1, 0.5, 10.0, closed=30.0), late=1.5, taken_over=7)
+    await store.beat("one", lease=60, report=report)
+    found = await store.census()
+    one, two = found.workers
+    assert (one.share, one.allowed, one.late, one.taken_over) == (20.0, 10.0, 1.5, 7)
+    assert (two.share, two.allowed, two.late, two.taken_over) == (None, None, 0.0, 0)
+    assert found.closed == pytest.approx(30, abs=2)
+
+
+# --- what strategies learn --------------------------------------------------------------------------------------------
+
+
+async def test_what_a_process_has_learned_the_others_can_consult(store: Store) -> None:
+    """The latest of each, of one kind, and never its own; also when it is gone."""
+    assert await store.consult("a", "kind") == []
+    for written in ("a kind old", "a other x", "a kind A", "b kind B"):
+        source, kind, experience = written.split()
+        await store.publish(source, kind, experience=experience.encode())
+        await asyncio.sleep(0.01)
+    assert await store.consult("a", "kind") == [b"B"]
+    assert await store.consult("b", "kind") == [b"A"]
+    assert await store.consult("c", "kind") == [b"B", b"A"]
+    assert await store.consult("c", "other") == [b"x"]
+    await store.leave("one")
+    assert await store.purge(older=0) == 0
+    assert await store.consult("c", "kind") == [b"B", b"A"]
+
+
+async def test_experience_is_kept_of_the_latest_only(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of each kind so many, and none that is old."""
+    for nth in range(MOST_SOURCES + 3):
+        await store.publish(f"source {nth}", "kind", experience=b"%d" % nth)
+        await asyncio.sleep(0.002)
+    await store.publish("source 0", "other", experience=b"other")
+    latest = [b"%d" % nth for nth in reversed(range(3, MOST_SOURCES + 3))]
+    assert await store.consult("me", "kind") == latest
+    await store.purge(older=60)
+    assert await store.consult("me", "kind") == latest
+    assert await store.consult(f"source {MOST_SOURCES}", "kind") == [
+        each for each in latest if each != b"%d" % MOST_SOURCES
+    ]
+    assert await store.consult("me", "other") == [b"other"]
+    for module in ("sqlite_signs", "postgres_signs"):
+        monkeypatch.setattr(f"idura_ciba.fleet.{module}.EXPERIENCE_KEPT", 0.05)
+    await asyncio.sleep(0.1)
+    assert await store.consult("me", "kind") == []
 
 
 # --- outcomes and wishes ----------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,9 +11,14 @@ from attrs import define, evolve, field
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from idura_ciba.errors import CibaError, ResumeError, TransportError
+from idura_ciba.fleet.events import Events
 from idura_ciba.fleet.sealing import Sealing
+from idura_ciba.fleet.signs import Signs
 from idura_ciba.fleet.store import Owned, Stage, Stored
 from idura_ciba.fleet.takeover import Takeover
+from idura_ciba.observe import Observers
+from idura_ciba.scheduling.scheduler import client_queue
+from idura_ciba.testing import virtual_clock
 
 SEALING = Sealing(b"people", AESGCM(b"k" * 32))
 OWNED = Owned("case 1", 3)
@@ -22,14 +28,16 @@ PENDING = Stored(
     seconds=60.0,
     layout=1,
 )
+TRANSACTION = SimpleNamespace(id="00ff", reference="call 7")
 
 
 @define
 class Beside:
     """The client, the store and the fleet: each notes what it is asked."""
 
-    answer: Any = "a transaction"
+    answer: Any = TRANSACTION
     done: list[tuple[Any, ...]] = field(factory=list)
+    told: list[Any] = field(factory=list)
 
     async def resume(self, token: str) -> Any:
         """Answer as told."""
@@ -55,6 +63,13 @@ class Beside:
         self.done.append(("adopt", owned, transaction))
 
 
+def takeover(beside: Beside, sealing: Sealing = SEALING) -> Takeover:
+    """Beside these."""
+    events = Events(Observers([beside.told.append]), virtual_clock())
+    signs = Signs(client_queue(None))
+    return Takeover(beside, beside, sealing, beside.adopt, events=events, signs=signs)  # type: ignore[arg-type]  # as needed
+
+
 def an_intent(stored: Stored) -> Stored:
     """Nothing was heard of it after it was written down."""
     return evolve(stored, stage=Stage.ASKING, state="submitting", token=None)
@@ -73,7 +88,7 @@ def as_it_is(stored: Stored) -> Stored:
 @pytest.mark.parametrize(
     ("make", "answer", "done"),
     [
-        (as_it_is, "a transaction", [("resume", "a token"), ("adopt", OWNED, "a transaction")]),
+        (as_it_is, TRANSACTION, [("resume", "a token"), ("adopt", OWNED, TRANSACTION)]),
         (an_intent, None, [("end", OWNED, "indeterminate", "interrupted")]),
         (cancelled, None, [("end", OWNED, "abandoned", "abandoned")]),
         (
@@ -91,15 +106,18 @@ async def test_it_is_resumed_or_it_is_said_why_not(
 ) -> None:
     """What can be resumed elsewhere or later is let go, and what nobody can resume is ended."""
     beside = Beside(answer)
-    await Takeover(beside, beside, SEALING, beside.adopt).resume(make(PENDING))  # type: ignore[arg-type]  # as needed
+    await takeover(beside).resume(make(PENDING))
     assert beside.done == done
+    told = {"adopt": [("taken_over", None)], "end": [("ended", done[-1][-1])]}
+    assert [(event.kind, event.code) for event in beside.told] == told.get(done[-1][0], [])
+    assert {(event.worker, event.login, event.logins) for event in beside.told} <= {("me", "case 1", 1)}
 
 
 async def test_what_cannot_be_read_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     """Each time it comes by, it is left to others."""
     beside = Beside()
-    takeover = Takeover(beside, beside, Sealing(b"people", AESGCM(b"o" * 32)), beside.adopt)  # type: ignore[arg-type]  # as needed
+    stranger = takeover(beside, Sealing(b"people", AESGCM(b"o" * 32)))
     for _ in range(3):
-        await takeover.resume(PENDING)
+        await stranger.resume(PENDING)
     assert beside.done == [("let go", OWNED, "a token")] * 3
     assert len(caplog.records) == 1

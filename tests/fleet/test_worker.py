@@ -10,9 +10,16 @@ import pytest
 
 from idura_ciba.errors import StoreError
 from idura_ciba.fleet.budget import Share
+from idura_ciba.fleet.events import Events
+from idura_ciba.fleet.signs import Signs
 from idura_ciba.fleet.sqlite import SqliteStore
 from idura_ciba.fleet.worker import AGAIN, Worker
+from idura_ciba.observe import Observers
+from idura_ciba.scheduling.scheduler import client_queue
 from idura_ciba.testing import virtual_clock
+
+#: Without observers.
+NOBODY = Events(Observers(), virtual_clock())
 
 
 async def nothing(_: object) -> None:
@@ -26,7 +33,16 @@ def unlimited() -> Share:
 
 async def test_a_store_that_says_nothing_is_waited_for_no_longer_than_a_lease() -> None:
     """A connection that is cut gives no error."""
-    worker = Worker(SqliteStore(), 5, share=unlimited(), resume=nothing, died=list, known=list)
+    worker = Worker(
+        SqliteStore(),
+        5,
+        share=unlimited(),
+        signs=Signs(client_queue(None)),
+        events=NOBODY,
+        resume=nothing,
+        died=list,
+        known=list,
+    )
     began = asyncio.get_running_loop().time()
     with pytest.raises(StoreError) as caught:
         await worker.in_time(asyncio.sleep(3600))
@@ -36,7 +52,19 @@ async def test_a_store_that_says_nothing_is_waited_for_no_longer_than_a_lease() 
 
 async def test_what_must_be_written_is_tried_until_it_is() -> None:
     """Again and again, whether the store is away or silent."""
-    worker, tries = Worker(SqliteStore(), 5, share=unlimited(), resume=nothing, died=list, known=list), list[float]()
+    worker, tries = (
+        Worker(
+            SqliteStore(),
+            5,
+            share=unlimited(),
+            signs=Signs(client_queue(None)),
+            events=NOBODY,
+            resume=nothing,
+            died=list,
+            known=list,
+        ),
+        list[float](),
+    )
 
     async def write() -> bool:
         tries.append(asyncio.get_running_loop().time())
@@ -53,7 +81,16 @@ async def test_what_must_be_written_is_tried_until_it_is() -> None:
 
 async def test_a_cancellation_is_never_swallowed() -> None:
     """Also if it comes just when the store has answered."""
-    worker = Worker(SqliteStore(), 5, share=unlimited(), resume=nothing, died=list, known=list)
+    worker = Worker(
+        SqliteStore(),
+        5,
+        share=unlimited(),
+        signs=Signs(client_queue(None)),
+        events=NOBODY,
+        resume=nothing,
+        died=list,
+        known=list,
+    )
 
     async def at_once() -> None:
         """Done before anybody looks."""
@@ -76,7 +113,16 @@ async def test_whoever_was_declared_dead_comes_back_as_somebody_else(caplog: pyt
     """After it was told to drop everything."""
     store, died = SqliteStore(clock=virtual_clock()), list[str]()
     await store.open()
-    worker = Worker(store, 5, share=unlimited(), resume=nothing, died=lambda: died.append(worker.name), known=list)
+    worker = Worker(
+        store,
+        5,
+        share=unlimited(),
+        signs=Signs(client_queue(None)),
+        events=NOBODY,
+        resume=nothing,
+        died=lambda: died.append(worker.name),
+        known=list,
+    )
     await worker.join()
     former = worker.name
     living = asyncio.create_task(worker.live())
@@ -102,7 +148,16 @@ async def test_a_bug_does_not_end_a_worker(caplog: pytest.LogCaptureFixture) -> 
     async def resume(_: object) -> None:
         raise KeyError("secret")
 
-    worker = Worker(store, 5, share=unlimited(), resume=resume, died=list, known=list)
+    worker = Worker(
+        store,
+        5,
+        share=unlimited(),
+        signs=Signs(client_queue(None)),
+        events=NOBODY,
+        resume=resume,
+        died=list,
+        known=list,
+    )
     await worker.join()
     living = asyncio.create_task(worker.live())
     await asyncio.sleep(20)
@@ -125,11 +180,48 @@ async def test_many_logins_are_taken_in_turns() -> None:
     async def resume(stored: Any) -> None:
         resumed.append(stored.login)
 
-    worker = Worker(store, 5, share=unlimited(), resume=resume, died=list, known=list)
+    worker = Worker(
+        store,
+        5,
+        share=unlimited(),
+        signs=Signs(client_queue(None)),
+        events=NOBODY,
+        resume=resume,
+        died=list,
+        known=list,
+    )
     await worker.join()
     living = asyncio.create_task(worker.live())
     await asyncio.sleep(12)
     assert sorted(resumed) == sorted(f"login {nth}" for nth in range(250))
+    living.cancel()
+    await asyncio.wait({living})
+    await store.aclose()
+
+
+@pytest.mark.parametrize(("lease", "signs"), [(30.0, 10), (5.0, 10), (2.0, 25)])
+async def test_a_sign_of_life_is_given_each_second_however_long_the_lease(lease: float, signs: int) -> None:
+    """Five times in a short one. What others learn must be heard within two seconds."""
+    beats = list[float]()
+
+    class Counting(SqliteStore):
+        async def beat(self, worker: str, **said: Any) -> Any:
+            beats.append(asyncio.get_running_loop().time())
+            return await super().beat(worker, **said)
+
+    store = Counting(clock=virtual_clock())
+    await store.open()
+    queue = client_queue(None)
+    worker = Worker(
+        *(store, lease), share=unlimited(), signs=Signs(queue), events=NOBODY, resume=nothing, died=list, known=list
+    )
+    await worker.join()
+    living, began = asyncio.create_task(worker.live()), asyncio.get_running_loop().time()
+    await asyncio.sleep(10.05)
+    assert len(beats) == 1 + signs
+    queue.refused(sent_at=began, retry_after=30.0)
+    await asyncio.sleep(0.01)
+    assert len(beats) == 2 + signs  # at once
     living.cancel()
     await asyncio.wait({living})
     await store.aclose()

@@ -11,8 +11,8 @@ import pytest
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import SpanKind, StatusCode
 
-from idura_ciba import AlreadyPending, CibaError, NotAuthenticated
-from idura_ciba.observe import RequestEvent
+from idura_ciba import AlreadyPending, CibaError, NotAuthenticated, State
+from idura_ciba.observe import FleetEvent, RequestEvent, TransactionEvent
 from idura_ciba.otel import Telemetry
 from idura_ciba.protocol.http import HttpRequest, HttpResponse
 from idura_ciba.simulator import Fault, MemoryTransport, Script, SimulatedIdura
@@ -255,3 +255,18 @@ async def test_the_provider_learns_nothing_of_traces(
             await ciba.authenticate(swedish())
     assert sent
     assert {"traceparent", "tracestate", "baggage"}.isdisjoint(sent)
+
+
+def test_a_login_that_was_taken_over_says_so() -> None:
+    """In its span; what happens to a whole replica is in none."""
+    recorded, name = Recorded(), "00ff"
+    telemetry = recorded.telemetry
+    telemetry(TransactionEvent(name, State.PENDING, None, 0, 0.0, None, at=1.0, resumed=True))
+    telemetry(FleetEvent("taken_over", "0f1e", 1, "case 1", name, at=2.0))
+    telemetry(FleetEvent("joined", "0f1e", at=3.0))
+    telemetry(TransactionEvent(name, State.DENIED, "denied", 1, 3.0, None, at=4.0))
+    (login,) = recorded.spans
+    (event,) = login.events
+    assert (event.name, event.timestamp, dict(event.attributes or {})) == (
+        *("ciba taken over", 2_000_000_000, {"ciba.login": "case 1", "ciba.worker": "0f1e"}),
+    )

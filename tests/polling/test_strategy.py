@@ -15,6 +15,9 @@ from hypothesis import strategies as st
 
 from idura_ciba.errors import UsageError
 from idura_ciba.polling.basic import Fixed
+from idura_ciba.polling.final_poll import FinalPoll
+from idura_ciba.polling.hazard import HazardAware
+from idura_ciba.polling.phase import PhaseAware
 from idura_ciba.polling.strategy import (
     Indexed,
     Learning,
@@ -25,6 +28,7 @@ from idura_ciba.polling.strategy import (
     as_strategy,
     check_duration,
     next_poll,
+    sharing,
 )
 
 
@@ -74,6 +78,15 @@ def test_learning_and_an_index_are_no_duty() -> None:
 
 
 # --- what is taken for a strategy -------------------------------------------------------------------------------------
+
+
+def test_what_a_strategy_shares_is_found_within() -> None:
+    """In itself or in what it wraps, however deep; others share nothing."""
+    hazard, phase = HazardAware(), PhaseAware()
+    assert sharing(hazard) is hazard
+    assert sharing(FinalPoll(FinalPoll(phase))) is phase
+    assert sharing(FinalPoll(Fixed())) is None
+    assert sharing(FinalPoll(lambda view: view.not_before)) is None
 
 
 def test_a_strategy_is_taken_as_it_is() -> None:

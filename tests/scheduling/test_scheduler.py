@@ -15,7 +15,7 @@ import pytest
 
 from idura_ciba.errors import StateError, UsageError
 from idura_ciba.scheduling.queues import SMALL
-from idura_ciba.scheduling.scheduler import ClientQueue, FairScheduler, IndexScheduler, Snapshot
+from idura_ciba.scheduling.scheduler import ClientQueue, FairScheduler, IndexScheduler, Snapshot, Throttle
 from idura_ciba.testing import run_virtual
 from tests.jobs import Job, Log, MakeQueue, Requests, assert_nothing_is_left, now
 
@@ -541,6 +541,35 @@ async def test_the_rate_is_changed_where_the_clients_are(log: Log) -> None:
 
     await asyncio.to_thread(_run_beside, elsewhere())
     assert scheduler.snapshot().rate == 10
+
+
+async def test_what_one_scheduler_has_learned_holds_for_another(log: Log) -> None:
+    """It tells that there is news, and the other waits as long and sends as little; what waits there looks again."""
+    told: list[str] = []
+    one, two = FairScheduler(rate=20), FairScheduler(rate=40)
+    first, second = one.queue(), two.queue()
+    one.share_throttle(lambda: told.append("one"), within=1.0)
+    second.share_throttle(lambda: told.append("two"), within=1.0)
+    for _ in range(20):
+        first.answered(sent_at=0.0)
+    await asyncio.sleep(1)
+    for _ in range(8):
+        first.refused(sent_at=0.5, retry_after=5.0)
+    assert told == ["one", "one"]  # that it must wait, and that the rate is cut
+    throttle = first.throttle()
+    assert throttle == one.throttle() == Throttle(1, 0.9, 18.0, 5.0)
+    second.take_over(throttle)
+    second.schedule(Job(log, "late"), 1.0)
+    assert two.snapshot().allowed == pytest.approx(36.0)
+    await asyncio.sleep(4.9)
+    assert len(log) == 0
+    await asyncio.sleep(0.2)
+    assert len(log) == 1
+    one.change_rate(10, in_part=True)
+    assert one.snapshot().allowed == pytest.approx(9.0)
+    two.take_over(Throttle(2, 0.5))
+    assert two.snapshot().allowed == pytest.approx(20.0)
+    assert told == ["one", "one"]
 
 
 async def start_in(queue: ClientQueue) -> None:

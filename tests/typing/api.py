@@ -29,7 +29,7 @@ from idura_ciba import (
     Update,
 )
 from idura_ciba.eids import EIDS, Eid, Eids, Option
-from idura_ciba.observe import AnyEvent, RequestEvent
+from idura_ciba.observe import AnyEvent, FleetEvent, RequestEvent
 
 
 class Nordic(EidRequest):
@@ -70,7 +70,7 @@ def every_ten_seconds(view: PollView) -> float:
 
 def listen(event: AnyEvent) -> None:
     """An observer."""
-    if not isinstance(event, RequestEvent):
+    if not isinstance(event, FleetEvent | RequestEvent):
         name: str = event.transaction
         assert name
 
