@@ -8,6 +8,7 @@ import inspect
 import re
 import signal
 import sqlite3
+import sys
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
@@ -120,6 +121,9 @@ asyncio.run(dbos_workflow.main(sys.argv[1]))
 async def _workflows(tmp_path: Path) -> AsyncIterator[tuple[SimulatedIdura, Desk]]:
     """A provider, and the program in a folder of its own, in which a case is known."""
     needs("dbos")
+    if sys.version_info >= (3, 12) and sqlite3.sqlite_version_info < (3, 42):
+        # Its tables use `unixepoch('subsec')` there, which an older SQLite reads as NULL.
+        pytest.skip("with Python 3.12 and later, DBOS needs SQLite 3.42")
     idura = SimulatedIdura(interval=1, expires_in=60, people=lambda _dice: Script.approve(50))
     idura.register_client(CLIENT_ID, secret=CLIENT_SECRET)
     (tmp_path / "4711.number").write_text(swedish_number(0), encoding="utf-8")

@@ -9,6 +9,8 @@ id of the workflow before anything is sent, and the step looks there first.
 
 What passes between the steps is that id. DBOS keeps what workflows and steps take and return readable in its database,
 so no number, name or token of a person is among it: `person_of` and `keep` are where your own records are.
+
+With Python 3.12 and later, DBOS itself needs SQLite 3.42.
 """
 
 from __future__ import annotations
