@@ -18,7 +18,9 @@
     store             `Store`, what every store promises; `batch_store`, for batches
     stores            which one an address names
     sqlite            in a file or in memory, for a service of one process; `sqlite_batches`, `sqlite_signs`
-    postgres          for any number of processes; the extra `fleet`; `postgres_batches`, `postgres_signs`
+    postgres          for any number of processes; the extra `fleet`; `postgres_batches`, `postgres_signs`,
+                      `postgres_changes`
+    silence           hangs up on a store that says nothing
     sealing           what hides people in the store
 
 May import everything below the command. Never writes anything of a person but what is keyed, sealed or encrypted, and

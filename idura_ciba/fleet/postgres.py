@@ -28,6 +28,7 @@ from idura_ciba.fleet.postgres_signs import (
     consult,
     publish,
 )
+from idura_ciba.fleet.silence import hanging_up
 from idura_ciba.fleet.store import (
     WINDOW,
     Census,
@@ -404,7 +405,8 @@ class PostgresStore(PostgresBatches):
             raise StoreError("the store is closed", code="store_closed", advice="open it first")
         try:
             async with self._pool.connection() as connection:
-                cursor = await connection.execute(statement.encode(), values)
+                with hanging_up(connection):
+                    cursor = await connection.execute(statement.encode(), values)
                 return await cursor.fetchall() if cursor.description else []
         except psycopg.errors.UniqueViolation:
             raise login_exists() from None

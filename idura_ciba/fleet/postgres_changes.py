@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import psycopg
 
+from idura_ciba.fleet.silence import SILENCE, hanging_up
 from idura_ciba.fleet.store import Change, Wish
 
 __all__ = ["AGAIN", "CHANNEL", "changes"]
@@ -36,6 +37,7 @@ async def changes(
         closed: Set once the store is closed.
         watched: Looks up the logins that somebody watches.
     """
+    now = asyncio.get_running_loop().time
     while not closed.is_set():
         with suppress(psycopg.Error):
             async with await psycopg.AsyncConnection.connect(listen_dsn or dsn, autocommit=True) as connection:
@@ -43,10 +45,17 @@ async def changes(
                     break
                 await connection.execute(f"LISTEN {CHANNEL}".encode())
                 yield Change(None)
+                heard_at = now()
                 while not closed.is_set():
                     async for notice in connection.notifies(timeout=AGAIN):
+                        heard_at = now()
                         login, wish = json.loads(notice.payload)
                         yield Change(login, wish and Wish(wish))
+                    if now() > heard_at + SILENCE:
+                        # Where nothing comes there may be no line any more, and nobody says so.
+                        with hanging_up(connection):
+                            await connection.execute("SELECT 1")
+                        heard_at = now()
         await _pause(closed)
     while not closed.is_set():
         yield Change(None)

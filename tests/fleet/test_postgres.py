@@ -21,6 +21,7 @@ from idura_ciba.fleet import Fleet, FleetLogin, FleetOutcome
 from idura_ciba.fleet.store import Store
 from idura_ciba.simulator import Script, SimulatedIdura, SimulatorServer
 from tests.fakes import swede, swedish_number
+from tests.fleet.cable import cable
 from tests.fleet.conftest import Postgres
 
 pytestmark = [pytest.mark.sockets, pytest.mark.unmeasured]
@@ -154,6 +155,36 @@ async def test_a_server_that_restarts_costs_no_login(
         await asyncio.to_thread(postgres.start)
         outcomes = await asyncio.wait_for(asyncio.gather(*(patient(login) for login in logins)), 20)
         assert {outcome.state for outcome in outcomes} == {State.APPROVED}
+
+
+async def test_connections_that_died_in_silence_are_made_again(
+    idura: SimulatedIdura, dsn: str, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A router has forgotten them: nobody hangs up. The replica asks people again, and hears what others wish."""
+    monkeypatch.setattr("idura_ciba.fleet.silence.SILENCE", 0.5)
+    monkeypatch.setattr("idura_ciba.fleet.postgres_changes.SILENCE", 0.5)
+    idura.script(swedish_number(0), Script.never())
+    async with cable(postgres.port, forgets=True) as line:
+        far = dsn.replace(f":{postgres.port}/", f":{line.port}/")
+        async with replica(idura, far) as one, replica(idura, dsn) as two:
+            line.cut()
+            line.mend()
+            async with asyncio.timeout(20):
+                login = await begun(one)
+            await asyncio.sleep(3)
+            assert one.owns(login.id)
+            async with asyncio.timeout(0.5):
+                await (await two.get(login.id)).cancel()
+                assert (await login.outcome()).state is State.ABANDONED
+
+
+async def begun(fleet: Fleet) -> FleetLogin:
+    """A login, once the store is there."""
+    while True:
+        try:
+            return await fleet.start(swede(0))
+        except StoreError:
+            await asyncio.sleep(0.2)
 
 
 async def patient(login: FleetLogin) -> FleetOutcome:
