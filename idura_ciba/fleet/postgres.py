@@ -17,7 +17,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from idura_ciba.errors import StoreError
 from idura_ciba.fleet.batch_store import Member
 from idura_ciba.fleet.postgres_batches import BATCHES, PURGE, PostgresBatches
-from idura_ciba.fleet.postgres_changes import AGAIN, CHANNEL, changes
+from idura_ciba.fleet.postgres_changes import AGAIN, CHANNEL, OPTIONS, PATIENCE, changes
 from idura_ciba.fleet.postgres_signs import (
     CLOSED,
     EXPERIENCE,
@@ -76,8 +76,6 @@ MIGRATIONS: Final = (
     THROTTLE,
     EXPERIENCE,
 )
-#: Seconds to wait for a connection.
-PATIENCE: Final = 5.0
 
 _LIVE: Final = "stage IN ('asking', 'pending')"
 _COLUMNS: Final = (
@@ -100,14 +98,12 @@ class PostgresStore(PostgresBatches):
 
     def __init__(self, dsn: str, *, listen_dsn: str | None = None, connections: int = 4) -> None:
         self._dsn, self._listen_dsn = dsn, listen_dsn
-        # Statements are not prepared: poolers in transaction mode know nothing of them.
-        options: dict[str, Any] = {"autocommit": True, "prepare_threshold": None}
         self._pool = AsyncConnectionPool(
             dsn,
             min_size=1,
             max_size=connections,
             open=False,
-            kwargs=options,
+            kwargs=OPTIONS,
             timeout=PATIENCE,
             num_workers=1,
             # Its pauses between attempts double; a sign of life begins a new attempt at once.
@@ -157,19 +153,26 @@ class PostgresStore(PostgresBatches):
         return await beat(self._run, worker, lease=lease, report=report or Report())
 
     async def share(self, worker: str, *, wanted: float, rate: float, lease: float) -> float:
-        """See `Store.share`. Two statements: the first waits for whoever is at it, the second sees what they did."""
+        """See `Store.share`. Two statements: the first waits for whoever is at it, the second sees what they did.
+
+        They are one message, and so one transaction: whoever is cut off in between would keep the others waiting.
+        """
         values = {"worker": worker, "wanted": wanted, "rate": rate, "seconds": lease + WINDOW, "lock": SHARES}
         try:
-            async with self._pool.connection() as connection, connection.transaction():
-                await connection.execute("SELECT pg_advisory_xact_lock(%(lock)s)", values)
-                cursor = await connection.execute(
-                    "INSERT INTO ciba_share (worker, share, until) SELECT %(worker)s, "
-                    "greatest(0, least(%(wanted)s, %(rate)s - coalesce(sum(share), 0)))::float8, "
-                    "clock_timestamp() + make_interval(secs => %(seconds)s) "
-                    "FROM ciba_share WHERE worker <> %(worker)s AND until > clock_timestamp() "
-                    "ON CONFLICT (worker) DO UPDATE SET share = excluded.share, until = excluded.until RETURNING share",
-                    values,
-                )
+            async with self._pool.connection() as connection:
+                cursor = psycopg.AsyncClientCursor(connection)
+                with hanging_up(connection):
+                    await cursor.execute(
+                        "SELECT pg_advisory_xact_lock(%(lock)s); "
+                        "INSERT INTO ciba_share (worker, share, until) SELECT %(worker)s, "
+                        "greatest(0, least(%(wanted)s, %(rate)s - coalesce(sum(share), 0)))::float8, "
+                        "clock_timestamp() + make_interval(secs => %(seconds)s) "
+                        "FROM ciba_share WHERE worker <> %(worker)s AND until > clock_timestamp() "
+                        "ON CONFLICT (worker) DO UPDATE SET share = excluded.share, until = excluded.until "
+                        "RETURNING share",
+                        values,
+                    )
+                cursor.nextset()
                 found = await cursor.fetchone()
         except (psycopg.Error, PoolTimeout) as error:
             raise _away(error) from None

@@ -13,11 +13,15 @@ import psycopg
 from idura_ciba.fleet.silence import SILENCE, hanging_up
 from idura_ciba.fleet.store import Change, Wish
 
-__all__ = ["AGAIN", "CHANNEL", "changes"]
+__all__ = ["AGAIN", "CHANNEL", "OPTIONS", "PATIENCE", "changes"]
 
 CHANNEL: Final = "ciba_fleet"
 #: Seconds until a new connection is tried after one was lost, and between two looks where nothing can be heard.
 AGAIN: Final = 1.0
+#: Seconds to wait for a connection, and for a server that is connected to; psycopg's own are 130.
+PATIENCE: Final = 5
+#: Of every connection. Statements are not prepared: poolers in transaction mode know nothing of them.
+OPTIONS: Final[dict[str, Any]] = {"autocommit": True, "prepare_threshold": None, "connect_timeout": PATIENCE}
 
 
 async def changes(
@@ -40,10 +44,11 @@ async def changes(
     now = asyncio.get_running_loop().time
     while not closed.is_set():
         with suppress(psycopg.Error):
-            async with await psycopg.AsyncConnection.connect(listen_dsn or dsn, autocommit=True) as connection:
+            async with await psycopg.AsyncConnection.connect(listen_dsn or dsn, **OPTIONS) as connection:
                 if listen_dsn is None and await _is_pooled(connection):
                     break
-                await connection.execute(f"LISTEN {CHANNEL}".encode())
+                with hanging_up(connection):
+                    await connection.execute(f"LISTEN {CHANNEL}".encode())
                 yield Change(None)
                 heard_at = now()
                 while not closed.is_set():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -22,6 +23,8 @@ class Cable:
     to: int
     forgets: bool
     port: int = 0
+    #: Messages of clients that still pass; then it is cut.
+    left: float = math.inf
     _whole: asyncio.Event = field(factory=asyncio.Event)
     _cuts: int = 0
     _over: asyncio.Event = field(factory=asyncio.Event)
@@ -51,21 +54,32 @@ class Cable:
         with suppress(OSError):
             there, back = await asyncio.open_connection("127.0.0.1", self.to)
             pumps: list[asyncio.Task[Any]] = [
-                asyncio.create_task(self._pump(*ends, self._cuts)) for ends in ((reader, back), (there, writer))
+                asyncio.create_task(self._pump(reader, back, self._cuts, counts=True)),
+                asyncio.create_task(self._pump(there, writer, self._cuts, counts=False)),
+                asyncio.create_task(self._over.wait()),
             ]
-            pumps.append(asyncio.create_task(self._over.wait()))
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
             for pump in pumps:
                 pump.cancel()
             back.close()
         writer.close()
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, cuts: int) -> None:
+    def _count(self) -> None:
+        """One message less."""
+        self.left -= 1
+        if self.left <= 0:
+            self.cut()
+
+    async def _pump(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, cuts: int, *, counts: bool
+    ) -> None:
         with suppress(OSError):
             while data := await reader.read(1 << 16):
                 await self._pass(cuts)
                 writer.write(data)
                 await writer.drain()
+                if counts:
+                    self._count()
             await self._pass(cuts)  # that one end has hung up does not arrive either
 
     async def _pass(self, cuts: int) -> None:

@@ -161,21 +161,44 @@ async def test_connections_that_died_in_silence_are_made_again(
     idura: SimulatedIdura, dsn: str, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A router has forgotten them: nobody hangs up. The replica asks people again, and hears what others wish."""
-    monkeypatch.setattr("idura_ciba.fleet.silence.SILENCE", 0.5)
-    monkeypatch.setattr("idura_ciba.fleet.postgres_changes.SILENCE", 0.5)
+    monkeypatch.setattr("idura_ciba.fleet.silence.SILENCE", 0.3)
+    monkeypatch.setattr("idura_ciba.fleet.postgres_changes.SILENCE", 0.3)
     idura.script(swedish_number(0), Script.never())
     async with cable(postgres.port, forgets=True) as line:
         far = dsn.replace(f":{postgres.port}/", f":{line.port}/")
         async with replica(idura, far) as one, replica(idura, dsn) as two:
             line.cut()
             line.mend()
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(30):
                 login = await begun(one)
             await asyncio.sleep(3)
             assert one.owns(login.id)
             async with asyncio.timeout(0.5):
                 await (await two.get(login.id)).cancel()
                 assert (await login.outcome()).state is State.ABANDONED
+
+
+@pytest.mark.parametrize("messages", [1, 2, 3, 4])
+async def test_whoever_is_cut_off_while_it_takes_its_share_blocks_nobody(
+    dsn: str, postgres: Postgres, messages: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever has arrived by then: no lock waits for what does not come."""
+    monkeypatch.setattr("idura_ciba.fleet.silence.SILENCE", 1.5)
+    module = pytest.importorskip("idura_ciba.fleet.postgres")
+    async with cable(postgres.port, forgets=True) as line:
+        one, two = module.PostgresStore(dsn.replace(f":{postgres.port}/", f":{line.port}/")), module.PostgresStore(dsn)
+        for store, name in ((one, "one"), (two, "two")):
+            await store.open()
+            await store.join(name)
+        line.left = messages
+        taking = asyncio.create_task(one.share("one", wanted=10, rate=20, lease=LEASE))
+        await asyncio.sleep(0.3)
+        async with asyncio.timeout(1):
+            assert await two.share("two", wanted=10, rate=20, lease=LEASE) == 10
+        line.mend()
+        await asyncio.gather(taking, return_exceptions=True)
+        for store in (one, two):
+            await store.aclose()
 
 
 async def begun(fleet: Fleet) -> FleetLogin:
