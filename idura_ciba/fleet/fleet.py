@@ -240,6 +240,7 @@ class Fleet:
             return
         self._closing = self._worker.closing = True
         left = {each.id: each.token for each in await self._ciba.close(patience=patience)}
+        self._share.granted.set()  # whoever waits for that is refused as well
         if self._beginning:
             await asyncio.wait(self._beginning)  # the client has let none of them wait
         following = [own.following for own in self._own.values() if own.following is not None]
@@ -348,6 +349,9 @@ class Fleet:
             if note is not None:
                 note()
 
+        if self._worker.lease.holds:
+            # First: a request counts in the second in which the client admits it, and must leave in that.
+            await self._share.granted.wait()
         try:
             # The store knows of every prompt, those of this client included, and which login it is.
             transaction = await self._ciba.start(

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from idura_ciba.errors import UsageError
 from idura_ciba.fleet.budget import NOTHING, Share
 from idura_ciba.fleet.fleet import Fleet
 from idura_ciba.fleet.sqlite import SqliteStore
@@ -14,7 +15,7 @@ from idura_ciba.protocol.http import HttpRequest, HttpResponse
 from idura_ciba.simulator import MemoryTransport, Script, SimulatedIdura
 from idura_ciba.testing import virtual_clock
 from tests.fakes import swede, swedish_number
-from tests.fleet.replicas import LEASE, SECRET, Line, kill
+from tests.fleet.replicas import LEASE, SECRET, Line, MakeFleet, kill
 from tests.logins import MakeClient
 
 RATE = 30.0
@@ -59,9 +60,10 @@ async def test_no_second_has_more_than_the_rate_whoever_comes_goes_or_dies(
         return await fleet.__aenter__()
 
     one = await replica()
-    starting = [asyncio.create_task(one.start(swede(nth))) for nth in range(people)]
+    starting = [asyncio.create_task(one.start(swede(nth))) for nth in range(people - 50)]
     await asyncio.sleep(6)
     two = await replica()
+    starting += [asyncio.create_task(two.start(swede(nth))) for nth in range(people - 50, people)]
     await asyncio.sleep(6)
     three = await replica()
     await asyncio.sleep(15)
@@ -98,6 +100,22 @@ async def test_whoever_has_no_share_begins_nothing(store: SqliteStore) -> None:
     share.lost()
     assert not share.granted.is_set()
     assert used[-1] == NOTHING
+
+
+async def test_whoever_waits_for_a_share_is_refused_when_the_replica_is_closed(
+    simulated_idura: SimulatedIdura, replica: MakeFleet, store: SqliteStore
+) -> None:
+    """Nobody was asked, and closing need not wait."""
+    await store.join("greedy")
+    await store.share("greedy", wanted=RATE, rate=RATE, lease=LEASE)
+    fleet = await replica(rate=RATE)
+    starting = asyncio.create_task(fleet.start(swede(0)))
+    await asyncio.sleep(1)
+    async with asyncio.timeout(0.1):
+        await fleet.close()
+    with pytest.raises(UsageError):
+        await starting
+    assert simulated_idura.ledger.orders == []
 
 
 async def test_less_is_used_before_the_others_are_told(store: SqliteStore) -> None:
