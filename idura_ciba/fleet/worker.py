@@ -94,7 +94,8 @@ class Worker:
         while True:
             await self._signs.wait(until=look_at)
             now = asyncio.get_running_loop().time()
-            is_time, look_at = now >= look_at, max(look_at, now + self._period if now >= look_at else look_at)
+            if is_time := now >= look_at:
+                look_at = now + self._period
             try:
                 await self._beat()
                 if not is_time:

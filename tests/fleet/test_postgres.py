@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 
-from idura_ciba import AlreadyPending, CibaClient, ClientSecretPost, State
+from idura_ciba import AlreadyPending, CibaClient, ClientSecretPost, FinalPoll, HazardAware, PhaseAware, State
 from idura_ciba.eids.phase import Phase
 from idura_ciba.errors import ProviderError, StoreError
 from idura_ciba.fleet import Fleet, FleetLogin, FleetOutcome
 from idura_ciba.fleet.store import Store
+from idura_ciba.polling.strategy import Record
 from idura_ciba.simulator import Script, SimulatedIdura, SimulatorServer
 from tests.fakes import swede, swedish_number
 from tests.fleet.cable import cable
@@ -139,6 +140,20 @@ async def test_a_paused_process_polls_nothing_that_is_anothers(idura: SimulatedI
     assert (books["slow_downs"], books["lost_approvals"], books["overlapping"]) == (0, 0, 0)
 
 
+async def test_what_one_has_learned_the_others_know(idura: SimulatedIdura, dsn: str) -> None:
+    """That nothing may leave, within two seconds; and how long people take, when it has been closed."""
+    learning = HazardAware()
+    async with replica(idura, dsn, strategy=FinalPoll(learning)) as one, replica(idura, dsn) as two:
+        one._ciba.queue.refused(sent_at=asyncio.get_running_loop().time(), retry_after=30.0)
+        await asyncio.sleep(2)
+        assert two._ciba.queue._engine.budget.ready_at(queued=False) > asyncio.get_running_loop().time() + 20
+        assert (await one.snapshot())["closed"] > 20
+        for _ in range(20):
+            learning.finished(Record("kind", 0.0, 0.0, answered=True, last_pending_at=9.0, decided_by_at=10.0))
+    async with replica(idura, dsn, strategy=FinalPoll(fresh := HazardAware())):
+        assert fresh._experience.peek("kind").total().weight > 19
+
+
 @pytest.mark.parametrize("away", [0, 6])
 async def test_a_server_that_restarts_costs_no_login(
     idura: SimulatedIdura, dsn: str, postgres: Postgres, away: float
@@ -223,7 +238,7 @@ async def patient(login: FleetLogin) -> FleetOutcome:
 async def test_a_dump_names_nobody(idura: SimulatedIdura, dsn: str, postgres: Postgres) -> None:
     """While they are asked, and after their answer."""
     idura.script(swedish_number(0), Script.approve(after=2))
-    async with replica(idura, dsn) as fleet:
+    async with replica(idura, dsn, strategy=PhaseAware()) as fleet:
         login = await fleet.start(swede(0), id="case 0")
 
         def dump() -> str:
@@ -235,12 +250,14 @@ async def test_a_dump_names_nobody(idura: SimulatedIdura, dsn: str, postgres: Po
         dumps.append(await asyncio.to_thread(dump))
         outcome = await login.outcome()
         dumps.append(await asyncio.to_thread(dump))
+    dumps.append(await asyncio.to_thread(dump))
+    assert "INTO public.ciba_experience" in dumps[3]
     assert "case 0" in dumps[0]
     assert "'ended'" in dumps[1]
     assert "'delivered'" in dumps[2]
     for text in dumps:
         readable = text + "".join(chr(int(pair, 16)) for pair in _pairs(text))
-        for secret in (swedish_number(0), str(outcome.claims["name"]), str(outcome.subject)):
+        for secret in (swedish_number(0), str(outcome.claims["name"]), str(outcome.subject), "bankid", "awaiting"):
             assert secret not in readable
 
 
