@@ -43,11 +43,12 @@ class Signs:
         """Share what is learned from now on; the others hear it within so many seconds."""
         self._queue.share_throttle(self._news.set, within=within)
 
-    async def wait(self, until: float) -> None:
-        """Wait until this monotonic instant, or until there is something that the others should hear at once."""
+    async def wait(self, until: float) -> bool:
+        """Wait until this monotonic instant, or until the others should hear of something; whether they should."""
         with suppress(TimeoutError):
             async with asyncio.timeout_at(until):
-                await self._news.wait()
+                return await self._news.wait()
+        return False
 
     def report(self) -> Report:
         """What to say with the next sign."""

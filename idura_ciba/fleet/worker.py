@@ -92,13 +92,12 @@ class Worker:
         """Say that this worker lives, and take what the dead have left; for ever."""
         look_at = asyncio.get_running_loop().time() + self._period
         while True:
-            await self._signs.wait(until=look_at)
-            now = asyncio.get_running_loop().time()
-            if is_time := now >= look_at:
-                look_at = now + self._period
+            is_news = await self._signs.wait(until=look_at)
+            if not is_news:
+                look_at = asyncio.get_running_loop().time() + self._period
             try:
                 await self._beat()
-                if not is_time:
+                if is_news:
                     continue
                 if self._missed:
                     await self._release()
