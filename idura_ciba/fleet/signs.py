@@ -9,7 +9,8 @@ all. The rule:
 2. Cuts are numbered, and a higher number is taken over: one burst of refusals is one cut for all, see rule 6 of
    `scheduling.budget`. With an agreed rate all are allowed the same part of their shares; without one, each is cut to
    what was answered to it, so that the sum is what the provider has answered.
-3. Growing back needs no words: each grows by the rules of its own scheduler, and says how far it is.
+3. Each grows back by the rules of its own scheduler, and says how far it is. One that got no answer for a while, and is
+   answered again, catches up with the others.
 4. A `Retry-After` closes all for as long as it says. A backoff does not: it is for a worker that gets no answer at all,
    and its own line may be what is broken.
 5. Whoever joins takes over what is known, also from those who left within `REMEMBERED` seconds.

@@ -17,7 +17,8 @@ Rules:
 6. Several budgets that send to one provider tell each other what they learn, as a `Throttle`. Cuts are numbered: one
    that cuts by itself takes the next number, and one that knows a lower number takes the cut over. So each is cut once
    for a burst, whoever was refused. Until all have heard of a cut, refusals say nothing: some still send too much. A
-   budget that gets no answer at all keeps that to itself: its own line may be what is broken.
+   budget that gets no answer at all keeps that to itself: its own line may be what is broken. Once it is answered
+   again it catches up with the others.
 
 The numbers of rules 3 and 5 belong together. Many providers count over ten seconds: when a rate that grows by 1 % a
 second is refused, it is 5 % above the limit, and capacity is freed at the rate of ten seconds ago, 5 % below it. A cut
@@ -36,8 +37,9 @@ from collections import deque
 from attrs import frozen
 
 from idura_ciba.options import positive
+from idura_ciba.scheduling.meter import Meter
 
-__all__ = ["Budget", "Meter", "Throttle"]
+__all__ = ["Budget", "Throttle"]
 
 #: Seconds over which rule 1 counts.
 WINDOW = 1.0
@@ -102,57 +104,6 @@ class Throttle:
     part: float | None = None
     allowed: float = math.inf
     closed: float = 0.0
-
-
-class Meter:
-    """Counts events per second, over the last ten seconds."""
-
-    __slots__ = ("_counts", "_second", "_since", "_total")
-
-    #: Whole seconds remembered, besides the current one.
-    SECONDS = 10
-
-    def __init__(self) -> None:
-        self._counts = [0] * (self.SECONDS + 1)
-        self._total = 0
-        self._second: int | None = None
-        self._since = math.inf
-
-    def add(self, now: float) -> None:
-        """Count one event."""
-        second = math.floor(now)
-        if second != self._second:
-            self._turn(second)
-        self._counts[second % len(self._counts)] += 1
-        self._total += 1
-        self._since = min(self._since, now)
-
-    def rate(self, now: float) -> float:
-        """Events per second, over the last ten seconds or since the first event; over 1 s at least, to avoid spikes."""
-        if math.floor(now) != self._second:
-            self._turn(math.floor(now))
-        return self._total / min(self.SECONDS + now % 1.0, max(1.0, now - self._since))
-
-    def best(self, now: float) -> float:
-        """The highest of the rates over the last 1, 2, ... 10 seconds, in events per second."""
-        self._turn(math.floor(now))
-        part, second, lived = now % 1.0, math.floor(now), max(1.0, now - self._since)
-        total = self._counts[second % len(self._counts)]
-        best = 0.0
-        for back in range(1, self.SECONDS + 1):
-            total += self._counts[(second - back) % len(self._counts)]
-            best = max(best, total / min(back + part, lived))
-        return best
-
-    def _turn(self, second: int) -> None:
-        """Reset the counters of the seconds that have passed since the last event."""
-        if self._second is None:
-            self._second = second
-        for passed in range(self._second + 1, min(second, self._second + len(self._counts)) + 1):
-            place = passed % len(self._counts)
-            self._total -= self._counts[place]
-            self._counts[place] = 0
-        self._second = max(self._second, second)
 
 
 class Refusals:
@@ -377,6 +328,8 @@ class Budget:
         as if the refusals had been its own; one that has had no answers yet takes over the others' rate.
         """
         self._close(now, throttle.closed)
+        if throttle.cuts == self._cuts and throttle.part is not None:
+            self._catch_up(throttle.part)
         if throttle.cuts <= self._cuts:
             return
         self._cuts = throttle.cuts
@@ -392,6 +345,11 @@ class Budget:
             self._allow(min(self._allowed, throttle.allowed, self._rate))
             self._begin_anew(now)
         self._deaf_until = now + self._spread
+
+    def _catch_up(self, part: float) -> None:
+        """Others are allowed more since the same cut. Whoever got no answer for a while need not grow back alone."""
+        if self._answered_at > self._cut_at and not self._refusals.in_vain and self._rate < math.inf:
+            self._allow(max(self._allowed, CUT * part * self._rate))
 
     def _is_expected(self) -> bool:
         """Whether refusals would be no surprise: so many requests leave that they were refused before."""

@@ -14,8 +14,9 @@ from weakref import WeakSet
 
 from idura_ciba import explain
 from idura_ciba.errors import ArgumentError, StateError
-from idura_ciba.scheduling.budget import Budget, Meter, Throttle
+from idura_ciba.scheduling.budget import Budget, Throttle
 from idura_ciba.scheduling.jobs import Entry, Job, Owner, context_of
+from idura_ciba.scheduling.meter import Meter
 from idura_ciba.scheduling.queues import SMALL, FifoQueue
 
 __all__ = ["Engine"]

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from idura_ciba.errors import UsageError
-from idura_ciba.scheduling.budget import CUT, FEW, LONGEST_BACKOFF, RUN, Budget, Meter
+from idura_ciba.scheduling.budget import CUT, FEW, LONGEST_BACKOFF, RUN, Budget
 
 RATES = st.one_of(st.integers(1, 40).map(float), st.floats(0.2, 40.0))
 
@@ -437,20 +437,3 @@ def test_a_limit_that_falls_is_learned_again() -> None:
     """Twice the load from one moment to the next, while the budget was still growing."""
     shares = goodput(60.0, 10.0, counts_refused=True, demand=lambda now: 50.0 if now < 60 else 120.0, seconds=150)
     assert sum(shares[90:150]) / 60 >= 0.9
-
-
-# --- the meter --------------------------------------------------------------------------------------------------------
-
-
-@given(st.lists(st.floats(0.0, 3.0), max_size=80), st.floats(0.0, 30.0), st.floats(-50.0, 50.0))
-def test_a_meter_counts_the_last_ten_seconds(steps: list[float], after: float, start: float) -> None:
-    """And the one that is running; longer ago is forgotten, also where nothing happened for a long time."""
-    meter, times = Meter(), list(itertools.accumulate(steps, initial=start))
-    for at in times:
-        meter.add(at)
-    now = times[-1] + after
-    lived = max(1.0, now - times[0])
-    counts = [sum(math.floor(at) >= math.floor(now) - back for at in times) for back in range(11)]
-    assert meter.rate(now) == pytest.approx(counts[10] / min(10 + now % 1.0, lived))
-    spans = [max(1.0, min(back + now % 1.0, lived)) for back in range(1, 11)]
-    assert meter.best(now) == pytest.approx(max(c / span for c, span in zip(counts[1:], spans, strict=True)))

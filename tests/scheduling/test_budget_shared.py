@@ -158,6 +158,25 @@ def test_whoever_gets_no_answer_at_all_keeps_that_to_itself() -> None:
     assert budget.ready_at(queued=True) > now + 1
 
 
+def test_whoever_is_answered_again_catches_up_with_the_others() -> None:
+    """Its line was broken, and theirs was not; as long as it is, nothing changes."""
+    budget = shared(20)
+    answer(budget, 0.0, 10.0, 15.0)
+    for nth in range(20):
+        refuse(budget, 10.0 + 3 * nth)
+    assert budget.allowed < 1.0
+    others = Throttle(1, 0.8)
+    budget.take_over(70.0, others)
+    assert budget.allowed < 1.0
+    budget.answered(80.0, sent_at=79.9)
+    budget.take_over(80.5, evolve(others, cuts=0))
+    assert budget.allowed < 1.0
+    budget.take_over(80.5, others)
+    assert budget.allowed == pytest.approx(CUT * 0.8 * 20)
+    budget.take_over(81.0, evolve(others, part=0.2))
+    assert budget.allowed == pytest.approx(CUT * 0.8 * 20)
+
+
 # --- with a provider --------------------------------------------------------------------------------------------------
 
 
