@@ -251,8 +251,8 @@ class Fleet:
             if (token := left.get(own.transaction.id)) is not None:
                 await self._worker.once(self._hand_over(own, token))
         await self._tasks.stop()
-        await self._learning.publish()
-        await self._worker.once(self._store.leave(self._worker.name))
+        leaving = self._worker.once(self._store.leave(self._worker.name))
+        await asyncio.gather(self._learning.publish(), leaving)  # each waits for a store that is away
         self.is_closed = True
         self.watch.changed(None)  # whoever waits here need not wait any longer
         await self._store.aclose()

@@ -177,6 +177,17 @@ async def test_whoever_closes_leaves_what_it_has_learned(replica: MakeFleet, sto
     assert len(await store.consult("", "HazardAware 1")) == 1
 
 
+async def test_a_store_that_is_away_is_not_waited_for_twice(replica: MakeFleet, store: SqliteStore) -> None:
+    """Whoever stops the process has little patience."""
+    strategy, line = HazardAware(), Line(store)
+    fleet = await replica(line, strategy=strategy)
+    count(strategy, 20)
+    line.cut()
+    began = asyncio.get_running_loop().time()
+    await fleet.close()
+    assert asyncio.get_running_loop().time() - began == pytest.approx(LEASE)
+
+
 async def test_what_is_stored_cannot_be_read_without_the_secret(store: SqliteStore) -> None:
     """Nor is it used by whoever has another one."""
     strategy, other = PhaseAware(), PhaseAware()
