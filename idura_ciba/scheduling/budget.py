@@ -55,11 +55,13 @@ SPARE = 2
 RUN = 4
 #: `TELLING` and `SPARE` for one of several budgets, at a rate that has grown back so far since the last cut that it is
 #: nearly the one refused then. Each sees only its part of the refusals, but there they are no accident; nor do they
-#: count towards the usual share, which would grow with the rate. Tried with three budgets and providers that count over
-#: 1 s and 10 s, refused requests included or not: at most 3 % are refused, and 7 % of accidents starve nobody.
+#: count towards the usual share, which would grow with the rate. Unless that share is `ACCIDENTS` already. Tried with
+#: three budgets and providers that count over 1 s and 10 s, refused requests included or not: at two thirds of the
+#: agreed rate at most 3 % are refused, and 7 % of accidents starve nobody.
 EXPECTED_TELLING = 0.03
-EXPECTED_SPARE = 1.5
+EXPECTED_SPARE = 1
 REGROWN = 1.08
+ACCIDENTS = 0.03
 #: Responses over which the usual share is averaged.
 USUAL = 300
 #: The rate after a cut, as a share of the answered rate.
@@ -74,7 +76,7 @@ GROWTH = 0.01
 FAST_GROWTH = 0.10
 SETTLED = 20.0
 #: The same for several budgets together: what goes too far is noticed by fewer, and cut a second later.
-SHARED_GROWTH = 0.02
+SHARED_GROWTH = 0.015
 #: Refusals never cut the rate below this: one request in ten seconds.
 LEAST = 0.1
 #: A client that sent fewer requests than this in a second was not refused for sending too many. After fewer refusals in
@@ -128,9 +130,9 @@ class Refusals:
         self.since: float = math.inf
 
     def answered(self, now: float, *, expected: bool) -> None:
-        """Count an answer; `expected` if the rate is one that was refused before."""
+        """Count an answer; `expected` if a refusal would have been no surprise."""
         self._came_back.append((now, False))
-        if not expected:
+        if not expected or self._usual >= ACCIDENTS:
             self._usual -= self._usual / USUAL
         self.in_vain = 0
         self.since = math.inf
@@ -140,6 +142,7 @@ class Refusals:
 
         One that was to be expected at this rate is no accident, so that it takes fewer of them.
         """
+        expected = expected and self._usual < ACCIDENTS
         telling = min(MOST_TELLING, (EXPECTED_TELLING if expected else TELLING) + 2 * self._usual)
         if not self.in_vain:
             # A run of refusals counts once towards the usual share: it is no accident.
