@@ -18,7 +18,7 @@ from idura_ciba import AlreadyPending, CibaClient, ClientSecretPost, FinalPoll, 
 from idura_ciba.eids.phase import Phase
 from idura_ciba.errors import ProviderError, StoreError
 from idura_ciba.fleet import Fleet, FleetLogin, FleetOutcome
-from idura_ciba.fleet.store import Store
+from idura_ciba.fleet.store import Others, Store
 from idura_ciba.polling.strategy import Record
 from idura_ciba.simulator import Script, SimulatedIdura, SimulatorServer
 from tests.fakes import swede, swedish_number
@@ -266,6 +266,32 @@ def _pairs(text: str) -> Iterator[str]:
     for word in text.replace("\\x", "").split("'"):
         if len(word) % 2 == 0 and word and all(digit in "0123456789abcdef" for digit in word):
             yield from (word[at : at + 2] for at in range(0, len(word), 2))
+
+
+async def test_the_tables_of_an_earlier_release_are_extended(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the first version on, while somebody is being asked; nothing in them is lost."""
+    pytest.importorskip("psycopg")
+    from idura_ciba.fleet.postgres import MIGRATIONS, PostgresStore  # noqa: PLC0415 - needs the extra `fleet`
+
+    for version in range(1, len(MIGRATIONS) + 1):
+        with monkeypatch.context() as earlier:
+            earlier.setattr("idura_ciba.fleet.postgres.MIGRATIONS", MIGRATIONS[:version])
+            store = PostgresStore(dsn)
+            await store.open()
+            if version == 1:
+                await store.join("one")
+                # As that release did it.
+                await store._run(
+                    "INSERT INTO ciba_login (login, tag, stage, state, owner, until) "
+                    "VALUES ('a', 'tag', 'asking', 'submitting', 'one', now())"
+                )
+            await store.aclose()
+    store = PostgresStore(dsn)
+    await store.open()
+    assert await store.beat("one", lease=60) == Others(1)
+    found = await store.census()
+    assert ([worker.name for worker in found.workers], found.asking) == (["one"], 1)
+    await store.aclose()
 
 
 async def test_tables_of_a_newer_release_are_refused(idura: SimulatedIdura, dsn: str) -> None:

@@ -24,25 +24,6 @@ async def database(postgres: Postgres, name: str) -> str:
     return f"postgresql://ciba@127.0.0.1:{postgres.port}/{name}"
 
 
-async def test_tables_of_an_earlier_release_are_extended(postgres: Postgres) -> None:
-    """With what is in them."""
-    from idura_ciba.fleet.postgres import MIGRATIONS, PostgresStore  # noqa: PLC0415 - needs the extra
-
-    dsn = await database(postgres, "extended")
-    async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
-        await connection.execute("CREATE TABLE ciba_version (version int NOT NULL)")
-        await connection.execute("INSERT INTO ciba_version VALUES (1)")
-        await connection.execute(MIGRATIONS[0].encode())
-        await connection.execute(
-            "INSERT INTO ciba_login (login, tag, stage, state, until) VALUES ('old', '', 'ended', 'approved', now())"
-        )
-    store = PostgresStore(dsn)
-    await store.open()
-    assert await store.get("old") is not None
-    await store.open_batch("november", b"digest")
-    await store.aclose()
-
-
 async def test_a_batch_of_two_replicas_leaves_nothing_of_people(postgres: Postgres) -> None:
     """Neither while it runs nor afterwards: no number, no key, no name, no message."""
     dsn, people = await database(postgres, "together"), swedes(60)
