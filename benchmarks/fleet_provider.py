@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
 
-from attrs import frozen
+from attrs import define, field, frozen
 
 from idura_ciba.simulator import Arrival, Fault, Script, SimulatedIdura, SimulatorServer
 
@@ -73,12 +73,40 @@ class Books:
     summary: Mapping[str, int]
 
 
+@define(eq=False)
+class Gate:
+    """A fault rule: notes what arrives, and refuses what is above the limit; the lists are those of `Books`."""
+
+    limit: float
+    polls: dict[str, list[float]] = field(factory=lambda: defaultdict(list))
+    arrivals: list[float] = field(factory=list)
+    left: list[float] = field(factory=list)
+    refused: list[float] = field(factory=list)
+    _answered: deque[float] = field(factory=deque)
+
+    def __call__(self, arrival: Arrival) -> Fault | None:
+        """Let pass what may."""
+        if arrival.endpoint not in {"token", "bc-authorize"}:
+            return None
+        now = time.monotonic()
+        self.arrivals.append(now)
+        self.left.append(float(arrival.request.headers.get(LEFT, "nan")))
+        if arrival.endpoint == "token" and arrival.order is not None:
+            self.polls[arrival.order.person].append(now)
+        while self._answered and self._answered[0] <= now - 1:
+            self._answered.popleft()
+        if len(self._answered) >= self.limit:
+            self.refused.append(now)
+            return Fault.answer(429)
+        self._answered.append(now)
+        return None
+
+
 def provide(pipe: Connection, plan: Plan) -> None:
     """Serve until told to stop."""
 
     async def run() -> None:
-        dice, polls = random.Random(1), defaultdict[str, list[float]](list)
-        arrivals, left, refused, answered = list[float](), list[float](), list[float](), deque[float]()
+        dice, gate = random.Random(1), Gate(plan.limit)
 
         def answer(_: object) -> Script:
             if plan.after == math.inf:
@@ -86,27 +114,11 @@ def provide(pipe: Connection, plan: Plan) -> None:
             when = plan.after * dice.uniform(0.5, 1.5)
             return Script.deny(after=when) if dice.random() < DENIALS else Script.approve(after=when)
 
-        def note(arrival: Arrival) -> Fault | None:
-            if arrival.endpoint not in {"token", "bc-authorize"}:
-                return None
-            now = time.monotonic()
-            arrivals.append(now)
-            left.append(float(arrival.request.headers.get(LEFT, "nan")))
-            if arrival.endpoint == "token" and arrival.order is not None:
-                polls[arrival.order.person].append(now)
-            while answered and answered[0] <= now - 1:
-                answered.popleft()
-            if len(answered) >= plan.limit:
-                refused.append(now)
-                return Fault.answer(429)
-            answered.append(now)
-            return None
-
         idura = SimulatedIdura(
             seed=1, signing_alg="ES256", interval=plan.interval, expires_in=plan.expires_in, people=answer
         )
         idura.register_client(CLIENT_ID, secret=SECRET)
-        idura.faults.append(note)
+        idura.faults.append(gate)
         for nth in plan.silent:
             idura.script(person(nth), Script.never())
         async with SimulatorServer(idura) as server:
@@ -118,10 +130,10 @@ def provide(pipe: Connection, plan: Plan) -> None:
                 Counter(record.person for record in records),
                 {record.person: record.outcome for record in records},
                 {record.person: record.ended_at + since for record in records if record.ended_at is not None},
-                dict(polls),
-                arrivals,
-                left,
-                refused,
+                dict(gate.polls),
+                gate.arrivals,
+                gate.left,
+                gate.refused,
                 summary,
             )
         )
