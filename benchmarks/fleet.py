@@ -6,7 +6,7 @@
 Workers and provider are processes of their own; the store is a PostgreSQL that this program starts (its programs must
 be installed). The provider notes every request, so that the longest pause of each login and the rate are known. What is
 demanded is printed beside what was reached, and the program exits with 1 where a demand is missed. The parts are in
-`fleet_deaths.py`, `fleet_store.py`, `fleet_replicas.py` and `fleet_load.py`.
+`fleet_deaths.py`, `fleet_store.py`, `fleet_replicas.py`, `fleet_load.py` and `fleet_batch.py`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from fleet_batch import batch
 from fleet_deaths import deploy, kills, pause, takeover
 from fleet_load import cost, idle, limit, rate
 from fleet_replicas import replicas
@@ -31,17 +32,23 @@ from tests.fleet.conftest import Postgres, free_port, programs
 
 PARTS = {
     part.__name__: part
-    for part in (kills, takeover, pause, deploy, cut, restart, mixed, replicas, cost, idle, rate, limit)
+    for part in (kills, takeover, pause, deploy, cut, restart, mixed, replicas, cost, idle, rate, limit, batch)
 }
+#: Parts that take long, and so run only if they are named.
+LONG = frozenset({"batch"})
 
 
 def main() -> int:
     """Run, print, judge."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--only", choices=tuple(PARTS), nargs="+", default=tuple(PARTS))
+    parser.add_argument(
+        "--only", choices=tuple(PARTS), nargs="+", default=tuple(part for part in PARTS if part not in LONG)
+    )
     parser.add_argument("--logins", type=int, default=1000)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--pending", type=int, default=10_000, help="logins of the part idle")
+    parser.add_argument("--people", type=int, default=100_000, help="rows of the file of the part batch")
+    parser.add_argument("--deaths", type=int, default=10, help="kills of the part batch")
     options = parser.parse_args()
     installed = programs()
     if installed is None:

@@ -14,6 +14,7 @@ from multiprocessing.connection import Connection
 from attrs import define, field, frozen
 
 from idura_ciba.simulator import Arrival, Fault, Script, SimulatedIdura, SimulatorServer
+from idura_ciba.simulator.tokens import SigningAlg
 
 CLIENT_ID, SECRET = "urn:benchmark", "known to the simulator"
 FIRST_NUMBER = 209999000000
@@ -38,6 +39,7 @@ class Plan:
         silent: Those who never answer, whatever `after` says.
         interval: Seconds between polls.
         expires_in: Seconds that a prompt lives; None: as usual.
+        signing_alg: Of ID tokens.
         limit: Requests that are answered in any second; further ones are refused (429).
     """
 
@@ -45,6 +47,7 @@ class Plan:
     silent: Sequence[int] = ()
     interval: int = INTERVAL
     expires_in: int | None = None
+    signing_alg: SigningAlg = "ES256"
     limit: float = math.inf
 
 
@@ -103,7 +106,7 @@ class Gate:
 
 
 def provide(pipe: Connection, plan: Plan) -> None:
-    """Serve until told to stop."""
+    """Serve until told to stop; asked for anything else, say how many people were asked so far."""
 
     async def run() -> None:
         dice, gate = random.Random(1), Gate(plan.limit)
@@ -115,7 +118,7 @@ def provide(pipe: Connection, plan: Plan) -> None:
             return Script.deny(after=when) if dice.random() < DENIALS else Script.approve(after=when)
 
         idura = SimulatedIdura(
-            seed=1, signing_alg="ES256", interval=plan.interval, expires_in=plan.expires_in, people=answer
+            seed=1, signing_alg=plan.signing_alg, interval=plan.interval, expires_in=plan.expires_in, people=answer
         )
         idura.register_client(CLIENT_ID, secret=SECRET)
         idura.faults.append(gate)
@@ -123,7 +126,8 @@ def provide(pipe: Connection, plan: Plan) -> None:
             idura.script(person(nth), Script.never())
         async with SimulatorServer(idura) as server:
             pipe.send(server.issuer)
-            await asyncio.to_thread(pipe.recv)
+            while await asyncio.to_thread(pipe.recv) != "stop":
+                pipe.send(len(idura.ledger.orders))
         since, records, summary = time.monotonic() - time.time(), idura.ledger.orders, idura.ledger.summary(math.inf)
         pipe.send(
             Books(

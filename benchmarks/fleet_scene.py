@@ -119,6 +119,12 @@ class Scene:
         found: Books = await asyncio.to_thread(self.provider.recv)
         return found
 
+    async def orders(self) -> int:
+        """How many people the provider has asked so far."""
+        self.provider.send("orders")
+        found: int = await asyncio.to_thread(self.provider.recv)
+        return found
+
     async def cost(self, worker: Worker) -> tuple[int, float]:
         """How many statements a worker has had, and how many seconds of CPU."""
         self.said["cost"].clear()
