@@ -372,13 +372,14 @@ class Run:
 
     async def _follow(self, entry: Entry, transaction: Transaction, login: Login, *, is_new: bool = False) -> None:
         """Journal the resume token of an accepted login, and wait for its end."""
-        entry.mark = self._journal.marks.follow(transaction, entry.mark)
-        entry.token = transaction.resume_token
-        self._journal.write_soon(entry)
         if self._asking.leaves_pending:
+            # Whoever goes on with it has its token, and watches over its polls (`on_doubt`).
             login.is_sending = False
         else:
             login.transaction = transaction
+            entry.mark = self._journal.marks.follow(transaction, entry.mark)
+            entry.token = transaction.resume_token
+            self._journal.write_soon(entry)
         if self.accepted is not None:
             self._harmless.call(lambda accepted: accepted(entry.key, transaction), self.accepted)
         if self._stopping and not self._asking.leaves_pending:
