@@ -19,8 +19,6 @@ from idura_ciba.simulator.tokens import SigningAlg
 CLIENT_ID, SECRET = "urn:benchmark", "known to the simulator"
 FIRST_NUMBER = 209999000000
 INTERVAL = 1
-#: A header with the monotonic instant at which a request left.
-LEFT = "x-left"
 #: Share of people who say no.
 DENIALS = 0.1
 
@@ -61,7 +59,6 @@ class Books:
         ended: When each person's first final answer left.
         polls: When each person's polls arrived.
         arrivals: When requests of both kinds arrived, answered or refused.
-        left: When they had left, those of workers that say so, in the same order.
         refused: When those that were refused arrived.
         summary: The ledger's counts.
     """
@@ -71,7 +68,6 @@ class Books:
     ended: Mapping[str, float]
     polls: Mapping[str, Sequence[float]]
     arrivals: Sequence[float]
-    left: Sequence[float]
     refused: Sequence[float]
     summary: Mapping[str, int]
 
@@ -83,7 +79,6 @@ class Gate:
     limit: float
     polls: dict[str, list[float]] = field(factory=lambda: defaultdict(list))
     arrivals: list[float] = field(factory=list)
-    left: list[float] = field(factory=list)
     refused: list[float] = field(factory=list)
     _answered: deque[float] = field(factory=deque)
 
@@ -93,7 +88,6 @@ class Gate:
             return None
         now = time.monotonic()
         self.arrivals.append(now)
-        self.left.append(float(arrival.request.headers.get(LEFT, "nan")))
         if arrival.endpoint == "token" and arrival.order is not None:
             self.polls[arrival.order.person].append(now)
         while self._answered and self._answered[0] <= now - 1:
@@ -136,7 +130,6 @@ def provide(pipe: Connection, plan: Plan) -> None:
                 {record.person: record.ended_at + since for record in records if record.ended_at is not None},
                 dict(gate.polls),
                 gate.arrivals,
-                gate.left,
                 gate.refused,
                 summary,
             )

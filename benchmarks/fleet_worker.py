@@ -13,8 +13,8 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
-from attrs import define, evolve, field, frozen
-from fleet_provider import CLIENT_ID, LEFT, SECRET, person
+from attrs import define, field, frozen
+from fleet_provider import CLIENT_ID, SECRET, person
 from soak import request_for
 
 from idura_ciba import AlreadyPending, CibaClient, CibaError, ClientSecretBasic
@@ -22,8 +22,7 @@ from idura_ciba.fleet import Fleet, fleet, worker
 from idura_ciba.fleet.postgres import PostgresStore
 from idura_ciba.fleet.sealing import LAYOUT, Sealing
 from idura_ciba.fleet.store import Owned, Stored
-from idura_ciba.http.transport import AiohttpTransport
-from idura_ciba.protocol.http import HttpRequest, HttpResponse, Transport
+from idura_ciba.scheduling.budget import Budget
 
 RESUME = b"r" * 32
 LEASE = 5.0
@@ -33,20 +32,21 @@ TOGETHER = 24
 Tell = Callable[[str, Any, Any], None]
 
 
-class Stamping(AiohttpTransport):
-    """Writes on each request when it left."""
-
-    async def send(self, request: HttpRequest) -> HttpResponse:
-        """As for every transport."""
-        return await super().send(evolve(request, headers={**request.headers, LEFT: repr(time.monotonic())}))
-
-
-def client(issuer: str, transport: Transport | None = None) -> CibaClient:
+def client(issuer: str) -> CibaClient:
     """The client of each worker."""
     auth = ClientSecretBasic(CLIENT_ID, SECRET)
-    return CibaClient(
-        issuer, auth, id_token_algorithms=("ES256",), observers=(), resume_secret=RESUME, transport=transport
-    )
+    return CibaClient(issuer, auth, id_token_algorithms=("ES256",), observers=(), resume_secret=RESUME)
+
+
+def note_admissions(tell: Tell) -> None:
+    """Tell when a request is admitted, which is when it counts."""
+    take = Budget.take
+
+    def noting(self: Budget, now: float, *, queued: bool) -> None:
+        tell("admitted", (os.getpid(), now), now)
+        take(self, now, queued=queued)
+
+    Budget.take = noting  # type: ignore[method-assign]
 
 
 @frozen(kw_only=True)
@@ -192,12 +192,12 @@ def work(pipe: Connection, role: Role) -> None:
     async def run() -> None:
         stopping, store = asyncio.Event(), Watched(role)
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
-        # Only where it is needed: it costs a little.
-        ciba = client(role.issuer, None if role.rate is None else Stamping())
-        async with Fleet(ciba, store, lease=LEASE, rate=role.rate) as joined:
+        async with Fleet(client(role.issuer), store, lease=LEASE, rate=role.rate) as joined:
 
             def replica(tell: Tell) -> Replica:
                 store.tell = tell
+                if role.rate is not None:
+                    note_admissions(tell)
                 return Replica(joined, store, tell)
 
             await obey(pipe, replica, stopping)
