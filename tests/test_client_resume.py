@@ -142,6 +142,47 @@ async def test_a_token_of_a_live_transaction_leaves_in_doubt_what_came_after_it(
     assert simulated_idura.ledger.summary()["slow_downs"] == 0
 
 
+async def test_whoever_knows_of_a_doubt_that_the_token_does_not_polls_no_earlier_for_it(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
+) -> None:
+    """Somebody else went on with the same token meanwhile, and was killed just after a poll."""
+    simulated_idura.script(SWEDE, Script.approve(after=30))
+    first = make_ciba_client()
+    await first.start(swedish())
+    await asyncio.sleep(7)
+    (left,) = await first.close()
+    second = make_ciba_client()
+    await second.resume(left)
+    while simulated_idura.ledger.orders[0].polls < 3:  # noqa: ASYNC110 - the provider has no event for it
+        await asyncio.sleep(0.1)
+    await second.close()
+    async with make_ciba_client(rng=None) as third:
+        resumed = await third.resume(left, doubt=True)
+        assert resumed.state is State.IN_DOUBT
+        assert (await resumed.outcome()).state is State.APPROVED
+    assert simulated_idura.ledger.summary()["slow_downs"] == 0
+
+
+async def test_a_login_that_comes_back_goes_on_from_where_others_left_it(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
+) -> None:
+    """And not from where this client was when it gave it up: that poll is long ago, and theirs is not."""
+    simulated_idura.script(SWEDE, Script.approve(after=60))
+    async with make_ciba_client(rng=None) as first:
+        begun = await first.start(swedish())
+        await asyncio.sleep(7)
+        begun.abandon()
+        second = make_ciba_client()
+        await second.resume((await begun.outcome()).error.resume_token)  # type: ignore[union-attr]
+        polled = simulated_idura.ledger.orders[0].polls
+        while simulated_idura.ledger.orders[0].polls < polled + 3:  # noqa: ASYNC110 - the provider has no event for it
+            await asyncio.sleep(0.1)
+        (left,) = await second.close()
+        back = await first.resume(left)
+        assert (await back.outcome()).state is State.APPROVED
+    assert simulated_idura.ledger.summary()["slow_downs"] == 0
+
+
 async def test_resuming_waits_for_the_last_poll_of_the_abandoned_one(
     simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
 ) -> None:

@@ -181,7 +181,7 @@ class Driver:
         return None if token is None else Handover(self.caller.reference, self.id, token, stood)
 
     def latest(self, checkpoint: Checkpoint) -> Checkpoint:
-        """Bring an older checkpoint of this transaction up to date; any other is returned unchanged.
+        """Bring an older checkpoint of this transaction up to date; a later or another one is returned unchanged.
 
         Raises:
             ResumeError: It is of this transaction, which the provider has ended.
@@ -190,7 +190,7 @@ class Driver:
             return checkpoint
         if self._ended is not None and not self._ended.resumable:
             raise already_ended()
-        return self._checkpoint(going_on=False)
+        return self._checkpoint(going_on=False).or_later(checkpoint)
 
     # --- for the scheduler ------------------------------------------------------------------------------------------
 

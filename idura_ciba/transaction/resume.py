@@ -84,6 +84,12 @@ class Checkpoint:
     phases: PhaseTable = ()
     trace_context: str | None = None
 
+    def or_later(self, other: Checkpoint) -> Checkpoint:
+        """The other one of the same transaction, if somebody has gone on with it since; otherwise this one."""
+        if self.tokens is None and (other.polls > self.polls or other.not_before > self.not_before):
+            return other
+        return self
+
     def timing(self, *, monotonic: float, wall: float, limit: float | None) -> Timing:
         """Its timing on this process's monotonic clock, given the present instant on both clocks.
 

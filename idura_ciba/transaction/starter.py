@@ -102,6 +102,9 @@ class Starter:
         clock = self.context.clock
         try:
             checkpoint = self.pending.latest(self.context.sealer.open(token))
+            if doubt:
+                # A poll may have left a moment ago, whatever the token says.
+                checkpoint = evolve(checkpoint, in_doubt=True)
             timing = checkpoint.timing(monotonic=clock.monotonic(), wall=clock.wall(), limit=limit)
         except ResumeError as error:
             raise error.without_frames() from None

@@ -320,3 +320,14 @@ def test_nobody_without_the_key_makes_a_token(changes: dict[str, Any]) -> None:
     token = json.dumps({**members(), **changes})
     with suppress(ResumeError):
         assert SEALER.open(token) == CHECKPOINT
+
+
+def test_the_later_of_two_is_that_of_whoever_has_gone_on() -> None:
+    """By its polls, or where it began from an older token, by when it may poll again; an answer in hand is later."""
+    again = evolve(CHECKPOINT, polls=CHECKPOINT.polls + 1)
+    anew = evolve(CHECKPOINT, polls=0, not_before=CHECKPOINT.not_before + 7)
+    answered = evolve(CHECKPOINT, tokens=TOKENS)
+    earlier = evolve(CHECKPOINT, polls=0, not_before=CHECKPOINT.not_before - 7)
+    for other, expected in ((again, again), (anew, anew), (earlier, CHECKPOINT), (evolve(CHECKPOINT), CHECKPOINT)):
+        assert CHECKPOINT.or_later(other) == expected
+    assert answered.or_later(again) is answered
