@@ -67,7 +67,7 @@ MIGRATIONS: Final = (
         owner text REFERENCES ciba_worker ON DELETE SET NULL, token text, progress bytea, outcome bytea,
         cancelled boolean NOT NULL DEFAULT false, until timestamptz NOT NULL,
         changed timestamptz NOT NULL DEFAULT now(), layout int NOT NULL DEFAULT 0,
-        watched boolean NOT NULL DEFAULT false
+        watched boolean NOT NULL DEFAULT false, let_go bigint
     );
     CREATE INDEX ciba_login_owner ON ciba_login (owner) WHERE owner IS NOT NULL;
     CREATE INDEX ciba_login_unowned ON ciba_login (number) WHERE owner IS NULL AND stage IN ('asking', 'pending');
@@ -79,7 +79,9 @@ MIGRATIONS: Final = (
 
 _LIVE: Final = "stage IN ('asking', 'pending')"
 _COLUMNS: Final = (
-    "login, stage, state, epoch, owner, token, progress, cancelled, extract(epoch FROM until - now())::float8, layout"
+    "login, stage, state, epoch, owner, token, progress, cancelled, extract(epoch FROM until - now())::float8, layout, "
+    # The doubt: whether the former owner has not let go, or not without leaving one.
+    "let_go IS DISTINCT FROM epoch - 1"
 )
 _TELL: Final = f"SELECT pg_notify('{CHANNEL}', json_build_array(login, %(wish)s::text)::text) FROM done"
 _WRITE: Final = f"WHERE login = %(login)s AND epoch = %(epoch)s AND {_LIVE}"
@@ -273,15 +275,17 @@ class PostgresStore(PostgresBatches):
             gone=gone,
         )
 
-    async def let_go(self, owned: Owned, *, token: str, tell: bool = True) -> bool:
+    async def let_go(self, owned: Owned, *, token: str, tell: bool = True, doubt: bool = False) -> bool:
         """See `Store.let_go`."""
         return await self._write(
-            "WITH done AS (UPDATE ciba_login SET owner = NULL, token = %(token)s, changed = now() "
+            "WITH done AS (UPDATE ciba_login SET owner = NULL, token = %(token)s, changed = now(), "
+            "let_go = CASE WHEN NOT %(doubt)s THEN epoch END "
             f"{_WRITE} RETURNING login) "
             f"SELECT CASE WHEN %(tell)s THEN pg_notify('{CHANNEL}', '[null, null]') END FROM done",
             owned,
             token=token,
             tell=tell,
+            doubt=doubt,
         )
 
     async def take(self, worker: str, *, most: int, layouts: Sequence[int]) -> Sequence[Stored]:
@@ -425,9 +429,9 @@ class PostgresStore(PostgresBatches):
 
 
 def _read(row: Sequence[Any]) -> Stored:
-    login, stage, state, epoch, owner, token, progress, cancelled, seconds, form = row
+    login, stage, state, epoch, owner, token, progress, cancelled, seconds, form, doubt = row
     seen = None if progress is None else bytes(progress)
-    return Stored(login, Stage(stage), state, epoch, owner, token, seen, cancelled, seconds, form)
+    return Stored(login, Stage(stage), state, epoch, owner, token, seen, cancelled, seconds, form, doubt)
 
 
 def _away(error: Exception) -> StoreError:

@@ -51,7 +51,8 @@ MIGRATIONS: Final = (
         number INTEGER PRIMARY KEY, login TEXT UNIQUE NOT NULL, tag BLOB NOT NULL, stage TEXT NOT NULL,
         state TEXT NOT NULL, epoch INTEGER NOT NULL, owner TEXT REFERENCES worker ON DELETE SET NULL,
         token TEXT, progress BLOB, outcome BLOB,
-        cancelled INTEGER NOT NULL DEFAULT 0, until REAL NOT NULL, changed REAL NOT NULL, layout INTEGER NOT NULL
+        cancelled INTEGER NOT NULL DEFAULT 0, until REAL NOT NULL, changed REAL NOT NULL, layout INTEGER NOT NULL,
+        let_go INTEGER
     );
     CREATE INDEX owned ON login (owner);
     CREATE INDEX unowned ON login (number) WHERE owner IS NULL AND stage IN ('asking', 'pending');
@@ -61,7 +62,10 @@ MIGRATIONS: Final = (
     EXPERIENCE,
 )
 _LIVE: Final = "stage IN ('asking', 'pending')"
-_COLUMNS: Final = "login, stage, state, epoch, owner, token, progress, cancelled, until, layout"
+#: The last is the doubt: whether the former owner has not let go, or not without leaving one.
+_COLUMNS: Final = (
+    "login, stage, state, epoch, owner, token, progress, cancelled, until, layout, let_go IS NOT epoch - 1"
+)
 
 
 class SqliteStore(SqliteBatches):
@@ -222,10 +226,10 @@ class SqliteStore(SqliteBatches):
             done = self._write(run, owned, **members)
         return self._told(done, Change(owned.login))
 
-    async def let_go(self, owned: Owned, *, token: str, tell: bool = True) -> bool:
+    async def let_go(self, owned: Owned, *, token: str, tell: bool = True, doubt: bool = False) -> bool:
         """See `Store.let_go`."""
         with self._whole() as run:
-            done = self._write(run, owned, owner=None, token=token)
+            done = self._write(run, owned, owner=None, token=token, let_go=None if doubt else owned.epoch)
         return self._told(done, Change(None)) if tell else done
 
     async def take(self, worker: str, *, most: int, layouts: Sequence[int]) -> Sequence[Stored]:
@@ -386,9 +390,10 @@ class SqliteStore(SqliteBatches):
             listener.put_nowait(change)
 
     def _read(self, row: Sequence[Any]) -> Stored:
-        login, stage, state, epoch, owner, token, progress, cancelled, until, form = row
+        login, stage, state, epoch, owner, token, progress, cancelled, until, form, doubt = row
         seconds = until - self._now()
-        return Stored(login, Stage(stage), state, epoch, owner, token, progress, bool(cancelled), seconds, form)
+        seen = (token, progress, bool(cancelled), seconds, form, bool(doubt))
+        return Stored(login, Stage(stage), state, epoch, owner, *seen)
 
 
 def _unusable(error: sqlite3.Error) -> StoreError:

@@ -112,6 +112,8 @@ class Stored:
         cancelled: Whether somebody wants it to stop.
         seconds: For how long its prompt may still be on the phone; negative once it is gone.
         layout: The layout of token and progress; a worker takes only what it can read.
+        doubt: Whether whoever had it last may have asked for the answer since the token was stored: it has died, or has
+            not said otherwise.
     """
 
     login: str
@@ -124,6 +126,7 @@ class Stored:
     cancelled: bool
     seconds: float
     layout: int
+    doubt: bool
 
 
 class Wish(StrEnum):
@@ -312,8 +315,11 @@ class Store(BatchStore, Protocol):
         """It has ended; `gone` if the provider has finished with the prompt, which frees the person."""
         ...
 
-    async def let_go(self, owned: Owned, *, token: str, tell: bool = True) -> bool:
-        """Its owner asks no more; anybody may take it. Unless `tell`, they notice when they next look around."""
+    async def let_go(self, owned: Owned, *, token: str, tell: bool = True, doubt: bool = False) -> bool:
+        """Its owner asks no more; anybody may take it. Unless `tell`, they notice when they next look around.
+
+        `doubt`: whether an answer may have been lost all the same, see `Stored`.
+        """
         ...
 
     async def take(self, worker: str, *, most: int, layouts: Sequence[int]) -> Sequence[Stored]:

@@ -69,7 +69,8 @@ class Takeover:
         try:
             if token is None:
                 raise ResumeError("it was stored under another resume_secret", code="resume_seal")
-            transaction = await self._ciba.resume(token)
+            # It may have polled a moment ago, so the next poll waits an interval; and its last answer may be lost.
+            transaction = await self._ciba.resume(token, doubt=True if stored.doubt else None)
         except CibaError as error:
             await self._not_resumed(stored, owned, stored.token, error)
         else:
@@ -85,7 +86,7 @@ class Takeover:
             self._unread.add(owned.login)
             _logger.warning("a login of the fleet cannot be resumed here: %s", error.what)
         # The provider is away, or another worker knows better: with the next look around.
-        await self._store.let_go(owned, token=token, tell=False)
+        await self._store.let_go(owned, token=token, tell=False, doubt=stored.doubt)
 
     async def _end(self, stored: Stored, error: CibaError) -> None:
         owned, outcome = Owned(stored.login, stored.epoch), Outcome.not_begun(error)

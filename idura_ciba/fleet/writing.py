@@ -35,6 +35,7 @@ class Writing:
             cancelled=False,
             seconds=self._left(own),
             layout=LAYOUT,
+            doubt=False,
         )
 
     async def accept(self, own: Own) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -246,6 +247,30 @@ async def test_a_replica_that_is_closed_hands_over_without_doubt(
     assert simulated_idura.ledger.orders[0].polls > polled
     assert (await (await two.get(login.id)).outcome()).state is State.APPROVED
     assert simulated_idura.ledger.summary()["slow_downs"] == 0
+
+
+@pytest.mark.parametrize("decide", [Script.approve, Script.deny])
+async def test_an_answer_that_died_with_its_replica_is_in_doubt_whatever_came_before(
+    simulated_idura: SimulatedIdura, replica: MakeFleet, store: SqliteStore, decide: Callable[..., Script]
+) -> None:
+    """The one before had handed over without doubt; who goes on must not take that for the last word."""
+    simulated_idura.script(SWEDE, decide(after=9))
+    one, three = await replica(), await replica()
+    line = Line(store)
+    two = await replica(line)
+    await asyncio.sleep(2 * LEASE)
+    login = await one.start(swedish())
+    three._share.granted.clear()  # the second takes it, and not the third
+    await asyncio.sleep(4)
+    await one.close()
+    await asyncio.sleep(4)
+    assert two.owns(login.id)
+    line.cut()
+    await asyncio.sleep(6)  # it has the answer, and cannot store it
+    await kill(two)
+    three._share.granted.set()
+    outcome = await (await three.get(login.id)).outcome()
+    assert outcome.state is State.INDETERMINATE
 
 
 async def test_whoever_waits_where_the_replica_is_closed_is_told_so(

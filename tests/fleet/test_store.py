@@ -191,6 +191,26 @@ async def test_a_login_without_owner_is_taken_once(store: Store) -> None:
     assert await store.take("one", most=99, layouts=[LAYOUT]) == []
 
 
+async def test_only_what_was_let_go_leaves_no_doubt(store: Store) -> None:
+    """A worker that dies may have had the answer, whatever token the one before it has left."""
+
+    async def taken(worker: str) -> tuple[Owned, bool]:
+        (stored,) = await store.take(worker, most=9, layouts=[LAYOUT])
+        assert (await seen(store)).doubt is stored.doubt
+        return Owned(stored.login, stored.epoch), stored.doubt
+
+    assert await store.let_go(await pending(store), token="t")
+    owned, doubt = await taken("two")
+    assert not doubt
+    assert await store.let_go(owned, token="t", doubt=True)
+    owned, doubt = await taken("two")
+    assert doubt
+    assert await store.let_go(owned, token="t")
+    assert await taken("two") == (Owned("a", 4), False)
+    await dead(store, "two")
+    assert await taken("one") == (Owned("a", 5), True)
+
+
 async def test_nothing_is_taken_from_whoever_lives(store: Store) -> None:
     """Nor what has ended."""
     owned = await pending(store)

@@ -27,6 +27,7 @@ PENDING = Stored(
     cancelled=False,
     seconds=60.0,
     layout=1,
+    doubt=False,
 )
 TRANSACTION = SimpleNamespace(id="00ff", reference="call 7")
 
@@ -39,9 +40,9 @@ class Beside:
     done: list[tuple[Any, ...]] = field(factory=list)
     told: list[Any] = field(factory=list)
 
-    async def resume(self, token: str) -> Any:
+    async def resume(self, token: str, *, doubt: bool | None = None) -> Any:
         """Answer as told."""
-        self.done.append(("resume", token))
+        self.done.append(("resume", token) if doubt is None else ("resume", token, doubt))
         if isinstance(self.answer, CibaError):
             raise self.answer
         return self.answer
@@ -52,10 +53,10 @@ class Beside:
         self.done.append(("end", owned, str(state), SEALING.show(owned.login, outcome)["code"]))
         return True
 
-    async def let_go(self, owned: Owned, *, token: str, tell: bool) -> bool:
+    async def let_go(self, owned: Owned, *, token: str, tell: bool, doubt: bool) -> bool:
         """Note it."""
         assert not tell
-        self.done.append(("let go", owned, SEALING.show_token(owned.login, token)))
+        self.done.append(("let go", owned, SEALING.show_token(owned.login, token), *["in doubt"][: int(doubt)]))
         return True
 
     def adopt(self, owned: Owned, transaction: object) -> None:
@@ -80,6 +81,11 @@ def cancelled(stored: Stored) -> Stored:
     return evolve(stored, cancelled=True)
 
 
+def left_by_the_dead(stored: Stored) -> Stored:
+    """Its last owner may have had the answer."""
+    return evolve(stored, doubt=True)
+
+
 def as_it_is(stored: Stored) -> Stored:
     """Ready to be resumed."""
     return stored
@@ -89,6 +95,12 @@ def as_it_is(stored: Stored) -> Stored:
     ("make", "answer", "done"),
     [
         (as_it_is, TRANSACTION, [("resume", "a token"), ("adopt", OWNED, TRANSACTION)]),
+        (left_by_the_dead, TRANSACTION, [("resume", "a token", True), ("adopt", OWNED, TRANSACTION)]),
+        (
+            left_by_the_dead,
+            TransportError("away"),
+            [("resume", "a token", True), ("let go", OWNED, "a token", "in doubt")],
+        ),
         (an_intent, None, [("end", OWNED, "indeterminate", "interrupted")]),
         (cancelled, None, [("end", OWNED, "abandoned", "abandoned")]),
         (
@@ -99,7 +111,16 @@ def as_it_is(stored: Stored) -> Stored:
         (as_it_is, ResumeError("no", code="resume_seal"), [("resume", "a token"), ("let go", OWNED, "a token")]),
         (as_it_is, TransportError("away"), [("resume", "a token"), ("let go", OWNED, "a token")]),
     ],
-    ids=["ready", "intent", "cancelled", "expired", "sealed by others", "provider away"],
+    ids=[
+        "ready",
+        "dead",
+        "dead, and provider away",
+        "intent",
+        "cancelled",
+        "expired",
+        "sealed by others",
+        "provider away",
+    ],
 )
 async def test_it_is_resumed_or_it_is_said_why_not(
     make: Callable[[Stored], Stored], answer: object, done: list[tuple[Any, ...]]
