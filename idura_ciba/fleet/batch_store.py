@@ -137,12 +137,20 @@ class BatchStore(Protocol):
         """They are written; False if another worker writes now. Unless `keep`, only their states are left."""
         ...
 
-    async def offer_again(self, batch: str, worker: str) -> None:
-        """Whoever writes now begins anew: what was taken and kept is a result again."""
+    async def offer_again(self, batch: str, worker: str, *, most: int) -> int:
+        """Whoever writes now begins anew: what was taken and kept is a result again.
+
+        Returns:
+            How many were offered; call it until that is 0, because no statement may take long.
+        """
         ...
 
     async def finish_batch(self, batch: str, worker: str) -> bool:
-        """All results are written: keep no more of them; False if that is not so, or another worker writes."""
+        """All results are written; False if that is not so, or another worker writes."""
+        ...
+
+    async def empty_batch(self, batch: str, *, most: int) -> int:
+        """Keep no more of the results of a batch that is over; as often as `offer_again`. `Store.purge` does it too."""
         ...
 
 

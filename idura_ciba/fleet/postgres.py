@@ -16,7 +16,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from idura_ciba.errors import StoreError
 from idura_ciba.fleet.batch_store import Member
-from idura_ciba.fleet.postgres_batches import BATCHES, PURGE, PostgresBatches
+from idura_ciba.fleet.postgres_batches import BATCHES, PostgresBatches
 from idura_ciba.fleet.postgres_changes import AGAIN, CHANNEL, OPTIONS, PATIENCE, changes
 from idura_ciba.fleet.postgres_signs import (
     CLOSED,
@@ -380,8 +380,9 @@ class PostgresStore(PostgresBatches):
 
     async def purge(self, *, older: float) -> int:
         """See `Store.purge`."""
+        await self._purge_batches(older)
         rows = await self._run(
-            f"WITH holds AS (DELETE FROM ciba_hold WHERE until <= now()), {PURGE}"
+            "WITH holds AS (DELETE FROM ciba_hold WHERE until <= now()), "
             "shares AS (DELETE FROM ciba_share WHERE until <= now()), "
             f"{FORGOTTEN} "
             "DELETE FROM ciba_login WHERE batch IS NULL AND stage <> 'pending' AND until < now() "

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from idura_ciba.fleet.batch_store import ABANDONED, Ended, Member, Standing, batch_differs
 
-__all__ = ["BATCHES", "PURGE", "PostgresBatches"]
+__all__ = ["BATCHES", "PostgresBatches"]
 
 #: The step from tables without batches.
 BATCHES: Final = """
@@ -24,13 +24,11 @@ BATCHES: Final = """
     );
     CREATE INDEX ciba_slice_owner ON ciba_slice (owner) WHERE owner IS NOT NULL;
     ALTER TABLE ciba_login ADD COLUMN batch text REFERENCES ciba_batch ON DELETE CASCADE, ADD COLUMN about bytea;
-    CREATE INDEX ciba_login_batch ON ciba_login (batch, number) WHERE batch IS NOT NULL AND stage <> 'delivered';
+    CREATE INDEX ciba_login_batch ON ciba_login (batch) WHERE batch IS NOT NULL;
+    CREATE INDEX ciba_login_results ON ciba_login (batch, number) WHERE batch IS NOT NULL AND stage <> 'delivered';
     """
-#: Part of the statement that purges.
-PURGE: Final = (
-    "batches AS (DELETE FROM ciba_batch WHERE changed < now() - make_interval(secs => %(older)s) "
-    f"AND (is_over OR changed < now() - make_interval(secs => %(older)s + {ABANDONED}))), "
-)
+#: Logins that one purge forgets, or empties, of batches: no statement may take long.
+PURGED: Final = 5000
 _WRITER: Final = "EXISTS (SELECT 1 FROM ciba_batch WHERE name = %(batch)s AND writer = %(worker)s)"
 
 
@@ -149,29 +147,54 @@ class PostgresBatches(ABC):
         )
         return bool(rows)
 
-    async def offer_again(self, batch: str, worker: str) -> None:
+    async def offer_again(self, batch: str, worker: str, *, most: int) -> int:
         """See `BatchStore.offer_again`."""
-        await self._run(
-            "UPDATE ciba_login SET stage = 'ended' WHERE batch = %(batch)s AND stage = 'delivered' "
-            f"AND outcome IS NOT NULL AND {_WRITER}",
+        rows = await self._run(
+            "UPDATE ciba_login SET stage = 'ended' WHERE number IN (SELECT number FROM ciba_login "
+            "WHERE batch = %(batch)s AND stage = 'delivered' AND outcome IS NOT NULL LIMIT %(most)s) "
+            f"AND {_WRITER} RETURNING 1",
             batch=batch,
             worker=worker,
+            most=most,
         )
+        return len(rows)
 
     async def finish_batch(self, batch: str, worker: str) -> bool:
         """See `BatchStore.finish_batch`."""
         rows = await self._run(
-            "WITH finished AS (UPDATE ciba_batch b SET is_over = true, changed = now() WHERE name = %(batch)s "
-            "AND writer = %(worker)s "
+            "UPDATE ciba_batch b SET is_over = true, changed = now() WHERE name = %(batch)s AND writer = %(worker)s "
             "AND slices = (SELECT count(*) FROM ciba_slice s WHERE s.batch = b.name AND s.done) "
-            "AND NOT EXISTS (SELECT 1 FROM ciba_login l WHERE l.batch = b.name AND l.stage <> 'delivered') "
-            "RETURNING name), "
-            "emptied AS (UPDATE ciba_login l SET outcome = NULL, about = NULL FROM finished f WHERE l.batch = f.name) "
-            "SELECT 1 FROM finished",
+            "AND NOT EXISTS (SELECT 1 FROM ciba_login l WHERE l.batch = b.name AND l.stage <> 'delivered') RETURNING 1",
             batch=batch,
             worker=worker,
         )
         return bool(rows)
+
+    async def empty_batch(self, batch: str, *, most: int) -> int:
+        """See `BatchStore.empty_batch`."""
+        rows = await self._run(
+            "UPDATE ciba_login SET outcome = NULL, about = NULL WHERE number IN (SELECT l.number FROM ciba_login l "
+            "JOIN ciba_batch b ON b.name = l.batch WHERE b.name = %(batch)s AND b.is_over AND l.about IS NOT NULL "
+            "LIMIT %(most)s) RETURNING 1",
+            batch=batch,
+            most=most,
+        )
+        return len(rows)
+
+    async def _purge_batches(self, older: float) -> None:
+        """Forget batches, once their logins are forgotten; and what an interrupted end has left of others."""
+        forgotten = (
+            "b.changed < now() - make_interval(secs => %(older)s) "
+            "AND (b.is_over OR b.changed < now() - make_interval(secs => %(older)s + %(abandoned)s))"
+        )
+        some = "SELECT l.number FROM ciba_login l JOIN ciba_batch b ON b.name = l.batch WHERE"
+        members = f"DELETE FROM ciba_login WHERE number IN ({some} {forgotten} LIMIT %(most)s)"
+        none_left = "NOT EXISTS (SELECT 1 FROM ciba_login l WHERE l.batch = b.name)"
+        batches = f"DELETE FROM ciba_batch b WHERE {forgotten} AND {none_left}"
+        left = f"{some} b.is_over AND l.about IS NOT NULL LIMIT %(most)s"
+        emptied = f"UPDATE ciba_login SET outcome = NULL, about = NULL WHERE number IN ({left})"
+        for statement in (members, batches, emptied):
+            await self._run(statement, older=older, abandoned=ABANDONED, most=PURGED)
 
     @abstractmethod
     async def _run(self, statement: str, **values: object) -> list[tuple[Any, ...]]: ...

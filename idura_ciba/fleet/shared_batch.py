@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping
 from contextlib import aclosing
+from functools import partial
 from typing import Any, Final, Literal
 
 from attrs import define, field, frozen
@@ -38,6 +39,8 @@ __all__ = ["Plan", "Replica", "SharedBatch"]
 
 #: Seconds between two looks at how far the batch is.
 EVERY: Final = 1.0
+#: Results that one statement changes: none may take long.
+AT_ONCE: Final = 2000
 #: Results that are fetched, and marked as taken, together.
 TOGETHER: Final = 100
 
@@ -178,6 +181,9 @@ class SharedBatch:
     async def finish(self) -> bool:
         """All results are safe: keep no more of them; False if another replica writes them now."""
         self.is_over = await self._worker.insist(lambda: self._store.finish_batch(self._name, self._worker.name))
+        left = partial(self._store.empty_batch, self._name, most=AT_ONCE)
+        while self.is_over and await self._worker.insist(left) > 0:
+            pass
         await self._leave()
         return self.is_over
 
@@ -213,7 +219,8 @@ class SharedBatch:
         if may is False:
             return False
         if self._plan.is_whole:
-            await worker.in_time(store.offer_again(self._name, worker.name))
+            while await worker.in_time(store.offer_again(self._name, worker.name, most=AT_ONCE)):
+                pass
             self._yielded = []
         self._plan.begin()
         self._writes = True

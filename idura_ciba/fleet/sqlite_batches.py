@@ -120,31 +120,39 @@ class SqliteBatches(ABC):
             )
         return True
 
-    async def offer_again(self, batch: str, worker: str) -> None:
+    async def offer_again(self, batch: str, worker: str, *, most: int) -> int:
         """See `BatchStore.offer_again`."""
-        self._run(
-            "UPDATE login SET stage = 'ended' WHERE batch = ? AND stage = 'delivered' AND outcome IS NOT NULL "
+        return self._run(
+            "UPDATE login SET stage = 'ended' WHERE number IN (SELECT number FROM login WHERE batch = ? "
+            "AND stage = 'delivered' AND outcome IS NOT NULL LIMIT ?) "
             "AND EXISTS (SELECT 1 FROM batch b WHERE b.name = ? AND b.writer = ?)",
-            *(batch, batch, worker),
-        )
+            *(batch, most, batch, worker),
+        ).rowcount
 
     async def finish_batch(self, batch: str, worker: str) -> bool:
         """See `BatchStore.finish_batch`."""
-        with self._whole() as run:
-            over = run(
-                "UPDATE batch SET is_over = 1, changed = ? WHERE name = ? AND writer = ? AND slices = "
-                "(SELECT count(*) FROM slice s WHERE s.batch = batch.name AND s.done) AND NOT EXISTS "
-                "(SELECT 1 FROM login l WHERE l.batch = batch.name AND l.stage <> 'delivered')",
-                *(self._now(), batch, worker),
-            ).rowcount
-            if over == 1:
-                run("UPDATE login SET outcome = NULL, about = NULL WHERE batch = ?", batch)
+        over = self._run(
+            "UPDATE batch SET is_over = 1, changed = ? WHERE name = ? AND writer = ? AND slices = "
+            "(SELECT count(*) FROM slice s WHERE s.batch = batch.name AND s.done) AND NOT EXISTS "
+            "(SELECT 1 FROM login l WHERE l.batch = batch.name AND l.stage <> 'delivered')",
+            *(self._now(), batch, worker),
+        ).rowcount
         return bool(over == 1)
 
+    async def empty_batch(self, batch: str, *, most: int) -> int:
+        """See `BatchStore.empty_batch`."""
+        return self._run(
+            "UPDATE login SET outcome = NULL, about = NULL WHERE number IN (SELECT l.number FROM login l, batch b "
+            "WHERE b.name = ? AND b.is_over AND l.batch = b.name AND l.about IS NOT NULL LIMIT ?)",
+            *(batch, most),
+        ).rowcount
+
     def _purge_batches(self, run: Any, older: float) -> None:
-        """Forget batches with all of their logins."""
+        """Forget batches with all of their logins, and what an interrupted end has left of others."""
         now = self._now()
         run("DELETE FROM batch WHERE changed < ? AND (is_over OR changed < ?)", now - older, now - older - ABANDONED)
+        over = "SELECT name FROM batch WHERE is_over"
+        run(f"UPDATE login SET outcome = NULL, about = NULL WHERE batch IN ({over}) AND about IS NOT NULL")
 
     @abstractmethod
     def _now(self) -> float: ...

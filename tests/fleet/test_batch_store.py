@@ -130,7 +130,7 @@ async def test_what_is_taken_is_gone(store: Store) -> None:
     stored = await store.get("a")
     assert stored is not None
     assert (stored.stage, stored.state, stored.progress) == (Stage.DELIVERED, "approved", None)
-    await store.offer_again(BATCH, "one")
+    assert await store.offer_again(BATCH, "one", most=9) == 0
     assert await store.results(BATCH, most=9) == []
 
 
@@ -143,9 +143,9 @@ async def test_what_must_be_whole_is_kept_for_who_writes_next(store: Store) -> N
     assert [result.login for result in await store.results(BATCH, most=9)] == ["c"]
     await bury(store, "one")
     assert await store.may_write(BATCH, "two")
-    await store.offer_again(BATCH, "one")  # too late
+    assert await store.offer_again(BATCH, "one", most=9) == 0, "too late"
     assert len(await store.results(BATCH, most=9)) == 1
-    await store.offer_again(BATCH, "two")
+    assert [await store.offer_again(BATCH, "two", most=1) for _ in range(3)] == [1, 1, 0]
     again = await store.results(BATCH, most=2)
     assert [(result.login, result.outcome, result.about) for result in again] == [
         ("a", b"outcome", b"about"),
@@ -178,10 +178,22 @@ async def test_it_is_over_when_all_is_taken(store: Store) -> None:
     assert await store.take_results(BATCH, "one", ["a"], keep=True)
     assert not await store.finish_batch(BATCH, "two"), "another one writes"
     assert not (await store.standing(BATCH, "two")).is_over
+    assert await store.empty_batch(BATCH, most=9) == 0, "it is not over"
     assert await store.finish_batch(BATCH, "one")
     assert (await store.standing(BATCH, "two")).is_over
-    await store.offer_again(BATCH, "one")
-    assert await store.results(BATCH, most=9) == []
+    assert [await store.empty_batch(BATCH, most=9) for _ in range(2)] == [1, 0]
+    assert await store.offer_again(BATCH, "one", most=9) == 0
+
+
+async def test_a_purge_empties_what_an_end_has_left(store: Store) -> None:
+    """Whoever wrote last may have died just then."""
+    await ended(store, "a")
+    assert await store.may_write(BATCH, "one")
+    await store.count_slices(BATCH, 0)
+    assert await store.take_results(BATCH, "one", ["a"], keep=True)
+    assert await store.finish_batch(BATCH, "one")
+    await store.purge(older=60)
+    assert await store.empty_batch(BATCH, most=9) == 0
 
 
 async def test_a_batch_is_forgotten_with_its_logins(store: Store) -> None:
