@@ -328,7 +328,7 @@ class SharedBatch:
                     phone="The phone has not rung for this row",
                     advice="give each person a key of their own",
                 )
-            if row.login in known or row.key in found.rows:
+            if row.login in known or row.key in found.rows or row.key in self._slices:
                 continue
             if row.again:
                 result = Result.of_nobody(row.key, Outcome(State.ABANDONED, error=explain.named_before("person")))

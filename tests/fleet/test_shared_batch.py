@@ -209,6 +209,9 @@ async def test_a_key_stands_for_one_person(replica: MakeFleet) -> None:
     """Twice for the same one is once; for another one is a mistake of the caller's."""
     fleet = await replica()
     assert len(await all_of(fleet, [*swedes(2), swedes(1)[0]])) == 2
+    people = [*swedes(SLICE), *swedes(SLICE)[-2:]]
+    far_apart = [result.key async for result in fleet.verify_many("far apart", people, max_in_flight=300)]
+    assert sorted(far_apart) == sorted(key for key, _ in swedes(SLICE))
     with pytest.raises(ArgumentError) as caught:
         _ = [_ async for _ in fleet.verify_many("other", [*swedes(2), ("key-0", swede(5))])]
     assert caught.value.code == "key_reused"
