@@ -271,13 +271,15 @@ class HandedOver(NotAuthenticated):
 
 
 class IdTokenRejected(CibaError):
-    """The provider issued an ID token that failed verification.
+    """The provider issued tokens that failed verification; mostly it is the ID token that did.
 
     `claim` names the claim or header member at fault, `reason` says why; neither quotes the token. `code` is one for
     each outcome that a program must treat differently.
 
     A setting, or a clock: `id_token_clock`, `id_token_encrypted`, `id_token_algorithm`, `id_token_level_missing`,
-    `id_token_person_missing`, `oversized`.
+    `id_token_person_missing`, `token_unbound` (not bound to this client's key by DPoP), `oversized`.
+
+    A setting, or somebody may be cheating: `token_other_key` (bound to another key than this client's).
 
     Somebody may be cheating: `id_token_person` (it names another person), `id_token_signature`, `id_token_key`,
     `id_token_issuer`, `id_token_audience`, `id_token_level` (another eID or level), `id_token_replayed`,

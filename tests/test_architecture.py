@@ -115,6 +115,7 @@ WITHOUT_MODULE: Mapping[str, str] = {
     "test_cost.py": "counts what a poll and a pending login cost",
     "test_conftest.py": "tests the guards of all other tests",
     "test_docs.py": "runs what the documentation shows",
+    "test_docs_bound.py": "runs the page on bound tokens",
     "test_docs_errors.py": "holds the page on states and codes",
     "test_docs_fleet.py": "runs the page on replicas",
     "test_docs_recipes.py": "runs its recipes for Kubernetes, DBOS and Temporal",

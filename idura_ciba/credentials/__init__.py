@@ -1,6 +1,7 @@
 """How a client proves itself to the provider.
 
     client_auth   the four client authentications
+    dpop          beside any of them, a key that tokens are bound to
     environment   the same from environment variables, as deployments name them
     signing_key   the keys that they sign with
     signing_pool  the threads on which slow signatures are made

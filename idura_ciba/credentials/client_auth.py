@@ -289,7 +289,7 @@ class PrivateKeyJwt(_JwtAssertion):
     def signing_threads(self) -> int:
         """One for each core for RSA, whose signatures take hundreds of microseconds and let other threads run."""
         # More threads wait for each other and for the loop: six on two cores sign 10 to 20 % less.
-        return _cores() if self._key.key_type == "RSA" else 0
+        return cores() if self._key.key_type == "RSA" else 0
 
     def public_jwks(self) -> dict[str, list[dict[str, object]]]:
         """Return the public key as the key set to register at the provider."""
@@ -406,7 +406,7 @@ class ClientSecretPost(_Method):
         return Credentials({"client_id": self.client_id, "client_secret": self._material})
 
 
-def _cores() -> int:
+def cores() -> int:
     """How many this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

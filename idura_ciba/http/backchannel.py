@@ -1,6 +1,9 @@
 """The two requests of CIBA: each signed anew and sent exactly once.
 
 Every result is a value, be it an answer, an error or a broken connection: `protocol.machine` decides what it means.
+
+A server that demands a nonce of DPoP has not processed the request (RFC 9449 section 8): no phone has rung, and nothing
+was handed out. Such a request leaves once more, at once, with new credentials and under the limits of the first.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from idura_ciba.aio.clock import Clock
 from idura_ciba.aio.patience import PatientTimeout
 from idura_ciba.aio.pulse import BEAT, Pulse
 from idura_ciba.credentials.client_auth import ClientAuth, Credentials
+from idura_ciba.credentials.dpop import DPoP
 from idura_ciba.credentials.signing_pool import SigningPool
 from idura_ciba.errors import CibaError, TransportError, TransportTimeout
 from idura_ciba.http.delivery import deliver, until_connected
@@ -37,6 +41,7 @@ from idura_ciba.protocol.answers import (
 )
 from idura_ciba.protocol.http import DEFAULT_MAX_BODY, HttpRequest, HttpResponse, Transport
 from idura_ciba.protocol.requests import build_token_request, encode_form
+from idura_ciba.protocol.tolerant_json import load_answer
 
 __all__ = ["Answered", "Backchannel", "Load"]
 
@@ -62,6 +67,9 @@ _TOO_MANY = frozenset({429, 503})
 #: RFC 9110 section 15: redirects, Not Found and Gone. An endpoint that works has none of them for a POST.
 _MOVED = frozenset({*range(300, 400), 404, 410})
 
+#: RFC 9449 sections 8 and 9: how servers demand a nonce; authorization servers use the first.
+_UNPROCESSED = frozenset({400, 401})
+
 _UNLIMITED = nullcontext()
 
 A = TypeVar("A", AuthenticationAnswer, TokenAnswer)
@@ -76,6 +84,10 @@ class Load(Protocol):
 
     def refused(self, *, sent_at: float, retry_after: float | None = None) -> None:
         """Called when a request was refused because of too many requests."""
+        ...
+
+    def left_again(self) -> None:
+        """Called when a request leaves once more at once, for want of a nonce."""
         ...
 
 
@@ -100,7 +112,11 @@ class Answered(Generic[A]):
 
 @frozen
 class Backchannel:
-    """Sends one client's requests to the two endpoints."""
+    """Sends one client's requests to the two endpoints.
+
+    Attributes:
+        confirmation: What tokens must name in `cnf` that are bound to this client; empty where nothing binds them.
+    """
 
     provider: Provider
     client_auth: ClientAuth
@@ -115,6 +131,19 @@ class Backchannel:
 
     # Whether the transport is our own, which heeds `give_up_at`, and nothing else is waited for. A timer saved.
     _keeps_time: bool = field(init=False, repr=False, eq=False)
+
+    confirmation: Mapping[str, str] = field(init=False, repr=False, eq=False)
+    # Set where a key is proved with each request.
+    _dpop: DPoP | None = field(init=False, repr=False, eq=False)
+
+    @confirmation.default
+    def _find_confirmation(self) -> Mapping[str, str]:
+        # An attribute of the client authentications that bind tokens; others need not know of it.
+        return getattr(self.client_auth, "confirmation", {})
+
+    @_dpop.default
+    def _find_dpop(self) -> DPoP | None:
+        return self.client_auth if isinstance(self.client_auth, DPoP) else None
 
     @_signing.default
     def _open_signing(self) -> SigningPool[Credentials] | None:
@@ -205,8 +234,13 @@ class Backchannel:
         *,
         give_up_at: float | None,
         not_after: float | None = None,
+        again: bool = False,
     ) -> HttpResponse:
-        """Send one POST with new credentials: an assertion is valid for one request only."""
+        """Send one POST with new credentials: an assertion is valid for one request only.
+
+        And once more (`again`), if it was not processed for want of a nonce. The rate counts that one, and cannot delay
+        it.
+        """
         request: HttpRequest | None = None
         try:
             with _UNLIMITED if self._keeps_time else PatientTimeout(give_up_at):
@@ -221,11 +255,21 @@ class Backchannel:
                     not_after=not_after,
                     give_up_at=give_up_at,
                 )
-                return await deliver(self.transport, request)
+                response = await deliver(self.transport, request)
         except TimeoutError:
             waited_for = "no complete answer arrived" if request else "the client's credentials were not made"
             error = TransportTimeout(f"{waited_for} in time")
             error.maybe_sent = request is not None
+        else:
+            if self._dpop is None or not self._dpop.learn(endpoint, response.headers):
+                return response
+            if again or not _demands_nonce(response):
+                return response
+            if self.load is not None:
+                self.load.left_again()
+            return await self._post(
+                endpoint, parameters, max_body, stage, give_up_at=give_up_at, not_after=not_after, again=True
+            )
         raise error
 
     async def _prove(self, endpoint: str, stage: explain.Stage) -> Credentials:
@@ -266,3 +310,14 @@ class Backchannel:
         ended_at = self.clock.monotonic() if error.ended_at is None else error.ended_at
         sent_at = ended_at if error.sent_at is None else error.sent_at
         return Answered(unanswered(error), sent_at, ended_at)
+
+
+def _demands_nonce(response: HttpResponse) -> bool:
+    """Whether the server wants the same again with its nonce, and says nothing of a login (RFC 9449 section 8)."""
+    if response.status not in _UNPROCESSED:
+        return False
+    try:
+        members = load_answer(response.body, response.headers.get("content-type"))
+    except ValueError:
+        return False
+    return members.get("error") == "use_dpop_nonce" and not members.get("auth_req_id")

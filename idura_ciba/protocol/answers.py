@@ -328,12 +328,12 @@ def _sort(
     return UnusableAnswer(_kind(status), status, f"HTTP {status}, {reason}", retry_after)
 
 
-#: CIBA Core sections 11 and 13, RFC 6749 section 5.2, RFC 8628 section 3.5, RFC 9396 section 5.
+#: CIBA Core sections 11 and 13, RFC 6749 section 5.2, RFC 8628 section 3.5, RFC 9396 section 5, RFC 9449 section 12.2.
 KNOWN_CODES = frozenset({
     "authorization_pending", "slow_down", "access_denied", "expired_token", "invalid_grant", "invalid_request",
     "invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope", "transaction_failed",
     "expired_login_hint_token", "unknown_user_id", "missing_user_code", "invalid_user_code", "invalid_binding_message",
-    "invalid_authorization_details",
+    "invalid_authorization_details", "invalid_dpop_proof", "use_dpop_nonce",
 })  # fmt: skip
 
 #: RFC 9110 sections 15.5.9 and 15.6.4, RFC 8470 section 5.2, RFC 6585 section 4: come back later.

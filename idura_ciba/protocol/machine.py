@@ -209,16 +209,20 @@ _UNUSABLE: Mapping[answers.Unusable, Event] = MappingProxyType(
 )
 
 
+#: Codes that speak of the client and not of the login: RFC 6749 section 5.2, RFC 9449 sections 5 and 8.
+_OF_THE_CLIENT = frozenset({"invalid_client", "invalid_dpop_proof", "use_dpop_nonce"})
+
+
 def mistrusts(answer: answers.TokenAnswer) -> bool:
     """Whether an answer turns us away without a word on the login.
 
-    So do `invalid_client`, a 4xx without a code, and a code that no specification knows under a 4xx that carries no
-    OAuth errors, as edges and proxies produce them. One is forgiven, because the next request carries a fresh assertion
-    and may meet another edge; a second in a row is not.
+    So do `invalid_client`, codes about a proof of DPoP or its nonce, a 4xx without a code, and a code that no
+    specification knows under a 4xx that carries no OAuth errors, as edges and proxies produce them. One is forgiven,
+    because the next request carries fresh credentials and may meet another edge; a second in a row is not.
     """
     if isinstance(answer, answers.ErrorAnswer):
         foreign = answer.error not in answers.KNOWN_CODES and answer.status in range(UNAUTHORIZED + 1, 500)
-        return answer.error == "invalid_client" or foreign
+        return answer.error in _OF_THE_CLIENT or foreign
     return isinstance(answer, answers.UnusableAnswer) and answer.kind is answers.Unusable.TURNED_AWAY
 
 

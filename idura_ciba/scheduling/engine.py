@@ -236,6 +236,10 @@ class Engine:
         if self.budget.was_refused(now, sent_at=sent_at, retry_after=retry_after) and self._tell is not None:
             self._tell()
 
+    def left_again(self) -> None:
+        """Count a request that did not wait to be served."""
+        self.budget.take(self._bind().time(), queued=self._queued)
+
     # --- serving ----------------------------------------------------------------------------------------------------
 
     def _look_again(self) -> None:

@@ -192,6 +192,10 @@ class ClientQueue:
         """
         self._engine.refused(sent_at, retry_after)
 
+    def left_again(self) -> None:
+        """Count a request that leaves once more at once, for want of a nonce: the rate includes it."""
+        self._engine.left_again()
+
     def note(self, *, slow_downs: int = 0, learned: int = 0) -> None:
         """Count what only the caller sees, for the snapshot."""
         self._engine.slow_downs += slow_downs

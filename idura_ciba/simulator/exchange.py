@@ -40,12 +40,14 @@ class Exchange:
         refusal: Why the form is invalid, or None.
         order: The order that a poll asks for, or None.
         verdict: The provider's decision on a poll, or None.
+        confirmation: The keys that the client has proved, as `cnf` of its tokens names them.
         fault: What the transport or server must do to the exchange; by default nothing.
         intact: Whether the answer is the provider's own.
     """
 
     __slots__ = (
-        "_process", "endpoint", "fault", "form", "intact", "method", "order", "refusal", "request", "verdict",
+        "_process", "confirmation", "endpoint", "fault", "form", "intact", "method", "order", "refusal", "request",
+        "verdict",
     )  # fmt: skip
 
     def __init__(
@@ -63,6 +65,7 @@ class Exchange:
         self.refusal: Refusal | None = None
         self.order: Order | None = None
         self.verdict: Verdict | None = None
+        self.confirmation: dict[str, str] = {}
         self.fault: Fault = _NO_FAULT
         self.intact: bool = True
         if method == request.method == "POST":

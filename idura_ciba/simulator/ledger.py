@@ -121,10 +121,12 @@ class Ledger:
     Attributes:
         orders: Every order, by arrival.
         totals: Counts of everything else.
+        proofs: Counts of proofs of DPoP: `accepted`, `nonce demanded`, `refused`, `replayed`, `other key`, `missing`.
     """
 
     orders: list[OrderRecord] = field(factory=list, repr=False)
     totals: Totals = field(factory=Totals)
+    proofs: Counter[str] = field(factory=Counter, repr=False)
 
     def settle(self, now: float) -> None:
         """Mark every open order that has expired by `now`."""

@@ -44,6 +44,9 @@ class Rules:
         clock_tolerance: Seconds by which a client's clock may be off.
         expires_in_as_text: Token answers say `"120"` instead of `120`, as in some of Idura's examples.
         announces_backchannel: Discovery lists the `backchannel_*` members, which Idura may or may not do.
+        dpop: Tokens are issued for a proof of DPoP only, and bound to its key; an order that is placed with a proof is
+            that key's. Otherwise proofs are ignored, as by Idura.
+        dpop_nonces: Seconds for which a nonce is the present one, that proofs must carry; 0: none.
     """
 
     throttle: Literal["reset", "ttl", "off"] = "reset"
@@ -55,6 +58,8 @@ class Rules:
     clock_tolerance: float = 15.0
     expires_in_as_text: bool = False
     announces_backchannel: bool = True
+    dpop: bool = False
+    dpop_nonces: float = 0.0
 
     def expires_at(self, now: float, expires_in: float) -> float:
         """When an order that begins at `now` expires."""
@@ -77,6 +82,7 @@ class Order:
         spaced_from: The instant from which the interval to the next poll counts; None: no throttle yet.
         dice_key: Seeds whatever is made up for this order.
         in_flight: Polls in flight.
+        jkt: The thumbprint of the key with which it was placed, if any.
     """
 
     record: OrderRecord
@@ -86,6 +92,7 @@ class Order:
     spaced_from: float | None
     dice_key: str = field(repr=False)
     in_flight: int = 0
+    jkt: str | None = None
 
     def is_open(self, now: float) -> bool:
         """Whether the prompt is still on the phone."""

@@ -21,6 +21,7 @@ from idura_ciba.simulator.ledger import Ledger, OrderRecord
 from idura_ciba.simulator.messages import JSON, Refusal, SimReply, SimRequest, error_body, json_bytes
 from idura_ciba.simulator.orders import Order, Rules, Verdict
 from idura_ciba.simulator.people import dice, invent_person, invent_uuid
+from idura_ciba.simulator.proofs import Proofs
 from idura_ciba.simulator.scenario import Crowd, Population, Script
 from idura_ciba.simulator.tokens import PrivateKey, SigningAlg, SigningKeys, claims_of
 
@@ -92,6 +93,7 @@ class SimulatedIdura:
         self._people = people
         self._keys = SigningKeys(signing_alg, signing_key)
         self._clients = ClientRegistry(self.ledger.totals, tolerance=rules.clock_tolerance)
+        self._proofs = Proofs(self.ledger.proofs, nonces=rules.dpop_nonces, tolerance=rules.clock_tolerance, seed=seed)
         self._scripts: dict[str, tuple[Script, ...]] = {}
         self._orders: dict[str, Order] = {}
         self._latest: dict[tuple[str, str], Order] = {}
@@ -197,16 +199,31 @@ class SimulatedIdura:
                 raise exchange.refusal
             audiences = self._rules.accepted_audiences or (self.issuer,)
             client_id = self._clients.authenticate(request.headers, exchange.form, audiences=audiences, now=now)
+            if self._rules.dpop:
+                self._check_proof(exchange, now)
             if exchange.endpoint == "token":
                 status, body = self._poll(exchange, client_id, now)
             else:
-                status, body = 200, self._order(exchange.form, client_id, now)
-            return self._reply(request, now, status, body, _NO_STORE)
+                status, body = 200, self._order(exchange, client_id, now)
+            return self._reply(request, now, status, body, self._fields(now))
         except Refusal as refusal:
             if exchange.endpoint == "bc-authorize":
                 self.ledger.totals.refused += 1
             body = error_body(refusal.error, refusal.description)
-            return self._reply(request, now, refusal.status, body, {**_NO_STORE, **refusal.headers})
+            return self._reply(request, now, refusal.status, body, {**self._fields(now), **refusal.headers})
+
+    def _fields(self, now: float) -> Mapping[str, str]:
+        """The header fields of all answers to forms."""
+        return {**_NO_STORE, **self._proofs.headers(now)} if self._rules.dpop else _NO_STORE
+
+    def _check_proof(self, exchange: Exchange, now: float) -> None:
+        """Note which key the client has proved (RFC 9449 section 5)."""
+        jkt = self._proofs.check(exchange.request, self.issuer + exchange.request.path.partition("?")[0], now)
+        if jkt is not None:
+            exchange.confirmation["jkt"] = jkt
+        elif exchange.endpoint == "token":
+            self.ledger.proofs["missing"] += 1
+            raise Refusal("invalid_dpop_proof", "tokens are issued for a proof of DPoP only")
 
     def _reply(
         self, request: SimRequest, now: float, status: int, body: bytes, headers: Mapping[str, str] | None = None
@@ -241,14 +258,15 @@ class SimulatedIdura:
             "id_token_signing_alg_values_supported": [self._keys.alg],
             "token_endpoint_auth_methods_supported": methods,
             "token_endpoint_auth_signing_alg_values_supported": [*KEY_ALGORITHMS, *SECRET_ALGORITHMS],
+            **({"dpop_signing_alg_values_supported": list(KEY_ALGORITHMS)} if self._rules.dpop else {}),
         }
 
     def _details_types(self) -> list[object]:
         return list(dict.fromkeys(detail["type"] for eid in self._eids for detail in eid.details or ()))
 
-    def _order(self, form: Mapping[str, str], client_id: str, now: float) -> bytes:
+    def _order(self, exchange: Exchange, client_id: str, now: float) -> bytes:
         """Put a prompt on somebody's phone (CIBA Core section 7)."""
-        wish = read_wish(form, self._by_acr)
+        wish = read_wish(exchange.form, self._by_acr)
         if self._rules.known_people_only and wish.person not in self._scripts:
             raise Refusal("unknown_user_id", "no person is known by this hint")
         expires_in = wish.requested_expiry or self._expires_in[wish.eid.name]
@@ -264,6 +282,7 @@ class SimulatedIdura:
         key = (wish.eid.name, wish.person)
         self._refuse_second(key, record, now)
         order = self._begin(key, wish, record, now)
+        order.jkt = exchange.confirmation.get("jkt")
         answer = {"auth_req_id": record.auth_req_id, "expires_in": expires_in, "interval": int(order.interval)}
         if wish.eid.words is not None:
             answer["bindingMessage"] = wish.eid.words(dice(order.dice_key, "words"))
@@ -306,15 +325,18 @@ class SimulatedIdura:
         if order is None or order.record.client_id != client_id:
             self.ledger.totals.unknown_ids += 1
             raise Refusal("invalid_grant", "no such auth_req_id")
+        if order.jkt not in {None, exchange.confirmation.get("jkt")}:
+            self.ledger.proofs["other key"] += 1
+            raise Refusal("invalid_dpop_proof", "the order was placed with another key")
         verdict = exchange.verdict = order.poll(now, self._rules)
         if verdict == "pending":
             return 400, error_body("authorization_pending", order.pending_text(now))
         if verdict == "approved":
-            return 200, self._tokens(order, now)
+            return 200, self._tokens(order, exchange.confirmation, now)
         error, description = _ERRORS[verdict]
         return 400, error_body(error, description)
 
-    def _tokens(self, order: Order, now: float) -> bytes:
+    def _tokens(self, order: Order, confirmation: Mapping[str, str], now: float) -> bytes:
         record, wish, script = order.record, order.wish, order.script
         record.tokens_issued_at = now
         made_up = dice(order.dice_key, "tokens")
@@ -333,12 +355,16 @@ class SimulatedIdura:
         expires_in = str(TOKEN_LIFETIME) if self._rules.expires_in_as_text else TOKEN_LIFETIME
         return json_bytes(
             {
-                "token_type": "Bearer",
+                "token_type": "DPoP" if "jkt" in confirmation else "Bearer",
                 "expires_in": expires_in,
                 "id_token": self._keys.sign({name: value for name, value in claims.items() if value is not ...}),
-                "access_token": invent_uuid(made_up),
+                "access_token": self._access_token(invent_uuid(made_up), confirmation),
             }
         )
+
+    def _access_token(self, name: str, confirmation: Mapping[str, str]) -> str:
+        """Opaque, or a JWT that says whose it is (RFC 9449 section 6.1, RFC 8705 section 3.1)."""
+        return self._keys.sign({"iss": self.issuer, "jti": name, "cnf": {**confirmation}}) if confirmation else name
 
     def _person_of(self, exchange: Exchange) -> str | None:
         """The person of an authentication request or a poll, or None."""

@@ -14,6 +14,7 @@ from idura_ciba.protocol.answers import Tokens
 from idura_ciba.redaction import Redacted
 from idura_ciba.transaction.context import Context
 from idura_ciba.trust.authentication import Authentication
+from idura_ciba.trust.binding import check_binding
 from idura_ciba.trust.expectation import Expectation
 
 __all__ = ["verified"]
@@ -53,6 +54,8 @@ async def verified(
         result = await context.verifier.verify(
             tokens, expected=expected, auth_req_id=auth_req_id, trace_id=trace_id, name=name
         )
+        if confirmation := context.backchannel.confirmation:
+            check_binding(tokens, result.claims, confirmation)
     except CibaError as error:
         result = explain.about_document(error, "after")
     except (Exception, asyncio.CancelledError) as error:

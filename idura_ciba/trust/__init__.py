@@ -1,6 +1,7 @@
 """Who is it? The only maker of an `Authentication`.
 
     id_token        the rules that an ID token has to pass
+    binding         whether tokens are bound to this client's key
     expectation     what it must say for one login
     authentication  what comes of it: a person who has proved who they are
     jwks            the provider's keys, fetched and kept

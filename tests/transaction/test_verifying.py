@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -29,6 +31,12 @@ class Shared:
     clock: Clock
     observers: Observers
     expected: Expectation | None = None
+    confirmation: Mapping[str, str] = {}
+
+    @property
+    def backchannel(self) -> Shared:
+        """Itself, too."""
+        return self
 
     @property
     def verifier(self) -> Shared:
@@ -47,9 +55,12 @@ class Shared:
         return self.answer
 
 
-async def ask(answer: object, *, wall: float = 1060.0, observer: Observer | None = None) -> tuple[Any, Shared]:
+async def ask(
+    answer: object, *, wall: float = 1060.0, observer: Observer | None = None, confirmation: Mapping[str, str] = {}
+) -> tuple[Any, Shared]:
     """A minute after the request."""
-    shared = Shared(answer, Clock(wall=lambda: wall), Observers([observer] if observer else ()))
+    observers = Observers([observer] if observer else ())
+    shared = Shared(answer, Clock(wall=lambda: wall), observers, confirmation=confirmation)
     requested_at = asyncio.get_running_loop().time() - 60
     found = await verified(
         shared,  # type: ignore[arg-type]  # as much as is needed
@@ -94,6 +105,14 @@ async def test_a_clock_that_was_corrected_meanwhile_makes_no_token_too_old(wall:
     _, shared = await ask(object(), wall=wall)
     assert shared.expected is not None
     assert shared.expected.issued_from == pytest.approx(issued_from)
+
+
+async def test_tokens_that_are_bound_to_another_key_are_no_login() -> None:
+    """Where the client has one; which tokens are is tested with `trust`."""
+    login = SimpleNamespace(claims={"cnf": {"jkt": "theirs"}})
+    assert (await ask(login))[0] is login
+    error, _ = await ask(login, confirmation={"jkt": "ours"})
+    assert error.code == "token_other_key"
 
 
 async def test_a_cancellation_of_the_task_stays_one() -> None:
