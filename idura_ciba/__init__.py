@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         PrivateKeyJwt,
     )
     from idura_ciba.credentials.dpop import DPoP
+    from idura_ciba.credentials.tls_auth import CertificateBound, SelfSignedTlsClientAuth, TlsClientAuth
     from idura_ciba.eids.frejaid import FrejaID
     from idura_ciba.eids.norwegian_bankid import NorwegianBankID
     from idura_ciba.eids.phase import Phase
@@ -63,6 +64,7 @@ __all__ = [
     "ArgumentError",
     "Authentication",
     "Backoff",
+    "CertificateBound",
     "CibaClient",
     "CibaError",
     "ClientAuth",
@@ -96,10 +98,12 @@ __all__ = [
     "ProviderError",
     "RemoteProtocolError",
     "ResumeError",
+    "SelfSignedTlsClientAuth",
     "State",
     "StateError",
     "Strategy",
     "SwedishBankID",
+    "TlsClientAuth",
     "Transaction",
     "TransportError",
     "Update",
@@ -117,6 +121,7 @@ _MODULES = {
         "PrivateKeyJwt",
     ),
     "credentials.dpop": ("DPoP",),
+    "credentials.tls_auth": ("CertificateBound", "SelfSignedTlsClientAuth", "TlsClientAuth"),
     "eids.frejaid": ("FrejaID",),
     "eids.norwegian_bankid": ("NorwegianBankID",),
     "eids.phase": ("Phase",),

@@ -1,6 +1,7 @@
 """How a client proves itself to the provider.
 
-    client_auth   the four client authentications
+    client_auth   client authentication by a key or a secret
+    tls_auth      client authentication by a certificate
     dpop          beside any of them, a key that tokens are bound to
     environment   the same from environment variables, as deployments name them
     signing_key   the keys that they sign with

@@ -13,7 +13,6 @@ import base64
 import math
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Final, Literal, Protocol, Self, TypedDict, Unpack
 from urllib.parse import quote_plus
 
@@ -24,7 +23,7 @@ from joserfc.jwk import OctKey
 from joserfc.jws import JWSRegistry
 from joserfc.util import json_b64encode, urlsafe_b64encode
 
-from idura_ciba.credentials.signing_key import JoseKey, KeyInput, read_signing_key
+from idura_ciba.credentials.signing_key import JoseKey, KeyInput, read_file, read_signing_key
 from idura_ciba.errors import ArgumentError, UsageError
 from idura_ciba.redaction import Redacted
 
@@ -117,8 +116,8 @@ class PrivateKeyJwtOptions(AssertionOptions, total=False):
 
 
 @frozen(kw_only=True, eq=False, repr=False)
-class _Method:
-    """What all four methods have: a client id, and a secret that other keys are derived from."""
+class Credential:
+    """What all methods have: a client id, and a secret that other keys are derived from."""
 
     client_id: str
     _material: Redacted = field(alias="material")  # named for type checkers, which do not strip the underscore
@@ -150,7 +149,7 @@ class _Method:
 
 
 @frozen(kw_only=True, eq=False, repr=False)
-class _JwtAssertion(_Method):
+class _JwtAssertion(Credential):
     """Signs an assertion for each request; the two subclasses supply the key."""
 
     alg: str
@@ -258,14 +257,7 @@ class PrivateKeyJwt(_JwtAssertion):
         Raises:
             UsageError: The file cannot be read, or the key cannot be used.
         """
-        content, reason = Redacted(), ""
-        try:
-            content = Redacted(Path(path).read_text("utf-8-sig", errors="replace"))
-        except (OSError, ValueError) as error:  # ValueError: a path that no file system can have
-            reason = getattr(error, "strerror", None) or type(error).__name__
-        if reason:
-            raise ArgumentError(f"The key file cannot be read: {reason}", code="key_file", advice="Check the path")
-        return cls(client_id, content, **options)
+        return cls(client_id, read_file(path), **options)
 
     @classmethod
     def from_env(cls, client_id: str, variable: str, **options: Unpack[PrivateKeyJwtOptions]) -> Self:
@@ -343,7 +335,7 @@ class ClientSecretJwt(_JwtAssertion):
 
 
 @frozen(init=False, eq=False, repr=False)
-class ClientSecretBasic(_Method):
+class ClientSecretBasic(Credential):
     """`client_secret_basic`: id and secret in the `Authorization` header.
 
     Args:
@@ -381,7 +373,7 @@ class ClientSecretBasic(_Method):
         return Credentials(headers={"Authorization": f"Basic {encoded.decode()}"})
 
 
-class ClientSecretPost(_Method):
+class ClientSecretPost(Credential):
     """`client_secret_post`: id and secret in the form. RFC 6749 discourages it; use it where nothing else is supported.
 
     Args:

@@ -10,7 +10,9 @@ Spec: RFC 7517, RFC 7518 sections 3 and 6, RFC 8037.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final, Literal
 
 from attrs import field, frozen
@@ -23,7 +25,7 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 from idura_ciba.errors import ArgumentError, UsageError
 from idura_ciba.redaction import Redacted
 
-__all__ = ["ALGORITHMS", "JoseKey", "KeyInput", "SigningKey", "read_signing_key"]
+__all__ = ["ALGORITHMS", "JoseKey", "KeyInput", "SigningKey", "read_file", "read_signing_key"]
 
 JoseKey = RSAKey | ECKey | OKPKey
 #: PEM text, a JWK as a mapping or as JSON text, or a private key object of joserfc or cryptography.
@@ -101,6 +103,20 @@ class SigningKey:
         if any(alg in others for others in ALGORITHMS.values()):
             raise ArgumentError(f"The algorithm is not for {self.kind} keys", code="alg_mismatch", advice=advice)
         raise ArgumentError("The algorithm cannot sign assertions", code="alg_unsupported", advice=advice)
+
+
+def read_file(path: str | os.PathLike[str], what: Literal["key", "certificate"] = "key") -> Redacted:
+    """Read a file of text.
+
+    Raises:
+        UsageError: It cannot be read.
+    """
+    reason = ""
+    try:
+        return Redacted(Path(path).read_text("utf-8-sig", errors="replace"))
+    except (OSError, ValueError) as error:  # ValueError: a path that no file system can have
+        reason = getattr(error, "strerror", None) or type(error).__name__
+    raise ArgumentError(f"The {what} file cannot be read: {reason}", code=f"{what}_file", advice="Check the path")
 
 
 def read_signing_key(key: object) -> SigningKey | UsageError:

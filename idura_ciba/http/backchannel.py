@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import ssl
 from collections.abc import Mapping
 from contextlib import nullcontext
 from functools import partial
@@ -133,6 +134,8 @@ class Backchannel:
     _keeps_time: bool = field(init=False, repr=False, eq=False)
 
     confirmation: Mapping[str, str] = field(init=False, repr=False, eq=False)
+    # Set where a certificate is presented, which only these two requests do.
+    _tls: ssl.SSLContext | None = field(init=False, repr=False, eq=False)
     # Set where a key is proved with each request.
     _dpop: DPoP | None = field(init=False, repr=False, eq=False)
 
@@ -140,6 +143,10 @@ class Backchannel:
     def _find_confirmation(self) -> Mapping[str, str]:
         # An attribute of the client authentications that bind tokens; others need not know of it.
         return getattr(self.client_auth, "confirmation", {})
+
+    @_tls.default
+    def _find_tls(self) -> ssl.SSLContext | None:
+        return getattr(self.client_auth, "tls", None)
 
     @_dpop.default
     def _find_dpop(self) -> DPoP | None:
@@ -171,14 +178,15 @@ class Backchannel:
             RemoteProtocolError: The discovery document is unusable.
             LocalProtocolError: The credentials could not be made; nothing was sent.
         """
-        await self.provider.endpoints()  # a failed discovery is an error and not an answer
+        mtls = self._tls is not None
+        await self.provider.endpoints(mtls=mtls)  # a failed discovery is an error and not an answer
         give_up_at = None if limit is None else limit + self.answer_timeout
 
         async def attempt() -> HttpResponse:
             if limit is not None and self.clock.monotonic() >= limit:
                 raise explain.limit_passed(begun=False)
             # Asked for each time: the endpoint may have moved since the last try.
-            endpoint = (await self.provider.endpoints()).backchannel_authentication_endpoint
+            endpoint = (await self.provider.endpoints(mtls=mtls)).backchannel_authentication_endpoint
             return await self._post(
                 endpoint, parameters, DEFAULT_MAX_BODY, "before", give_up_at=give_up_at, not_after=limit
             )
@@ -205,7 +213,7 @@ class Backchannel:
             RemoteProtocolError: The discovery document is unusable.
             LocalProtocolError: The credentials could not be made; nothing was sent.
         """
-        endpoint = (await self.provider.endpoints()).token_endpoint
+        endpoint = (await self.provider.endpoints(mtls=self._tls is not None)).token_endpoint
         give_up_at = min(self.clock.monotonic() + LONGEST_CONNECT, end) + self.answer_timeout
         with self._pulse:
             try:
@@ -254,6 +262,7 @@ class Backchannel:
                     timeout=self.answer_timeout,
                     not_after=not_after,
                     give_up_at=give_up_at,
+                    tls=self._tls,
                 )
                 response = await deliver(self.transport, request)
         except TimeoutError:

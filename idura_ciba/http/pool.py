@@ -7,7 +7,7 @@ names of aiohttp, and no others:
                                                 `set_response_params`, `connection_made`, `should_close`, `transport`
     aiohttp.connector.TCPConnector              `connect`, and `_factory`, which makes the above
     aiohttp.connector.Connection                what `connect` returns: `protocol`, `transport`, `release`, `close`
-    aiohttp.client_reqrep.ClientRequest         made for `connect` and never sent: its `headers["Host"]`
+    aiohttp.client_reqrep.ClientRequest         made for `connect` and never sent: `ssl=`, its `headers["Host"]`
     aiohttp.http_parser.RawResponseMessage      what `read` returns first: `code`, `headers`
 
 Only `transport.py` imports this module, on first use and guarded: if a release of aiohttp has removed or changed one of
@@ -150,7 +150,8 @@ class Pool:
         self._connector._factory = line  # type: ignore[assignment] # noqa: SLF001 - a `partial` is invariant
         self._patience = aiohttp.ClientTimeout(total=None, connect=connect_timeout)
         self._limits = _limits()
-        self._destinations: dict[str, _Destination] = {}
+        # By URL and, where the client presents a certificate, its TLS.
+        self._destinations: dict[object, _Destination] = {}
         self._lines: dict[tuple[str, int], set[_Line]] = {}
         # The header fields of the last request, and how they are written: nearly all polls of a client have the same.
         self._headers: Mapping[str, str] = {}
@@ -182,7 +183,8 @@ class Pool:
 
     async def _carry(self, exchange: Exchange) -> HttpResponse:
         request = exchange.request
-        destination = self._destinations.get(request.url) or self._find(request.url)
+        name = request.url if request.tls is None else (request.url, request.tls)
+        destination = self._destinations.get(name) or self._find(name, request)
         if request.headers != self._headers:
             self._headers, self._fields = dict(request.headers), write_fields(request.headers)
         message = _write(request, destination, self._fields)
@@ -214,14 +216,15 @@ class Pool:
         received_at = asyncio.get_running_loop().time()
         return HttpResponse(answer.code, read_fields(answer.headers), body, sent_at, received_at)
 
-    def _find(self, address: str) -> _Destination:
-        url = parse_url(address)
-        wanted = ClientRequest("GET", url, loop=asyncio.get_running_loop())
+    def _find(self, name: object, request: HttpRequest) -> _Destination:
+        url = parse_url(request.url)
+        tls: dict[str, Any] = {} if request.tls is None else {"ssl": request.tls}
+        wanted = ClientRequest("GET", url, loop=asyncio.get_running_loop(), **tls)
         host = wanted.headers["Host"]
         start = f" {url.raw_path_qs} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {USER_AGENT}\r\n"
         if len(self._destinations) >= MAX_DESTINATIONS:
             self._destinations.clear()
-        return self._destinations.setdefault(address, _Destination(wanted, start, (url.host or "", url.port or 0)))
+        return self._destinations.setdefault(name, _Destination(wanted, start, (url.host or "", url.port or 0)))
 
     async def _connect(self, destination: _Destination) -> tuple[Connection, _Line]:
         """Return an idle connection without stray data, or a new one."""
@@ -266,7 +269,7 @@ def rehearse() -> None:
     Raises:
         Exception: Any: aiohttp is not as expected.
     """
-    wanted = ClientRequest("GET", parse_url("http://localhost/"), loop=asyncio.get_running_loop())
+    wanted = ClientRequest("GET", parse_url("http://localhost/"), loop=asyncio.get_running_loop(), ssl=True)
     inspect.signature(TCPConnector.connect).bind(None, wanted, [], aiohttp.ClientTimeout())
     for how_to in (Connection.release, Connection.close):
         inspect.signature(how_to).bind(None)

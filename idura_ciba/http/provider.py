@@ -6,7 +6,9 @@ Rules:
 3. Credentials and tokens travel over HTTPS only, except to this machine.
 4. A discovered endpoint must have the issuer's origin, or one in `trusted_origins`: a document must not be able to send
    credentials elsewhere. An endpoint that the caller passes is itself trusted; its origin is not.
-5. The document is read again once a day, and when an endpoint seems to have moved: it answers 404, 410 or a redirect,
+5. A client that presents a certificate goes to `mtls_endpoint_aliases` where the document has them (RFC 8705 section
+   5). Rules 3 and 4 hold for them, too; an endpoint that the caller passes has no alias.
+6. The document is read again once a day, and when an endpoint seems to have moved: it answers 404, 410 or a redirect,
    or cannot be connected to. Until then the known endpoints stay in use.
 """
 
@@ -16,11 +18,11 @@ import asyncio
 import ipaddress
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from urllib.parse import SplitResult, urlsplit
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from idura_ciba.aio.single_flight import SingleFlight
 from idura_ciba.errors import ArgumentError, RemoteProtocolError
@@ -78,12 +80,16 @@ class Endpoints:
 
 @frozen
 class Found:
-    """The endpoints of one issuer, as absolute URLs."""
+    """The endpoints of one issuer, as absolute URLs.
+
+    `aliases` are those for client certificates, by name; they have not been judged by rule 4.
+    """
 
     issuer: str
     backchannel_authentication_endpoint: str
     token_endpoint: str
     jwks_uri: str
+    aliases: Mapping[str, str] = field(factory=dict, repr=False)
 
 
 class Provider:
@@ -125,21 +131,27 @@ class Provider:
         self._trusted = frozenset(origins)
         self._is_discovered = not all(getattr(self._overrides, name) for name in IDURA_PATHS)
         self._found: Found | None = None
+        # The same with its aliases, once somebody wants them.
+        self._aliased: tuple[Found, Found] | None = None
         self._asked_at = -math.inf
         self._discovery = SingleFlight(self._discover)
 
-    async def endpoints(self) -> Found:
+    async def endpoints(self, *, mtls: bool = False) -> Found:
         """Return the endpoints; discovered on first use, then cached and kept up to date.
+
+        Args:
+            mtls: Return those for clients that present a certificate.
 
         Raises:
             TransportError: The discovery document could not be fetched, even after several tries.
             RemoteProtocolError: It is unreadable, or names another issuer or an endpoint that is not trusted.
         """
         if self._found is None:
-            return await self._discovery.run()
+            found = await self._discovery.run()
+            return self._with_aliases(found) if mtls and found.aliases else found
         if self._is_discovered and asyncio.get_running_loop().time() - self._asked_at >= MAX_AGE:
             self._discovery.begin()
-        return self._found
+        return self._with_aliases(self._found) if mtls and self._found.aliases else self._found
 
     def doubt(self) -> None:
         """An endpoint did not answer as one does: look whether it has moved, beside whatever goes on."""
@@ -157,21 +169,38 @@ class Provider:
             request = HttpRequest("GET", build_discovery_url(self.issuer), DOCUMENT_HEADERS, max_body=MAX_DOCUMENT)
             told = partial(self._observers.document, "openid-configuration", None)
             found = parse_discovery(await fetch(self._transport, request, told=told), issuer=self.issuer)
-        self._found = Found(
-            self.issuer, **{name: self._locate(name, path, found) for name, path in IDURA_PATHS.items()}
-        )
+        located = {name: self._locate(name, path, found) for name, path in IDURA_PATHS.items()}
+        self._found = Found(self.issuer, **located, aliases=self._find_aliases(found))
         return self._found
+
+    def _find_aliases(self, found: ProviderMetadata | None) -> Mapping[str, str]:
+        named = None if found is None else found.members.get("mtls_endpoint_aliases")
+        aliases = named if isinstance(named, Mapping) else {}
+        return {
+            name: url
+            for name in ("backchannel_authentication_endpoint", "token_endpoint")
+            if isinstance(url := aliases.get(name), str) and url.strip() and not getattr(self._overrides, name)
+        }
+
+    def _with_aliases(self, found: Found) -> Found:
+        if self._aliased is None or self._aliased[0] is not found:
+            judged = {name: self._judge(name, url, "for client certificates ") for name, url in found.aliases.items()}
+            self._aliased = found, evolve(found, **judged)
+        return self._aliased[1]
 
     def _locate(self, name: str, default_path: str, found: ProviderMetadata | None) -> str:
         override: str | None = getattr(self._overrides, name)
         if override:
             return override
-        url = getattr(found, name, None) or self.issuer.removesuffix("/") + default_path
+        return self._judge(name, getattr(found, name, None) or self.issuer.removesuffix("/") + default_path)
+
+    def _judge(self, name: str, url: str, purpose: str = "") -> str:
+        """Rules 3 and 4."""
         origin = _origin(url)
         if origin not in self._trusted:
             where = "outside the issuer's origin" if origin else "that is not an absolute https URL"
             raise RemoteProtocolError(
-                f"the discovery document names a {name} {where}",
+                f"the discovery document names a {name} {purpose}{where}",
                 code="foreign_endpoint",
                 advice="if that is right, pass its origin in Endpoints(trusted_origins=...)"
                 if origin

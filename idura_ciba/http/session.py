@@ -196,6 +196,9 @@ class Session:
             ),
             **self._limits,
         }
+        if self._owned and exchange.request.tls is not None:
+            # A session that was lent has its own TLS, a private authority perhaps.
+            options["ssl"] = exchange.request.tls
         if self._proxies is not None and (proxy := await self._proxies.find(url)):
             options["proxy"] = proxy
             if url.scheme == "http" and proxy.user is not None:

@@ -39,6 +39,7 @@ class HttpRequest:
         not_after: Monotonic instant from which on nothing may leave, looked at just before the first byte does; None:
             whenever it is ready. An answer that comes later is taken.
         give_up_at: Monotonic instant at which the request is given up, whatever it waits for; None: `timeout` decides.
+        tls: The `ssl.SSLContext` with the client's certificate, where it presents one; None: as the transport connects.
     """
 
     method: Literal["GET", "POST"]
@@ -49,6 +50,7 @@ class HttpRequest:
     timeout: float = 10.0
     not_after: float | None = None
     give_up_at: float | None = None
+    tls: object = field(default=None, repr=False)
 
     def answered(
         self, status: int, headers: Mapping[str, str], body: bytes, *, sent_at: float, received_at: float

@@ -3,7 +3,8 @@
 Rules:
 
 1. One method per request; two are `invalid_request` (RFC 6749 section 2.3).
-2. A client with keys signs assertions, a client with a secret uses the secret; every client must authenticate.
+2. A client with keys signs assertions, a client with a secret uses the secret, and one with a certificate, or the
+   subject of one, presents it in TLS and names itself (RFC 8705 section 2); every client must authenticate.
 3. An assertion is for this issuer only, lives at most five minutes and is accepted once, even if the request fails.
 4. Every failure is the same 401 `invalid_client`; only the description differs.
 """
@@ -19,6 +20,7 @@ from typing import Any, cast
 from urllib.parse import unquote_plus
 
 from attrs import field, frozen
+from cryptography.x509 import load_der_x509_certificate
 from joserfc import jws
 from joserfc.errors import UnsupportedAlgorithmError
 from joserfc.jwk import KeySet, KeySetSerialization, OctKey
@@ -57,6 +59,8 @@ class _Client:
     client_id: str
     keys: KeySet | None = field(default=None, repr=False)
     secret: bytes | None = field(default=None, repr=False)
+    certificate: bytes | None = field(default=None, repr=False)
+    subject: str | None = None
 
 
 class ClientRegistry:
@@ -73,19 +77,34 @@ class ClientRegistry:
         self._clients: dict[str, _Client] = {}
         self._seen = Seen(keep=MAX_LIFETIME + 2 * tolerance)
 
-    def register(self, client_id: str, *, jwks: Mapping[str, object] | None, secret: str | None) -> None:
+    def register(
+        self,
+        client_id: str,
+        *,
+        jwks: Mapping[str, object] | None,
+        secret: str | None,
+        certificate: bytes | None = None,
+        subject: str | None = None,
+    ) -> None:
         """Add a client, or replace its credentials.
 
         Raises:
-            ValueError: Not exactly one of the two.
+            ValueError: Not exactly one of them.
         """
-        if (jwks is None) == (secret is None):
-            raise ValueError("a client has either keys or a secret")
+        if sum(credential is not None for credential in (jwks, secret, certificate, subject)) != 1:
+            raise ValueError("a client has either keys or a secret, or a certificate, or the subject of one")
         keys = None if jwks is None else KeySet.import_key_set(cast("KeySetSerialization", jwks))
-        self._clients[client_id] = _Client(client_id, keys, None if secret is None else secret.encode())
+        known = None if secret is None else secret.encode()
+        self._clients[client_id] = _Client(client_id, keys, known, certificate, subject)
 
     def authenticate(
-        self, headers: Mapping[str, str], form: Mapping[str, str], *, audiences: Collection[str], now: float
+        self,
+        headers: Mapping[str, str],
+        form: Mapping[str, str],
+        *,
+        audiences: Collection[str],
+        now: float,
+        certificate: bytes | None = None,
     ) -> str:
         """Return which client sent this request.
 
@@ -94,6 +113,7 @@ class ClientRegistry:
             form: The form's parameters.
             audiences: Accepted values of an assertion's `aud`.
             now: The provider's wall clock.
+            certificate: That of the client's TLS, verified.
 
         Returns:
             The `client_id`.
@@ -111,6 +131,8 @@ class ClientRegistry:
                 return self._check_assertion(form, audiences, now)
             if basic is not None:
                 return self._check_secret(*_read_basic(basic))
+            if certificate is not None and not posted:
+                return self._check_certificate(form.get("client_id", ""), certificate)
             return self._check_secret(form.get("client_id", ""), form.get("client_secret", ""))
         except _Unconvinced as reason:
             self._totals.rejected_clients += 1
@@ -124,6 +146,15 @@ class ClientRegistry:
             raise _Unconvinced("no such client with a secret")
         if not hmac.compare_digest(client.secret, secret.encode()):
             raise _Unconvinced("wrong secret")
+        return client_id
+
+    def _check_certificate(self, client_id: str, certificate: bytes) -> str:
+        client = self._clients.get(client_id)
+        if client is None or (client.certificate is None and client.subject is None):
+            raise _Unconvinced("no such client with a certificate")
+        subject = load_der_x509_certificate(certificate).subject.rfc4514_string()
+        if client.certificate != certificate and client.subject != subject:
+            raise _Unconvinced("wrong certificate")
         return client_id
 
     def _check_assertion(self, form: Mapping[str, str], audiences: Collection[str], now: float) -> str:

@@ -31,12 +31,14 @@ class SimRequest:
         path: Path and, after a `?`, the query.
         headers: Header fields; stored by lower-case name.
         body: The raw body.
+        certificate: That of the client's TLS in DER, verified; None without one.
     """
 
     method: str
     path: str
     headers: Mapping[str, str] = field(factory=dict, converter=_lower, repr=False)
     body: bytes = field(default=b"", repr=False)
+    certificate: bytes | None = field(default=None, repr=False)
 
 
 @frozen

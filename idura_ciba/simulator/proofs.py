@@ -13,6 +13,7 @@ from __future__ import annotations
 import hmac
 import json
 from collections import Counter
+from collections.abc import Collection
 from typing import Any
 
 from joserfc import jws
@@ -50,8 +51,13 @@ class Proofs:
         """What each answer brings."""
         return {"DPoP-Nonce": self._nonce(now)} if self._nonces else {}
 
-    def check(self, request: SimRequest, url: str, now: float) -> str | None:
+    def check(self, request: SimRequest, urls: Collection[str], now: float) -> str | None:
         """Return the thumbprint of the key that is proved, or None without a proof.
+
+        Args:
+            request: What arrived.
+            urls: The addresses that its endpoint has.
+            now: The provider's wall clock.
 
         Raises:
             Refusal: `invalid_dpop_proof`, or `use_dpop_nonce` with the nonce to use.
@@ -61,7 +67,7 @@ class Proofs:
             return None
         try:
             key, claims = _open(proof)
-            self._check_claims(claims, request.method, url, now)
+            self._check_claims(claims, request.method, urls, now)
         except _Unconvincing as reason:
             self._counted["refused"] += 1
             raise Refusal("invalid_dpop_proof", str(reason)) from None
@@ -75,10 +81,10 @@ class Proofs:
         self._counted["accepted"] += 1
         return jkt
 
-    def _check_claims(self, claims: dict[str, Any], method: str, url: str, now: float) -> None:
+    def _check_claims(self, claims: dict[str, Any], method: str, urls: Collection[str], now: float) -> None:
         if not isinstance(claims.get("jti"), str) or not claims["jti"]:
             raise _Unconvincing("the proof needs jti")
-        if claims.get("htm") != method or claims.get("htu") != url:
+        if claims.get("htm") != method or claims.get("htu") not in urls:
             raise _Unconvincing("htm and htu must be those of the request")
         issued = claims.get("iat")
         if isinstance(issued, bool) or not isinstance(issued, int | float):

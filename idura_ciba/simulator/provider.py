@@ -23,7 +23,7 @@ from idura_ciba.simulator.orders import Order, Rules, Verdict
 from idura_ciba.simulator.people import dice, invent_person, invent_uuid
 from idura_ciba.simulator.proofs import Proofs
 from idura_ciba.simulator.scenario import Crowd, Population, Script
-from idura_ciba.simulator.tokens import PrivateKey, SigningAlg, SigningKeys, claims_of
+from idura_ciba.simulator.tokens import PrivateKey, SigningAlg, SigningKeys, claims_of, thumbprint
 
 __all__ = ["DEFAULT_ISSUER", "SimulatedIdura"]
 
@@ -62,6 +62,7 @@ class SimulatedIdura:
 
     Attributes:
         issuer: May be set while nothing is in flight; the server sets it once it knows its port.
+        mtls_address: Where clients that present a certificate go, if that is elsewhere; the server sets it.
         ledger: What really happened.
         faults: Rules for faults; see `FaultRule`.
     """
@@ -80,6 +81,7 @@ class SimulatedIdura:
         signing_key: PrivateKey | None = None,
     ) -> None:
         self.issuer: str = issuer
+        self.mtls_address: str | None = None
         self.ledger: Ledger = Ledger()
         self.faults: list[FaultRule] = []
         self._seed = seed
@@ -103,16 +105,24 @@ class SimulatedIdura:
         self._date = (0, "")
 
     def register_client(
-        self, client_id: str, *, jwks: Mapping[str, object] | None = None, secret: str | None = None
+        self,
+        client_id: str,
+        *,
+        jwks: Mapping[str, object] | None = None,
+        secret: str | None = None,
+        certificate: bytes | None = None,
+        subject: str | None = None,
     ) -> None:
-        """Register a client with its public keys or a secret.
+        """Register a client with exactly one credential.
 
         Args:
             client_id: Its id.
             jwks: A JWK set, for `private_key_jwt`.
             secret: For `client_secret_basic`, `client_secret_post` and `client_secret_jwt`.
+            certificate: In DER, for `self_signed_tls_client_auth`.
+            subject: As RFC 4514 writes it, for `tls_client_auth`.
         """
-        self._clients.register(client_id, jwks=jwks, secret=secret)
+        self._clients.register(client_id, jwks=jwks, secret=secret, certificate=certificate, subject=subject)
 
     def add_eids(self, *eids: SimulatedEid) -> None:
         """Serve further eIDs.
@@ -197,10 +207,7 @@ class SimulatedIdura:
                 return self._reply(request, now, 200, json_bytes(self._keys.jwks(now)))
             if exchange.refusal is not None:
                 raise exchange.refusal
-            audiences = self._rules.accepted_audiences or (self.issuer,)
-            client_id = self._clients.authenticate(request.headers, exchange.form, audiences=audiences, now=now)
-            if self._rules.dpop:
-                self._check_proof(exchange, now)
+            client_id = self._identify(exchange, now)
             if exchange.endpoint == "token":
                 status, body = self._poll(exchange, client_id, now)
             else:
@@ -216,14 +223,26 @@ class SimulatedIdura:
         """The header fields of all answers to forms."""
         return {**_NO_STORE, **self._proofs.headers(now)} if self._rules.dpop else _NO_STORE
 
-    def _check_proof(self, exchange: Exchange, now: float) -> None:
-        """Note which key the client has proved (RFC 9449 section 5)."""
-        jkt = self._proofs.check(exchange.request, self.issuer + exchange.request.path.partition("?")[0], now)
+    def _identify(self, exchange: Exchange, now: float) -> str:
+        """Return which client it is, and note the keys that it has proved (RFC 8705 section 3, RFC 9449 section 5)."""
+        request = exchange.request
+        audiences = self._rules.accepted_audiences or (self.issuer,)
+        client_id = self._clients.authenticate(
+            request.headers, exchange.form, audiences=audiences, now=now, certificate=request.certificate
+        )
+        if request.certificate is not None:
+            exchange.confirmation["x5t#S256"] = thumbprint(request.certificate)
+        if not self._rules.dpop:
+            return client_id
+        path = request.path.partition("?")[0]
+        addresses = (self.issuer, self.mtls_address or self.issuer)
+        jkt = self._proofs.check(request, [address + path for address in addresses], now)
         if jkt is not None:
             exchange.confirmation["jkt"] = jkt
         elif exchange.endpoint == "token":
             self.ledger.proofs["missing"] += 1
             raise Refusal("invalid_dpop_proof", "tokens are issued for a proof of DPoP only")
+        return client_id
 
     def _reply(
         self, request: SimRequest, now: float, status: int, body: bytes, headers: Mapping[str, str] | None = None
@@ -238,6 +257,16 @@ class SimulatedIdura:
 
     def _discovery(self) -> dict[str, object]:
         methods = ["private_key_jwt", "client_secret_basic", "client_secret_post", "client_secret_jwt"]
+        bound: dict[str, object] = (
+            {"dpop_signing_alg_values_supported": list(KEY_ALGORITHMS)} if self._rules.dpop else {}
+        )
+        if self.mtls_address is not None:
+            methods += ["tls_client_auth", "self_signed_tls_client_auth"]
+            bound["tls_client_certificate_bound_access_tokens"] = True
+            bound["mtls_endpoint_aliases"] = {
+                "backchannel_authentication_endpoint": f"{self.mtls_address}/ciba/bc-authorize",
+                "token_endpoint": f"{self.mtls_address}/oauth2/token",
+            }
         backchannel: dict[str, object] = {
             "backchannel_authentication_endpoint": f"{self.issuer}/ciba/bc-authorize",
             "backchannel_token_delivery_modes_supported": ["poll"],
@@ -258,7 +287,7 @@ class SimulatedIdura:
             "id_token_signing_alg_values_supported": [self._keys.alg],
             "token_endpoint_auth_methods_supported": methods,
             "token_endpoint_auth_signing_alg_values_supported": [*KEY_ALGORITHMS, *SECRET_ALGORITHMS],
-            **({"dpop_signing_alg_values_supported": list(KEY_ALGORITHMS)} if self._rules.dpop else {}),
+            **bound,
         }
 
     def _details_types(self) -> list[object]:

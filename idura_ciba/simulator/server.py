@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import struct
 import time
 from collections.abc import Callable
@@ -40,6 +41,9 @@ class SimulatorServer:
         idura: The provider; its issuer becomes this server's address.
         port: 0: any free port.
         wall: The provider's clock.
+        tls: Makes it HTTPS.
+        mtls: Serves the same on a second port, to clients with a certificate as this context wants it; discovery names
+            that port in `mtls_endpoint_aliases`. Whoever presents one gets tokens that are bound to it.
 
     Example:
         >>> async def show() -> str:
@@ -47,10 +51,19 @@ class SimulatorServer:
         ...         return server.issuer
     """
 
-    def __init__(self, idura: SimulatedIdura, *, port: int = 0, wall: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        idura: SimulatedIdura,
+        *,
+        port: int = 0,
+        wall: Callable[[], float] = time.time,
+        tls: ssl.SSLContext | None = None,
+        mtls: ssl.SSLContext | None = None,
+    ) -> None:
         self.idura: SimulatedIdura = idura
         self._port = port
         self._wall = wall
+        self._tls, self._mtls = tls, mtls
         self._runner: web.ServerRunner | None = None
 
     @property
@@ -75,9 +88,11 @@ class SimulatorServer:
         server = web.Server(self._handle, access_log=None, handler_cancellation=True)
         self._runner = web.ServerRunner(server, shutdown_timeout=_PATIENCE)
         await self._runner.setup()
-        await web.TCPSite(self._runner, _HOST, self._port).start()
-        port = self._runner.addresses[0][1]
-        self.idura.issuer = f"http://{_HOST}:{port}"
+        await web.TCPSite(self._runner, _HOST, self._port, ssl_context=self._tls).start()
+        self.idura.issuer = f"http{'s' if self._tls else ''}://{_HOST}:{self._runner.addresses[0][1]}"
+        if self._mtls is not None:
+            await web.TCPSite(self._runner, _HOST, 0, ssl_context=self._mtls).start()
+            self.idura.mtls_address = f"https://{_HOST}:{self._runner.addresses[1][1]}"
 
     async def aclose(self) -> None:
         """Stop listening and close all connections."""
@@ -88,7 +103,9 @@ class SimulatorServer:
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.path == "/":
             return web.Response(text=_WELCOME.format(issuer=self.issuer))
-        message = SimRequest(request.method, request.path_qs, request.headers, await request.read())
+        tls = request.get_extra_info("ssl_object")
+        certificate = tls.getpeercert(binary_form=True) if tls is not None else None
+        message = SimRequest(request.method, request.path_qs, request.headers, await request.read(), certificate)
         with self.idura.exchange(message) as exchange:
             reply = exchange.process(self._wall())
             fault = exchange.fault

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
+from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Literal
@@ -17,7 +18,7 @@ from idura_ciba.simulator.clients import Signatures
 from idura_ciba.simulator.eid import Wish
 from idura_ciba.simulator.people import Person
 
-__all__ = ["PrivateKey", "SigningAlg", "SigningKeys", "claims_of"]
+__all__ = ["PrivateKey", "SigningAlg", "SigningKeys", "claims_of", "thumbprint"]
 
 PrivateKey = RSAKey | ECKey | OKPKey
 SigningAlg = Literal["RS256", "PS256", "ES256", "EdDSA"]
@@ -135,6 +136,11 @@ def claims_of(
         "nbf": issued_at,
         "exp": issued_at + ID_TOKEN_LIFETIME,
     }
+
+
+def thumbprint(certificate: bytes) -> str:
+    """How a token names a certificate, given in DER (RFC 8705 section 3.1)."""
+    return urlsafe_b64encode(hashlib.sha256(certificate).digest()).rstrip(b"=").decode()
 
 
 def _iso(instant: float) -> str:

@@ -433,3 +433,52 @@ async def test_endpoints_that_the_caller_named_are_not_looked_for() -> None:
     await asyncio.sleep(1)
     assert transport.requests == []
     await provider.aclose()
+
+
+# --- for client certificates ------------------------------------------------------------------------------------------
+
+
+async def test_a_client_with_a_certificate_goes_where_certificates_are_asked_for() -> None:
+    """RFC 8705 section 5. Others do not, and the keys are where they were."""
+    aliases = {"token_endpoint": f"{ISSUER}/mtls/token", "jwks_uri": f"{ISSUER}/mtls/keys", "other": 7}
+    provider, transport = make(discovered(mtls_endpoint_aliases=aliases))
+    plain, found = await provider.endpoints(), await provider.endpoints(mtls=True)
+    assert plain.token_endpoint == f"{ISSUER}/oauth2/token"
+    assert found.token_endpoint == f"{ISSUER}/mtls/token"
+    assert found.backchannel_authentication_endpoint == f"{ISSUER}/ciba/bc-authorize"
+    assert found.jwks_uri == f"{ISSUER}/.well-known/jwks"
+    assert await provider.endpoints(mtls=True) is found
+    assert len(transport.requests) == 1
+
+
+@pytest.mark.parametrize("junk", [None, "", 1, [], {}, {"token_endpoint": 1}, {"token_endpoint": " "}])
+async def test_aliases_that_say_nothing_count_as_silence(junk: object) -> None:
+    """As for any other member."""
+    provider, _ = make(discovered(mtls_endpoint_aliases=junk))
+    assert await provider.endpoints(mtls=True) == await provider.endpoints()
+
+
+async def test_an_endpoint_that_the_caller_names_has_no_alias() -> None:
+    """The caller knows better than the document."""
+    aliases = {name: f"{ISSUER}/mtls/{name}" for name in IDURA_PATHS}
+    provider, _ = make(discovered(mtls_endpoint_aliases=aliases), token_endpoint=NAMED["token_endpoint"])
+    found = await provider.endpoints(mtls=True)
+    assert found.token_endpoint == NAMED["token_endpoint"]
+    assert found.backchannel_authentication_endpoint == aliases["backchannel_authentication_endpoint"]
+
+
+@pytest.mark.parametrize("url", ["https://mtls.acme.idura.broker/token", "http://acme.idura.broker/token", "/token"])
+async def test_an_alias_is_trusted_no_more_than_an_endpoint(url: str) -> None:
+    """Only those who would go there are told, and only a named origin is trusted."""
+    document = discovered(mtls_endpoint_aliases={"token_endpoint": url})
+    provider, _ = make(document)
+    assert (await provider.endpoints()).token_endpoint == f"{ISSUER}/oauth2/token"
+    with pytest.raises(RemoteProtocolError, match="token_endpoint for client certificates") as caught:
+        await provider.endpoints(mtls=True)
+    assert caught.value.code == "foreign_endpoint"
+    trusting, _ = make(document, trusted_origins=("https://mtls.acme.idura.broker",))
+    if url.startswith("https"):
+        assert (await trusting.endpoints(mtls=True)).token_endpoint == url
+    else:
+        with pytest.raises(RemoteProtocolError):
+            await trusting.endpoints(mtls=True)

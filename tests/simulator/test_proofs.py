@@ -33,14 +33,14 @@ def make(nonces: float = 0.0) -> tuple[Proofs, Counter[str]]:
 def test_a_good_proof_names_its_key_and_is_good_once() -> None:
     """And a request without one names none."""
     proofs, counted = make()
-    jkt = proofs.check(proof(), URL, NOW)
+    jkt = proofs.check(proof(), [URL], NOW)
     assert jkt is not None
     assert len(jkt) == 43
-    assert proofs.check(proof(jti="2"), URL, NOW) == jkt
+    assert proofs.check(proof(jti="2"), [URL], NOW) == jkt
     with pytest.raises(Refusal) as caught:
-        proofs.check(proof(), URL, NOW + 1)
+        proofs.check(proof(), [URL], NOW + 1)
     assert (caught.value.error, caught.value.status) == ("invalid_dpop_proof", 400)
-    assert proofs.check(SimRequest("POST", "/oauth2/token"), URL, NOW) is None
+    assert proofs.check(SimRequest("POST", "/oauth2/token"), [URL], NOW) is None
     assert counted == {"accepted": 2, "replayed": 1}
     assert proofs.headers(NOW) == {}
 
@@ -70,7 +70,7 @@ def test_anything_else_is_refused(request_: SimRequest) -> None:
     """RFC 9449 section 4.3."""
     proofs, counted = make()
     with pytest.raises(Refusal) as caught:
-        proofs.check(request_, URL, NOW)
+        proofs.check(request_, [URL], NOW)
     assert caught.value.error == "invalid_dpop_proof"
     assert counted == {"refused": 1}
 
@@ -80,11 +80,11 @@ def test_a_nonce_is_demanded_and_rotates() -> None:
     proofs, counted = make(nonces=10.0)
     nonce = proofs.headers(NOW)["DPoP-Nonce"]
     with pytest.raises(Refusal) as caught:
-        proofs.check(proof(), URL, NOW)
+        proofs.check(proof(), [URL], NOW)
     assert caught.value.error == "use_dpop_nonce"
-    assert proofs.check(proof(nonce=nonce), URL, NOW)
+    assert proofs.check(proof(nonce=nonce), [URL], NOW)
     assert proofs.headers(NOW + 10)["DPoP-Nonce"] != nonce
-    assert proofs.check(proof(nonce=nonce, jti="2"), URL, NOW + 10)
+    assert proofs.check(proof(nonce=nonce, jti="2"), [URL], NOW + 10)
     with pytest.raises(Refusal, match="use_dpop_nonce"):
-        proofs.check(proof(nonce=nonce, jti="3"), URL, NOW + 20)
+        proofs.check(proof(nonce=nonce, jti="3"), [URL], NOW + 20)
     assert counted == {"nonce demanded": 2, "accepted": 2}
