@@ -155,7 +155,7 @@ class CibaClient:
         """Create a client from the environment variables that the command reads too.
 
         IDURA_CIBA_ISSUER and IDURA_CIBA_CLIENT_ID, and IDURA_CIBA_KEY_FILE or IDURA_CIBA_CLIENT_SECRET; where needed,
-        IDURA_CIBA_CLIENT_AUTH (`private-key`, `basic`, `post` or `secret-jwt`) and IDURA_CIBA_ALG.
+        those that `idura_ciba.credentials.environment` lists besides: the method, the algorithm, a certificate, DPoP.
 
         Args:
             environ: The variables; None: those of this process.

@@ -8,7 +8,7 @@ import stat
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 
-from idura_ciba import ClientAuth, PrivateKeyJwt, UsageError
+from idura_ciba import CertificateBound, ClientAuth, DPoP, PrivateKeyJwt, TlsClientAuth, UsageError
 from idura_ciba.aio.clock import Clock
 from idura_ciba.checks import Finding, check_provider, problem
 from idura_ciba.cli.config import Settings
@@ -34,6 +34,11 @@ def check_client(settings: Settings) -> Iterator[Finding]:
 
 
 def _describe(auth: ClientAuth) -> str:
+    if isinstance(auth, DPoP | CertificateBound):
+        how = "by DPoP" if isinstance(auth, DPoP) else "to a certificate"
+        return f"{_describe(auth.auth)}; tokens are bound {how}"
+    if isinstance(auth, TlsClientAuth):
+        return f"a certificate for {clean(auth.subject)}"
     if not isinstance(auth, PrivateKeyJwt):
         return "a client secret; Idura recommends a private key"
     (public,) = auth.public_jwks()["keys"]

@@ -16,12 +16,14 @@ from idura_ciba import AiohttpTransport, CibaClient, ClientAuth, FairScheduler
 from idura_ciba.cli.files import read_secret
 from idura_ciba.credentials.environment import (
     ALG,
+    CERTIFICATE,
     CLIENT_AUTH,
     CLIENT_ID,
     ISSUER,
     KEY_FILE,
     SECRET,
     Method,
+    bound,
     client_auth,
     missing,
 )
@@ -64,7 +66,7 @@ KeyFileOption = Annotated[
         "--key-file",
         envvar=KEY_FILE,
         rich_help_panel=_PANEL,
-        help="File with the private key, PEM or JWK.",
+        help=f"File with the private key, PEM or JWK; for tls also the certificate, unless {CERTIFICATE} names one.",
     ),
 ]
 SecretFileOption = Annotated[
@@ -183,4 +185,8 @@ class Settings:
         secret = Redacted(os.environ.get(SECRET, ""))
         if self.secret_file and method != "private-key":
             secret = read_secret(self.secret_file, what="client secret")
-        return client_auth(client_id, key_file=self.key_file, secret=secret, method=method, alg=self.alg)
+        certificate = os.environ.get(CERTIFICATE)
+        auth = client_auth(
+            client_id, key_file=self.key_file, secret=secret, method=method, alg=self.alg, certificate=certificate
+        )
+        return bound(auth, os.environ)

@@ -50,17 +50,22 @@ class DPoP:
     Raises:
         UsageError: The key cannot be used. The error does not contain it.
 
+    Attributes:
+        auth: As passed.
+        alg: The algorithm of the proofs.
+        thumbprint: The key's (RFC 7638), by which tokens name it in `cnf`.
+
     Spec: RFC 9449.
     """
 
-    __slots__ = ("_auth", "_header", "_key", "_nonces", "alg", "thumbprint")
+    __slots__ = ("_header", "_key", "_nonces", "alg", "auth", "thumbprint")
 
     def __init__(self, auth: ClientAuth, *, key: KeyInput | None = None, alg: str | None = None) -> None:
         loaded = read_signing_key(_derived(auth) if key is None else key)
         del key  # before anything can fail: crash reports show the variables of a frame
         if isinstance(loaded, UsageError):
             raise loaded
-        self._auth = auth
+        self.auth: ClientAuth = auth
         self._key = loaded.key
         self.alg: str = loaded.choose_alg(alg)
         self.thumbprint: str = loaded.key.thumbprint()
@@ -71,35 +76,35 @@ class DPoP:
 
     def __repr__(self) -> str:
         """Show what is public."""
-        return f"DPoP({self._auth!r}, alg={self.alg!r})"
+        return f"DPoP({self.auth!r}, alg={self.alg!r})"
 
     @property
     def client_id(self) -> str:
         """As registered at the provider."""
-        return self._auth.client_id
+        return self.auth.client_id
 
     @property
     def signing_threads(self) -> int:
         """One for each core for an RSA key, else as for the client authentication; P-256 takes microseconds."""
-        return max(self._auth.signing_threads, cores() if self._key.key_type == "RSA" else 0)
+        return max(self.auth.signing_threads, cores() if self._key.key_type == "RSA" else 0)
 
     @property
     def tls(self) -> ssl.SSLContext | None:
         """The TLS of the client authentication, where that is a certificate."""
-        return getattr(self._auth, "tls", None)
+        return getattr(self.auth, "tls", None)
 
     @property
     def confirmation(self) -> Mapping[str, str]:
         """The members of `cnf` by which tokens name this key, and the client's certificate where it has one."""
-        return {**getattr(self._auth, "confirmation", {}), "jkt": self.thumbprint}
+        return {**getattr(self.auth, "confirmation", {}), "jkt": self.thumbprint}
 
     def derive_key(self, label: bytes) -> bytes:
         """Derive 32 bytes from the client's credential; see `ClientAuth.derive_key`."""
-        return self._auth.derive_key(label)
+        return self.auth.derive_key(label)
 
     def credentials(self, *, issuer: str, endpoint: str, now: float, jti: str) -> Credentials:
         """Those of the client authentication, and a proof; see `ClientAuth.credentials`."""
-        made = self._auth.credentials(issuer=issuer, endpoint=endpoint, now=now, jti=jti)
+        made = self.auth.credentials(issuer=issuer, endpoint=endpoint, now=now, jti=jti)
         # A name of its own: a server may remember proofs and assertions together.
         proof = self.proof("POST", endpoint, now=now, jti=f"{jti}-dpop")
         return Credentials(made.parameters, {**made.headers, "DPoP": proof})

@@ -13,24 +13,30 @@ from idura_ciba.credentials.client_auth import (
     ClientSecretPost,
     PrivateKeyJwt,
 )
+from idura_ciba.credentials.dpop import DPoP
+from idura_ciba.credentials.signing_key import read_file
+from idura_ciba.credentials.tls_auth import CertificateBound, SelfSignedTlsClientAuth, TlsClientAuth
 from idura_ciba.errors import ArgumentError
 from idura_ciba.redaction import Redacted
 
 __all__ = [
     "ALG",
+    "CERTIFICATE",
     "CLIENT_AUTH",
     "CLIENT_ID",
+    "DPOP",
     "ISSUER",
     "KEY_FILE",
     "SECRET",
     "Method",
+    "bound",
     "client_auth",
     "from_environment",
     "missing",
 ]
 
 #: How the client proves itself, as the variable and the command spell it.
-Method = Literal["private-key", "basic", "post", "secret-jwt"]
+Method = Literal["private-key", "basic", "post", "secret-jwt", "tls", "self-signed-tls"]
 
 ISSUER: Final = "IDURA_CIBA_ISSUER"
 CLIENT_ID: Final = "IDURA_CIBA_CLIENT_ID"
@@ -39,6 +45,13 @@ KEY_FILE: Final = "IDURA_CIBA_KEY_FILE"
 SECRET: Final = "IDURA_CIBA_CLIENT_SECRET"  # noqa: S105 - its name, not its value
 CLIENT_AUTH: Final = "IDURA_CIBA_CLIENT_AUTH"
 ALG: Final = "IDURA_CIBA_ALG"
+#: A client certificate. With `tls` and `self-signed-tls`, its key may stand in the key file, and without this variable
+#: both stand there. With another method, its key stands beside it, and tokens are bound to it.
+CERTIFICATE: Final = "IDURA_CIBA_CERT_FILE"
+#: `1`, `true` or `yes`: tokens are bound by DPoP.
+DPOP: Final = "IDURA_CIBA_DPOP"
+_YES: Final = frozenset({"1", "true", "yes"})
+_NO: Final = frozenset({"", "0", "false", "no"})
 
 
 def from_environment(environ: Mapping[str, str]) -> tuple[str, ClientAuth]:
@@ -61,15 +74,36 @@ def from_environment(environ: Mapping[str, str]) -> tuple[str, ClientAuth]:
     auth = client_auth(
         given[CLIENT_ID] or missing("client id", f"Set {CLIENT_ID}"),
         key_file=None if key_file is None else Path(key_file),
+        certificate=environ.get(CERTIFICATE),
         secret=Redacted(environ.get(SECRET, "")),
         method=method,  # type: ignore[arg-type]  # checked above
         alg=given[ALG],
     )
-    return issuer, auth
+    return issuer, bound(auth, environ)
+
+
+def bound(auth: ClientAuth, environ: Mapping[str, str]) -> ClientAuth:
+    """Bind the tokens of a client to a certificate or a key, where the variables say so.
+
+    Raises:
+        UsageError: `IDURA_CIBA_DPOP` is neither yes nor no, or the certificate cannot be used.
+    """
+    certificate, wanted = environ.get(CERTIFICATE), environ.get(DPOP, "").lower()
+    if certificate and not isinstance(auth, TlsClientAuth):
+        auth = CertificateBound(auth, read_file(certificate, "certificate"))
+    if wanted not in _YES | _NO:
+        raise ArgumentError(f"{DPOP} is neither yes nor no", code="dpop", advice="Set it to 1, or unset it")
+    return DPoP(auth) if wanted in _YES else auth
 
 
 def client_auth(
-    client_id: str, *, key_file: Path | None, secret: Redacted, method: Method, alg: str | None
+    client_id: str,
+    *,
+    key_file: Path | None,
+    secret: Redacted,
+    method: Method,
+    alg: str | None,
+    certificate: str | None = None,
 ) -> ClientAuth:
     """Return credentials.
 
@@ -79,6 +113,7 @@ def client_auth(
         secret: The client secret, or an empty text.
         method: How it proves itself.
         alg: The signing algorithm of a private key; None: as the key says.
+        certificate: The file with the client's certificate; None: the key file has it.
 
     Raises:
         UsageError: Something is missing or unusable.
@@ -90,6 +125,11 @@ def client_auth(
         raise ArgumentError(
             "A signing algorithm applies only to private keys", code="alg", advice=f"Omit --alg, and unset {ALG}"
         )
+    if method in {"tls", "self-signed-tls"}:
+        advice = f"Pass --key-file with both certificate and key, or set {CERTIFICATE}"
+        source = certificate or key_file or missing("client certificate", advice)
+        kind = TlsClientAuth if method == "tls" else SelfSignedTlsClientAuth
+        return kind.from_file(client_id, source, key_file if certificate else None)
     if not secret:
         missing("credential", f"Pass --key-file or --secret-file, or set {KEY_FILE} or {SECRET}")
     if method == "secret-jwt":

@@ -159,32 +159,35 @@ class CertificateBound:
     Raises:
         UsageError: As for `TlsClientAuth`.
 
+    Attributes:
+        auth: As passed.
+
     Spec: RFC 8705 section 3.
     """
 
-    __slots__ = ("_auth", "_pair")
+    __slots__ = ("_pair", "auth")
 
     def __init__(self, auth: ClientAuth, certificate: str | bytes, key: KeyInput | None = None) -> None:
         pair = _load(certificate, key)
         del certificate, key  # crash reports show the variables of a frame
         if isinstance(pair, UsageError):
             raise pair
-        self._auth = auth
+        self.auth: ClientAuth = auth
         self._pair = pair
 
     def __repr__(self) -> str:
         """Show what is public."""
-        return f"CertificateBound({self._auth!r})"
+        return f"CertificateBound({self.auth!r})"
 
     @property
     def client_id(self) -> str:
         """As registered at the provider."""
-        return self._auth.client_id
+        return self.auth.client_id
 
     @property
     def signing_threads(self) -> int:
         """As for the client authentication."""
-        return self._auth.signing_threads
+        return self.auth.signing_threads
 
     @property
     def tls(self) -> ssl.SSLContext:
@@ -198,11 +201,11 @@ class CertificateBound:
 
     def credentials(self, *, issuer: str, endpoint: str, now: float, jti: str) -> Credentials:
         """Those of the client authentication."""
-        return self._auth.credentials(issuer=issuer, endpoint=endpoint, now=now, jti=jti)
+        return self.auth.credentials(issuer=issuer, endpoint=endpoint, now=now, jti=jti)
 
     def derive_key(self, label: bytes) -> bytes:
         """Derive 32 bytes from the client's credential: a certificate may be renewed."""
-        return self._auth.derive_key(label)
+        return self.auth.derive_key(label)
 
 
 def _load(certificate: str | bytes, key: KeyInput | None) -> ClientCertificate | UsageError:

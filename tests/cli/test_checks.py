@@ -21,6 +21,7 @@ from idura_ciba.errors import TransportError
 from idura_ciba.protocol.http import HttpRequest, HttpResponse
 from idura_ciba.simulator import Arrival, Fault, MemoryTransport, Rules, SimReply, SimulatedIdura
 from idura_ciba.testing import VIRTUAL_EPOCH
+from tests.certificates import issue
 
 CLIENT_ID, SECRET = "urn:test:cli", "a secret of the tests"
 
@@ -79,6 +80,19 @@ def test_a_secret_is_accepted_and_not_shown() -> None:
     """It works at Idura, which recommends a key."""
     (found,) = check_client(Settings(client_id="me"))
     assert found == Finding("ok", "client: me authenticates with a client secret; Idura recommends a private key")
+
+
+def test_what_binds_tokens_is_described(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whose certificate it is, and what is bound to what."""
+    path = issue("client", by=issue("authority")).write(tmp_path / "both.pem")
+    path.chmod(0o600)
+    described, mode = check_client(Settings(client_id="me", key_file=path, method="tls"))
+    assert mode.level == "ok"
+    assert described == Finding("ok", "client: me authenticates with a certificate for CN=client")
+    monkeypatch.setenv("IDURA_CIBA_CERT_FILE", str(path))
+    monkeypatch.setenv("IDURA_CIBA_DPOP", "1")
+    (described,) = check_client(Settings(client_id="me"))
+    assert described.text.endswith("tokens are bound to a certificate; tokens are bound by DPoP")
 
 
 # --- at the provider --------------------------------------------------------------------------------------------------

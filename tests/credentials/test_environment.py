@@ -7,16 +7,21 @@ from pathlib import Path
 import pytest
 
 from idura_ciba import (
+    CertificateBound,
     CibaClient,
     ClientSecretBasic,
     ClientSecretJwt,
     ClientSecretPost,
+    DPoP,
     FairScheduler,
     PrivateKeyJwt,
+    SelfSignedTlsClientAuth,
+    TlsClientAuth,
     UsageError,
 )
 from idura_ciba.cli.keys import generate_key
 from idura_ciba.credentials.environment import from_environment
+from tests.certificates import issue
 
 SECRET = "a secret of the tests, long enough for HS256"
 COMMON = {"IDURA_CIBA_ISSUER": "https://acme.idura.broker", "IDURA_CIBA_CLIENT_ID": "urn:me"}
@@ -82,3 +87,56 @@ async def test_a_client_comes_from_the_environment_of_the_process(monkeypatch: p
     async with CibaClient.from_env(scheduler=FairScheduler(rate=7)) as ciba:
         assert repr(ciba) == "<CibaClient https://acme.idura.broker as urn:me, 0 pending>"
         assert ciba.snapshot()["scheduler"]["rate"] == 7  # type: ignore[index]
+
+
+# --- certificates and DPoP --------------------------------------------------------------------------------------------
+
+PAIR = issue("client", by=issue("authority"))
+
+
+@pytest.mark.parametrize(("method", "kind"), [("tls", TlsClientAuth), ("self-signed-tls", SelfSignedTlsClientAuth)])
+@pytest.mark.parametrize("files", [1, 2])
+def test_a_certificate_comes_with_its_key_or_beside_it(method: str, kind: type, files: int, tmp_path: Path) -> None:
+    """One file with both, or two."""
+    both = PAIR.write(tmp_path / "both.pem")
+    (tmp_path / "certificate.pem").write_text(PAIR.certificate)
+    (tmp_path / "key.pem").write_text(PAIR.key)
+    named = {"KEY_FILE": both}
+    if files == 2:
+        named = {"KEY_FILE": tmp_path / "key.pem", "CERT_FILE": tmp_path / "certificate.pem"}
+    environ = {f"IDURA_CIBA_{name}": str(path) for name, path in named.items()}
+    _, auth = from_environment({**COMMON, **environ, "IDURA_CIBA_CLIENT_AUTH": method})
+    assert type(auth) is kind
+    assert isinstance(auth, TlsClientAuth)
+    assert auth.confirmation == TlsClientAuth("a", PAIR.certificate, PAIR.key).confirmation
+
+
+def test_tokens_are_bound_where_the_variables_say_so(tmp_path: Path) -> None:
+    """To a certificate beside another method, by DPoP, or both."""
+    both = str(PAIR.write(tmp_path / "both.pem"))
+    secret = {**COMMON, "IDURA_CIBA_CLIENT_SECRET": SECRET}
+    _, auth = from_environment({**secret, "IDURA_CIBA_CERT_FILE": both})
+    assert isinstance(auth, CertificateBound)
+    assert isinstance(auth.auth, ClientSecretBasic)
+    _, auth = from_environment({**secret, "IDURA_CIBA_CERT_FILE": both, "IDURA_CIBA_DPOP": "True"})
+    assert isinstance(auth, DPoP)
+    assert set(auth.confirmation) == {"jkt", "x5t#S256"}
+    _, auth = from_environment({**secret, "IDURA_CIBA_CERT_FILE": "", "IDURA_CIBA_DPOP": "no"})
+    assert isinstance(auth, ClientSecretBasic)
+
+
+@pytest.mark.parametrize(
+    ("environ", "code", "says"),
+    [
+        ({"IDURA_CIBA_CLIENT_AUTH": "tls"}, "missing", "IDURA_CIBA_CERT_FILE"),
+        ({"IDURA_CIBA_CLIENT_AUTH": "tls", "IDURA_CIBA_CERT_FILE": "/no"}, "certificate_file", "Check the path"),
+        ({"IDURA_CIBA_CLIENT_SECRET": SECRET, "IDURA_CIBA_DPOP": "maybe"}, "dpop", "Set it to 1"),
+        ({"IDURA_CIBA_CLIENT_SECRET": SECRET, "IDURA_CIBA_CERT_FILE": "/no"}, "certificate_file", "Check the path"),
+    ],
+)
+def test_a_binding_that_cannot_be_is_told(environ: dict[str, str], code: str, says: str) -> None:
+    """Before anybody is asked."""
+    with pytest.raises(UsageError) as caught:
+        from_environment({**COMMON, **environ})
+    assert caught.value.code == code
+    assert says in str(caught.value)
