@@ -31,6 +31,7 @@ from idura_ciba import (
     ClientSecretBasic,
     ClientSecretJwt,
     ClientSecretPost,
+    DPoP,
     EidRequest,
     FrejaID,
     NorwegianBankID,
@@ -46,7 +47,7 @@ from idura_ciba.fleet import Fleet
 from idura_ciba.fleet.sqlite import SqliteStore
 from idura_ciba.observe import FleetEvent, log_events
 from idura_ciba.protocol.http import HttpRequest, HttpResponse
-from idura_ciba.simulator import Arrival, Fault, MemoryTransport, Script, SimulatedIdura, SimulatorServer
+from idura_ciba.simulator import Arrival, Fault, MemoryTransport, Rules, Script, SimulatedIdura, SimulatorServer
 from idura_ciba.simulator.messages import SimReply
 from idura_ciba.testing import virtual_clock
 from tests.fleet.replicas import LEASE, Line
@@ -77,6 +78,7 @@ class Tap:
             if name in {"login_hint", "binding_message", "client_assertion", "client_secret", "auth_req_id"}:
                 self._plant(name, values[0])
         self._plant("authorization", request.headers.get("Authorization", ""))
+        self._plant("proof", request.headers.get("DPoP", ""))
         response = await self._inner.send(request)
         try:
             members = json.loads(response.body)
@@ -143,7 +145,7 @@ FAULTS: dict[str, Fault | None] = {
     "words for a code": Fault.change(lambda reply: _in_words(reply, f"no {SWEDE} {NORWEGIAN} {EMAIL}")),
     "redirect": Fault.answer(302, {"Location": "https://elsewhere.example"}),
 }
-KEY = ECKey.generate_key("P-256")
+KEY, PROOF_KEY = ECKey.generate_key("P-256"), ECKey.generate_key("P-256")
 
 
 def _in_words(reply: SimReply, error: str) -> SimReply:
@@ -167,11 +169,11 @@ def auth(kind: str) -> ClientAuth:
         "post": lambda: ClientSecretPost(CLIENT_ID, SECRET),
         "basic": lambda: ClientSecretBasic(CLIENT_ID, SECRET),
         "secret_jwt": lambda: ClientSecretJwt(CLIENT_ID, SECRET),
-        "private_key_jwt": lambda: PrivateKeyJwt(CLIENT_ID, KEY),
+        "dpop": lambda: DPoP(PrivateKeyJwt(CLIENT_ID, KEY), key=PROOF_KEY),
     }[kind]()
 
 
-@pytest.mark.parametrize("kind", ["post", "basic", "secret_jwt", "private_key_jwt"])
+@pytest.mark.parametrize("kind", ["post", "basic", "secret_jwt", "dpop"])
 @pytest.mark.parametrize("where", ["bc-authorize", "token", "jwks"])
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_nothing_secret_shows_itself(
@@ -186,9 +188,10 @@ async def test_nothing_secret_shows_itself(
     recorded = Recorded(polls="spans" if where == "token" else "events")
     canaries: dict[str, str] = {SWEDE: "number", NORWEGIAN: "number", EMAIL: "e-mail", MESSAGE: "message"}
     canaries |= {SECRET: "secret", str(KEY.as_dict(private=True)["d"]): "private key"}
+    canaries |= {str(PROOF_KEY.as_dict(private=True)["d"]): "private key of proofs"}
     for request, script in PEOPLE.values():
-        idura = SimulatedIdura(seed=2)
-        idura.register_client(CLIENT_ID, secret=SECRET) if kind != "private_key_jwt" else idura.register_client(
+        idura = SimulatedIdura(seed=2, rules=Rules(dpop=kind == "dpop", dpop_nonces=60))
+        idura.register_client(CLIENT_ID, secret=SECRET) if kind != "dpop" else idura.register_client(
             CLIENT_ID, jwks={"keys": [KEY.as_dict(private=False)]}
         )
         for person in (SWEDE, NORWEGIAN, EMAIL):
