@@ -25,7 +25,7 @@ from idura_ciba.credentials.client_auth import ClientAuth, Credentials, cores
 from idura_ciba.credentials.signing_key import KeyInput, read_signing_key
 from idura_ciba.errors import UsageError
 
-__all__ = ["DPoP"]
+__all__ = ["DPoP", "brings_nonce"]
 
 #: The order of P-256 (FIPS 186-4 appendix D.1.2.3).
 P256_ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
@@ -52,13 +52,13 @@ class DPoP:
 
     Attributes:
         auth: As passed.
-        alg: The algorithm of the proofs.
+        proof_alg: The algorithm of the proofs.
         thumbprint: The key's (RFC 7638), by which tokens name it in `cnf`.
 
     Spec: RFC 9449.
     """
 
-    __slots__ = ("_header", "_key", "_nonces", "alg", "auth", "thumbprint")
+    __slots__ = ("_header", "_key", "_nonces", "auth", "proof_alg", "thumbprint")
 
     def __init__(self, auth: ClientAuth, *, key: KeyInput | None = None, alg: str | None = None) -> None:
         loaded = read_signing_key(_derived(auth) if key is None else key)
@@ -67,16 +67,16 @@ class DPoP:
             raise loaded
         self.auth: ClientAuth = auth
         self._key = loaded.key
-        self.alg: str = loaded.choose_alg(alg)
+        self.proof_alg: str = loaded.choose_alg(alg)
         self.thumbprint: str = loaded.key.thumbprint()
         public: Mapping[str, object] = {**loaded.key.as_dict(private=False)}
         jwk = {name: public[name] for name in _PUBLIC if name in public}
-        self._header = json_b64encode({"typ": "dpop+jwt", "alg": self.alg, "jwk": jwk})
+        self._header = json_b64encode({"typ": "dpop+jwt", "alg": self.proof_alg, "jwk": jwk})
         self._nonces: dict[str, str] = {}
 
     def __repr__(self) -> str:
         """Show what is public."""
-        return f"DPoP({self.auth!r}, alg={self.alg!r})"
+        return f"DPoP({self.auth!r}, alg={self.proof_alg!r})"
 
     @property
     def client_id(self) -> str:
@@ -130,26 +130,25 @@ class DPoP:
         if access_token is not None:
             claims["ath"] = urlsafe_b64encode(hashlib.sha256(access_token.encode()).digest()).decode()
         signed = self._header + b"." + json_b64encode(claims)
-        signature = JWSRegistry.algorithms[self.alg].sign(signed, self._key)
+        signature = JWSRegistry.algorithms[self.proof_alg].sign(signed, self._key)
         return (signed + b"." + urlsafe_b64encode(signature)).decode()
 
-    def learn(self, url: str, headers: Mapping[str, str]) -> bool:
-        """Remember the nonce that an answer from this URL brings.
+    def learn(self, url: str, headers: Mapping[str, str]) -> None:
+        """Remember the nonce that an answer from this URL brings, if it brings one.
 
         Args:
             url: Where the request went.
             headers: The answer's, by lower-case name.
 
-        Returns:
-            Whether it brings a usable one.
-
         Spec: RFC 9449 sections 8 and 8.2.
         """
-        nonce = headers.get("dpop-nonce", "")
-        if not _NONCE.fullmatch(nonce):
-            return False
-        self._nonces[_origin(url)] = nonce
-        return True
+        if brings_nonce(headers):
+            self._nonces[_origin(url)] = headers["dpop-nonce"]
+
+
+def brings_nonce(headers: Mapping[str, str]) -> bool:
+    """Whether an answer with these header fields, by lower-case name, brings a usable nonce."""
+    return _NONCE.fullmatch(headers.get("dpop-nonce", "")) is not None
 
 
 def _origin(url: str) -> str:

@@ -18,7 +18,7 @@ import ssl
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 from attrs import field, frozen
 from cryptography.hazmat.primitives.serialization import (
@@ -82,6 +82,7 @@ class TlsClientAuth(Credential):
     Spec: RFC 8705 section 2.1.
     """
 
+    method: ClassVar[str] = "tls_client_auth"
     _pair: ClientCertificate
 
     def __init__(self, client_id: str, certificate: str | bytes, key: KeyInput | None = None) -> None:
@@ -139,6 +140,7 @@ class SelfSignedTlsClientAuth(TlsClientAuth):
     """
 
     __slots__ = ()
+    method: ClassVar[str] = "self_signed_tls_client_auth"
 
     def public_jwks(self) -> dict[str, list[dict[str, object]]]:
         """Return the certificate as the key set to register at the provider."""

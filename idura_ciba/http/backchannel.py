@@ -25,7 +25,7 @@ from idura_ciba.aio.clock import Clock
 from idura_ciba.aio.patience import PatientTimeout
 from idura_ciba.aio.pulse import BEAT, Pulse
 from idura_ciba.credentials.client_auth import ClientAuth, Credentials
-from idura_ciba.credentials.dpop import DPoP
+from idura_ciba.credentials.dpop import DPoP, brings_nonce
 from idura_ciba.credentials.signing_pool import SigningPool
 from idura_ciba.errors import CibaError, TransportError, TransportTimeout
 from idura_ciba.http.delivery import deliver, until_connected
@@ -193,6 +193,8 @@ class Backchannel:
 
         try:
             response = await until_connected(attempt)
+            if self._dpop is not None and self._leaves_again(response):
+                response = await until_connected(attempt)
         except TransportError as error:
             if limit is not None and not error.maybe_sent and self.clock.monotonic() >= limit:
                 raise explain.limit_passed(begun=False) from None
@@ -215,15 +217,13 @@ class Backchannel:
         """
         endpoint = (await self.provider.endpoints(mtls=self._tls is not None)).token_endpoint
         give_up_at = min(self.clock.monotonic() + LONGEST_CONNECT, end) + self.answer_timeout
+        form, most = build_token_request(auth_req_id), self.max_token_answer
+        post = partial(self._post, endpoint, form, most, "meanwhile", give_up_at=give_up_at)
         with self._pulse:
             try:
-                response = await self._post(
-                    endpoint,
-                    build_token_request(auth_req_id),
-                    self.max_token_answer,
-                    "meanwhile",
-                    give_up_at=give_up_at,
-                )
+                response = await post()
+                if self._dpop is not None and self._leaves_again(response):
+                    response = await post()
             except TransportError as error:
                 return self._unanswered(error)
             if response.received_at - response.sent_at > BEAT:
@@ -242,13 +242,8 @@ class Backchannel:
         *,
         give_up_at: float | None,
         not_after: float | None = None,
-        again: bool = False,
     ) -> HttpResponse:
-        """Send one POST with new credentials: an assertion is valid for one request only.
-
-        And once more (`again`), if it was not processed for want of a nonce. The rate counts that one, and cannot delay
-        it.
-        """
+        """Send one POST with new credentials: an assertion is valid for one request only."""
         request: HttpRequest | None = None
         try:
             with _UNLIMITED if self._keeps_time else PatientTimeout(give_up_at):
@@ -270,16 +265,27 @@ class Backchannel:
             error = TransportTimeout(f"{waited_for} in time")
             error.maybe_sent = request is not None
         else:
-            if self._dpop is None or not self._dpop.learn(endpoint, response.headers):
-                return response
-            if again or not _demands_nonce(response):
-                return response
-            if self.load is not None:
-                self.load.left_again()
-            return await self._post(
-                endpoint, parameters, max_body, stage, give_up_at=give_up_at, not_after=not_after, again=True
-            )
+            if self._dpop is not None:
+                self._dpop.learn(endpoint, response.headers)
+            return response
         raise error
+
+    def _leaves_again(self, response: HttpResponse) -> bool:
+        """Whether the server wants the same again with its nonce, and says nothing of a login (RFC 9449 section 8).
+
+        The rate counts what leaves then, and cannot delay it.
+        """
+        if response.status not in _UNPROCESSED or not brings_nonce(response.headers):
+            return False
+        try:
+            members = load_answer(response.body, response.headers.get("content-type"))
+        except ValueError:
+            return False
+        if members.get("error") != "use_dpop_nonce" or members.get("auth_req_id"):
+            return False
+        if self.load is not None:
+            self.load.left_again()
+        return True
 
     async def _prove(self, endpoint: str, stage: explain.Stage) -> Credentials:
         """Make the credentials of one request."""
@@ -319,14 +325,3 @@ class Backchannel:
         ended_at = self.clock.monotonic() if error.ended_at is None else error.ended_at
         sent_at = ended_at if error.sent_at is None else error.sent_at
         return Answered(unanswered(error), sent_at, ended_at)
-
-
-def _demands_nonce(response: HttpResponse) -> bool:
-    """Whether the server wants the same again with its nonce, and says nothing of a login (RFC 9449 section 8)."""
-    if response.status not in _UNPROCESSED:
-        return False
-    try:
-        members = load_answer(response.body, response.headers.get("content-type"))
-    except ValueError:
-        return False
-    return members.get("error") == "use_dpop_nonce" and not members.get("auth_req_id")
