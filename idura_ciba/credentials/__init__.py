@@ -2,6 +2,7 @@
 
     client_auth   client authentication by a key or a secret
     tls_auth      client authentication by a certificate
+    around        what stands around a client authentication
     dpop          beside any of them, a key that tokens are bound to
     environment   the same from environment variables, as deployments name them
     signing_key   the keys that they sign with

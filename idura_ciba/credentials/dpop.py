@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import ssl
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
@@ -21,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from joserfc.jws import JWSRegistry
 from joserfc.util import json_b64encode, urlsafe_b64encode
 
+from idura_ciba.credentials.around import Around
 from idura_ciba.credentials.client_auth import ClientAuth, Credentials, cores
 from idura_ciba.credentials.signing_key import KeyInput, read_signing_key
 from idura_ciba.errors import UsageError
@@ -35,7 +35,7 @@ _NONCE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,1024}")
 _PUBLIC = ("kty", "crv", "x", "y", "n", "e")
 
 
-class DPoP:
+class DPoP(Around):
     """Binds the tokens of logins to a key, beside any client authentication: `DPoP(PrivateKeyJwt(...))`.
 
     A provider that knows DPoP then issues tokens that are of no use without the key. An answer with other tokens is
@@ -58,14 +58,14 @@ class DPoP:
     Spec: RFC 9449.
     """
 
-    __slots__ = ("_header", "_key", "_nonces", "auth", "proof_alg", "thumbprint")
+    __slots__ = ("_header", "_key", "_nonces", "proof_alg", "thumbprint")
 
     def __init__(self, auth: ClientAuth, *, key: KeyInput | None = None, alg: str | None = None) -> None:
         loaded = read_signing_key(_derived(auth) if key is None else key)
         del key  # before anything can fail: crash reports show the variables of a frame
         if isinstance(loaded, UsageError):
             raise loaded
-        self.auth: ClientAuth = auth
+        super().__init__(auth)
         self._key = loaded.key
         self.proof_alg: str = loaded.choose_alg(alg)
         self.thumbprint: str = loaded.key.thumbprint()
@@ -79,32 +79,18 @@ class DPoP:
         return f"DPoP({self.auth!r}, alg={self.proof_alg!r})"
 
     @property
-    def client_id(self) -> str:
-        """As registered at the provider."""
-        return self.auth.client_id
-
-    @property
     def signing_threads(self) -> int:
         """One for each core for an RSA key, else as for the client authentication; P-256 takes microseconds."""
-        return max(self.auth.signing_threads, cores() if self._key.key_type == "RSA" else 0)
-
-    @property
-    def tls(self) -> ssl.SSLContext | None:
-        """The TLS of the client authentication, where that is a certificate."""
-        return getattr(self.auth, "tls", None)
+        return max(super().signing_threads, cores() if self._key.key_type == "RSA" else 0)
 
     @property
     def confirmation(self) -> Mapping[str, str]:
-        """The members of `cnf` by which tokens name this key, and the client's certificate where it has one."""
-        return {**getattr(self.auth, "confirmation", {}), "jkt": self.thumbprint}
-
-    def derive_key(self, label: bytes) -> bytes:
-        """Derive 32 bytes from the client's credential; see `ClientAuth.derive_key`."""
-        return self.auth.derive_key(label)
+        """The key, and what else the tokens are bound to."""
+        return {**super().confirmation, "jkt": self.thumbprint}
 
     def credentials(self, *, issuer: str, endpoint: str, now: float, jti: str) -> Credentials:
         """Those of the client authentication, and a proof; see `ClientAuth.credentials`."""
-        made = self.auth.credentials(issuer=issuer, endpoint=endpoint, now=now, jti=jti)
+        made = super().credentials(issuer=issuer, endpoint=endpoint, now=now, jti=jti)
         # A name of its own: a server may remember proofs and assertions together.
         proof = self.proof("POST", endpoint, now=now, jti=f"{jti}-dpop")
         return Credentials(made.parameters, {**made.headers, "DPoP": proof})

@@ -30,6 +30,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509 import Certificate, load_pem_x509_certificates
 from joserfc.util import urlsafe_b64encode
 
+from idura_ciba.credentials.around import Around
 from idura_ciba.credentials.client_auth import ClientAuth, Credential, Credentials
 from idura_ciba.credentials.signing_key import JoseKey, KeyInput, read_file, read_signing_key
 from idura_ciba.errors import ArgumentError, UsageError
@@ -148,10 +149,11 @@ class SelfSignedTlsClientAuth(TlsClientAuth):
         return {"keys": [{**self._pair.public, "use": "sig", "x5c": [base64.b64encode(der).decode()]}]}
 
 
-class CertificateBound:
+class CertificateBound(Around):
     """Presents a certificate beside another client authentication: tokens are bound to it, as FAPI profiles want.
 
-    `CertificateBound(PrivateKeyJwt(...), certificate, key)`.
+    `CertificateBound(PrivateKeyJwt(...), certificate, key)`. Other keys are derived from the inner credential, so that
+    the certificate may be renewed at any time.
 
     Args:
         auth: How the client proves itself.
@@ -167,47 +169,25 @@ class CertificateBound:
     Spec: RFC 8705 section 3.
     """
 
-    __slots__ = ("_pair", "auth")
+    __slots__ = ("_pair",)
 
     def __init__(self, auth: ClientAuth, certificate: str | bytes, key: KeyInput | None = None) -> None:
         pair = _load(certificate, key)
         del certificate, key  # crash reports show the variables of a frame
         if isinstance(pair, UsageError):
             raise pair
-        self.auth: ClientAuth = auth
+        super().__init__(auth)
         self._pair = pair
-
-    def __repr__(self) -> str:
-        """Show what is public."""
-        return f"CertificateBound({self.auth!r})"
-
-    @property
-    def client_id(self) -> str:
-        """As registered at the provider."""
-        return self.auth.client_id
-
-    @property
-    def signing_threads(self) -> int:
-        """As for the client authentication."""
-        return self.auth.signing_threads
 
     @property
     def tls(self) -> ssl.SSLContext:
-        """As for `TlsClientAuth`."""
+        """How the client connects to the two endpoints."""
         return self._pair.tls
 
     @property
     def confirmation(self) -> Mapping[str, str]:
-        """As for `TlsClientAuth`."""
-        return self._pair.confirmation
-
-    def credentials(self, *, issuer: str, endpoint: str, now: float, jti: str) -> Credentials:
-        """Those of the client authentication."""
-        return self.auth.credentials(issuer=issuer, endpoint=endpoint, now=now, jti=jti)
-
-    def derive_key(self, label: bytes) -> bytes:
-        """Derive 32 bytes from the client's credential: a certificate may be renewed."""
-        return self.auth.derive_key(label)
+        """The certificate, and what else the tokens are bound to."""
+        return {**super().confirmation, **self._pair.confirmation}
 
 
 def _load(certificate: str | bytes, key: KeyInput | None) -> ClientCertificate | UsageError:

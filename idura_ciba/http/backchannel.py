@@ -24,6 +24,7 @@ from idura_ciba.aio.cancellation import is_cancelled
 from idura_ciba.aio.clock import Clock
 from idura_ciba.aio.patience import PatientTimeout
 from idura_ciba.aio.pulse import BEAT, Pulse
+from idura_ciba.credentials.around import layers
 from idura_ciba.credentials.client_auth import ClientAuth, Credentials
 from idura_ciba.credentials.dpop import DPoP, brings_nonce
 from idura_ciba.credentials.signing_pool import SigningPool
@@ -150,7 +151,7 @@ class Backchannel:
 
     @_dpop.default
     def _find_dpop(self) -> DPoP | None:
-        return self.client_auth if isinstance(self.client_auth, DPoP) else None
+        return next((layer for layer in layers(self.client_auth) if isinstance(layer, DPoP)), None)
 
     @_signing.default
     def _open_signing(self) -> SigningPool[Credentials] | None:

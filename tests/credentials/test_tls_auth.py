@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 
-from idura_ciba import ArgumentError, CertificateBound, PrivateKeyJwt, SelfSignedTlsClientAuth, TlsClientAuth
+from idura_ciba import ArgumentError, CertificateBound, DPoP, PrivateKeyJwt, SelfSignedTlsClientAuth, TlsClientAuth
 from tests.certificates import issue
 from tests.fakes import b64, public_jwk
 
@@ -106,6 +106,8 @@ def test_a_certificate_beside_another_credential_leaves_that_as_it_is() -> None:
     assert repr(auth) == f"CertificateBound({inner!r})"
     request = {"issuer": "https://a.example", "endpoint": "https://a.example/t", "now": 1.0, "jti": "x"}
     assert "client_assertion" in auth.credentials(**request).parameters  # type: ignore[arg-type]  # as declared
+    assert (auth.alg, auth.method) == ("ES256", getattr(inner, "method", None))
+    assert set(CertificateBound(DPoP(inner), PAIR.certificate, PAIR.key).confirmation) == {"jkt", "x5t#S256"}
     with pytest.raises(ArgumentError):
         CertificateBound(inner, OTHER.certificate, PAIR.key)
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from idura_ciba import Abandoned, ClientSecretPost, DPoP, PrivateKeyJwt
+from idura_ciba.credentials.around import Around
 from idura_ciba.credentials.client_auth import ClientAuth
 from idura_ciba.http.backchannel import Backchannel
 from idura_ciba.http.provider import Endpoints, Provider
@@ -104,6 +105,15 @@ async def test_a_poll_takes_the_nonce_that_any_earlier_answer_brought() -> None:
     assert [proof.get("nonce") for proof in proofs(transport)] == [None, "n0", "n1", "n2", "n2"]
     assert len({proof["jti"] for proof in proofs(transport)}) == 5
     assert load.again == 0
+
+
+async def test_dpop_may_stand_inside_of_something_else() -> None:
+    """Whatever is around it, the nonce is learned and what binds the tokens is known."""
+    dpop = DPoP(ClientSecretPost("urn:my:app", "secret"))
+    channel, transport, _ = make(answer(400, DEMAND, "n1"), answer(400, PENDING), auth=Around(dpop))
+    assert isinstance((await channel.poll(ID)).answer, StillPending)
+    assert proofs(transport)[1]["nonce"] == "n1"
+    assert channel.confirmation == {"jkt": dpop.thumbprint}
 
 
 async def test_a_poll_is_sent_once_more_and_its_times_are_those_of_the_second() -> None:
