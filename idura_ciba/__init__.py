@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         ClientSecretPost,
         PrivateKeyJwt,
     )
+    from idura_ciba.credentials.request_object import SignedRequests
     from idura_ciba.eids.frejaid import FrejaID
     from idura_ciba.eids.norwegian_bankid import NorwegianBankID
     from idura_ciba.eids.phase import Phase
@@ -94,6 +95,7 @@ __all__ = [
     "ProviderError",
     "RemoteProtocolError",
     "ResumeError",
+    "SignedRequests",
     "State",
     "StateError",
     "Strategy",
@@ -114,6 +116,7 @@ _MODULES = {
         "ClientSecretPost",
         "PrivateKeyJwt",
     ),
+    "credentials.request_object": ("SignedRequests",),
     "eids.frejaid": ("FrejaID",),
     "eids.norwegian_bankid": ("NorwegianBankID",),
     "eids.phase": ("Phase",),

@@ -18,6 +18,7 @@ from idura_ciba.aio.home import Home
 from idura_ciba.checks import Finding, check_provider
 from idura_ciba.credentials.client_auth import ClientAuth
 from idura_ciba.credentials.environment import from_environment
+from idura_ciba.credentials.request_object import SignedRequests, request_signer
 from idura_ciba.eids.person import PersonTags
 from idura_ciba.eids.request import EidRequest
 from idura_ciba.errors import ArgumentError
@@ -25,7 +26,7 @@ from idura_ciba.http.backchannel import MAX_TOKEN_ANSWER, Backchannel
 from idura_ciba.http.provider import Endpoints, Provider
 from idura_ciba.http.transport import AiohttpTransport
 from idura_ciba.observe import Observer, Observers, log_events
-from idura_ciba.options import reference_text, seconds, several, texts, whole_number
+from idura_ciba.options import limit, reference_text, several, texts, whole_number
 from idura_ciba.polling.basic import Fixed
 from idura_ciba.polling.final_poll import FinalPoll
 from idura_ciba.polling.strategy import Strategy, StrategyLike, as_strategy
@@ -47,9 +48,6 @@ __all__ = ["CibaClient"]
 
 _logger = logging.getLogger("idura_ciba")
 
-#: Seconds: a year. No login lives that long.
-MAX_TIMEOUT = 31_536_000.0
-
 
 class CibaClient:
     """Asks people to prove who they are, many at once.
@@ -67,6 +65,8 @@ class CibaClient:
         leeway: Seconds by which this clock and the provider's may differ.
         max_token_size: The largest token response that is read, in bytes; raise it for Freja photos.
         endpoints: Endpoints that discovery does not name, or names wrongly.
+        sign_requests: Whether authentication requests are signed, as FAPI-CIBA demands: True with the client's own key,
+            or `SignedRequests(...)`.
         transport: Carries the requests; the client does not close it. None: HTTP with a connection pool of its own.
         observers: Functions that are called with each event; by default, events go to the logger `idura_ciba`.
         on_close: Called with the logins that were pending when the client is closed, so that they can be stored and
@@ -99,6 +99,7 @@ class CibaClient:
         leeway: float = DEFAULT_LEEWAY,
         max_token_size: int = MAX_TOKEN_ANSWER,
         endpoints: Endpoints | None = None,
+        sign_requests: SignedRequests | bool = False,
         transport: Transport | None = None,
         observers: Iterable[Observer] = (log_events,),
         on_close: OnClose | None = None,
@@ -115,6 +116,7 @@ class CibaClient:
         provider = self._provider = Provider(issuer, transport=carrier, endpoints=endpoints, observers=told)
         self._keys = JwksCache(provider, transport=carrier, clock=clock, observers=told)
         secret = self._secret = checked_secret(resume_secret) or client_auth.derive_key(b"idura_ciba resume")
+        signer = request_signer(sign_requests, client_auth)
         tags = PersonTags(hmac.digest(secret, b"person tags", "sha256"))
         self.has_resume_secret: bool = resume_secret is not None  # one that outlives the credential
         self._checks = partial(check_provider, issuer, carrier, clock, endpoints=endpoints)
@@ -123,9 +125,7 @@ class CibaClient:
         holds = Holds(clock)
         self._pending = Pending(holds, on_close)
         context = Context(
-            backchannel=Backchannel(
-                provider, client_auth, carrier, clock, source, max_token_answer=max_token_size, load=self.queue
-            ),
+            backchannel=Backchannel(provider, client_auth, carrier, clock, source, max_token_size, self.queue, signer),
             verifier=IdTokenVerifier(
                 issuer,
                 client_auth.client_id,
@@ -268,7 +268,9 @@ class CibaClient:
                 advice="pass, for example, SwedishBankID(number, ...)",
             )
         reference = reference_text(reference, names_person=request.is_named_in)
-        start = Start(request, self._limit(timeout), before_sending, reference, self._clock.monotonic())
+        start = Start(
+            request, limit(timeout, self._clock.monotonic()), before_sending, reference, self._clock.monotonic()
+        )
         return await self._starter.start(start, even_if_pending=even_if_pending)
 
     async def authenticate(
@@ -330,7 +332,7 @@ class CibaClient:
         """
         token = Redacted(getattr(token, "token", token))  # first of all: frames end up in crash reports
         self._check_open()
-        return await self._starter.resume(token, limit=self._limit(timeout), doubt=doubt)
+        return await self._starter.resume(token, limit=limit(timeout, self._clock.monotonic()), doubt=doubt)
 
     async def rejoin(self, request: EidRequest, *, timeout: float | None = None) -> Transaction:
         """Go on with a prompt that this client has put on the phone, after `abandon`, a cancellation or a timeout.
@@ -348,7 +350,7 @@ class CibaClient:
             CibaError: As for `resume`.
         """
         self._check_open()
-        return await self._starter.rejoin(request, limit=self._limit(timeout))
+        return await self._starter.rejoin(request, limit=limit(timeout, self._clock.monotonic()))
 
     async def close(self, *, patience: float = 5.0) -> list[Handover]:
         """Stop asking and release everything; returns what was pending, to be resumed here or elsewhere.
@@ -393,7 +395,3 @@ class CibaClient:
             raise explain.closed()
         if not self._home.is_here():
             raise explain.other_loop("client")
-
-    def _limit(self, timeout: float | None) -> float | None:
-        now = self._clock.monotonic()
-        return None if timeout is None else now + seconds("timeout", timeout, most=MAX_TIMEOUT)

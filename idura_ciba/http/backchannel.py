@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from functools import partial
 from random import Random
@@ -21,14 +21,17 @@ from idura_ciba.aio.clock import Clock
 from idura_ciba.aio.patience import PatientTimeout
 from idura_ciba.aio.pulse import BEAT, Pulse
 from idura_ciba.credentials.client_auth import ClientAuth, Credentials
+from idura_ciba.credentials.request_object import EncryptionKey, RequestSigner
 from idura_ciba.credentials.signing_pool import SigningPool
 from idura_ciba.errors import CibaError, TransportError, TransportTimeout
 from idura_ciba.http.delivery import deliver, until_connected
+from idura_ciba.http.encryption_keys import EncryptionKeys
 from idura_ciba.http.provider import Provider
 from idura_ciba.http.transport import AiohttpTransport
 from idura_ciba.protocol.answers import (
     LONGEST_PROMPT,
     AuthenticationAnswer,
+    ErrorAnswer,
     TokenAnswer,
     UnusableAnswer,
     parse_authentication_response,
@@ -107,10 +110,14 @@ class Backchannel:
     transport: Transport
     clock: Clock
     rng: Random = field(repr=False)
-    answer_timeout: float = ANSWER_TIMEOUT
     max_token_answer: int = MAX_TOKEN_ANSWER
     load: Load | None = field(default=None, repr=False)
+    #: Signs authentication requests; None: they go out as they are.
+    signer: RequestSigner | None = None
+    answer_timeout: float = ANSWER_TIMEOUT
     _signing: SigningPool[Credentials] | None = field(init=False, repr=False, eq=False)
+    _request_signing: SigningPool[Credentials] | None = field(init=False, repr=False, eq=False)
+    _encryption_keys: EncryptionKeys | None = field(init=False, repr=False, eq=False)
     _pulse: Pulse = field(init=False, repr=False, eq=False, factory=Pulse)
 
     # Whether the transport is our own, which heeds `give_up_at`, and nothing else is waited for. A timer saved.
@@ -120,6 +127,18 @@ class Backchannel:
     def _open_signing(self) -> SigningPool[Credentials] | None:
         threads = self.client_auth.signing_threads
         return SigningPool(threads) if threads else None
+
+    @_request_signing.default
+    def _open_request_signing(self) -> SigningPool[Credentials] | None:
+        # The same threads where both sign with RSA: more than one for each core would slow all of them.
+        threads = self.signer.signing_threads if self.signer else 0
+        return (self._signing or SigningPool(threads)) if threads else None
+
+    @_encryption_keys.default
+    def _open_encryption_keys(self) -> EncryptionKeys | None:
+        if self.signer is None or self.signer.encryption is None:
+            return None
+        return EncryptionKeys(self.provider, self.signer, self.transport)
 
     @_keeps_time.default
     def _find_out(self) -> bool:
@@ -138,11 +157,13 @@ class Backchannel:
 
         Raises:
             Abandoned: The limit passed before anything was sent.
-            TransportError: Discovery failed.
-            RemoteProtocolError: The discovery document is unusable.
+            TransportError: Discovery failed, or the key to encrypt for could not be fetched.
+            RemoteProtocolError: The discovery document is unusable, or the provider has no key to encrypt for.
+            UsageError: A parameter cannot be signed.
             LocalProtocolError: The credentials could not be made; nothing was sent.
         """
         await self.provider.endpoints()  # a failed discovery is an error and not an answer
+        recipient = await self._encryption_keys.find() if self._encryption_keys else None
         give_up_at = None if limit is None else limit + self.answer_timeout
 
         async def attempt() -> HttpResponse:
@@ -150,9 +171,8 @@ class Backchannel:
                 raise explain.limit_passed(begun=False)
             # Asked for each time: the endpoint may have moved since the last try.
             endpoint = (await self.provider.endpoints()).backchannel_authentication_endpoint
-            return await self._post(
-                endpoint, parameters, DEFAULT_MAX_BODY, "before", give_up_at=give_up_at, not_after=limit
-            )
+            form = parameters if self.signer is None else await self._sign(self.signer, parameters, recipient)
+            return await self._post(endpoint, form, DEFAULT_MAX_BODY, "before", give_up_at=give_up_at, not_after=limit)
 
         try:
             response = await until_connected(attempt)
@@ -161,6 +181,8 @@ class Backchannel:
                 raise explain.limit_passed(begun=False) from None
             return self._unanswered(error)
         answer = parse_authentication_response(response, wall=self.clock.wall(), lifetime=lifetime)
+        if self._encryption_keys and isinstance(answer, ErrorAnswer) and answer.error == "invalid_request_object":
+            self._encryption_keys.doubt()
         return self._answered(answer, response)
 
     async def poll(self, auth_req_id: str, *, end: float = math.inf) -> Answered[TokenAnswer]:
@@ -196,6 +218,11 @@ class Backchannel:
         answer = parse_token_response(response, wall=self.clock.wall())
         return self._answered(answer, response)
 
+    async def aclose(self) -> None:
+        """Stop looking for a key."""
+        if self._encryption_keys is not None:
+            await self._encryption_keys.aclose()
+
     async def _post(
         self,
         endpoint: str,
@@ -210,7 +237,15 @@ class Backchannel:
         request: HttpRequest | None = None
         try:
             with _UNLIMITED if self._keeps_time else PatientTimeout(give_up_at):
-                proof = await self._prove(endpoint, stage)
+                # Clock and rng are read here, because those passed in need not be thread-safe.
+                prove = partial(
+                    self.client_auth.credentials,
+                    issuer=self.provider.issuer,
+                    endpoint=endpoint,
+                    now=self.clock.wall(),
+                    jti=f"{self.rng.getrandbits(128):032x}",
+                )
+                proof = await self._prove(prove, self._signing, stage)
                 request = HttpRequest(
                     "POST",
                     endpoint,
@@ -228,19 +263,28 @@ class Backchannel:
             error.maybe_sent = request is not None
         raise error
 
-    async def _prove(self, endpoint: str, stage: explain.Stage) -> Credentials:
-        """Make the credentials of one request."""
-        # Clock and rng are read here, because those passed in need not be thread-safe.
-        prove = partial(
-            self.client_auth.credentials,
+    async def _sign(
+        self, signer: RequestSigner, parameters: Mapping[str, str], recipient: EncryptionKey | None
+    ) -> Mapping[str, str]:
+        """Put all parameters into a signed one."""
+        sign = partial(
+            signer.sign,
+            dict(parameters),
             issuer=self.provider.issuer,
-            endpoint=endpoint,
             now=self.clock.wall(),
             jti=f"{self.rng.getrandbits(128):032x}",
+            recipient=recipient,
         )
+        signed = await self._prove(lambda: Credentials({"request": sign()}), self._request_signing, "before")
+        return signed.parameters
+
+    async def _prove(
+        self, prove: Callable[[], Credentials], pool: SigningPool[Credentials] | None, stage: explain.Stage
+    ) -> Credentials:
+        """Call what signs, where it is to sign."""
         try:
             # An RSA signature takes as long as serving several polls, and releases the GIL.
-            return prove() if self._signing is None else await self._signing.call(prove)
+            return prove() if pool is None else await pool.call(prove)
         except CibaError:
             raise
         except (Exception, asyncio.CancelledError) as error:

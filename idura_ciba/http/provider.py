@@ -111,7 +111,7 @@ class Provider:
             raise ArgumentError("endpoints is not an Endpoints", code="endpoints", advice="pass Endpoints(...) or None")
         self.issuer = issuer
         self._transport = transport
-        self._observers = observers or Observers()
+        self.observers: Observers = observers or Observers()
         self._overrides = endpoints or Endpoints()
         origins = [_origin(issuer), *map(_origin, self._overrides.trusted_origins)]
         named = [_origin(url) for name in IDURA_PATHS if (url := getattr(self._overrides, name))]
@@ -155,7 +155,7 @@ class Provider:
         self._asked_at = asyncio.get_running_loop().time()
         if self._is_discovered:
             request = HttpRequest("GET", build_discovery_url(self.issuer), DOCUMENT_HEADERS, max_body=MAX_DOCUMENT)
-            told = partial(self._observers.document, "openid-configuration", None)
+            told = partial(self.observers.document, "openid-configuration", None)
             found = parse_discovery(await fetch(self._transport, request, told=told), issuer=self.issuer)
         self._found = Found(
             self.issuer, **{name: self._locate(name, path, found) for name, path in IDURA_PATHS.items()}

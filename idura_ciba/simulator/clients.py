@@ -26,7 +26,7 @@ from joserfc.jwk import KeySet, KeySetSerialization, OctKey
 from idura_ciba.simulator.ledger import Totals
 from idura_ciba.simulator.messages import Refusal
 
-__all__ = ["ClientRegistry", "Signatures"]
+__all__ = ["ClientRegistry", "Seen", "Signatures"]
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 #: Idura's guide "Private Key JWT" recommends five minutes at most.
@@ -71,7 +71,7 @@ class ClientRegistry:
         self._totals = totals
         self._tolerance = tolerance
         self._clients: dict[str, _Client] = {}
-        self._seen = _Seen(keep=MAX_LIFETIME + 2 * tolerance)
+        self._seen = Seen(keep=MAX_LIFETIME + 2 * tolerance)
 
     def register(self, client_id: str, *, jwks: Mapping[str, object] | None, secret: str | None) -> None:
         """Add a client, or replace its credentials.
@@ -160,7 +160,7 @@ class _Unconvinced(Exception):  # noqa: N818 - a verdict, not an error
     """Why a client is refused; a constant text."""
 
 
-class _Seen:
+class Seen:
     """Remembers keys for at least `keep` seconds, in two generations, so that expiry needs no search."""
 
     def __init__(self, keep: float) -> None:

@@ -11,6 +11,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from email.utils import formatdate
+from typing import cast
+
+from joserfc.jwk import KeySet, KeySetSerialization
 
 from idura_ciba.simulator.clients import KEY_ALGORITHMS, SECRET_ALGORITHMS, ClientRegistry
 from idura_ciba.simulator.eid import SimulatedEid, Wish, by_acr, read_wish
@@ -21,6 +24,7 @@ from idura_ciba.simulator.ledger import Ledger, OrderRecord
 from idura_ciba.simulator.messages import JSON, Refusal, SimReply, SimRequest, error_body, json_bytes
 from idura_ciba.simulator.orders import Order, Rules, Verdict
 from idura_ciba.simulator.people import dice, invent_person, invent_uuid
+from idura_ciba.simulator.request_object import EncryptionKey, RequestObjects, RequestRule
 from idura_ciba.simulator.scenario import Crowd, Population, Script
 from idura_ciba.simulator.tokens import PrivateKey, SigningAlg, SigningKeys, claims_of
 
@@ -55,6 +59,8 @@ class SimulatedIdura:
         people: What people without a script do.
         signing_alg: The algorithm of ID tokens; `ES256` is much cheaper than Idura's `RS256`.
         signing_key: A key for it; None: one that all providers of the process share.
+        encryption_key: A private key that signed requests may be encrypted for; its public half is in the JWKS.
+        metadata: Members of the discovery document, instead of or beside its own; None leaves one out.
 
     Raises:
         UsageError: Two eIDs share a name or an acr value.
@@ -77,6 +83,8 @@ class SimulatedIdura:
         people: Population = Crowd(),  # noqa: B008 - frozen
         signing_alg: SigningAlg = "RS256",
         signing_key: PrivateKey | None = None,
+        encryption_key: EncryptionKey | None = None,
+        metadata: Mapping[str, object] | None = None,
     ) -> None:
         self.issuer: str = issuer
         self.ledger: Ledger = Ledger()
@@ -92,6 +100,9 @@ class SimulatedIdura:
         self._people = people
         self._keys = SigningKeys(signing_alg, signing_key)
         self._clients = ClientRegistry(self.ledger.totals, tolerance=rules.clock_tolerance)
+        self._requests = RequestObjects(tolerance=rules.clock_tolerance, encryption_key=encryption_key)
+        self._request_rules: dict[str, RequestRule] = {}
+        self._metadata = metadata or {}
         self._scripts: dict[str, tuple[Script, ...]] = {}
         self._orders: dict[str, Order] = {}
         self._latest: dict[tuple[str, str], Order] = {}
@@ -101,7 +112,14 @@ class SimulatedIdura:
         self._date = (0, "")
 
     def register_client(
-        self, client_id: str, *, jwks: Mapping[str, object] | None = None, secret: str | None = None
+        self,
+        client_id: str,
+        *,
+        jwks: Mapping[str, object] | None = None,
+        secret: str | None = None,
+        request_alg: str | None = None,
+        request_jwks: Mapping[str, object] | None = None,
+        request_encrypted: bool = False,
     ) -> None:
         """Register a client with its public keys or a secret.
 
@@ -109,8 +127,16 @@ class SimulatedIdura:
             client_id: Its id.
             jwks: A JWK set, for `private_key_jwt`.
             secret: For `client_secret_basic`, `client_secret_post` and `client_secret_jwt`.
+            request_alg: Its `backchannel_authentication_request_signing_alg`: each authentication request must be
+                signed by this algorithm. None: none may be.
+            request_jwks: The JWK set for that; None: `jwks`.
+            request_encrypted: Whether they must be encrypted for the `encryption_key`, too.
         """
         self._clients.register(client_id, jwks=jwks, secret=secret)
+        self._request_rules.pop(client_id, None)
+        if request_alg is not None:
+            keys = KeySet.import_key_set(cast("KeySetSerialization", request_jwks or jwks))
+            self._request_rules[client_id] = RequestRule(request_alg, keys, request_encrypted)
 
     def add_eids(self, *eids: SimulatedEid) -> None:
         """Serve further eIDs.
@@ -192,7 +218,7 @@ class SimulatedIdura:
             if exchange.endpoint == "discovery":
                 return self._reply(request, now, 200, json_bytes(self._discovery()))
             if exchange.endpoint == "jwks":
-                return self._reply(request, now, 200, json_bytes(self._keys.jwks(now)))
+                return self._reply(request, now, 200, json_bytes(self._jwks(now)))
             if exchange.refusal is not None:
                 raise exchange.refusal
             audiences = self._rules.accepted_audiences or (self.issuer,)
@@ -200,7 +226,9 @@ class SimulatedIdura:
             if exchange.endpoint == "token":
                 status, body = self._poll(exchange, client_id, now)
             else:
-                status, body = 200, self._order(exchange.form, client_id, now)
+                rule = self._request_rules.get(client_id)
+                form = self._requests.open(exchange.form, client_id, rule, issuer=self.issuer, now=now)
+                status, body = 200, self._order(form, client_id, now)
             return self._reply(request, now, status, body, _NO_STORE)
         except Refusal as refusal:
             if exchange.endpoint == "bc-authorize":
@@ -219,6 +247,10 @@ class SimulatedIdura:
             fields["Trace-Id"] = f"{self._trace_dice.getrandbits(128):032x}"
         return SimReply(status, fields, body)
 
+    def _jwks(self, now: float) -> dict[str, object]:
+        published = self._keys.jwks(now)
+        return {**published, "keys": [*cast("list[object]", published["keys"]), *self._requests.published()]}
+
     def _discovery(self) -> dict[str, object]:
         methods = ["private_key_jwt", "client_secret_basic", "client_secret_post", "client_secret_jwt"]
         backchannel: dict[str, object] = {
@@ -226,12 +258,14 @@ class SimulatedIdura:
             "backchannel_token_delivery_modes_supported": ["poll"],
             "backchannel_user_code_parameter_supported": False,
         }
-        return {
+        algs = list(dict.fromkeys(rule.alg for rule in self._request_rules.values()))
+        signed = {"backchannel_authentication_request_signing_alg_values_supported": algs} if algs else {}
+        document = {
             "issuer": self.issuer,
             "jwks_uri": f"{self.issuer}/.well-known/jwks",
             "authorization_endpoint": f"{self.issuer}/oauth2/authorize",
             "token_endpoint": f"{self.issuer}/oauth2/token",
-            **(backchannel if self._rules.announces_backchannel else {}),
+            **(backchannel | signed if self._rules.announces_backchannel else {}),
             "scopes_supported": ["openid"],
             "response_types_supported": ["code"],
             "grant_types_supported": [GRANT_TYPE],
@@ -241,7 +275,9 @@ class SimulatedIdura:
             "id_token_signing_alg_values_supported": [self._keys.alg],
             "token_endpoint_auth_methods_supported": methods,
             "token_endpoint_auth_signing_alg_values_supported": [*KEY_ALGORITHMS, *SECRET_ALGORITHMS],
+            **self._metadata,
         }
+        return {name: value for name, value in document.items() if value is not None}
 
     def _details_types(self) -> list[object]:
         return list(dict.fromkeys(detail["type"] for eid in self._eids for detail in eid.details or ()))

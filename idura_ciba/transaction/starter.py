@@ -150,6 +150,7 @@ class Starter:
         for task in self._starting:
             task.cancel()
         await asyncio.gather(*self._starting, return_exceptions=True)
+        await self.context.backchannel.aclose()
 
     async def _submit(self, start: Start, hold: Hold) -> Transaction:
         answered: Answered[AuthenticationAnswer] | None = None
