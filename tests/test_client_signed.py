@@ -14,6 +14,7 @@ from idura_ciba import (
     NorwegianBankID,
     PrivateKeyJwt,
     ProviderError,
+    RemoteProtocolError,
     SignedRequests,
     SwedishBankID,
 )
@@ -94,3 +95,20 @@ async def test_a_request_that_is_not_signed_as_registered_is_refused_and_nobody_
                 await ciba.start(REQUEST)
             assert caught.value.error in {"invalid_request", "invalid_request_object"}
     assert idura.ledger.orders == []
+
+
+async def test_a_provider_without_a_key_to_encrypt_for_is_found_out_before_anything_is_recorded() -> None:
+    """A batch would otherwise think that somebody may have been asked."""
+    idura, noted = SimulatedIdura(seed=1), []
+
+    async def note() -> None:
+        noted.append(1)
+
+    idura.register_client(CLIENT, jwks=public(EC), request_alg="ES256")
+    async with connect(idura, PrivateKeyJwt(CLIENT, EC), SignedRequests(encryption_alg="ECDH-ES")) as ciba:
+        for _ in range(2):
+            with pytest.raises(RemoteProtocolError) as caught:
+                await ciba.start(REQUEST, before_sending=note)
+            assert caught.value.code == "no_encryption_key"
+            assert "The phone has not rung" in str(caught.value)
+    assert (noted, idura.ledger.orders) == ([], [])

@@ -14,7 +14,7 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, Literal, Protocol, Self, TypedDict, Unpack
+from typing import ClassVar, Final, Literal, Protocol, Self, TypedDict, Unpack
 from urllib.parse import quote_plus
 
 from attrs import field, frozen
@@ -66,7 +66,10 @@ class Credentials:
 
 
 class ClientAuth(Protocol):
-    """One method of client authentication. Write your own for others, such as a key that stays in an HSM."""
+    """One method of client authentication. Write your own for others, such as a key that stays in an HSM.
+
+    One that has a `method`, such as `tls_client_auth`, is compared with what the provider says it supports.
+    """
 
     @property
     def client_id(self) -> str:
@@ -229,6 +232,7 @@ class PrivateKeyJwt(_JwtAssertion):
     """
 
     __slots__ = ()
+    method: ClassVar[str] = "private_key_jwt"
 
     def __init__(
         self,
@@ -320,6 +324,7 @@ class ClientSecretJwt(_JwtAssertion):
     """
 
     __slots__ = ()
+    method: ClassVar[str] = "client_secret_jwt"
 
     def __init__(
         self,
@@ -365,6 +370,7 @@ class ClientSecretBasic(_Method):
     Spec: RFC 6749 section 2.3.1 and appendix B.
     """
 
+    method: ClassVar[str] = "client_secret_basic"
     form_encode: bool
 
     def __init__(self, client_id: str, secret: str, *, form_encode: bool = True) -> None:
@@ -402,6 +408,7 @@ class ClientSecretPost(_Method):
     """
 
     __slots__ = ()
+    method: ClassVar[str] = "client_secret_post"
 
     def __init__(self, client_id: str, secret: str) -> None:
         secret = _hidden(secret)

@@ -10,6 +10,7 @@
     delivery         sends through any transport, retries where that is safe, and inflates the answer
     provider         an issuer's endpoints, and which of them to trust
     backchannel      the two requests of CIBA: each signed anew and sent once
+    capabilities     what the provider says it supports, compared with how the client is set
     encryption_keys  the provider's key that requests are encrypted for
 
 May import aiohttp and tenacity, which no other room on the client's side imports, and `protocol`, `credentials` and

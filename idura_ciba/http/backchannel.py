@@ -144,6 +144,19 @@ class Backchannel:
     def _find_out(self) -> bool:
         return self._signing is None and type(self.transport) is AiohttpTransport
 
+    async def prepare(self) -> None:
+        """Have at hand what an authentication request needs, and find out what cannot work, while no phone rings.
+
+        Raises:
+            TransportError: Discovery failed, or the key to encrypt for could not be fetched.
+            RemoteProtocolError: The discovery document is unusable, or the provider has no key to encrypt for.
+            StateError: The document rules out what this client is set to.
+        """
+        await self.provider.endpoints()
+        self.provider.check()
+        if self._encryption_keys is not None:
+            await self._encryption_keys.find()
+
     async def authenticate(
         self, parameters: Mapping[str, str], *, limit: float | None = None, lifetime: float = LONGEST_PROMPT
     ) -> Answered[AuthenticationAnswer]:

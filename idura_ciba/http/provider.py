@@ -6,7 +6,8 @@ Rules:
 3. Credentials and tokens travel over HTTPS only, except to this machine.
 4. A discovered endpoint must have the issuer's origin, or one in `trusted_origins`: a document must not be able to send
    credentials elsewhere. An endpoint that the caller passes is itself trusted; its origin is not.
-5. The document is read again once a day, and when an endpoint seems to have moved: it answers 404, 410 or a redirect,
+5. What the document rules out for this client is told before anybody is asked; see `capabilities`.
+6. The document is read again once a day, and when an endpoint seems to have moved: it answers 404, 410 or a redirect,
    or cannot be connected to. Until then the known endpoints stay in use.
 """
 
@@ -24,13 +25,14 @@ from attrs import field, frozen
 
 from idura_ciba.aio.single_flight import SingleFlight
 from idura_ciba.errors import ArgumentError, RemoteProtocolError
+from idura_ciba.http.capabilities import Mismatch, Needs, mismatches
 from idura_ciba.http.delivery import fetch
 from idura_ciba.observe import Observers
 from idura_ciba.options import texts
 from idura_ciba.protocol.documents import ProviderMetadata, build_discovery_url, parse_discovery
 from idura_ciba.protocol.http import HttpRequest, Transport
 
-__all__ = ["IDURA_PATHS", "Endpoints", "Found", "Provider"]
+__all__ = ["IDURA_PATHS", "Endpoints", "Found", "Provider", "is_idura"]
 
 #: From Idura's "Caller Authentication" and "Okta" guides; used for endpoints that discovery omits, as it does for CIBA.
 IDURA_PATHS = {
@@ -38,6 +40,9 @@ IDURA_PATHS = {
     "token_endpoint": "/oauth2/token",
     "jwks_uri": "/.well-known/jwks",
 }
+#: Where Idura's tenants are (Idura "Production" and "Glossary"): `NAME.idura.broker`, formerly `NAME.criipto.id`, and
+#: `NAME.criipto.io`. Domains of a customer's own exist too, and cannot be told by their names.
+IDURA_DOMAINS = (".idura.broker", ".criipto.id", ".criipto.io")
 #: Most bytes of a discovery document or key set.
 MAX_DOCUMENT = 256 * 1024
 DOCUMENT_HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}
@@ -94,6 +99,7 @@ class Provider:
         transport: Carries the request for the discovery document.
         endpoints: Override discovery.
         observers: Told of each request.
+        needs: What the client needs of the provider; None: nothing is compared.
 
     Raises:
         UsageError: A URL is not absolute, or is neither HTTPS nor on this machine.
@@ -106,6 +112,7 @@ class Provider:
         transport: Transport,
         endpoints: Endpoints | None = None,
         observers: Observers | None = None,
+        needs: Needs | None = None,
     ) -> None:
         if not isinstance(endpoints, Endpoints | None):
             raise ArgumentError("endpoints is not an Endpoints", code="endpoints", advice="pass Endpoints(...) or None")
@@ -124,6 +131,8 @@ class Provider:
             )
         self._trusted = frozenset(origins)
         self._is_discovered = not all(getattr(self._overrides, name) for name in IDURA_PATHS)
+        self._needs = needs
+        self._unmet: Mismatch | None = None
         self._found: Found | None = None
         self._asked_at = -math.inf
         self._discovery = SingleFlight(self._discover)
@@ -141,6 +150,16 @@ class Provider:
             self._discovery.begin()
         return self._found
 
+    def check(self) -> None:
+        """Make sure that the document rules out nothing that this client needs; `endpoints` comes before it.
+
+        Raises:
+            StateError: It does. It is read again beside this, because somebody may be setting it right.
+        """
+        if self._unmet is not None:
+            self.doubt()
+            raise self._unmet.error()
+
     def doubt(self) -> None:
         """An endpoint did not answer as one does: look whether it has moved, beside whatever goes on."""
         if self._is_discovered and asyncio.get_running_loop().time() - self._asked_at >= COOL_DOWN:
@@ -157,6 +176,9 @@ class Provider:
             request = HttpRequest("GET", build_discovery_url(self.issuer), DOCUMENT_HEADERS, max_body=MAX_DOCUMENT)
             told = partial(self.observers.document, "openid-configuration", None)
             found = parse_discovery(await fetch(self._transport, request, told=told), issuer=self.issuer)
+            if self._needs is not None:
+                unmet = mismatches(found, self._needs, is_idura=is_idura(self.issuer))
+                self._unmet = next((each for each in unmet if each.is_certain), None)
         self._found = Found(
             self.issuer, **{name: self._locate(name, path, found) for name, path in IDURA_PATHS.items()}
         )
@@ -178,6 +200,11 @@ class Provider:
                 else f"report it to the provider; until it is fixed, pass Endpoints({name}=...)",
             )
         return str(url)
+
+
+def is_idura(issuer: str) -> bool:
+    """Whether an issuer is a tenant of Idura's, as far as its name says so."""
+    return f".{urlsplit(issuer).hostname or ''}".endswith(IDURA_DOMAINS)
 
 
 def _origin(url: str) -> str | None:

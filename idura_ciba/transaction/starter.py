@@ -157,7 +157,7 @@ class Starter:
         may_ring = False
         try:
             expected = Expectation.of(start.request, tags=self.tags, issued_from=self.context.clock.wall())
-            await self.provider.endpoints()
+            await self.context.backchannel.prepare()
             async with self.context.queue.admit(until=start.limit):
                 if start.note is not None:
                     await start.note()

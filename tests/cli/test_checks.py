@@ -106,7 +106,7 @@ async def test_a_healthy_provider(idura: SimulatedIdura, clock: Clock) -> None:
     assert {finding.level for finding in found.values()} == {"ok"}
     assert list(found) == [
         "issuer", "discovery", "TLS", "clock",
-        "backchannel_authentication_endpoint", "token_endpoint", "jwks_uri", "keys",
+        "backchannel_authentication_endpoint", "token_endpoint", "jwks_uri", "settings", "keys",
     ]  # fmt: skip
     assert found["keys"].text == "keys: 1 usable, for RS256"
     assert "certificate" in found["TLS"].text

@@ -22,6 +22,7 @@ from idura_ciba.http.provider import (
     Found,
     Provider,
     _origin,
+    is_idura,
 )
 from tests.fakes import Answer, FakeTransport, outage
 
@@ -433,3 +434,24 @@ async def test_endpoints_that_the_caller_named_are_not_looked_for() -> None:
     await asyncio.sleep(1)
     assert transport.requests == []
     await provider.aclose()
+
+
+@pytest.mark.parametrize(
+    ("issuer", "is_one"),
+    [
+        ("https://acme.idura.broker", True),
+        ("https://ACME.Idura.Broker", True),
+        ("https://acme.criipto.id", True),
+        ("https://acme.criipto.io:443/tenant", True),
+        ("https://idura.broker", True),
+        ("https://login.acme.example", False),  # it may be a domain of a customer's own, and nobody can tell
+        ("https://evilidura.broker", False),
+        ("https://acme.idura.broker.evil.example", False),
+        ("https://evil.example/acme.idura.broker", False),
+        ("https://acme.idura.broker@evil.example", False),
+        ("http://127.0.0.1:8700", False),
+    ],
+)
+def test_a_tenant_of_idura_is_known_by_its_host(issuer: str, is_one: bool) -> None:
+    """By the whole of its domain, and by nothing else in the address."""
+    assert is_idura(issuer) is is_one
