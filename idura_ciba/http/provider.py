@@ -26,11 +26,11 @@ from attrs import field, frozen
 from idura_ciba.aio.single_flight import SingleFlight
 from idura_ciba.errors import ArgumentError, RemoteProtocolError
 from idura_ciba.http.capabilities import Mismatch, Needs, mismatches
-from idura_ciba.http.delivery import fetch
+from idura_ciba.http.delivery import fetch, is_served
 from idura_ciba.observe import Observers
 from idura_ciba.options import texts
 from idura_ciba.protocol.documents import ProviderMetadata, build_discovery_url, parse_discovery
-from idura_ciba.protocol.http import HttpRequest, Transport
+from idura_ciba.protocol.http import HttpRequest, HttpResponse, Transport
 
 __all__ = ["IDURA_PATHS", "Endpoints", "Found", "Provider", "is_idura"]
 
@@ -142,7 +142,8 @@ class Provider:
 
         Raises:
             TransportError: The discovery document could not be fetched, even after several tries.
-            RemoteProtocolError: It is unreadable, or names another issuer or an endpoint that is not trusted.
+            RemoteProtocolError: It is unreadable, also after several tries, or names another issuer or an endpoint that
+                is not trusted.
         """
         if self._found is None:
             return await self._discovery.run()
@@ -175,7 +176,8 @@ class Provider:
         if self._is_discovered:
             request = HttpRequest("GET", build_discovery_url(self.issuer), DOCUMENT_HEADERS, max_body=MAX_DOCUMENT)
             told = partial(self.observers.document, "openid-configuration", None)
-            found = parse_discovery(await fetch(self._transport, request, told=told), issuer=self.issuer)
+            response = await fetch(self._transport, request, is_answer=self._is_document, told=told)
+            found = parse_discovery(response, issuer=self.issuer)
             if self._needs is not None:
                 unmet = mismatches(found, self._needs, is_idura=is_idura(self.issuer))
                 self._unmet = next((each for each in unmet if each.is_certain), None)
@@ -183,6 +185,17 @@ class Provider:
             self.issuer, **{name: self._locate(name, path, found) for name, path in IDURA_PATHS.items()}
         )
         return self._found
+
+    def _is_document(self, response: HttpResponse) -> bool:
+        """Whether to go on with this answer; a page with 200 is of something before the provider, which is away."""
+        if response.status >= 300:  # noqa: PLR2004 - the class of status codes
+            return is_served(response)
+        try:
+            parse_discovery(response, issuer=self.issuer)
+        except RemoteProtocolError as error:
+            # That it names another issuer is an answer, and will not change within seconds.
+            return error.code == "issuer_mismatch"
+        return True
 
     def _locate(self, name: str, default_path: str, found: ProviderMetadata | None) -> str:
         override: str | None = getattr(self._overrides, name)

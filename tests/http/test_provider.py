@@ -339,14 +339,38 @@ async def test_a_failed_discovery_is_not_remembered() -> None:
     assert (await provider.endpoints()).issuer == ISSUER
 
 
-@pytest.mark.parametrize("answer", [404, 301, b"<html>", b"[]", b'{"issuer":"a","issuer":"b"}', b"\xff"])
-async def test_junk_is_the_provider_s_fault_at_once(answer: Answer) -> None:
-    """What is no discovery document does not become one by asking again."""
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (404, "bad_document"),
+        (403, "bad_document"),
+        (301, "bad_document"),
+        ({"issuer": "https://other.example"}, "issuer_mismatch"),
+        ({}, "issuer_mismatch"),
+    ],
+)
+async def test_an_answer_that_will_not_change_is_the_provider_s_fault_at_once(answer: Answer, code: str) -> None:
+    """Nothing comes of asking again within seconds."""
     provider, transport = make(answer)
     error = await problem(provider)
     assert isinstance(error, RemoteProtocolError)
-    assert error.code == "bad_document"
+    assert error.code == code
     assert len(transport.requests) == 1
+
+
+@pytest.mark.parametrize("page", [204, b"<html>", b"[]", b"", b'{"issuer":"a","issuer":"b"}', b'{"issuer":', b"\xff"])
+async def test_a_page_with_a_good_status_counts_as_no_answer(page: Answer) -> None:
+    """It comes from what stands before the provider while that is away: nobody was asked, so there is time for more."""
+    provider, transport = make(page, page, discovered())
+    assert (await provider.endpoints()).issuer == ISSUER
+    assert len(transport.requests) == 3
+    provider, transport = make(page)
+    began_at = asyncio.get_running_loop().time()
+    error = await problem(provider)
+    assert isinstance(error, RemoteProtocolError)
+    assert error.code == "bad_document"
+    assert len(transport.requests) > 3
+    assert asyncio.get_running_loop().time() - began_at < 11
 
 
 async def test_closing_stops_a_discovery_under_way() -> None:
