@@ -81,5 +81,8 @@ async def check_at_provider(
         yield problem(error)
         return
     auth = settings.client_auth if probe else None
-    async for finding in check_provider(issuer, transport, clock, needs=needs, acr_values=acr_values, probe=auth):
+    given = settings.endpoints()
+    async for finding in check_provider(
+        issuer, transport, clock, endpoints=given, needs=needs, acr_values=acr_values, probe=auth
+    ):
         yield finding

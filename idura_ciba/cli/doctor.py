@@ -16,6 +16,7 @@ from idura_ciba.cli.checks import check_at_provider, check_client
 from idura_ciba.cli.config import (
     AlgOption,
     ClientIdOption,
+    IduraPathsOption,
     IssuerOption,
     KeyFileOption,
     MethodOption,
@@ -36,6 +37,7 @@ _STYLES: Final = {"ok": "green", "warning": "yellow", "problem": "bold red"}
 def doctor(
     *,
     issuer: IssuerOption = None,
+    idura_paths: IduraPathsOption = False,
     client_id: ClientIdOption = None,
     key_file: KeyFileOption = None,
     secret_file: SecretFileOption = None,
@@ -58,7 +60,13 @@ def doctor(
     Exit codes: 0 no problem, 1 at least one problem. Warnings do not count.
     """
     settings = Settings(
-        issuer=issuer, client_id=client_id, key_file=key_file, secret_file=secret_file, method=client_auth, alg=alg
+        issuer=issuer,
+        idura_paths=idura_paths,
+        client_id=client_id,
+        key_file=key_file,
+        secret_file=secret_file,
+        method=client_auth,
+        alg=alg,
     )
     raise typer.Exit(asyncio.run(_examine_over_http(settings, probe=probe, acr_values=acr or ())))
 

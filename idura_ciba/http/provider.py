@@ -2,7 +2,9 @@
 
 Rules:
 1. The discovery document must name the issuer it was fetched for, character by character.
-2. Endpoints that the document omits are at Idura's paths; endpoints that the caller passes win over both.
+2. Endpoints that the document omits are at Idura's paths, where the issuer is Idura by its name, or because the caller
+   says so, or is this machine; elsewhere they are missing, because credentials do not go to a guessed path at somebody
+   else's server. Endpoints that the caller passes win over both.
 3. Credentials and tokens travel over HTTPS only, except to this machine.
 4. A discovered endpoint must have the issuer's origin, or one in `trusted_origins`: a document must not be able to send
    credentials elsewhere. An endpoint that the caller passes is itself trusted; its origin is not.
@@ -70,6 +72,8 @@ class Endpoints:
         token_endpoint: Where polls go. None: the same.
         jwks_uri: Where the provider's keys are. None: the same.
         trusted_origins: Further origins that discovered endpoints may have, such as `https://keys.example.com`.
+        idura_paths: Whether endpoints that discovery omits are at Idura's paths. None: at `NAME.idura.broker` and the
+            other domains of Idura's, and on this machine. Pass True for a domain of your own at Idura.
 
     Raises:
         UsageError: `trusted_origins` is not a list of strings.
@@ -79,6 +83,7 @@ class Endpoints:
     token_endpoint: str | None = None
     jwks_uri: str | None = None
     trusted_origins: tuple[str, ...] = field(default=(), converter=_origins)
+    idura_paths: bool | None = None
 
 
 @frozen
@@ -130,6 +135,8 @@ class Provider:
                 advice="use https://; http is accepted for this machine only",
             )
         self._trusted = frozenset(origins)
+        guess = self._overrides.idura_paths
+        self._may_guess = is_idura(issuer) or _is_loopback(urlsplit(issuer)) if guess is None else guess is True
         self._is_discovered = not all(getattr(self._overrides, name) for name in IDURA_PATHS)
         self._needs = needs
         self._unmet: Mismatch | None = None
@@ -201,7 +208,14 @@ class Provider:
         override: str | None = getattr(self._overrides, name)
         if override:
             return override
-        url = getattr(found, name, None) or self.issuer.removesuffix("/") + default_path
+        named: str | None = getattr(found, name, None)
+        if named is None and not self._may_guess:
+            raise RemoteProtocolError(
+                f"the discovery document names no {name}",
+                code="endpoint_missing",
+                advice=f"pass Endpoints({name}=...); for a domain of your own at Idura, Endpoints(idura_paths=True)",
+            )
+        url = named or self.issuer.removesuffix("/") + default_path
         origin = _origin(url)
         if origin not in self._trusted:
             where = "outside the issuer's origin" if origin else "that is not an absolute https URL"

@@ -479,3 +479,41 @@ async def test_endpoints_that_the_caller_named_are_not_looked_for() -> None:
 def test_a_tenant_of_idura_is_known_by_its_host(issuer: str, is_one: bool) -> None:
     """By the whole of its domain, and by nothing else in the address."""
     assert is_idura(issuer) is is_one
+
+
+# --- Idura's paths ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", IDURA_PATHS)
+async def test_nothing_goes_to_a_guessed_path_at_somebody_elses_server(name: str) -> None:
+    """An endpoint that their document omits is missing, and the error says what to pass."""
+    bank = "https://bank.example"
+    named = {other: f"{bank}/{other}" for other in IDURA_PATHS if other != name}
+    error = await problem(make(discovered(bank, **named), issuer=bank)[0])
+    assert (type(error), error.code) == (RemoteProtocolError, "endpoint_missing")
+    assert name in str(error)
+    given = {name: f"{bank}/given"}
+    assert (await make(discovered(bank, **named), issuer=bank, **given)[0].endpoints()) == Found(bank, **named, **given)
+
+
+@pytest.mark.parametrize(
+    ("issuer", "options"),
+    [
+        ("https://acme.criipto.id", {}),
+        ("http://127.0.0.1:8700", {}),
+        ("http://localhost:8700", {}),
+        ("https://login.acme.example", {"idura_paths": True}),
+    ],
+)
+async def test_idura_s_paths_are_for_idura_this_machine_and_those_who_say_so(
+    issuer: str, options: dict[str, Any]
+) -> None:
+    """A domain of a customer's own cannot be told from any other."""
+    provider, _ = make(discovered(issuer), issuer=issuer, **options)
+    assert (await provider.endpoints()).token_endpoint == f"{issuer}/oauth2/token"
+
+
+@pytest.mark.parametrize("said", [False, "yes", 1])
+async def test_only_true_allows_a_guess_and_only_none_leaves_it_to_the_name(said: Any) -> None:
+    """Whoever says no at Idura is obeyed, too."""
+    assert (await problem(make(discovered(), idura_paths=said)[0])).code == "endpoint_missing"
