@@ -93,7 +93,7 @@ async def test_a_request_that_is_not_signed_as_registered_is_refused_and_nobody_
         for _ in range(2):  # the second time, too: the person is free
             with pytest.raises(ProviderError) as caught:
                 await ciba.start(REQUEST)
-            assert caught.value.error in {"invalid_request", "invalid_request_object"}
+            assert caught.value.error == "invalid_request"
     assert idura.ledger.orders == []
 
 

@@ -65,6 +65,10 @@ _TOO_MANY = frozenset({429, 503})
 #: RFC 9110 section 15: redirects, Not Found and Gone. An endpoint that works has none of them for a POST.
 _MOVED = frozenset({*range(300, 400), 404, 410})
 
+#: A request that the provider could not open, perhaps because its key is another one by now: RFC 9101 section 7, and
+#: CIBA Core section 13, which knows no code of its own for it.
+_UNREAD = frozenset({"invalid_request_object", "invalid_request"})
+
 _UNLIMITED = nullcontext()
 
 A = TypeVar("A", AuthenticationAnswer, TokenAnswer)
@@ -194,7 +198,7 @@ class Backchannel:
                 raise explain.limit_passed(begun=False) from None
             return self._unanswered(error)
         answer = parse_authentication_response(response, wall=self.clock.wall(), lifetime=lifetime)
-        if self._encryption_keys and isinstance(answer, ErrorAnswer) and answer.error == "invalid_request_object":
+        if self._encryption_keys and isinstance(answer, ErrorAnswer) and answer.error in _UNREAD:
             self._encryption_keys.doubt()
         return self._answered(answer, response)
 

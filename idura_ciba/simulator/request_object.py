@@ -85,7 +85,7 @@ class RequestObjects:
             now: The provider's wall clock.
 
         Raises:
-            Refusal: `invalid_request` or `invalid_request_object`.
+            Refusal: `invalid_request`.
         """
         if rule is None:
             if "request" in form:
@@ -144,7 +144,8 @@ class RequestObjects:
 
 
 def _refusal(description: str) -> Refusal:
-    return Refusal("invalid_request_object", description)
+    # CIBA Core section 13 knows no code of its own for it; RFC 9101 does, and node-oidc-provider translates it.
+    return Refusal("invalid_request", description)
 
 
 def _as_text(name: str, value: object) -> str:

@@ -150,9 +150,10 @@ def kid(request: HttpRequest) -> str:
     return str(json.loads(unb64(form(request)["request"].split(".")[0]))["kid"])
 
 
-async def test_the_providers_key_is_fetched_once_and_again_when_it_cannot_read() -> None:
+@pytest.mark.parametrize("error", ["invalid_request_object", "invalid_request"])
+async def test_the_providers_key_is_fetched_once_and_again_when_it_cannot_read(error: str) -> None:
     """A key that was rotated costs one login and not each."""
-    unread = HttpResponse(400, {}, b'{"error":"invalid_request_object"}', 0.0, 0.0)
+    unread = HttpResponse(400, {}, json.dumps({"error": error}).encode(), 0.0, 0.0)
     backchannel, transport = make(
         ACKNOWLEDGED, unread, ACKNOWLEDGED, requests=SignedRequests(encryption_alg="RSA-OAEP-256")
     )

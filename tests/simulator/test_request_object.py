@@ -102,7 +102,7 @@ def test_a_claim_that_is_missing_or_wrong_is_refused(make: MakeWire, changes: di
     """Nobody is asked."""
     wire = tenant(make)
     found = refusal(ask(wire, signed(claims(**changes))))
-    assert found.startswith("invalid_request_object: ")
+    assert found.startswith("invalid_request: ")
     assert why in found
     assert wire.idura.ledger.orders == []
 
