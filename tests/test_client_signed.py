@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from typing import Any
 
@@ -16,11 +17,13 @@ from idura_ciba import (
     ProviderError,
     RemoteProtocolError,
     SignedRequests,
+    StateError,
     SwedishBankID,
 )
 from idura_ciba.credentials.client_auth import ClientAuth
-from idura_ciba.simulator import MemoryTransport, Script, SimulatedIdura
+from idura_ciba.simulator import Fault, MemoryTransport, Script, SimulatedIdura
 from idura_ciba.testing import virtual_clock
+from tests.logins import on
 
 ANNA, CLIENT, SECRET = "209801011231", "urn:my:app", "known to both"
 RSA, EC, ED, OTHER = (
@@ -112,3 +115,19 @@ async def test_a_provider_without_a_key_to_encrypt_for_is_found_out_before_anyth
             assert caught.value.code == "no_encryption_key"
             assert "The phone has not rung" in str(caught.value)
     assert (noted, idura.ledger.orders) == ([], [])
+
+
+async def test_closing_a_client_that_looks_for_a_key_leaves_nothing() -> None:
+    """Whoever waits is told, and the look-up is over."""
+    idura = SimulatedIdura(seed=1, encryption_key=OTHER)
+    idura.register_client(CLIENT, jwks=public(EC), request_alg="ES256")
+    idura.faults.append(on("jwks", Fault.delay(30)))
+    ciba = connect(idura, PrivateKeyJwt(CLIENT, EC), SignedRequests(encryption_alg="RSA-OAEP-256"))
+    before = asyncio.all_tasks()
+    starting = asyncio.create_task(ciba.start(REQUEST))
+    await asyncio.sleep(1)
+    await ciba.close(patience=0.5)
+    with pytest.raises(StateError, match="closed"):
+        await starting
+    assert asyncio.all_tasks() == before
+    assert idura.ledger.orders == []

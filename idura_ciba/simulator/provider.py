@@ -382,7 +382,7 @@ class SimulatedIdura:
             return exchange.order.record.person
         if exchange.endpoint == "bc-authorize":
             with suppress(Refusal):
-                return read_wish(exchange.form, self._by_acr).person
+                return read_wish(self._requests.peek(exchange.form), self._by_acr).person
         return None
 
 

@@ -159,3 +159,15 @@ def test_the_document_lists_what_clients_have_registered(make: MakeWire) -> None
     name = "backchannel_authentication_request_signing_alg_values_supported"
     assert tenant(make).get("/.well-known/openid-configuration")[name] == ["ES256"]
     assert name not in make().get("/.well-known/openid-configuration")
+
+
+def test_a_fault_for_one_person_strikes_their_signed_request(make: MakeWire) -> None:
+    """Encrypted or not; what cannot be read is nobody's."""
+    wire, seen = tenant(make), []
+    wire.idura.faults.append(lambda arrival: seen.append(arrival.person))  # type: ignore[func-returns-value]
+    ask(wire, signed(claims()))
+    ask(wire, encrypted(signed(claims(jti="two", login_hint="sub:ssn:209602294564"))))
+    for junk in ("no token", "a.b.c", signed(claims(scope=7)), "a.b.c.d.e"):
+        ask(wire, junk)
+    wire.start()
+    assert seen == ["209801011231", "209602294564", None, None, None, None, "209801011231"]
