@@ -23,7 +23,7 @@ from idura_ciba.credentials.client_auth import ClientAuth, PrivateKeyJwt
 from idura_ciba.credentials.signing_key import JoseKey, KeyInput, read_signing_key, sign_jwt, threads_for
 from idura_ciba.errors import ArgumentError, UsageError
 
-__all__ = ["EncryptionKey", "RequestSigner", "SignedRequests", "request_signer"]
+__all__ = ["EncryptionKey", "RequestSigner", "SignedRequests", "innermost", "request_signer"]
 
 #: RFC 9101 section 10.8: the explicit type, by which a request object is told from every other JWT.
 REQUEST_TYPE: Final = "oauth-authz-req+jwt"
@@ -123,13 +123,14 @@ class SignedRequests:
         """
         loaded, alg, kid = self._loaded, self._alg, self._kid
         if loaded is None:
-            if not isinstance(client_auth, PrivateKeyJwt):
+            own = innermost(client_auth)
+            if not isinstance(own, PrivateKeyJwt):
                 raise ArgumentError(
                     "Requests are to be signed, and the client authenticates without a private key",
                     code="sign_requests",
                     advice="Pass a key in SignedRequests(key), or authenticate with PrivateKeyJwt",
                 )
-            loaded, alg, kid = client_auth.request_key(), alg or client_auth.alg, kid or client_auth.kid
+            loaded, alg, kid = own.request_key(), alg or own.alg, kid or own.kid
         return RequestSigner(
             client_id=client_auth.client_id,
             alg=loaded.choose_alg(alg),
@@ -210,6 +211,14 @@ class RequestSigner:
         """
         alg = self.encryption[0] if self.encryption else ""
         return next((found for member in keys if (found := _import(member, alg)) is not None), None)
+
+
+def innermost(client_auth: ClientAuth) -> object:
+    """Return what proves the client itself, where a client authentication is wrapped around another one, its `auth`."""
+    found: object = client_auth
+    while (inner := getattr(found, "auth", None)) is not None:
+        found = inner
+    return found
 
 
 def request_signer(sign_requests: SignedRequests | bool, client_auth: ClientAuth) -> RequestSigner | None:

@@ -22,7 +22,7 @@ from typing import Self
 from attrs import frozen
 
 from idura_ciba.credentials.client_auth import ClientAuth
-from idura_ciba.credentials.request_object import RequestSigner
+from idura_ciba.credentials.request_object import RequestSigner, innermost
 from idura_ciba.errors import StateError
 from idura_ciba.protocol.documents import ProviderMetadata
 from idura_ciba.protocol.requests import GRANT_TYPE
@@ -46,6 +46,7 @@ class Needs:
     """What a client needs of its provider.
 
     Attributes:
+        delivery_mode: How it learns that a person has answered, as the metadata spells it.
         id_token_algorithms: The signature algorithms that it accepts; one of them must do.
         auth_method: How it authenticates, as the metadata spells it; None: in a way of the caller's own.
         auth_alg: What it signs assertions with, or None.
@@ -53,6 +54,7 @@ class Needs:
         request_encryption: How it encrypts them, or None.
     """
 
+    delivery_mode: str = "poll"
     id_token_algorithms: frozenset[str] = frozenset({"RS256"})
     auth_method: str | None = None
     auth_alg: str | None = None
@@ -62,11 +64,12 @@ class Needs:
     @classmethod
     def of(cls, client_auth: ClientAuth, signer: RequestSigner | None, id_token_algorithms: Iterable[str]) -> Self:
         """Read them off a client's settings."""
-        method = getattr(client_auth, "method", None)
+        own = innermost(client_auth)
+        method = getattr(own, "method", None)
         return cls(
             id_token_algorithms=frozenset(id_token_algorithms),
             auth_method=method if isinstance(method, str) else None,
-            auth_alg=getattr(client_auth, "alg", None) if method in {"private_key_jwt", "client_secret_jwt"} else None,
+            auth_alg=getattr(own, "alg", None) if method in {"private_key_jwt", "client_secret_jwt"} else None,
             request_alg=signer.alg if signer else None,
             request_encryption=signer.encryption if signer else None,
         )
@@ -106,11 +109,11 @@ def mismatches(
         acr_values: The values that people are to be asked with, if they are known.
     """
     modes = metadata.listed(_DELIVERY)
-    if modes and "poll" not in modes:
+    if modes and needs.delivery_mode not in modes:
         yield Mismatch(
             "delivery_unsupported",
-            f"the provider delivers tokens by {_shown(modes)} only, and this client polls",
-            "have the provider register this client for poll delivery, or use another client for it",
+            f"the provider delivers tokens by {_shown(modes)} only, and this client is for {needs.delivery_mode}",
+            f"ask the provider for {needs.delivery_mode} delivery",
         )
     algs = metadata.listed(_ID_TOKENS)
     if algs and not _same(algs) & _same(needs.id_token_algorithms):

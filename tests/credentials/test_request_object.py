@@ -7,12 +7,13 @@ import traceback
 from typing import Any
 
 import pytest
+from attrs import frozen
 from joserfc.jwe import JWERegistry, decrypt_compact
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
 
 from idura_ciba import ArgumentError, SignedRequests, UsageError
-from idura_ciba.credentials.client_auth import ClientSecretBasic, PrivateKeyJwt
+from idura_ciba.credentials.client_auth import ClientSecretBasic, Credentials, PrivateKeyJwt
 from idura_ciba.credentials.request_object import (
     CONTENT_ENCRYPTION,
     KEY_MANAGEMENT,
@@ -21,6 +22,7 @@ from idura_ciba.credentials.request_object import (
     request_signer,
 )
 from idura_ciba.credentials.signing_key import ALGORITHMS
+from idura_ciba.http.capabilities import Needs
 from tests.fakes import number, private_key, unb64
 
 CLIENT, ISSUER, NOW = "urn:my:app", "https://bank.example", 1767225600.9
@@ -129,6 +131,28 @@ def test_the_same_key_may_sign_requests_by_another_algorithm() -> None:
     auth = PrivateKeyJwt(CLIENT, KINDS["RSA"])
     assert auth.alg == "RS256"
     assert SignedRequests(alg="PS256").signer(auth).alg == "PS256"
+
+
+def test_the_own_key_is_found_below_what_is_wrapped_around_it() -> None:
+    """Somebody may measure or log what a client authentication does."""
+
+    @frozen
+    class Wrapped:
+        auth: Any
+        client_id: str = CLIENT
+        signing_threads: int = 0
+
+        def credentials(self, **options: Any) -> Credentials:
+            found: Credentials = self.auth.credentials(**options)
+            return found
+
+        def derive_key(self, label: bytes) -> bytes:
+            return bytes(self.auth.derive_key(label))
+
+    found = SignedRequests().signer(Wrapped(Wrapped(AUTH)))
+    assert (found.alg, found.kid) == (AUTH.alg, AUTH.kid)
+    needs = Needs.of(Wrapped(AUTH), found, ["RS256"])
+    assert (needs.auth_method, needs.auth_alg) == ("private_key_jwt", "ES256")
 
 
 def test_a_client_with_a_secret_needs_a_key_for_this() -> None:

@@ -69,6 +69,7 @@ def test_what_a_list_rules_out_is_certain(needs: Needs, members: dict[str, Any],
     [
         (NEEDS, {}),
         (NEEDS, {DELIVERY: ["ping", "poll"]}),
+        (evolve(NEEDS, delivery_mode="ping"), {DELIVERY: ["ping"]}),
         (NEEDS, {ID_TOKENS: ["PS256", "RS256"]}),
         (NEEDS, {METHODS: ["private_key_jwt"], METHOD_ALGS: ["RS256", "ES256"]}),
         (SIGNING, {REQUESTS: ["ES256", "PS256"]}),
