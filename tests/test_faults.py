@@ -296,6 +296,8 @@ OWN: Mapping[Endpoint, Mapping[str, tuple[str, ...]]] = {
             for name in ("backchannel_authentication_endpoint", "token_endpoint", "jwks_uri")
             for what in ("a number", "missing")
         ),
+        "delivery_unsupported": ("backchannel_token_delivery_modes_supported of others",),
+        "id_token_algorithms_unsupported": ("id_token_signing_alg_values_supported of others",),
         "foreign_endpoint": ("backchannel_authentication_endpoint ", "token_endpoint ", "jwks_uri "),
         "issuer_mismatch": ("another issuer", "no issuer", "issuer a list", "the issuer in capitals"),
     },
