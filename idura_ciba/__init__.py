@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         PrivateKeyJwt,
     )
     from idura_ciba.credentials.dpop import DPoP
+    from idura_ciba.credentials.request_object import SignedRequests
     from idura_ciba.credentials.tls_auth import CertificateBound, SelfSignedTlsClientAuth, TlsClientAuth
     from idura_ciba.eids.frejaid import FrejaID
     from idura_ciba.eids.norwegian_bankid import NorwegianBankID
@@ -99,6 +100,7 @@ __all__ = [
     "RemoteProtocolError",
     "ResumeError",
     "SelfSignedTlsClientAuth",
+    "SignedRequests",
     "State",
     "StateError",
     "Strategy",
@@ -121,6 +123,7 @@ _MODULES = {
         "PrivateKeyJwt",
     ),
     "credentials.dpop": ("DPoP",),
+    "credentials.request_object": ("SignedRequests",),
     "credentials.tls_auth": ("CertificateBound", "SelfSignedTlsClientAuth", "TlsClientAuth"),
     "eids.frejaid": ("FrejaID",),
     "eids.norwegian_bankid": ("NorwegianBankID",),

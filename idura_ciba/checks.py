@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import email.utils
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from random import SystemRandom
 from typing import Literal
 
@@ -14,7 +14,8 @@ from idura_ciba.aio.clock import Clock
 from idura_ciba.credentials.client_auth import ClientAuth
 from idura_ciba.errors import CibaError
 from idura_ciba.http.backchannel import Backchannel
-from idura_ciba.http.provider import IDURA_PATHS, Endpoints, Provider
+from idura_ciba.http.capabilities import Needs, mismatches
+from idura_ciba.http.provider import IDURA_PATHS, Endpoints, Provider, is_idura
 from idura_ciba.protocol.answers import ErrorAnswer, TokenAnswer, UnusableAnswer
 from idura_ciba.protocol.documents import ProviderMetadata, parse_discovery
 from idura_ciba.protocol.http import HttpRequest, HttpResponse, Transport
@@ -80,6 +81,8 @@ async def check_provider(
     clock: Clock,
     *,
     endpoints: Endpoints | None = None,
+    needs: Needs | None = None,
+    acr_values: Iterable[str] = (),
     probe: Callable[[], ClientAuth] | None = None,
 ) -> AsyncIterator[Finding]:
     """Check the provider; nobody is asked. Without `probe`, only its public documents are read.
@@ -89,6 +92,8 @@ async def check_provider(
         transport: Sends the requests.
         clock: The clock to compare with the provider's.
         endpoints: As for `CibaClient`.
+        needs: What the client needs of the provider; None: its settings are not compared.
+        acr_values: What people are to be asked with; compared with the provider's list.
         probe: Gives the credentials, which are sent once, with an `auth_req_id` that does not exist.
     """
     recorder = _RecordingTransport(transport, clock)
@@ -115,9 +120,22 @@ async def check_provider(
         elif getattr(metadata, name, None):
             source = ""
         yield _ok(f"{name}: {clean(getattr(found, name))}{source}")
+    if metadata is not None and needs is not None:
+        for finding in _compare(metadata, needs, acr_values):
+            yield finding
     yield await _check_keys(provider, recorder, clock)
     if probe is not None:
         yield await _probe(probe, provider, recorder, clock)
+
+
+def _compare(metadata: ProviderMetadata, needs: Needs, acr_values: Iterable[str]) -> Iterator[Finding]:
+    found = [*mismatches(metadata, needs, is_idura=is_idura(metadata.issuer), acr_values=acr_values)]
+    for each in found:
+        yield Finding(
+            "problem" if each.is_certain else "warning", f"settings: {each.text}; {each.advice} [{each.code}]"
+        )
+    if not found:
+        yield _ok("settings: the discovery document contradicts none of this client's")
 
 
 def _check_tls(issuer: str) -> Finding:

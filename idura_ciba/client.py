@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import json
 import logging
 import os
 import random
@@ -18,14 +17,15 @@ from idura_ciba.aio.home import Home
 from idura_ciba.checks import Finding, check_provider
 from idura_ciba.credentials.client_auth import ClientAuth
 from idura_ciba.credentials.environment import from_environment
+from idura_ciba.credentials.request_object import SignedRequests, request_signer
 from idura_ciba.eids.person import PersonTags
-from idura_ciba.eids.request import EidRequest
-from idura_ciba.errors import ArgumentError
+from idura_ciba.eids.request import EidRequest, check_request
 from idura_ciba.http.backchannel import MAX_TOKEN_ANSWER, Backchannel
+from idura_ciba.http.capabilities import Needs
 from idura_ciba.http.provider import Endpoints, Provider
 from idura_ciba.http.transport import AiohttpTransport
 from idura_ciba.observe import Observer, Observers, log_events
-from idura_ciba.options import reference_text, seconds, several, texts, whole_number
+from idura_ciba.options import limit, reference_text, several, texts, whole_number
 from idura_ciba.polling.basic import Fixed
 from idura_ciba.polling.final_poll import FinalPoll
 from idura_ciba.polling.strategy import Strategy, StrategyLike, as_strategy
@@ -36,7 +36,7 @@ from idura_ciba.transaction.context import Context
 from idura_ciba.transaction.holds import Holds
 from idura_ciba.transaction.outcome import Handover
 from idura_ciba.transaction.pending import OnClose, Pending
-from idura_ciba.transaction.resume import Sealer, checked_secret
+from idura_ciba.transaction.resume import Sealer, checked_secret, derive_for_callers
 from idura_ciba.transaction.starter import Note, Start, Starter
 from idura_ciba.transaction.transaction import Transaction
 from idura_ciba.trust.authentication import Authentication
@@ -46,9 +46,6 @@ from idura_ciba.trust.jwks import JwksCache
 __all__ = ["CibaClient"]
 
 _logger = logging.getLogger("idura_ciba")
-
-#: Seconds: a year. No login lives that long.
-MAX_TIMEOUT = 31_536_000.0
 
 
 class CibaClient:
@@ -67,6 +64,8 @@ class CibaClient:
         leeway: Seconds by which this clock and the provider's may differ.
         max_token_size: The largest token response that is read, in bytes; raise it for Freja photos.
         endpoints: Endpoints that discovery does not name, or names wrongly.
+        sign_requests: Whether authentication requests are signed, as FAPI-CIBA demands: True with the client's own key,
+            or `SignedRequests(...)`.
         transport: Carries the requests; the client does not close it. None: HTTP with a connection pool of its own.
         observers: Functions that are called with each event; by default, events go to the logger `idura_ciba`.
         on_close: Called with the logins that were pending when the client is closed, so that they can be stored and
@@ -99,6 +98,7 @@ class CibaClient:
         leeway: float = DEFAULT_LEEWAY,
         max_token_size: int = MAX_TOKEN_ANSWER,
         endpoints: Endpoints | None = None,
+        sign_requests: SignedRequests | bool = False,
         transport: Transport | None = None,
         observers: Iterable[Observer] = (log_events,),
         on_close: OnClose | None = None,
@@ -112,27 +112,30 @@ class CibaClient:
         carrier = cast("Transport", transport or self._own_transport)
         told = Observers(several("observers", observers, callable), clock)
         self.observers: Observers = told  # a fleet tells them what happens among its replicas
-        provider = self._provider = Provider(issuer, transport=carrier, endpoints=endpoints, observers=told)
+        signer = request_signer(sign_requests, client_auth)
+        algorithms = frozenset(texts("id_token_algorithms", id_token_algorithms))
+        needs = Needs.of(client_auth, signer, algorithms)
+        provider = self._provider = Provider(
+            issuer, transport=carrier, endpoints=endpoints, observers=told, needs=needs
+        )
         self._keys = JwksCache(provider, transport=carrier, clock=clock, observers=told)
         secret = self._secret = checked_secret(resume_secret) or client_auth.derive_key(b"idura_ciba resume")
         tags = PersonTags(hmac.digest(secret, b"person tags", "sha256"))
         self.has_resume_secret: bool = resume_secret is not None  # one that outlives the credential
-        self._checks = partial(check_provider, issuer, carrier, clock, endpoints=endpoints)
+        self._checks = partial(check_provider, issuer, carrier, clock, endpoints=endpoints, needs=needs)
         self.queue: ClientQueue = client_queue(scheduler)  # its place in the scheduler; a fleet changes the rate
         self.strategy: Strategy = FinalPoll(Fixed()) if strategy is None else as_strategy(strategy)
         holds = Holds(clock)
         self._pending = Pending(holds, on_close)
         context = Context(
-            backchannel=Backchannel(
-                provider, client_auth, carrier, clock, source, max_token_answer=max_token_size, load=self.queue
-            ),
+            backchannel=Backchannel(provider, client_auth, carrier, clock, source, max_token_size, self.queue, signer),
             verifier=IdTokenVerifier(
                 issuer,
                 client_auth.client_id,
                 self._keys,
                 tags,
                 clock,
-                algorithms=frozenset(texts("id_token_algorithms", id_token_algorithms)),
+                algorithms=algorithms,
                 leeway=leeway,
                 max_size=whole_number("max_token_size", max_token_size),
             ),
@@ -203,24 +206,25 @@ class CibaClient:
             "connections": self._own_transport.connections() if self._own_transport else [],
         }
 
-    async def check(self, *, probe: bool = False) -> tuple[Finding, ...]:
+    async def check(self, *, probe: bool = False, acr_values: Iterable[str] = ()) -> tuple[Finding, ...]:
         """Look whether people could be asked now, as `idura-ciba doctor` does; for start-up and readiness probes.
 
         Nobody is asked. The provider's documents are fetched anew; whatever is wrong is a `Finding` and not raised.
 
         Args:
             probe: Also send the client's credentials once, with an `auth_req_id` that does not exist.
+            acr_values: What people are to be asked with, to be compared with the provider's list.
 
         Raises:
             StateError: The client is closed, or belongs to another event loop.
         """
         self._check_open()
-        return tuple([found async for found in self._checks(probe=(lambda: self._auth) if probe else None)])
+        auth, values = (lambda: self._auth) if probe else None, texts("acr_values", acr_values)
+        return tuple([found async for found in self._checks(probe=auth, acr_values=values)])
 
     def derive_key(self, purpose: bytes) -> bytes:
         """Derive 32 secret bytes for a purpose of the caller's: always the same for this credential and issuer."""
-        owner = json.dumps([self._provider.issuer, self._auth.client_id]).encode()
-        return hmac.digest(self._secret, b"\0".join((b"for callers", owner, purpose)), "sha256")
+        return derive_for_callers(self._secret, self._provider.issuer, self._auth.client_id, purpose)
 
     async def start(
         self,
@@ -255,20 +259,17 @@ class CibaClient:
             RemoteProtocolError: The provider's answer or its discovery document breaks the specification.
             TransportError: The provider could not be reached; nothing was sent.
             Abandoned: `timeout` passed before anything was sent.
-            StateError: The client is closed, or belongs to another event loop.
+            StateError: The client is closed, of another event loop, or set to what the provider says it does not do.
             UsageError: An argument cannot work.
 
         Spec: CIBA Core 1.0 section 7.
         """
         self._check_open()
-        if not isinstance(request, EidRequest):
-            raise ArgumentError(
-                f"start needs a request, not a {type(request).__name__}",
-                code="request",
-                advice="pass, for example, SwedishBankID(number, ...)",
-            )
+        check_request(request)
         reference = reference_text(reference, names_person=request.is_named_in)
-        start = Start(request, self._limit(timeout), before_sending, reference, self._clock.monotonic())
+        start = Start(
+            request, limit(timeout, self._clock.monotonic()), before_sending, reference, self._clock.monotonic()
+        )
         return await self._starter.start(start, even_if_pending=even_if_pending)
 
     async def authenticate(
@@ -330,7 +331,7 @@ class CibaClient:
         """
         token = Redacted(getattr(token, "token", token))  # first of all: frames end up in crash reports
         self._check_open()
-        return await self._starter.resume(token, limit=self._limit(timeout), doubt=doubt)
+        return await self._starter.resume(token, limit=limit(timeout, self._clock.monotonic()), doubt=doubt)
 
     async def rejoin(self, request: EidRequest, *, timeout: float | None = None) -> Transaction:
         """Go on with a prompt that this client has put on the phone, after `abandon`, a cancellation or a timeout.
@@ -348,7 +349,7 @@ class CibaClient:
             CibaError: As for `resume`.
         """
         self._check_open()
-        return await self._starter.rejoin(request, limit=self._limit(timeout))
+        return await self._starter.rejoin(request, limit=limit(timeout, self._clock.monotonic()))
 
     async def close(self, *, patience: float = 5.0) -> list[Handover]:
         """Stop asking and release everything; returns what was pending, to be resumed here or elsewhere.
@@ -393,7 +394,3 @@ class CibaClient:
             raise explain.closed()
         if not self._home.is_here():
             raise explain.other_loop("client")
-
-    def _limit(self, timeout: float | None) -> float | None:
-        now = self._clock.monotonic()
-        return None if timeout is None else now + seconds("timeout", timeout, most=MAX_TIMEOUT)

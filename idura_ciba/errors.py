@@ -152,7 +152,9 @@ class ArgumentError(UsageError, ValueError):
 
 
 class StateError(UsageError):
-    """The call is right in itself, but not now or not here: the client is closed, or belongs to another event loop.
+    """The call is right in itself, but not now or not here.
+
+    The client is closed, belongs to another event loop, or is set to what its provider says that it does not support.
 
     Raised before anything is changed or sent.
     """

@@ -8,10 +8,12 @@ from typing import TypeVar
 
 from idura_ciba.errors import ArgumentError
 
-__all__ = ["positive", "reference_text", "seconds", "several", "texts", "whole_number"]
+__all__ = ["limit", "positive", "reference_text", "seconds", "several", "texts", "whole_number"]
 
 T = TypeVar("T")
 
+#: Seconds: a year. No login lives that long.
+LONGEST = 31_536_000.0
 #: Characters of a reference. It stands in log lines, resume tokens and metrics.
 MAX_REFERENCE = 200
 
@@ -55,6 +57,15 @@ def seconds(name: str, value: float, *, most: float) -> float:
             advice=f"pass at most {most:.0f} seconds, or None",
         )
     return value
+
+
+def limit(timeout: float | None, now: float) -> float | None:
+    """Return the instant at which a caller's timeout ends; None: it never does.
+
+    Raises:
+        UsageError: It is no number of seconds.
+    """
+    return None if timeout is None else now + seconds("timeout", timeout, most=LONGEST)
 
 
 def reference_text(value: str | None, *, names_person: Callable[[str], bool]) -> str | None:

@@ -8,7 +8,7 @@ call.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -88,13 +88,13 @@ class CibaClient:
         """The present state as plain data; see `idura_ciba.CibaClient.snapshot`."""
         return self._client.snapshot()
 
-    def check(self, *, probe: bool = False) -> tuple[Finding, ...]:
+    def check(self, *, probe: bool = False, acr_values: Iterable[str] = ()) -> tuple[Finding, ...]:
         """Look whether people could be asked now; see `idura_ciba.CibaClient.check`.
 
         Raises:
             StateError: The client is closed.
         """
-        return self._portal.call(lambda: self._client.check(probe=probe))
+        return self._portal.call(lambda: self._client.check(probe=probe, acr_values=acr_values))
 
     def start(
         self,

@@ -120,6 +120,7 @@ WITHOUT_MODULE: Mapping[str, str] = {
     "test_docs_fleet.py": "runs the page on replicas",
     "test_docs_recipes.py": "runs its recipes for Kubernetes, DBOS and Temporal",
     "test_docs_service.py": "runs the page on services",
+    "test_docs_signed.py": "runs the page on signed requests",
     "test_docs_telemetry.py": "holds the page on telemetry to what is recorded",
     "test_docs_examples.py": "runs the programs in docs/examples",
     "test_faults.py": "tries every fault at every endpoint, through the whole client",

@@ -144,6 +144,26 @@ async def test_a_client_that_signs_presents_one_too(tmp_path: Path) -> None:
     assert cnf == auth_of(MINE).confirmation == auth.confirmation == requests.confirmation
 
 
+@pytest.mark.parametrize("binds", [False, True])
+async def test_requests_are_signed_by_a_client_that_presents_one(tmp_path: Path, binds: bool) -> None:
+    """As FAPI-CIBA wants it, also with DPoP: signed with the key of the assertions, for the other address."""
+    idura = Watched(rules=Rules(dpop=binds, dpop_nonces=60))
+    signing = private_key("P-256")
+    assert isinstance(signing, ec.EllipticCurvePrivateKey)
+    idura.register_client(CLIENT, jwks={"keys": [public_jwk(signing)]}, request_alg="ES256")
+    auth: ClientAuth = CertificateBound(PrivateKeyJwt(CLIENT, signing), MINE.certificate, MINE.key)
+    auth = DPoP(auth) if binds else auth
+    async with (
+        serving(idura, tmp_path) as endpoints,
+        CibaClient(idura.issuer, auth, endpoints=endpoints, sign_requests=True) as ciba,
+    ):
+        login = await ciba.authenticate(swedish())
+    cnf = json.loads(unb64(str(login.tokens.access_token).split(".")[1]))["cnf"]
+    assert cnf.keys() == ({"jkt", "x5t#S256"} if binds else {"x5t#S256"})
+    asked = [certificate for path, certificate in idura.seen if path == "/ciba/bc-authorize"]
+    assert asked == [MINE.der] * (2 if binds else 1)
+
+
 async def test_a_self_signed_certificate_is_known_by_itself(tmp_path: Path) -> None:
     """RFC 8705 section 2.2."""
     idura = Watched(rules=Rules(throttle="off"))

@@ -133,7 +133,7 @@ DEMANDED: Mapping[str, Mapping[Endpoint, tuple[str, ...]]] = {
     "unreadable": {
         "bc-authorize": ("bad_answer", "bad_answer"),
         "token": ("approved", "approved", "indeterminate"),
-        "discovery": ("bad_document", "bad_document"),
+        "discovery": ("approved", "bad_document"),
         "jwks": ("approved", "bad_document"),
     },
     "hollow": {
@@ -146,14 +146,14 @@ DEMANDED: Mapping[str, Mapping[Endpoint, tuple[str, ...]]] = {
     "spoilt": {
         "bc-authorize": ("bad_answer", "bad_answer"),
         "token": ("approved", "indeterminate", "turned_away"),
-        "discovery": ("bad_document", "bad_document"),
+        "discovery": ("approved", "bad_document"),
         "jwks": ("approved", "bad_document"),
     },
     # Once a phone rings, whatever others can read is read; on documents trust hangs.
     "oddly written": {
         "bc-authorize": ("approved", "approved"),
         "token": ("approved", "approved", "approved"),
-        "discovery": ("bad_document", "bad_document"),
+        "discovery": ("approved", "bad_document"),
         "jwks": ("approved", "bad_document"),
     },
     # Tokens come once, so nothing better comes of asking again; what comes of the first poll is an error page.
@@ -296,6 +296,8 @@ OWN: Mapping[Endpoint, Mapping[str, tuple[str, ...]]] = {
             for name in ("backchannel_authentication_endpoint", "token_endpoint", "jwks_uri")
             for what in ("a number", "missing")
         ),
+        "delivery_unsupported": ("backchannel_token_delivery_modes_supported of others",),
+        "id_token_algorithms_unsupported": ("id_token_signing_alg_values_supported of others",),
         "foreign_endpoint": ("backchannel_authentication_endpoint ", "token_endpoint ", "jwks_uri "),
         "issuer_mismatch": ("another issuer", "no issuer", "issuer a list", "the issuer in capitals"),
     },

@@ -75,7 +75,7 @@ class Tap:
     async def send(self, request: HttpRequest) -> HttpResponse:
         """Carry and listen."""
         for name, values in parse_qs(request.body.decode()).items():
-            if name in {"login_hint", "binding_message", "client_assertion", "client_secret", "auth_req_id"}:
+            if name in {"login_hint", "binding_message", "client_assertion", "client_secret", "auth_req_id", "request"}:
                 self._plant(name, values[0])
         self._plant("authorization", request.headers.get("Authorization", ""))
         self._plant("proof", request.headers.get("DPoP", ""))
@@ -169,11 +169,16 @@ def auth(kind: str) -> ClientAuth:
         "post": lambda: ClientSecretPost(CLIENT_ID, SECRET),
         "basic": lambda: ClientSecretBasic(CLIENT_ID, SECRET),
         "secret_jwt": lambda: ClientSecretJwt(CLIENT_ID, SECRET),
+        "private_key_jwt": lambda: PrivateKeyJwt(CLIENT_ID, KEY),
+        "signed_requests": lambda: PrivateKeyJwt(CLIENT_ID, KEY),
         "dpop": lambda: DPoP(PrivateKeyJwt(CLIENT_ID, KEY), key=PROOF_KEY),
+        "signed_dpop": lambda: DPoP(PrivateKeyJwt(CLIENT_ID, KEY), key=PROOF_KEY),
     }[kind]()
 
 
-@pytest.mark.parametrize("kind", ["post", "basic", "secret_jwt", "dpop"])
+@pytest.mark.parametrize(
+    "kind", ["post", "basic", "secret_jwt", "private_key_jwt", "signed_requests", "dpop", "signed_dpop"]
+)
 @pytest.mark.parametrize("where", ["bc-authorize", "token", "jwks"])
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_nothing_secret_shows_itself(
@@ -190,9 +195,11 @@ async def test_nothing_secret_shows_itself(
     canaries |= {SECRET: "secret", str(KEY.as_dict(private=True)["d"]): "private key"}
     canaries |= {str(PROOF_KEY.as_dict(private=True)["d"]): "private key of proofs"}
     for request, script in PEOPLE.values():
-        idura = SimulatedIdura(seed=2, rules=Rules(dpop=kind == "dpop", dpop_nonces=60))
-        idura.register_client(CLIENT_ID, secret=SECRET) if kind != "dpop" else idura.register_client(
-            CLIENT_ID, jwks={"keys": [KEY.as_dict(private=False)]}
+        signs, binds = kind.startswith("signed"), kind.endswith("dpop")
+        idura = SimulatedIdura(seed=2, rules=Rules(dpop=binds, dpop_nonces=60))
+        has_secret = kind in {"post", "basic", "secret_jwt"}
+        idura.register_client(CLIENT_ID, secret=SECRET) if has_secret else idura.register_client(
+            CLIENT_ID, jwks={"keys": [KEY.as_dict(private=False)]}, request_alg="ES256" if signs else None
         )
         for person in (SWEDE, NORWEGIAN, EMAIL):
             idura.script(person, script)
@@ -208,6 +215,7 @@ async def test_nothing_secret_shows_itself(
                 client_auth,
                 transport=tap,
                 clock=clock,
+                sign_requests=signs,
                 observers=(events.append, log_events, recorded.telemetry),
             ) as ciba:
                 said += [repr(ciba), repr(client_auth), repr(request), str(request)]
@@ -220,7 +228,7 @@ async def test_nothing_secret_shows_itself(
     assert len(recorded.named("ciba login")) >= len(PEOPLE), "telemetry saw nothing"
     said += recorded.said()
     said += [record.getMessage() + repr(record.__dict__) for record in caplog.records]
-    assert {"login_hint", "message"} & set(canaries.values()), "nothing was planted"
+    assert {"login_hint", "message", "request"} & set(canaries.values()), "nothing was planted"
     if fault == "no fault":
         assert {"auth_req_id", "id_token", "access_token", "bindingMessage"} <= set(canaries.values())
     for text in said:

@@ -28,10 +28,11 @@ from idura_ciba import (
 from idura_ciba.aio.clock import Clock
 from idura_ciba.batch import Journal
 from idura_ciba.batch.reading import FIELDS, Format, RowReader
-from idura_ciba.cli.batch_files import BadRows, Files, column_names, count_lines, opened
+from idura_ciba.cli.batch_files import BadRows, Files, column_names, opened, rows_in
 from idura_ciba.cli.config import (
     AlgOption,
     ClientIdOption,
+    IduraPathsOption,
     IssuerOption,
     KeyFileOption,
     MethodOption,
@@ -184,6 +185,7 @@ def batch(
     eid_module: EidModuleOption = None,
     eid_option: EidOptionOption = None,
     issuer: IssuerOption = None,
+    idura_paths: IduraPathsOption = False,
     client_id: ClientIdOption = None,
     key_file: KeyFileOption = None,
     secret_file: SecretFileOption = None,
@@ -266,6 +268,7 @@ def batch(
         else:
             settings = Settings(
                 issuer=issuer,
+                idura_paths=idura_paths,
                 client_id=client_id,
                 key_file=key_file,
                 secret_file=secret_file,
@@ -294,7 +297,7 @@ def batch(
             scheduler=scheduler,
             name=source,
             # A pipe with a name can be read once only.
-            total=_rows_in(Path(source), reader),
+            total=rows_in(Path(source), reader),
             again=again if is_file else None,
             keep=tuple(keep or ()),
             excel=excel,
@@ -331,13 +334,6 @@ def _beside(path: str | None, suffix: str) -> Path | None:
 
 def _is_device(path: Path) -> bool:
     return path.exists() and not path.is_file()
-
-
-def _rows_in(path: Path, reader: RowReader) -> int | None:
-    """How many rows a file has, if its lines tell; a pipe with a name can be read once only."""
-    if not path.is_file() or not reader.source.is_plain:
-        return None
-    return count_lines(path) - (reader.format == "csv")
 
 
 def _require_own_files(

@@ -20,7 +20,7 @@ from idura_ciba.batch.system import BINARY
 from idura_ciba.cli.files import PRIVATE
 from idura_ciba.cli.text import counted, say
 
-__all__ = ["BadRows", "Files", "column_names", "count_lines", "opened"]
+__all__ = ["BadRows", "Files", "column_names", "count_lines", "opened", "rows_in"]
 
 #: Invalid rows shown on the terminal; there may be a million.
 _SHOWN: Final = 5
@@ -158,6 +158,13 @@ def count_lines(path: Path) -> int:
             lines += chunk.count(b"\n")
             last = chunk[-1:]
     return lines + (last != b"\n")
+
+
+def rows_in(path: Path, reader: RowReader) -> int | None:
+    """How many rows a file has, if its lines tell; a pipe with a name can be read once only."""
+    if not path.is_file() or not reader.source.is_plain:
+        return None
+    return count_lines(path) - (reader.format == "csv")
 
 
 def column_names(options: Sequence[str], fields: Sequence[str] = FIELDS) -> dict[str, str]:

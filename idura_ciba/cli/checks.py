@@ -5,13 +5,15 @@ from __future__ import annotations
 import base64
 import os
 import stat
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from idura_ciba import CertificateBound, ClientAuth, DPoP, PrivateKeyJwt, TlsClientAuth, UsageError
 from idura_ciba.aio.clock import Clock
 from idura_ciba.checks import Finding, check_provider, problem
 from idura_ciba.cli.config import Settings
+from idura_ciba.http.capabilities import Needs
 from idura_ciba.protocol.http import Transport
 from idura_ciba.redaction import clean
 
@@ -64,20 +66,28 @@ def _check_mode(path: Path) -> Finding:
 
 
 async def check_at_provider(
-    settings: Settings, transport: Transport, clock: Clock, *, probe: bool
+    settings: Settings, transport: Transport, clock: Clock, *, probe: bool, acr_values: Sequence[str] = ()
 ) -> AsyncIterator[Finding]:
     """Check the provider; see `check_provider`.
 
     Args:
-        settings: The provider, and the client for `probe`.
+        settings: The provider, and the client, whose settings are compared with what the provider says.
         transport: Sends the requests.
         clock: The clock to compare with the provider's.
         probe: Send the credentials once, with an `auth_req_id` that does not exist.
+        acr_values: What people are to be asked with.
     """
+    needs = Needs()
+    with suppress(UsageError):  # reported by `check_client`
+        needs = Needs.of(settings.client_auth(), None, needs.id_token_algorithms)
     try:
         issuer = settings.require_issuer()
     except UsageError as error:
         yield problem(error)
         return
-    async for finding in check_provider(issuer, transport, clock, probe=settings.client_auth if probe else None):
+    auth = settings.client_auth if probe else None
+    given = settings.endpoints()
+    async for finding in check_provider(
+        issuer, transport, clock, endpoints=given, needs=needs, acr_values=acr_values, probe=auth
+    ):
         yield finding

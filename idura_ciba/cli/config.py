@@ -12,7 +12,7 @@ from urllib.request import getproxies
 import typer
 from attrs import field, frozen
 
-from idura_ciba import AiohttpTransport, CibaClient, ClientAuth, FairScheduler
+from idura_ciba import AiohttpTransport, CibaClient, ClientAuth, Endpoints, FairScheduler
 from idura_ciba.cli.files import read_secret
 from idura_ciba.credentials.environment import (
     ALG,
@@ -33,6 +33,7 @@ from idura_ciba.redaction import Redacted
 __all__ = [
     "AlgOption",
     "ClientIdOption",
+    "IduraPathsOption",
     "IssuerOption",
     "KeyFileOption",
     "Method",
@@ -95,7 +96,14 @@ AlgOption = Annotated[
         help="Signing algorithm; by default the one that the JWK names, else the usual one for the key type.",
     ),
 ]
-
+IduraPathsOption = Annotated[
+    bool,
+    typer.Option(
+        "--idura-paths",
+        rich_help_panel=_PANEL,
+        help="The issuer is a domain of your own at Idura: endpoints that it does not name are at Idura's paths.",
+    ),
+]
 ResumeSecretOption = Annotated[
     str | None,
     typer.Option(
@@ -138,6 +146,7 @@ class Settings:
     secret_file: str | None = field(default=None, repr=False)
     method: Method | None = None
     alg: str | None = None
+    idura_paths: bool = False
     resume_secret: bytes | None = field(default=None, repr=False)
 
     def require_issuer(self) -> str:
@@ -149,6 +158,10 @@ class Settings:
         return self.issuer or missing(
             "issuer", f"Pass --issuer or set {ISSUER}; to try without a tenant, pass --simulate to verify or batch"
         )
+
+    def endpoints(self) -> Endpoints | None:
+        """Return what is known of the endpoints."""
+        return Endpoints(idura_paths=True) if self.idura_paths else None
 
     def client(
         self, *, strategy: StrategyLike | None = None, scheduler: FairScheduler | None = None
@@ -169,6 +182,7 @@ class Settings:
             auth,
             strategy=strategy,
             scheduler=scheduler,
+            endpoints=self.endpoints(),
             transport=transport,
             resume_secret=self.resume_secret,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Annotated, Final
 
 import typer
@@ -15,6 +16,7 @@ from idura_ciba.cli.checks import check_at_provider, check_client
 from idura_ciba.cli.config import (
     AlgOption,
     ClientIdOption,
+    IduraPathsOption,
     IssuerOption,
     KeyFileOption,
     MethodOption,
@@ -35,6 +37,7 @@ _STYLES: Final = {"ok": "green", "warning": "yellow", "problem": "bold red"}
 def doctor(
     *,
     issuer: IssuerOption = None,
+    idura_paths: IduraPathsOption = False,
     client_id: ClientIdOption = None,
     key_file: KeyFileOption = None,
     secret_file: SecretFileOption = None,
@@ -44,26 +47,44 @@ def doctor(
         bool,
         typer.Option("--probe", help="Send the credentials once, in a poll for a login that does not exist."),
     ] = False,
+    acr: Annotated[
+        list[str] | None,
+        typer.Option("--acr", help="An acr value that people are to be asked with; compared with the provider's."),
+    ] = None,
 ) -> None:
     """Check the configuration and the provider; no phone rings.
 
-    It checks the key or secret, the provider's discovery document and keys, and the difference between the clocks.
-    Credentials are sent only with --probe.
+    It checks the key or secret, the provider's discovery document and keys, whether the document contradicts how this
+    client is set, and the difference between the clocks. Credentials are sent only with --probe.
 
     Exit codes: 0 no problem, 1 at least one problem. Warnings do not count.
     """
     settings = Settings(
-        issuer=issuer, client_id=client_id, key_file=key_file, secret_file=secret_file, method=client_auth, alg=alg
+        issuer=issuer,
+        idura_paths=idura_paths,
+        client_id=client_id,
+        key_file=key_file,
+        secret_file=secret_file,
+        method=client_auth,
+        alg=alg,
     )
-    raise typer.Exit(asyncio.run(_examine_over_http(settings, probe=probe)))
+    raise typer.Exit(asyncio.run(_examine_over_http(settings, probe=probe, acr_values=acr or ())))
 
 
-async def _examine_over_http(settings: Settings, *, probe: bool) -> ExitCode:
+async def _examine_over_http(settings: Settings, *, probe: bool, acr_values: Sequence[str]) -> ExitCode:
     async with command_transport() as transport:
-        return await examine(settings, transport, Clock(), probe=probe, console=OUT)
+        return await examine(settings, transport, Clock(), probe=probe, acr_values=acr_values, console=OUT)
 
 
-async def examine(settings: Settings, transport: Transport, clock: Clock, *, probe: bool, console: Console) -> ExitCode:
+async def examine(
+    settings: Settings,
+    transport: Transport,
+    clock: Clock,
+    *,
+    probe: bool,
+    console: Console,
+    acr_values: Sequence[str] = (),
+) -> ExitCode:
     """Print a line for each finding, and return the exit code."""
     findings: list[Finding] = []
 
@@ -77,7 +98,7 @@ async def examine(settings: Settings, transport: Transport, clock: Clock, *, pro
         tell(finding)
     # Without a usable credential there is nothing to send, and the problem has been reported already.
     sending = probe and all(finding.level != "problem" for finding in findings)
-    async for finding in check_at_provider(settings, transport, clock, probe=sending):
+    async for finding in check_at_provider(settings, transport, clock, probe=sending, acr_values=acr_values):
         tell(finding)
     problems = sum(finding.level == "problem" for finding in findings)
     say({0: "No problem found.", 1: "1 problem found."}.get(problems, f"{problems} problems found."), to=console)

@@ -15,6 +15,7 @@ from idura_ciba.aio.clock import Clock
 from idura_ciba.cli.config import (
     AlgOption,
     ClientIdOption,
+    IduraPathsOption,
     IssuerOption,
     KeyFileOption,
     MethodOption,
@@ -98,6 +99,7 @@ def verify(
         ),
     ] = None,
     issuer: IssuerOption = None,
+    idura_paths: IduraPathsOption = False,
     client_id: ClientIdOption = None,
     key_file: KeyFileOption = None,
     secret_file: SecretFileOption = None,
@@ -126,7 +128,13 @@ def verify(
     Try it: idura-ciba verify --simulate --eid no
     """
     settings = Settings(
-        issuer=issuer, client_id=client_id, key_file=key_file, secret_file=secret_file, method=client_auth, alg=alg
+        issuer=issuer,
+        idura_paths=idura_paths,
+        client_id=client_id,
+        key_file=key_file,
+        secret_file=secret_file,
+        method=client_auth,
+        alg=alg,
     )
     eids, phones = known_eids(eid_module), known_phones(eid_module)
     chosen = None if eid is None else eids.find(eid)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from idura_ciba.credentials.client_auth import ClientAuth, Credentials
 
-__all__ = ["Around", "layers"]
+__all__ = ["Around", "innermost", "layers"]
 
 
 class Around:
@@ -66,7 +66,13 @@ class Around:
 
 
 def layers(auth: ClientAuth) -> Iterator[ClientAuth]:
-    """The client authentication and what is inside it, from the outside in."""
-    yield auth
-    if isinstance(auth, Around):
-        yield from layers(auth.auth)
+    """The client authentication and what is inside it, its `auth`, from the outside in; a caller's own layers too."""
+    found: ClientAuth | None = auth
+    while found is not None:
+        yield found
+        found = getattr(found, "auth", None)
+
+
+def innermost(auth: ClientAuth) -> ClientAuth:
+    """What proves the client itself."""
+    return [*layers(auth)][-1]

@@ -13,17 +13,24 @@ import base64
 import math
 import os
 from collections.abc import Mapping
-from typing import Final, Literal, Protocol, Self, TypedDict, Unpack
+from typing import ClassVar, Final, Literal, Protocol, Self, TypedDict, Unpack
 from urllib.parse import quote_plus
 
 from attrs import field, frozen
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from joserfc.jwk import OctKey
-from joserfc.jws import JWSRegistry
-from joserfc.util import json_b64encode, urlsafe_b64encode
+from joserfc.util import json_b64encode
 
-from idura_ciba.credentials.signing_key import JoseKey, KeyInput, read_file, read_signing_key
+from idura_ciba.credentials.signing_key import (
+    JoseKey,
+    KeyInput,
+    SigningKey,
+    read_file,
+    read_signing_key,
+    sign_jwt,
+    threads_for,
+)
 from idura_ciba.errors import ArgumentError, UsageError
 from idura_ciba.redaction import Redacted
 
@@ -59,7 +66,10 @@ class Credentials:
 
 
 class ClientAuth(Protocol):
-    """One method of client authentication. Write your own for others, such as a key that stays in an HSM."""
+    """One method of client authentication. Write your own for others, such as a key that stays in an HSM.
+
+    One that has a `method`, such as `tls_client_auth`, is compared with what the provider says it supports.
+    """
 
     @property
     def client_id(self) -> str:
@@ -197,11 +207,7 @@ class _JwtAssertion(Credential):
             "iat": issued_at,
             "exp": issued_at + int(self.lifetime),
         }
-        # Not `serialize_compact`: it checks header and key again, which takes the interpreter's lock for longer than a
-        # P-256 signature does, and it warns about EdDSA each time.
-        signed = self._header + b"." + json_b64encode(claims)
-        signature = JWSRegistry.algorithms[self.alg].sign(signed, self._key)
-        assertion = (signed + b"." + urlsafe_b64encode(signature)).decode()
+        assertion = sign_jwt(self._header, claims, self.alg, self._key)
         parameters = {"client_id": self.client_id} if self.send_client_id else {}
         parameters |= {"client_assertion_type": ASSERTION_TYPE, "client_assertion": assertion}
         return Credentials(parameters)
@@ -226,6 +232,7 @@ class PrivateKeyJwt(_JwtAssertion):
     """
 
     __slots__ = ()
+    method: ClassVar[str] = "private_key_jwt"
 
     def __init__(
         self,
@@ -280,8 +287,13 @@ class PrivateKeyJwt(_JwtAssertion):
     @property
     def signing_threads(self) -> int:
         """One for each core for RSA, whose signatures take hundreds of microseconds and let other threads run."""
-        # More threads wait for each other and for the loop: six on two cores sign 10 to 20 % less.
-        return cores() if self._key.key_type == "RSA" else 0
+        return threads_for(self._key.key_type)
+
+    def request_key(self) -> SigningKey:
+        """The key, for requests that are signed with the same one; see `SignedRequests`."""
+        read = read_signing_key(self._key)
+        assert isinstance(read, SigningKey)  # noqa: S101 - for type checkers: it has been read before
+        return read
 
     def public_jwks(self) -> dict[str, list[dict[str, object]]]:
         """Return the public key as the key set to register at the provider."""
@@ -305,6 +317,7 @@ class ClientSecretJwt(_JwtAssertion):
     """
 
     __slots__ = ()
+    method: ClassVar[str] = "client_secret_jwt"
 
     def __init__(
         self,
@@ -350,6 +363,7 @@ class ClientSecretBasic(Credential):
     Spec: RFC 6749 section 2.3.1 and appendix B.
     """
 
+    method: ClassVar[str] = "client_secret_basic"
     form_encode: bool
 
     def __init__(self, client_id: str, secret: str, *, form_encode: bool = True) -> None:
@@ -387,6 +401,7 @@ class ClientSecretPost(Credential):
     """
 
     __slots__ = ()
+    method: ClassVar[str] = "client_secret_post"
 
     def __init__(self, client_id: str, secret: str) -> None:
         secret = _hidden(secret)
@@ -396,11 +411,6 @@ class ClientSecretPost(Credential):
     def credentials(self, *, issuer: str, endpoint: str, now: float, jti: str) -> Credentials:  # noqa: ARG002
         """Fill in the two parameters; see `ClientAuth.credentials`."""
         return Credentials({"client_id": self.client_id, "client_secret": self._material})
-
-
-def cores() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _hidden(value: object) -> Redacted:

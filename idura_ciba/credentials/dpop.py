@@ -17,12 +17,11 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.asymmetric import ec
-from joserfc.jws import JWSRegistry
 from joserfc.util import json_b64encode, urlsafe_b64encode
 
 from idura_ciba.credentials.around import Around
-from idura_ciba.credentials.client_auth import ClientAuth, Credentials, cores
-from idura_ciba.credentials.signing_key import KeyInput, read_signing_key
+from idura_ciba.credentials.client_auth import ClientAuth, Credentials
+from idura_ciba.credentials.signing_key import KeyInput, read_signing_key, sign_jwt, threads_for
 from idura_ciba.errors import UsageError
 
 __all__ = ["DPoP", "brings_nonce"]
@@ -81,7 +80,7 @@ class DPoP(Around):
     @property
     def signing_threads(self) -> int:
         """One for each core for an RSA key, else as for the client authentication; P-256 takes microseconds."""
-        return max(super().signing_threads, cores() if self._key.key_type == "RSA" else 0)
+        return max(super().signing_threads, threads_for(self._key.key_type))
 
     @property
     def confirmation(self) -> Mapping[str, str]:
@@ -115,9 +114,7 @@ class DPoP(Around):
             claims["nonce"] = nonce
         if access_token is not None:
             claims["ath"] = urlsafe_b64encode(hashlib.sha256(access_token.encode()).digest()).decode()
-        signed = self._header + b"." + json_b64encode(claims)
-        signature = JWSRegistry.algorithms[self.proof_alg].sign(signed, self._key)
-        return (signed + b"." + urlsafe_b64encode(signature)).decode()
+        return sign_jwt(self._header, claims, self.proof_alg, self._key)
 
     def learn(self, url: str, headers: Mapping[str, str]) -> None:
         """Remember the nonce that an answer from this URL brings, if it brings one.

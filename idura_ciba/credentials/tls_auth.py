@@ -22,9 +22,7 @@ from typing import ClassVar, Self
 
 from attrs import field, frozen
 from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
     Encoding,
-    PrivateFormat,
     PublicFormat,
 )
 from cryptography.x509 import Certificate, load_pem_x509_certificates
@@ -239,8 +237,7 @@ def _context(chain: Sequence[Certificate], key: JoseKey) -> ssl.SSLContext:
     context.set_alpn_protocols(["http/1.1"])
     # OpenSSL takes files only, through Python: the key lies in one for a moment, under a password that nobody knows.
     password = secrets.token_urlsafe(32)
-    locked = BestAvailableEncryption(password.encode())
-    private: bytes = key.raw_value.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, locked)
+    private = key.as_pem(private=True, password=password)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "pair.pem"
         file.write_bytes(private + b"".join(each.public_bytes(Encoding.PEM) for each in chain))

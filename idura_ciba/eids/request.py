@@ -277,3 +277,17 @@ def as_text(name: str, value: object) -> Redacted:
             f"The {name} is not text", code=name, advice="Pass it as str; a number loses its leading zeros"
         )
     return Redacted(value)
+
+
+def check_request(request: object) -> None:
+    """Make sure that this is a request, whatever a program has passed.
+
+    Raises:
+        UsageError: It is something else.
+    """
+    if not isinstance(request, EidRequest):
+        raise ArgumentError(
+            f"start needs a request, not a {type(request).__name__}",
+            code="request",
+            advice="pass, for example, SwedishBankID(number, ...)",
+        )

@@ -3,7 +3,7 @@
 Every result is a value, be it an answer, an error or a broken connection: `protocol.machine` decides what it means.
 
 A server that demands a nonce of DPoP has not processed the request (RFC 9449 section 8): no phone has rung, and nothing
-was handed out. Such a request leaves once more, at once, with new credentials and under the limits of the first.
+was handed out. Such a request leaves once more, at once, signed anew and under the limits of the first.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import math
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from functools import partial
 from random import Random
@@ -27,14 +27,17 @@ from idura_ciba.aio.pulse import BEAT, Pulse
 from idura_ciba.credentials.around import layers
 from idura_ciba.credentials.client_auth import ClientAuth, Credentials
 from idura_ciba.credentials.dpop import DPoP, brings_nonce
+from idura_ciba.credentials.request_object import EncryptionKey, RequestSigner
 from idura_ciba.credentials.signing_pool import SigningPool
 from idura_ciba.errors import CibaError, TransportError, TransportTimeout
 from idura_ciba.http.delivery import deliver, until_connected
+from idura_ciba.http.encryption_keys import EncryptionKeys
 from idura_ciba.http.provider import Provider
 from idura_ciba.http.transport import AiohttpTransport
 from idura_ciba.protocol.answers import (
     LONGEST_PROMPT,
     AuthenticationAnswer,
+    ErrorAnswer,
     TokenAnswer,
     UnusableAnswer,
     parse_authentication_response,
@@ -71,6 +74,9 @@ _MOVED = frozenset({*range(300, 400), 404, 410})
 
 #: RFC 9449 sections 8 and 9: how servers demand a nonce; authorization servers use the first.
 _UNPROCESSED = frozenset({400, 401})
+#: A request that the provider could not open, perhaps because its key is another one by now: RFC 9101 section 7, and
+#: CIBA Core section 13, which knows no code of its own for it.
+_UNREAD = frozenset({"invalid_request_object", "invalid_request"})
 
 _UNLIMITED = nullcontext()
 
@@ -125,10 +131,14 @@ class Backchannel:
     transport: Transport
     clock: Clock
     rng: Random = field(repr=False)
-    answer_timeout: float = ANSWER_TIMEOUT
     max_token_answer: int = MAX_TOKEN_ANSWER
     load: Load | None = field(default=None, repr=False)
+    #: Signs authentication requests; None: they go out as they are.
+    signer: RequestSigner | None = None
+    answer_timeout: float = ANSWER_TIMEOUT
     _signing: SigningPool[Credentials] | None = field(init=False, repr=False, eq=False)
+    _request_signing: SigningPool[Credentials] | None = field(init=False, repr=False, eq=False)
+    _encryption_keys: EncryptionKeys | None = field(init=False, repr=False, eq=False)
     _pulse: Pulse = field(init=False, repr=False, eq=False, factory=Pulse)
 
     # Whether the transport is our own, which heeds `give_up_at`, and nothing else is waited for. A timer saved.
@@ -142,12 +152,12 @@ class Backchannel:
 
     @confirmation.default
     def _find_confirmation(self) -> Mapping[str, str]:
-        # An attribute of the client authentications that bind tokens; others need not know of it.
-        return getattr(self.client_auth, "confirmation", {})
+        # An attribute of the client authentications that bind tokens; others, also around these, need not know of it.
+        return next(filter(None, (getattr(layer, "confirmation", None) for layer in layers(self.client_auth))), {})
 
     @_tls.default
     def _find_tls(self) -> ssl.SSLContext | None:
-        return getattr(self.client_auth, "tls", None)
+        return next(filter(None, (getattr(layer, "tls", None) for layer in layers(self.client_auth))), None)
 
     @_dpop.default
     def _find_dpop(self) -> DPoP | None:
@@ -158,9 +168,34 @@ class Backchannel:
         threads = self.client_auth.signing_threads
         return SigningPool(threads) if threads else None
 
+    @_request_signing.default
+    def _open_request_signing(self) -> SigningPool[Credentials] | None:
+        # The same threads where both sign with RSA: more than one for each core would slow all of them.
+        threads = self.signer.signing_threads if self.signer else 0
+        return (self._signing or SigningPool(threads)) if threads else None
+
+    @_encryption_keys.default
+    def _open_encryption_keys(self) -> EncryptionKeys | None:
+        if self.signer is None or self.signer.encryption is None:
+            return None
+        return EncryptionKeys(self.provider, self.signer, self.transport)
+
     @_keeps_time.default
     def _find_out(self) -> bool:
         return self._signing is None and type(self.transport) is AiohttpTransport
+
+    async def prepare(self) -> None:
+        """Have at hand what an authentication request needs, and find out what cannot work, while no phone rings.
+
+        Raises:
+            TransportError: Discovery failed, or the key to encrypt for could not be fetched.
+            RemoteProtocolError: The discovery document is unusable, or the provider has no key to encrypt for.
+            StateError: The document rules out what this client is set to.
+        """
+        await self.provider.endpoints(mtls=self._tls is not None)
+        self.provider.check()
+        if self._encryption_keys is not None:
+            await self._encryption_keys.find()
 
     async def authenticate(
         self, parameters: Mapping[str, str], *, limit: float | None = None, lifetime: float = LONGEST_PROMPT
@@ -175,12 +210,14 @@ class Backchannel:
 
         Raises:
             Abandoned: The limit passed before anything was sent.
-            TransportError: Discovery failed.
-            RemoteProtocolError: The discovery document is unusable.
+            TransportError: Discovery failed, or the key to encrypt for could not be fetched.
+            RemoteProtocolError: The discovery document is unusable, or the provider has no key to encrypt for.
+            UsageError: A parameter cannot be signed.
             LocalProtocolError: The credentials could not be made; nothing was sent.
         """
         mtls = self._tls is not None
         await self.provider.endpoints(mtls=mtls)  # a failed discovery is an error and not an answer
+        recipient = await self._encryption_keys.find() if self._encryption_keys else None
         give_up_at = None if limit is None else limit + self.answer_timeout
 
         async def attempt() -> HttpResponse:
@@ -188,9 +225,8 @@ class Backchannel:
                 raise explain.limit_passed(begun=False)
             # Asked for each time: the endpoint may have moved since the last try.
             endpoint = (await self.provider.endpoints(mtls=mtls)).backchannel_authentication_endpoint
-            return await self._post(
-                endpoint, parameters, DEFAULT_MAX_BODY, "before", give_up_at=give_up_at, not_after=limit
-            )
+            form = parameters if self.signer is None else await self._sign(self.signer, parameters, recipient)
+            return await self._post(endpoint, form, DEFAULT_MAX_BODY, "before", give_up_at=give_up_at, not_after=limit)
 
         try:
             response = await until_connected(attempt)
@@ -201,6 +237,8 @@ class Backchannel:
                 raise explain.limit_passed(begun=False) from None
             return self._unanswered(error)
         answer = parse_authentication_response(response, wall=self.clock.wall(), lifetime=lifetime)
+        if self._encryption_keys and isinstance(answer, ErrorAnswer) and answer.error in _UNREAD:
+            self._encryption_keys.doubt()
         return self._answered(answer, response)
 
     async def poll(self, auth_req_id: str, *, end: float = math.inf) -> Answered[TokenAnswer]:
@@ -234,6 +272,11 @@ class Backchannel:
         answer = parse_token_response(response, wall=self.clock.wall())
         return self._answered(answer, response)
 
+    async def aclose(self) -> None:
+        """Stop looking for a key."""
+        if self._encryption_keys is not None:
+            await self._encryption_keys.aclose()
+
     async def _post(
         self,
         endpoint: str,
@@ -248,7 +291,15 @@ class Backchannel:
         request: HttpRequest | None = None
         try:
             with _UNLIMITED if self._keeps_time else PatientTimeout(give_up_at):
-                proof = await self._prove(endpoint, stage)
+                # Clock and rng are read here, because those passed in need not be thread-safe.
+                prove = partial(
+                    self.client_auth.credentials,
+                    issuer=self.provider.issuer,
+                    endpoint=endpoint,
+                    now=self.clock.wall(),
+                    jti=f"{self.rng.getrandbits(128):032x}",
+                )
+                proof = await self._prove(prove, self._signing, stage)
                 request = HttpRequest(
                     "POST",
                     endpoint,
@@ -288,19 +339,28 @@ class Backchannel:
             self.load.left_again()
         return True
 
-    async def _prove(self, endpoint: str, stage: explain.Stage) -> Credentials:
-        """Make the credentials of one request."""
-        # Clock and rng are read here, because those passed in need not be thread-safe.
-        prove = partial(
-            self.client_auth.credentials,
+    async def _sign(
+        self, signer: RequestSigner, parameters: Mapping[str, str], recipient: EncryptionKey | None
+    ) -> Mapping[str, str]:
+        """Put all parameters into a signed one."""
+        sign = partial(
+            signer.sign,
+            dict(parameters),
             issuer=self.provider.issuer,
-            endpoint=endpoint,
             now=self.clock.wall(),
             jti=f"{self.rng.getrandbits(128):032x}",
+            recipient=recipient,
         )
+        signed = await self._prove(lambda: Credentials({"request": sign()}), self._request_signing, "before")
+        return signed.parameters
+
+    async def _prove(
+        self, prove: Callable[[], Credentials], pool: SigningPool[Credentials] | None, stage: explain.Stage
+    ) -> Credentials:
+        """Call what signs, where it is to sign."""
         try:
             # An RSA signature takes as long as serving several polls, and releases the GIL.
-            return prove() if self._signing is None else await self._signing.call(prove)
+            return prove() if pool is None else await pool.call(prove)
         except CibaError:
             raise
         except (Exception, asyncio.CancelledError) as error:

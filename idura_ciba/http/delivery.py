@@ -19,7 +19,7 @@ from idura_ciba.aio.cancellation import is_cancelled
 from idura_ciba.errors import TransportError
 from idura_ciba.protocol.http import HttpRequest, HttpResponse, Transport, inflate
 
-__all__ = ["Told", "deliver", "fetch", "until_connected"]
+__all__ = ["Told", "deliver", "fetch", "is_served", "until_connected"]
 
 #: Seconds after which no new connection is attempted: people are waiting on the line.
 CONNECT_PATIENCE = 2.0
@@ -63,7 +63,8 @@ async def deliver(transport: Transport, request: HttpRequest) -> HttpResponse:
     raise TransportError(f"the transport {what}", code="transport_failed")
 
 
-def _is_answer(response: HttpResponse) -> bool:
+def is_served(response: HttpResponse) -> bool:
+    """Whether an answer is the server's own."""
     # The rest comes from a gateway whose server is down or busy: as good as no answer.
     return response.status != 429 and response.status < 500  # noqa: PLR2004 - RFC 6585 4; the class of status codes
 
@@ -76,7 +77,7 @@ async def fetch(
     transport: Transport,
     request: HttpRequest,
     *,
-    is_answer: Callable[[HttpResponse], bool] = _is_answer,
+    is_answer: Callable[[HttpResponse], bool] = is_served,
     told: Told = _nobody,
 ) -> HttpResponse:
     """Read a document, with retries: a `GET` changes nothing.

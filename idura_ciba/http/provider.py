@@ -2,13 +2,16 @@
 
 Rules:
 1. The discovery document must name the issuer it was fetched for, character by character.
-2. Endpoints that the document omits are at Idura's paths; endpoints that the caller passes win over both.
+2. Endpoints that the document omits are at Idura's paths, where the issuer is Idura by its name, or because the caller
+   says so, or is this machine; elsewhere they are missing, because credentials do not go to a guessed path at somebody
+   else's server. Endpoints that the caller passes win over both.
 3. Credentials and tokens travel over HTTPS only, except to this machine.
 4. A discovered endpoint must have the issuer's origin, or one in `trusted_origins`: a document must not be able to send
    credentials elsewhere. An endpoint that the caller passes is itself trusted; its origin is not.
 5. A client that presents a certificate goes to `mtls_endpoint_aliases` where the document has them (RFC 8705 section
    5). Rules 3 and 4 hold for them, too; an endpoint that the caller passes has no alias.
-6. The document is read again once a day, and when an endpoint seems to have moved: it answers 404, 410 or a redirect,
+6. What the document rules out for this client is told before anybody is asked; see `capabilities`.
+7. The document is read again once a day, and when an endpoint seems to have moved: it answers 404, 410 or a redirect,
    or cannot be connected to. Until then the known endpoints stay in use.
 """
 
@@ -26,13 +29,14 @@ from attrs import evolve, field, frozen
 
 from idura_ciba.aio.single_flight import SingleFlight
 from idura_ciba.errors import ArgumentError, RemoteProtocolError
-from idura_ciba.http.delivery import fetch
+from idura_ciba.http.capabilities import Mismatch, Needs, mismatches
+from idura_ciba.http.delivery import fetch, is_served
 from idura_ciba.observe import Observers
 from idura_ciba.options import texts
 from idura_ciba.protocol.documents import ProviderMetadata, build_discovery_url, parse_discovery
-from idura_ciba.protocol.http import HttpRequest, Transport
+from idura_ciba.protocol.http import HttpRequest, HttpResponse, Transport
 
-__all__ = ["IDURA_PATHS", "Endpoints", "Found", "Provider"]
+__all__ = ["IDURA_PATHS", "Endpoints", "Found", "Provider", "is_idura"]
 
 #: From Idura's "Caller Authentication" and "Okta" guides; used for endpoints that discovery omits, as it does for CIBA.
 IDURA_PATHS = {
@@ -40,6 +44,9 @@ IDURA_PATHS = {
     "token_endpoint": "/oauth2/token",
     "jwks_uri": "/.well-known/jwks",
 }
+#: Where Idura's tenants are (Idura "Production" and "Glossary"): `NAME.idura.broker`, formerly `NAME.criipto.id`, and
+#: `NAME.criipto.io`. Domains of a customer's own exist too, and cannot be told by their names.
+IDURA_DOMAINS = (".idura.broker", ".criipto.id", ".criipto.io")
 #: Most bytes of a discovery document or key set.
 MAX_DOCUMENT = 256 * 1024
 DOCUMENT_HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}
@@ -67,6 +74,8 @@ class Endpoints:
         token_endpoint: Where polls go. None: the same.
         jwks_uri: Where the provider's keys are. None: the same.
         trusted_origins: Further origins that discovered endpoints may have, such as `https://keys.example.com`.
+        idura_paths: Whether endpoints that discovery omits are at Idura's paths. None: at `NAME.idura.broker` and the
+            other domains of Idura's, and on this machine. Pass True for a domain of your own at Idura.
 
     Raises:
         UsageError: `trusted_origins` is not a list of strings.
@@ -76,6 +85,7 @@ class Endpoints:
     token_endpoint: str | None = None
     jwks_uri: str | None = None
     trusted_origins: tuple[str, ...] = field(default=(), converter=_origins)
+    idura_paths: bool | None = None
 
 
 @frozen
@@ -100,6 +110,7 @@ class Provider:
         transport: Carries the request for the discovery document.
         endpoints: Override discovery.
         observers: Told of each request.
+        needs: What the client needs of the provider; None: nothing is compared.
 
     Raises:
         UsageError: A URL is not absolute, or is neither HTTPS nor on this machine.
@@ -112,12 +123,13 @@ class Provider:
         transport: Transport,
         endpoints: Endpoints | None = None,
         observers: Observers | None = None,
+        needs: Needs | None = None,
     ) -> None:
         if not isinstance(endpoints, Endpoints | None):
             raise ArgumentError("endpoints is not an Endpoints", code="endpoints", advice="pass Endpoints(...) or None")
         self.issuer = issuer
         self._transport = transport
-        self._observers = observers or Observers()
+        self.observers: Observers = observers or Observers()
         self._overrides = endpoints or Endpoints()
         origins = [_origin(issuer), *map(_origin, self._overrides.trusted_origins)]
         named = [_origin(url) for name in IDURA_PATHS if (url := getattr(self._overrides, name))]
@@ -129,7 +141,11 @@ class Provider:
                 advice="use https://; http is accepted for this machine only",
             )
         self._trusted = frozenset(origins)
+        guess = self._overrides.idura_paths
+        self._may_guess = is_idura(issuer) or _is_loopback(urlsplit(issuer)) if guess is None else guess is True
         self._is_discovered = not all(getattr(self._overrides, name) for name in IDURA_PATHS)
+        self._needs = needs
+        self._unmet: Mismatch | None = None
         self._found: Found | None = None
         # The same with its aliases, once somebody wants them.
         self._aliased: tuple[Found, Found] | None = None
@@ -144,7 +160,8 @@ class Provider:
 
         Raises:
             TransportError: The discovery document could not be fetched, even after several tries.
-            RemoteProtocolError: It is unreadable, or names another issuer or an endpoint that is not trusted.
+            RemoteProtocolError: It is unreadable, also after several tries, or names another issuer or an endpoint that
+                is not trusted.
         """
         if self._found is None:
             found = await self._discovery.run()
@@ -152,6 +169,16 @@ class Provider:
         if self._is_discovered and asyncio.get_running_loop().time() - self._asked_at >= MAX_AGE:
             self._discovery.begin()
         return self._with_aliases(self._found) if mtls and self._found.aliases else self._found
+
+    def check(self) -> None:
+        """Make sure that the document rules out nothing that this client needs; `endpoints` comes before it.
+
+        Raises:
+            StateError: It does. It is read again beside this, because somebody may be setting it right.
+        """
+        if self._unmet is not None:
+            self.doubt()
+            raise self._unmet.error()
 
     def doubt(self) -> None:
         """An endpoint did not answer as one does: look whether it has moved, beside whatever goes on."""
@@ -167,11 +194,26 @@ class Provider:
         self._asked_at = asyncio.get_running_loop().time()
         if self._is_discovered:
             request = HttpRequest("GET", build_discovery_url(self.issuer), DOCUMENT_HEADERS, max_body=MAX_DOCUMENT)
-            told = partial(self._observers.document, "openid-configuration", None)
-            found = parse_discovery(await fetch(self._transport, request, told=told), issuer=self.issuer)
+            told = partial(self.observers.document, "openid-configuration", None)
+            response = await fetch(self._transport, request, is_answer=self._is_document, told=told)
+            found = parse_discovery(response, issuer=self.issuer)
+            if self._needs is not None:
+                unmet = mismatches(found, self._needs, is_idura=is_idura(self.issuer))
+                self._unmet = next((each for each in unmet if each.is_certain), None)
         located = {name: self._locate(name, path, found) for name, path in IDURA_PATHS.items()}
         self._found = Found(self.issuer, **located, aliases=self._find_aliases(found))
         return self._found
+
+    def _is_document(self, response: HttpResponse) -> bool:
+        """Whether to go on with this answer; a page with 200 is of something before the provider, which is away."""
+        if response.status >= 300:  # noqa: PLR2004 - the class of status codes
+            return is_served(response)
+        try:
+            parse_discovery(response, issuer=self.issuer)
+        except RemoteProtocolError as error:
+            # That it names another issuer is an answer, and will not change within seconds.
+            return error.code == "issuer_mismatch"
+        return True
 
     def _find_aliases(self, found: ProviderMetadata | None) -> Mapping[str, str]:
         named = None if found is None else found.members.get("mtls_endpoint_aliases")
@@ -185,14 +227,29 @@ class Provider:
     def _with_aliases(self, found: Found) -> Found:
         if self._aliased is None or self._aliased[0] is not found:
             judged = {name: self._judge(name, url, "for client certificates ") for name, url in found.aliases.items()}
-            self._aliased = found, evolve(found, **judged)
+            start, token = found.backchannel_authentication_endpoint, found.token_endpoint
+            self._aliased = (
+                found,
+                evolve(
+                    found,
+                    backchannel_authentication_endpoint=judged.get("backchannel_authentication_endpoint", start),
+                    token_endpoint=judged.get("token_endpoint", token),
+                ),
+            )
         return self._aliased[1]
 
     def _locate(self, name: str, default_path: str, found: ProviderMetadata | None) -> str:
         override: str | None = getattr(self._overrides, name)
         if override:
             return override
-        return self._judge(name, getattr(found, name, None) or self.issuer.removesuffix("/") + default_path)
+        named: str | None = getattr(found, name, None)
+        if named is None and not self._may_guess:
+            raise RemoteProtocolError(
+                f"the discovery document names no {name}",
+                code="endpoint_missing",
+                advice=f"pass Endpoints({name}=...); for a domain of your own at Idura, Endpoints(idura_paths=True)",
+            )
+        return self._judge(name, named or self.issuer.removesuffix("/") + default_path)
 
     def _judge(self, name: str, url: str, purpose: str = "") -> str:
         """Rules 3 and 4."""
@@ -207,6 +264,11 @@ class Provider:
                 else f"report it to the provider; until it is fixed, pass Endpoints({name}=...)",
             )
         return str(url)
+
+
+def is_idura(issuer: str) -> bool:
+    """Whether an issuer is a tenant of Idura's, as far as its name says so."""
+    return f".{urlsplit(issuer).hostname or ''}".endswith(IDURA_DOMAINS)
 
 
 def _origin(url: str) -> str | None:

@@ -36,6 +36,13 @@ class ProviderMetadata:
     backchannel_authentication_endpoint: str | None
     members: Mapping[str, Any] = field(repr=False)
 
+    def listed(self, name: str) -> frozenset[str]:
+        """The texts that a member lists; none where it says nothing, or is no list."""
+        values = self.members.get(name)
+        return (
+            frozenset(value for value in values if isinstance(value, str)) if isinstance(values, list) else frozenset()
+        )
+
 
 def build_discovery_url(issuer: str) -> str:
     """Where the issuer's metadata stands.

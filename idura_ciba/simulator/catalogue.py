@@ -301,7 +301,18 @@ _DISCOVERY: Mapping[str, Fault] = {
             "missing": ...,
         }.items()
     },
-}
+    # What the provider says it supports.
+    **{
+        f"{name} {what}": edit(**{name: value})
+        for name in (
+            "backchannel_token_delivery_modes_supported", "id_token_signing_alg_values_supported",
+            "token_endpoint_auth_methods_supported", "acr_values_supported",
+        )
+        for what, value in {
+            "of others": ["x"], "a text": "x", "of numbers": [7], "null": None, "empty": [], "missing": ...,
+        }.items()
+    },
+}  # fmt: skip
 
 
 @functools.cache

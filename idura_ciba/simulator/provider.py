@@ -11,8 +11,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from email.utils import formatdate
+from typing import cast
 
-from idura_ciba.simulator.clients import KEY_ALGORITHMS, SECRET_ALGORITHMS, ClientRegistry
+from idura_ciba.simulator.clients import ClientRegistry
+from idura_ciba.simulator.discovery import GRANT_TYPE, document
 from idura_ciba.simulator.eid import SimulatedEid, Wish, by_acr, read_wish
 from idura_ciba.simulator.eids import EIDS
 from idura_ciba.simulator.exchange import Exchange
@@ -22,13 +24,13 @@ from idura_ciba.simulator.messages import JSON, Refusal, SimReply, SimRequest, e
 from idura_ciba.simulator.orders import Order, Rules, Verdict
 from idura_ciba.simulator.people import dice, invent_person, invent_uuid
 from idura_ciba.simulator.proofs import Proofs
+from idura_ciba.simulator.request_object import EncryptionKey, RequestObjects
 from idura_ciba.simulator.scenario import Crowd, Population, Script
 from idura_ciba.simulator.tokens import PrivateKey, SigningAlg, SigningKeys, claims_of, thumbprint
 
 __all__ = ["DEFAULT_ISSUER", "SimulatedIdura"]
 
 DEFAULT_ISSUER = "https://simulator.idura.broker"
-GRANT_TYPE = "urn:openid:params:grant-type:ciba"
 #: Seconds: the `expires_in` of Idura's sample token answer.
 TOKEN_LIFETIME = 120
 
@@ -56,6 +58,8 @@ class SimulatedIdura:
         people: What people without a script do.
         signing_alg: The algorithm of ID tokens; `ES256` is much cheaper than Idura's `RS256`.
         signing_key: A key for it; None: one that all providers of the process share.
+        encryption_key: A private key that signed requests may be encrypted for; its public half is in the JWKS.
+        metadata: Members of the discovery document, instead of or beside its own; None leaves one out.
 
     Raises:
         UsageError: Two eIDs share a name or an acr value.
@@ -79,6 +83,8 @@ class SimulatedIdura:
         people: Population = Crowd(),  # noqa: B008 - frozen
         signing_alg: SigningAlg = "RS256",
         signing_key: PrivateKey | None = None,
+        encryption_key: EncryptionKey | None = None,
+        metadata: Mapping[str, object] | None = None,
     ) -> None:
         self.issuer: str = issuer
         self.mtls_address: str | None = None
@@ -96,6 +102,8 @@ class SimulatedIdura:
         self._keys = SigningKeys(signing_alg, signing_key)
         self._clients = ClientRegistry(self.ledger.totals, tolerance=rules.clock_tolerance)
         self._proofs = Proofs(self.ledger.proofs, nonces=rules.dpop_nonces, tolerance=rules.clock_tolerance, seed=seed)
+        self._requests = RequestObjects(tolerance=rules.clock_tolerance, encryption_key=encryption_key)
+        self._metadata = metadata or {}
         self._scripts: dict[str, tuple[Script, ...]] = {}
         self._orders: dict[str, Order] = {}
         self._latest: dict[tuple[str, str], Order] = {}
@@ -112,6 +120,9 @@ class SimulatedIdura:
         secret: str | None = None,
         certificate: bytes | None = None,
         subject: str | None = None,
+        request_alg: str | None = None,
+        request_jwks: Mapping[str, object] | None = None,
+        request_encrypted: bool = False,
     ) -> None:
         """Register a client with exactly one credential.
 
@@ -121,8 +132,13 @@ class SimulatedIdura:
             secret: For `client_secret_basic`, `client_secret_post` and `client_secret_jwt`.
             certificate: In DER, for `self_signed_tls_client_auth`.
             subject: As RFC 4514 writes it, for `tls_client_auth`.
+            request_alg: Its `backchannel_authentication_request_signing_alg`: each authentication request must be
+                signed by this algorithm. None: none may be.
+            request_jwks: The JWK set for that; None: `jwks`.
+            request_encrypted: Whether they must be encrypted for the `encryption_key`, too.
         """
         self._clients.register(client_id, jwks=jwks, secret=secret, certificate=certificate, subject=subject)
+        self._requests.register(client_id, request_alg, request_jwks or jwks, encrypted=request_encrypted)
 
     def add_eids(self, *eids: SimulatedEid) -> None:
         """Serve further eIDs.
@@ -204,14 +220,15 @@ class SimulatedIdura:
             if exchange.endpoint == "discovery":
                 return self._reply(request, now, 200, json_bytes(self._discovery()))
             if exchange.endpoint == "jwks":
-                return self._reply(request, now, 200, json_bytes(self._keys.jwks(now)))
+                return self._reply(request, now, 200, json_bytes(self._jwks(now)))
             if exchange.refusal is not None:
                 raise exchange.refusal
             client_id = self._identify(exchange, now)
             if exchange.endpoint == "token":
                 status, body = self._poll(exchange, client_id, now)
             else:
-                status, body = 200, self._order(exchange, client_id, now)
+                form = self._requests.open(exchange.form, client_id, issuer=self.issuer, now=now)
+                status, body = 200, self._order(form, client_id, exchange.confirmation.get("jkt"), now)
             return self._reply(request, now, status, body, self._fields(now))
         except Refusal as refusal:
             if exchange.endpoint == "bc-authorize":
@@ -255,47 +272,25 @@ class SimulatedIdura:
             fields["Trace-Id"] = f"{self._trace_dice.getrandbits(128):032x}"
         return SimReply(status, fields, body)
 
+    def _jwks(self, now: float) -> dict[str, object]:
+        published = self._keys.jwks(now)
+        return {**published, "keys": [*cast("list[object]", published["keys"]), *self._requests.published()]}
+
     def _discovery(self) -> dict[str, object]:
-        methods = ["private_key_jwt", "client_secret_basic", "client_secret_post", "client_secret_jwt"]
-        bound: dict[str, object] = (
-            {"dpop_signing_alg_values_supported": list(KEY_ALGORITHMS)} if self._rules.dpop else {}
+        return document(
+            self.issuer,
+            self._rules,
+            mtls_address=self.mtls_address,
+            eids=self._eids,
+            acr_values=self._by_acr,
+            id_token_alg=self._keys.alg,
+            request_algs=self._requests.algs,
+            changes=self._metadata,
         )
-        if self.mtls_address is not None:
-            methods += ["tls_client_auth", "self_signed_tls_client_auth"]
-            bound["tls_client_certificate_bound_access_tokens"] = True
-            bound["mtls_endpoint_aliases"] = {
-                "backchannel_authentication_endpoint": f"{self.mtls_address}/ciba/bc-authorize",
-                "token_endpoint": f"{self.mtls_address}/oauth2/token",
-            }
-        backchannel: dict[str, object] = {
-            "backchannel_authentication_endpoint": f"{self.issuer}/ciba/bc-authorize",
-            "backchannel_token_delivery_modes_supported": ["poll"],
-            "backchannel_user_code_parameter_supported": False,
-        }
-        return {
-            "issuer": self.issuer,
-            "jwks_uri": f"{self.issuer}/.well-known/jwks",
-            "authorization_endpoint": f"{self.issuer}/oauth2/authorize",
-            "token_endpoint": f"{self.issuer}/oauth2/token",
-            **(backchannel if self._rules.announces_backchannel else {}),
-            "scopes_supported": ["openid"],
-            "response_types_supported": ["code"],
-            "grant_types_supported": [GRANT_TYPE],
-            "subject_types_supported": ["public"],
-            "acr_values_supported": list(self._by_acr),
-            "authorization_details_types_supported": self._details_types(),
-            "id_token_signing_alg_values_supported": [self._keys.alg],
-            "token_endpoint_auth_methods_supported": methods,
-            "token_endpoint_auth_signing_alg_values_supported": [*KEY_ALGORITHMS, *SECRET_ALGORITHMS],
-            **bound,
-        }
 
-    def _details_types(self) -> list[object]:
-        return list(dict.fromkeys(detail["type"] for eid in self._eids for detail in eid.details or ()))
-
-    def _order(self, exchange: Exchange, client_id: str, now: float) -> bytes:
-        """Put a prompt on somebody's phone (CIBA Core section 7)."""
-        wish = read_wish(exchange.form, self._by_acr)
+    def _order(self, form: Mapping[str, str], client_id: str, jkt: str | None, now: float) -> bytes:
+        """Put a prompt on somebody's phone (CIBA Core section 7); `jkt` is the key that the client has proved."""
+        wish = read_wish(form, self._by_acr)
         if self._rules.known_people_only and wish.person not in self._scripts:
             raise Refusal("unknown_user_id", "no person is known by this hint")
         expires_in = wish.requested_expiry or self._expires_in[wish.eid.name]
@@ -311,7 +306,7 @@ class SimulatedIdura:
         key = (wish.eid.name, wish.person)
         self._refuse_second(key, record, now)
         order = self._begin(key, wish, record, now)
-        order.jkt = exchange.confirmation.get("jkt")
+        order.jkt = jkt
         answer = {"auth_req_id": record.auth_req_id, "expires_in": expires_in, "interval": int(order.interval)}
         if wish.eid.words is not None:
             answer["bindingMessage"] = wish.eid.words(dice(order.dice_key, "words"))
@@ -401,7 +396,7 @@ class SimulatedIdura:
             return exchange.order.record.person
         if exchange.endpoint == "bc-authorize":
             with suppress(Refusal):
-                return read_wish(exchange.form, self._by_acr).person
+                return read_wish(self._requests.peek(exchange.form), self._by_acr).person
         return None
 
 

@@ -26,7 +26,7 @@ from idura_ciba.protocol.timing import Timing
 from idura_ciba.redaction import Redacted
 from idura_ciba.trust.expectation import Demand, Expectation, shared
 
-__all__ = ["Checkpoint", "Sealer", "already_ended", "checked_secret"]
+__all__ = ["Checkpoint", "Sealer", "already_ended", "checked_secret", "derive_for_callers"]
 
 VERSION = 1
 #: A usual token has about 1 kB. The spoken words may be as long as the provider's answer, 64 kB, and JSON escapes
@@ -294,3 +294,9 @@ def checked_secret(secret: bytes | None) -> bytes | None:
             advice="make it with secrets.token_bytes(32)",
         )
     return secret
+
+
+def derive_for_callers(secret: bytes, issuer: str, client_id: str, purpose: bytes) -> bytes:
+    """Derive a key for a purpose of the caller's from what seals the tokens of this client at this issuer."""
+    owner = json.dumps([issuer, client_id]).encode()
+    return hmac.digest(secret, b"\0".join((b"for callers", owner, purpose)), "sha256")

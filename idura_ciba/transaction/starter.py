@@ -153,13 +153,14 @@ class Starter:
         for task in self._starting:
             task.cancel()
         await asyncio.gather(*self._starting, return_exceptions=True)
+        await self.context.backchannel.aclose()
 
     async def _submit(self, start: Start, hold: Hold) -> Transaction:
         answered: Answered[AuthenticationAnswer] | None = None
         may_ring = False
         try:
             expected = Expectation.of(start.request, tags=self.tags, issued_from=self.context.clock.wall())
-            await self.provider.endpoints()
+            await self.context.backchannel.prepare()
             async with self.context.queue.admit(until=start.limit):
                 if start.note is not None:
                     await start.note()

@@ -120,7 +120,7 @@ async def test_a_healthy_provider(idura: SimulatedIdura, clock: Clock) -> None:
     assert {finding.level for finding in found.values()} == {"ok"}
     assert list(found) == [
         "issuer", "discovery", "TLS", "clock",
-        "backchannel_authentication_endpoint", "token_endpoint", "jwks_uri", "keys",
+        "backchannel_authentication_endpoint", "token_endpoint", "jwks_uri", "settings", "keys",
     ]  # fmt: skip
     assert found["keys"].text == "keys: 1 usable, for RS256"
     assert "certificate" in found["TLS"].text
@@ -133,6 +133,18 @@ async def test_what_the_document_does_not_say_is_told(clock: Clock) -> None:
     found = await findings(idura, clock)
     assert "Idura's usual URL" in found["backchannel_authentication_endpoint"].text
     assert "Idura's usual URL" not in found["token_endpoint"].text
+
+
+async def test_a_domain_of_your_own_at_idura_must_be_said(clock: Clock) -> None:
+    """Nothing is guessed about a server whose name says nothing."""
+    idura = SimulatedIdura("https://login.acme.example", rules=Rules(announces_backchannel=False))
+    (*_, told) = (await findings(idura, clock)).values()
+    assert told.level == "problem"
+    assert "endpoint_missing" in told.text
+    settings = Settings(issuer=idura.issuer, client_id=CLIENT_ID, idura_paths=True)
+    transport = MemoryTransport(idura, clock=clock)
+    found = [finding async for finding in check_at_provider(settings, transport, clock, probe=False)]
+    assert {finding.level for finding in found} == {"ok"}
 
 
 async def test_this_machine_needs_no_tls(clock: Clock) -> None:

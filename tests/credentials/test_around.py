@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from idura_ciba import ClientAuth, ClientSecretBasic, DPoP, TlsClientAuth
-from idura_ciba.credentials.around import Around, layers
+from idura_ciba.credentials.around import Around, innermost, layers
 from tests.certificates import issue
 
 
@@ -34,3 +34,4 @@ def test_layers_are_found_from_the_outside_in() -> None:
     dpop = DPoP(inner)
     outer = Around(dpop)
     assert list(layers(outer)) == [outer, dpop, inner]
+    assert innermost(outer) is inner is innermost(inner)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from idura_ciba import Abandoned, ClientSecretPost, DPoP, PrivateKeyJwt
 from idura_ciba.credentials.around import Around
-from idura_ciba.credentials.client_auth import ClientAuth
+from idura_ciba.credentials.client_auth import ClientAuth, Credentials
+from idura_ciba.credentials.request_object import request_signer
 from idura_ciba.http.backchannel import Backchannel
 from idura_ciba.http.provider import Endpoints, Provider
 from idura_ciba.protocol.answers import Acknowledgement, ErrorAnswer, StillPending, Unusable, UnusableAnswer
@@ -57,14 +59,16 @@ def answer(status: int, body: object, nonce: str | None = None) -> Answer:
 
 
 def make(
-    *answers: Answer, auth: ClientAuth | None = None, latency: float = 0.0
+    *answers: Answer, auth: ClientAuth | None = None, latency: float = 0.0, signs: bool = False
 ) -> tuple[Backchannel, FakeTransport, Load]:
     """A client whose provider answers so, at both endpoints."""
     transport, load = FakeTransport(latency=latency).on(START, *answers).on(TOKEN, *answers), Load()
     endpoints = Endpoints(backchannel_authentication_endpoint=START, token_endpoint=TOKEN, jwks_uri=f"{ISSUER}/keys")
     provider = Provider(ISSUER, transport=transport, endpoints=endpoints)
     auth = auth or DPoP(PrivateKeyJwt("urn:my:app", private_key("P-256")))  # type: ignore[arg-type]  # not Ed448
-    return Backchannel(provider, auth, transport, virtual_clock(), random.Random(1), load=load), transport, load
+    signer = request_signer(signs, auth)
+    channel = Backchannel(provider, auth, transport, virtual_clock(), random.Random(1), load=load, signer=signer)
+    return channel, transport, load
 
 
 def claims(token: str) -> dict[str, Any]:
@@ -96,6 +100,17 @@ async def test_a_request_without_the_nonce_that_is_demanded_leaves_once_more_at_
     assert load.again == 1
 
 
+async def test_a_signed_request_that_leaves_once_more_is_signed_anew() -> None:
+    """Providers count a `jti` as used even when they refuse the request: six JWTs, and no two have the same."""
+    channel, transport, _ = make(answer(400, DEMAND, "n1"), answer(200, ACKNOWLEDGED), signs=True)
+    assert isinstance((await channel.authenticate(PARAMETERS)).answer, Acknowledgement)
+    forms = [form(request) for request in transport.requests]
+    signed = [claims(each[name])["jti"] for each in forms for name in ("request", "client_assertion")]
+    assert len({*signed, *(proof["jti"] for proof in proofs(transport))}) == 6
+    assert [claims(each["request"])["login_hint"] for each in forms] == [PARAMETERS["login_hint"]] * 2
+    assert [each.keys() & PARAMETERS.keys() for each in forms] == [set(), set()]
+
+
 async def test_a_poll_takes_the_nonce_that_any_earlier_answer_brought() -> None:
     """Section 8.2: so that a nonce that rotates costs nothing."""
     bring = [answer(400, PENDING, f"n{nth}") for nth in range(3)]
@@ -107,10 +122,29 @@ async def test_a_poll_takes_the_nonce_that_any_earlier_answer_brought() -> None:
     assert load.again == 0
 
 
-async def test_dpop_may_stand_inside_of_something_else() -> None:
+class Measured:
+    """A caller's own layer, which knows the protocol of client authentications and no more."""
+
+    signing_threads = 0
+    client_id = "urn:my:app"
+
+    def __init__(self, auth: ClientAuth) -> None:
+        self.auth = auth
+
+    def credentials(self, **options: Any) -> Credentials:
+        """Those of the inner one."""
+        return self.auth.credentials(**options)
+
+    def derive_key(self, label: bytes) -> bytes:
+        """That of the inner one."""
+        return self.auth.derive_key(label)
+
+
+@pytest.mark.parametrize("around", [Around, Measured])
+async def test_dpop_may_stand_inside_of_something_else(around: Callable[[ClientAuth], ClientAuth]) -> None:
     """Whatever is around it, the nonce is learned and what binds the tokens is known."""
     dpop = DPoP(ClientSecretPost("urn:my:app", "secret"))
-    channel, transport, _ = make(answer(400, DEMAND, "n1"), answer(400, PENDING), auth=Around(dpop))
+    channel, transport, _ = make(answer(400, DEMAND, "n1"), answer(400, PENDING), auth=around(dpop))
     assert isinstance((await channel.poll(ID)).answer, StillPending)
     assert proofs(transport)[1]["nonce"] == "n1"
     assert channel.confirmation == {"jkt": dpop.thumbprint}

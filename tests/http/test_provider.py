@@ -22,6 +22,7 @@ from idura_ciba.http.provider import (
     Found,
     Provider,
     _origin,
+    is_idura,
 )
 from tests.fakes import Answer, FakeTransport, outage
 
@@ -338,14 +339,38 @@ async def test_a_failed_discovery_is_not_remembered() -> None:
     assert (await provider.endpoints()).issuer == ISSUER
 
 
-@pytest.mark.parametrize("answer", [404, 301, b"<html>", b"[]", b'{"issuer":"a","issuer":"b"}', b"\xff"])
-async def test_junk_is_the_provider_s_fault_at_once(answer: Answer) -> None:
-    """What is no discovery document does not become one by asking again."""
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (404, "bad_document"),
+        (403, "bad_document"),
+        (301, "bad_document"),
+        ({"issuer": "https://other.example"}, "issuer_mismatch"),
+        ({}, "issuer_mismatch"),
+    ],
+)
+async def test_an_answer_that_will_not_change_is_the_provider_s_fault_at_once(answer: Answer, code: str) -> None:
+    """Nothing comes of asking again within seconds."""
     provider, transport = make(answer)
     error = await problem(provider)
     assert isinstance(error, RemoteProtocolError)
-    assert error.code == "bad_document"
+    assert error.code == code
     assert len(transport.requests) == 1
+
+
+@pytest.mark.parametrize("page", [204, b"<html>", b"[]", b"", b'{"issuer":"a","issuer":"b"}', b'{"issuer":', b"\xff"])
+async def test_a_page_with_a_good_status_counts_as_no_answer(page: Answer) -> None:
+    """It comes from what stands before the provider while that is away: nobody was asked, so there is time for more."""
+    provider, transport = make(page, page, discovered())
+    assert (await provider.endpoints()).issuer == ISSUER
+    assert len(transport.requests) == 3
+    provider, transport = make(page)
+    began_at = asyncio.get_running_loop().time()
+    error = await problem(provider)
+    assert isinstance(error, RemoteProtocolError)
+    assert error.code == "bad_document"
+    assert len(transport.requests) > 3
+    assert asyncio.get_running_loop().time() - began_at < 11
 
 
 async def test_closing_stops_a_discovery_under_way() -> None:
@@ -482,3 +507,62 @@ async def test_an_alias_is_trusted_no_more_than_an_endpoint(url: str) -> None:
     else:
         with pytest.raises(RemoteProtocolError):
             await trusting.endpoints(mtls=True)
+
+
+@pytest.mark.parametrize(
+    ("issuer", "is_one"),
+    [
+        ("https://acme.idura.broker", True),
+        ("https://ACME.Idura.Broker", True),
+        ("https://acme.criipto.id", True),
+        ("https://acme.criipto.io:443/tenant", True),
+        ("https://idura.broker", True),
+        ("https://login.acme.example", False),  # it may be a domain of a customer's own, and nobody can tell
+        ("https://evilidura.broker", False),
+        ("https://acme.idura.broker.evil.example", False),
+        ("https://evil.example/acme.idura.broker", False),
+        ("https://acme.idura.broker@evil.example", False),
+        ("http://127.0.0.1:8700", False),
+    ],
+)
+def test_a_tenant_of_idura_is_known_by_its_host(issuer: str, is_one: bool) -> None:
+    """By the whole of its domain, and by nothing else in the address."""
+    assert is_idura(issuer) is is_one
+
+
+# --- Idura's paths ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", IDURA_PATHS)
+async def test_nothing_goes_to_a_guessed_path_at_somebody_elses_server(name: str) -> None:
+    """An endpoint that their document omits is missing, and the error says what to pass."""
+    bank = "https://bank.example"
+    named = {other: f"{bank}/{other}" for other in IDURA_PATHS if other != name}
+    error = await problem(make(discovered(bank, **named), issuer=bank)[0])
+    assert (type(error), error.code) == (RemoteProtocolError, "endpoint_missing")
+    assert name in str(error)
+    given = {name: f"{bank}/given"}
+    assert (await make(discovered(bank, **named), issuer=bank, **given)[0].endpoints()) == Found(bank, **named, **given)
+
+
+@pytest.mark.parametrize(
+    ("issuer", "options"),
+    [
+        ("https://acme.criipto.id", {}),
+        ("http://127.0.0.1:8700", {}),
+        ("http://localhost:8700", {}),
+        ("https://login.acme.example", {"idura_paths": True}),
+    ],
+)
+async def test_idura_s_paths_are_for_idura_this_machine_and_those_who_say_so(
+    issuer: str, options: dict[str, Any]
+) -> None:
+    """A domain of a customer's own cannot be told from any other."""
+    provider, _ = make(discovered(issuer), issuer=issuer, **options)
+    assert (await provider.endpoints()).token_endpoint == f"{issuer}/oauth2/token"
+
+
+@pytest.mark.parametrize("said", [False, "yes", 1])
+async def test_only_true_allows_a_guess_and_only_none_leaves_it_to_the_name(said: Any) -> None:
+    """Whoever says no at Idura is obeyed, too."""
+    assert (await problem(make(discovered(), idura_paths=said)[0])).code == "endpoint_missing"

@@ -138,7 +138,7 @@ function newProvider(issuer, keys) {
       backchannel_token_delivery_mode: 'poll',
     },
     claims: { openid: ['sub', 'person'] },
-    features: { ciba, devInteractions: { enabled: false } },
+    features: { ciba, devInteractions: { enabled: false }, requestObjects: { enabled: true } },
     findAccount: async (ctx, id) => ({
       accountId: id,
       claims: async () => ({ sub: id, person: wordOf(id) === 'impostor' ? 'somebody@else' : id }),

@@ -39,6 +39,7 @@ from idura_ciba import (
     IdTokenRejected,
     PrivateKeyJwt,
     ProviderError,
+    SignedRequests,
 )
 from idura_ciba.http.transport import KEEP_ALIVE
 
@@ -61,7 +62,9 @@ SECRETS: Mapping[str, Callable[[str, str], ClientAuth]] = {
     "client_secret_post": ClientSecretPost,
     "client_secret_jwt": ClientSecretJwt,
 }
-METHODS = [*KEYS, *SECRETS]
+#: The same keys, and the client must sign its authentication requests too.
+SIGNED = [f"signed-{alg}" for alg in KEYS]
+METHODS = [*KEYS, *SECRETS, *SIGNED]
 #: The user code of everybody who has one, see `provider.mjs`.
 USER_CODE = "0427"
 CROWD = 24
@@ -147,7 +150,7 @@ async def visit(issuer: str, way: str) -> Findings:
         clients = {
             method: await stack.enter_async_context(
                 # The provider signs each client's ID tokens as that client signs its assertions.
-                service.client(auth, id_token_algorithms=[method] if method in KEYS else ["RS256"])
+                service.client(auth, id_token_algorithms=[algorithm_of(method)], sign_requests=method in SIGNED)
             )
             for method, auth in auths.items()
         }
@@ -193,6 +196,14 @@ def cases_of(
         "code-missing": ciba.authenticate(ask("coded@code-missing")),
         "wrong-secret": ask_as(service, ClientSecretBasic(f"{CLIENT_ID}client_secret_basic", AWKWARD), "wrong-secret"),
         "wrong-key": ask_as(service, PrivateKeyJwt(f"{CLIENT_ID}ES256", KEYS["ES256"]()), "wrong-key"),
+        "unsigned": ask_as(service, auths["signed-PS256"], "unsigned"),
+        "signed-wrongly": ask_as(
+            service, auths["signed-PS256"], "signed-wrongly", sign_requests=SignedRequests(KEYS["PS256"](), alg="PS256")
+        ),
+        "signed-unasked": ask_as(service, auth, "signed-unasked", sign_requests=True),
+        "signed-message": clients["signed-ES256"].authenticate(
+            ask("approve-after-2@signed-message", binding_message="W4SCT", requested_expiry=60)
+        ),
         "twice": asked_twice(ciba),
         "rotation": across_rotation(http, ciba),
         "resumed": resumed(service, auth),
@@ -212,9 +223,9 @@ async def last_moment(service: Service, auth: ClientAuth) -> Authentication:
         return await ciba.authenticate(ask("approve-after-6.5@last-moment", requested_expiry=9))
 
 
-async def ask_as(service: Service, auth: ClientAuth, label: str) -> Authentication:
+async def ask_as(service: Service, auth: ClientAuth, label: str, **options: Any) -> Authentication:
     """Come with credentials of one's own."""
-    async with service.client(auth) as ciba:
+    async with service.client(auth, **options) as ciba:
         return await ciba.authenticate(ask(f"approve@{label}"))
 
 
@@ -263,20 +274,28 @@ async def register(http: aiohttp.ClientSession, method: str) -> tuple[str, Clien
     client_id = CLIENT_ID + method
     metadata: dict[str, object] = {"client_id": client_id}
     auth: ClientAuth
-    if method in KEYS:
-        auth = key = PrivateKeyJwt(client_id, KEYS[method](), alg=method)
+    if method not in SECRETS:
+        alg = algorithm_of(method)
+        auth = key = PrivateKeyJwt(client_id, KEYS[alg](), alg=alg)
         metadata |= {
             "token_endpoint_auth_method": "private_key_jwt",
-            "token_endpoint_auth_signing_alg": method,
-            "id_token_signed_response_alg": method,
+            "token_endpoint_auth_signing_alg": alg,
+            "id_token_signed_response_alg": alg,
             "jwks": key.public_jwks(),
         }
+        if method in SIGNED:
+            metadata["backchannel_authentication_request_signing_alg"] = alg
     else:
         secret = AWKWARD + secrets.token_urlsafe(32)
         auth = SECRETS[method](client_id, secret)
         metadata |= {"token_endpoint_auth_method": method, "client_secret": secret}
     await call(http, "POST", "/__clients", metadata)
     return method, auth
+
+
+def algorithm_of(method: str) -> str:
+    """What a client and the provider sign with for each other."""
+    return "RS256" if method in SECRETS else method.removeprefix("signed-")
 
 
 async def call(http: aiohttp.ClientSession, method: str, path: str, content: object = None) -> Any:
@@ -378,7 +397,21 @@ def test_each_method_of_client_authentication_logs_in(findings: Findings, method
     assert login.subject == f"approve-after-2@{method}"
     assert login.person_confirmed
     assert login.claims["aud"] == CLIENT_ID + method
-    assert header_of(login)["alg"] == (method if method in KEYS else "RS256")
+    assert header_of(login)["alg"] == algorithm_of(method)
+
+
+@pytest.mark.parametrize("label", ["signed-message", "signed-unasked"])
+def test_a_signed_request_says_all_that_another_says(findings: Findings, label: str) -> None:
+    """The message and the expiry too; and who may sign without having to is understood as well."""
+    assert findings.outcome(label).person_confirmed
+
+
+@pytest.mark.parametrize("label", ["unsigned", "signed-wrongly"])
+def test_a_request_that_is_not_signed_as_registered_is_refused(findings: Findings, label: str) -> None:
+    """Without a signature, and with another's: the provider demands what it says."""
+    with pytest.raises(ProviderError) as refused:
+        findings.outcome(label)
+    assert (refused.value.error, refused.value.status) == ("invalid_request", 400)
 
 
 def test_denial(findings: Findings) -> None:

@@ -131,7 +131,8 @@ export class Witness {
       + form.getAll('client_secret').length + form.getAll('client_assertion').length;
     if (credentials > 1) violations.repeated_credentials += 1;
 
-    for (const assertion of form.getAll('client_assertion')) {
+    // A signed request has a `jti` and an `aud` under the same rules.
+    for (const assertion of [...form.getAll('client_assertion'), ...form.getAll('request')]) {
       const { jti, aud } = payloadOf(assertion);
       const key = JSON.stringify([clientId, jti]);
       if (typeof jti !== 'string' || jti === '') violations.assertion_without_jti += 1;
@@ -143,8 +144,10 @@ export class Witness {
 
   #prompt(form, clientId, counts) {
     counts.prompts += 1;
-    const earlier = form.get('id_token_hint');
-    const hint = earlier ?? form.get('login_hint');
+    const signed = form.get('request');
+    const asked = signed === null ? Object.fromEntries(form) : payloadOf(signed);
+    const earlier = asked.id_token_hint ?? null;
+    const hint = earlier ?? asked.login_hint ?? null;
     if (this.#prompted.has(hint)) counts.violations.prompted_twice += 1;
     this.#prompted.add(hint);
     const person = earlier === null ? hint : payloadOf(earlier).sub;

@@ -31,31 +31,6 @@ def answer(reply: SimReply) -> dict[str, Any]:
     return read
 
 
-def test_discovery_names_the_endpoints(wire: Wire) -> None:
-    """All of them below the issuer, which is told exactly as it is."""
-    found = wire.get("/.well-known/openid-configuration")
-    issuer = "https://simulator.idura.broker"
-    assert found["issuer"] == issuer
-    assert found["jwks_uri"] == f"{issuer}/.well-known/jwks"
-    assert found["token_endpoint"] == f"{issuer}/oauth2/token"
-    assert found["backchannel_authentication_endpoint"] == f"{issuer}/ciba/bc-authorize"
-    assert found["backchannel_token_delivery_modes_supported"] == ["poll"]
-    assert found["backchannel_user_code_parameter_supported"] is False
-    assert found["id_token_signing_alg_values_supported"] == ["ES256"]
-    assert "urn:openid:params:grant-type:ciba" in found["grant_types_supported"]
-
-
-def test_discovery_may_keep_silent_about_the_backchannel(make: Callable[..., Wire]) -> None:
-    """Whether Idura lists it is unknown."""
-    found = make(rules=Rules(announces_backchannel=False)).get("/.well-known/openid-configuration")
-    assert not [name for name in found if name.startswith("backchannel")]
-
-
-def test_discovery_takes_a_query(wire: Wire) -> None:
-    """Idura's own SDK appends one."""
-    assert wire.get("/.well-known/openid-configuration?client_id=urn%3Ax")["issuer"] == wire.idura.issuer
-
-
 def test_the_issuer_can_be_set_later(wire: Wire) -> None:
     """A server learns its port only when it listens."""
     wire.idura.issuer = "http://127.0.0.1:8080"

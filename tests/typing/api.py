@@ -22,6 +22,7 @@ from idura_ciba import (
     PollView,
     PrivateKeyJwt,
     Proportional,
+    SignedRequests,
     State,
     Strategy,
     SwedishBankID,
@@ -104,6 +105,7 @@ async def options(session: aiohttp.ClientSession) -> None:
         "https://acme.idura.broker",
         ClientSecretBasic("urn:my:app", "secret"),
         strategy=FinalPoll(Backoff(wait_exponential(max=30))),
+        sign_requests=SignedRequests("a key", alg="PS256"),
         transport=AiohttpTransport(session=session),
         observers=[listen],
     ) as ciba:
