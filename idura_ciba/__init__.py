@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         ClientSecretPost,
         PrivateKeyJwt,
     )
+    from idura_ciba.credentials.decryption_key import DecryptionKeys
     from idura_ciba.eids.frejaid import FrejaID
     from idura_ciba.eids.norwegian_bankid import NorwegianBankID
     from idura_ciba.eids.phase import Phase
@@ -69,6 +70,7 @@ __all__ = [
     "ClientSecretBasic",
     "ClientSecretJwt",
     "ClientSecretPost",
+    "DecryptionKeys",
     "Denied",
     "EidRequest",
     "Endpoints",
@@ -114,6 +116,7 @@ _MODULES = {
         "ClientSecretPost",
         "PrivateKeyJwt",
     ),
+    "credentials.decryption_key": ("DecryptionKeys",),
     "eids.frejaid": ("FrejaID",),
     "eids.norwegian_bankid": ("NorwegianBankID",),
     "eids.phase": ("Phase",),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hmac
 import json
-import logging
 import os
 import random
 from collections.abc import Iterable, Mapping
@@ -17,6 +16,7 @@ from idura_ciba.aio.clock import Clock
 from idura_ciba.aio.home import Home
 from idura_ciba.checks import Finding, check_provider
 from idura_ciba.credentials.client_auth import ClientAuth
+from idura_ciba.credentials.decryption_key import DecryptionKeys
 from idura_ciba.credentials.environment import from_environment
 from idura_ciba.eids.person import PersonTags
 from idura_ciba.eids.request import EidRequest
@@ -45,8 +45,6 @@ from idura_ciba.trust.jwks import JwksCache
 
 __all__ = ["CibaClient"]
 
-_logger = logging.getLogger("idura_ciba")
-
 #: Seconds: a year. No login lives that long.
 MAX_TIMEOUT = 31_536_000.0
 
@@ -64,6 +62,7 @@ class CibaClient:
         scheduler: Limits the rate of requests and the number in flight, and decides who comes first. Several clients of
             one event loop can share it. None: a scheduler of its own, without a rate.
         id_token_algorithms: Accepted signature algorithms of ID tokens.
+        decryption_keys: Open ID tokens that the provider encrypts for this client.
         leeway: Seconds by which this clock and the provider's may differ.
         max_token_size: The largest token response that is read, in bytes; raise it for Freja photos.
         endpoints: Endpoints that discovery does not name, or names wrongly.
@@ -96,6 +95,7 @@ class CibaClient:
         grace_poll: bool = True,
         scheduler: FairScheduler | None = None,
         id_token_algorithms: Iterable[str] = ("RS256",),
+        decryption_keys: DecryptionKeys | None = None,
         leeway: float = DEFAULT_LEEWAY,
         max_token_size: int = MAX_TOKEN_ANSWER,
         endpoints: Endpoints | None = None,
@@ -135,6 +135,7 @@ class CibaClient:
                 algorithms=frozenset(texts("id_token_algorithms", id_token_algorithms)),
                 leeway=leeway,
                 max_size=whole_number("max_token_size", max_token_size),
+                decryption=decryption_keys,
             ),
             queue=self.queue,
             strategy=self.strategy,
@@ -147,7 +148,7 @@ class CibaClient:
             is_at_home=self._home.is_here,
         )
         self._starter = Starter(context, provider, tags, holds, self._pending, self._check_open)
-        self._closed, self._on_close, self._auth = False, on_close, client_auth
+        self._closed, self._auth = False, client_auth
         told.attach(self)
 
     @classmethod
@@ -177,13 +178,7 @@ class CibaClient:
 
     async def __aexit__(self, *_: object) -> None:
         """Close. Pending logins go to `on_close`; without it they are lost, which the log says."""
-        left = await self.close()
-        if left and self._on_close is None:
-            _logger.warning(
-                "%d pending logins were dropped when the client was closed: nobody can fetch their answers; pass "
-                "on_close to CibaClient, or call close() and keep what it returns",
-                len(left),
-            )
+        self._pending.warn_of_dropped(await self.close())
 
     @property
     def pending(self) -> tuple[Transaction, ...]:

@@ -276,8 +276,8 @@ class IdTokenRejected(CibaError):
     `claim` names the claim or header member at fault, `reason` says why; neither quotes the token. `code` is one for
     each outcome that a program must treat differently.
 
-    A setting, or a clock: `id_token_clock`, `id_token_encrypted`, `id_token_algorithm`, `id_token_level_missing`,
-    `id_token_person_missing`, `oversized`.
+    A setting, or a clock: `id_token_clock`, `id_token_encrypted`, `id_token_decryption`, `id_token_encryption`,
+    `id_token_algorithm`, `id_token_level_missing`, `id_token_person_missing`, `oversized`.
 
     Somebody may be cheating: `id_token_person` (it names another person), `id_token_signature`, `id_token_key`,
     `id_token_issuer`, `id_token_audience`, `id_token_level` (another eID or level), `id_token_replayed`,

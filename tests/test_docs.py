@@ -22,7 +22,7 @@ from joserfc.jwk import RSAKey
 from typer.testing import CliRunner
 
 import idura_ciba
-from idura_ciba import CibaClient, ClientSecretBasic, State, UsageError
+from idura_ciba import CibaClient, ClientSecretBasic, PrivateKeyJwt, State, UsageError
 from idura_ciba.cli.app import app
 from idura_ciba.cli.config import Settings
 from idura_ciba.eids import EIDS
@@ -31,6 +31,7 @@ from idura_ciba.eids.written_number import Damage, read_danish, read_finnish, re
 from idura_ciba.protocol.machine import TRANSITIONS, Event
 from idura_ciba.simulator import MemoryTransport, Script, SimulatedIdura
 from idura_ciba.testing import run_virtual, virtual_clock
+from tests.fakes import private_key
 from tests.pages import DOCS, PAGES, ROOT, example, program
 
 GUIDES = "\n".join(path.read_text(encoding="utf-8") for path in sorted(DOCS.glob("*.md")))
@@ -86,6 +87,14 @@ async def test_the_lend_example() -> None:
         async with example("lend")["connect"](session) as ciba:
             assert "urn:my:application" in repr(ciba)
         assert not session.closed
+
+
+def test_the_examples_of_id_tokens(tmp_path: Path) -> None:
+    """Both make a client."""
+    auth, file = PrivateKeyJwt("urn:my:app", private_key("RSA", 5)), tmp_path / "key.pem"  # type: ignore[arg-type]
+    assert "urn:my:app" in repr(example("signatures")["connect"](auth))
+    file.write_bytes(RSAKey.generate_key(2048).as_pem(private=True))
+    assert "urn:my:app" in repr(example("encrypted")["connect"](auth, file))
 
 
 async def test_the_desk_example(simulated_idura: SimulatedIdura, make_ciba_client: Callable[..., CibaClient]) -> None:

@@ -22,7 +22,7 @@ from idura_ciba.simulator.messages import JSON, Refusal, SimReply, SimRequest, e
 from idura_ciba.simulator.orders import Order, Rules, Verdict
 from idura_ciba.simulator.people import dice, invent_person, invent_uuid
 from idura_ciba.simulator.scenario import Crowd, Population, Script
-from idura_ciba.simulator.tokens import PrivateKey, SigningAlg, SigningKeys, claims_of
+from idura_ciba.simulator.tokens import EncryptionAlg, PrivateKey, SigningAlg, SigningKeys, claims_of, encrypted
 
 __all__ = ["DEFAULT_ISSUER", "SimulatedIdura"]
 
@@ -92,6 +92,7 @@ class SimulatedIdura:
         self._people = people
         self._keys = SigningKeys(signing_alg, signing_key)
         self._clients = ClientRegistry(self.ledger.totals, tolerance=rules.clock_tolerance)
+        self._encryption: dict[str, tuple[Mapping[str, object], EncryptionAlg]] = {}
         self._scripts: dict[str, tuple[Script, ...]] = {}
         self._orders: dict[str, Order] = {}
         self._latest: dict[tuple[str, str], Order] = {}
@@ -111,6 +112,23 @@ class SimulatedIdura:
             secret: For `client_secret_basic`, `client_secret_post` and `client_secret_jwt`.
         """
         self._clients.register(client_id, jwks=jwks, secret=secret)
+
+    def encrypt_for(
+        self,
+        client_id: str,
+        key: Mapping[str, object] | None,
+        algorithms: EncryptionAlg = ("RSA-OAEP-256", "A128CBC-HS256"),
+    ) -> None:
+        """Encrypt a client's ID tokens from now on.
+
+        Args:
+            client_id: The client.
+            key: Its public key, as a JWK; None: no longer.
+            algorithms: `alg` and `enc`.
+        """
+        self._encryption.pop(client_id, None)
+        if key is not None:
+            self._encryption[client_id] = key, algorithms
 
     def add_eids(self, *eids: SimulatedEid) -> None:
         """Serve further eIDs.
@@ -239,6 +257,8 @@ class SimulatedIdura:
             "acr_values_supported": list(self._by_acr),
             "authorization_details_types_supported": self._details_types(),
             "id_token_signing_alg_values_supported": [self._keys.alg],
+            "id_token_encryption_alg_values_supported": ["RSA-OAEP-256", "ECDH-ES", "ECDH-ES+A128KW", "ECDH-ES+A256KW"],
+            "id_token_encryption_enc_values_supported": ["A128CBC-HS256", "A128GCM", "A256GCM"],
             "token_endpoint_auth_methods_supported": methods,
             "token_endpoint_auth_signing_alg_values_supported": [*KEY_ALGORITHMS, *SECRET_ALGORITHMS],
         }
@@ -330,12 +350,15 @@ class SimulatedIdura:
             now=now,
         )
         claims.update(script.claims)
+        id_token = self._keys.sign({name: value for name, value in claims.items() if value is not ...})
+        if record.client_id in self._encryption:
+            id_token = encrypted(id_token, *self._encryption[record.client_id])
         expires_in = str(TOKEN_LIFETIME) if self._rules.expires_in_as_text else TOKEN_LIFETIME
         return json_bytes(
             {
                 "token_type": "Bearer",
                 "expires_in": expires_in,
-                "id_token": self._keys.sign({name: value for name, value in claims.items() if value is not ...}),
+                "id_token": id_token,
                 "access_token": invent_uuid(made_up),
             }
         )

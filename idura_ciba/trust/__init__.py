@@ -1,6 +1,8 @@
 """Who is it? The only maker of an `Authentication`.
 
     id_token        the rules that an ID token has to pass
+    encryption      how an encrypted one is opened
+    compact         the parts that both consist of
     expectation     what it must say for one login
     authentication  what comes of it: a person who has proved who they are
     jwks            the provider's keys, fetched and kept

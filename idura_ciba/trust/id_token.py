@@ -1,7 +1,8 @@
 """Verification of ID tokens; the only maker of an `Authentication`.
 
 Rules, in the order in which they are applied; the first that fails names the claim or header member:
-1. Shape: three canonical base64url parts, bounded, strict JSON objects; no second reading of any byte is possible.
+1. Shape: what is encrypted is opened first (`encryption`). Three canonical base64url parts, bounded, strict JSON
+   objects; no second reading of any byte is possible.
 2. Header: `alg` from the client's own list, which is never empty and never holds a symmetric algorithm; `typ` absent or
    the media type of a JWT; no member through which a token could bring its own key or its own rules. What nobody here
    knows is ignored (RFC 7515 section 4).
@@ -22,10 +23,9 @@ Spec: OpenID Connect Core 1.0 section 3.1.3.7, CIBA Core 1.0 section 10.3.1, RFC
 
 from __future__ import annotations
 
-import base64
 import math
-import re
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from attrs import field, frozen
@@ -35,12 +35,14 @@ from joserfc.jwa import JWSAlgModel
 
 from idura_ciba.aio.clock import Clock
 from idura_ciba.aio.slices import Slices
+from idura_ciba.credentials.decryption_key import DecryptionKeys
 from idura_ciba.eids.person import PersonTags, find_claim
 from idura_ciba.eids.request import extends
 from idura_ciba.errors import ArgumentError, CibaError, RemoteProtocolError, TransportError
 from idura_ciba.protocol.answers import MAX_EXPIRES_IN, Tokens
-from idura_ciba.protocol.strict_json import load_object
 from idura_ciba.trust.authentication import Authentication
+from idura_ciba.trust.compact import MAX_HEADER, decode_part, parse_header, parse_object
+from idura_ciba.trust.encryption import DOTS, opened
 from idura_ciba.trust.expectation import Demand, Expectation
 from idura_ciba.trust.jwks import JwksCache, VerificationKey
 from idura_ciba.trust.refusal import Code, refuse
@@ -54,7 +56,6 @@ DEFAULT_LEEWAY = 60.0
 MAX_LEEWAY = 600.0
 #: CIBA Core section 10.3.1 and OP practice.
 AUTH_REQ_ID_CLAIM = "urn:openid:params:jwt:claim:auth_req_id"
-MAX_HEADER = 2048
 #: That of RSA with 8192 bits.
 MAX_SIGNATURE = 1024
 #: OIDC Core section 2.
@@ -73,6 +74,7 @@ _KEY_OF_ALG: Mapping[str, tuple[str, str | None]] = {
     "EdDSA": ("OKP", None), "Ed25519": ("OKP", "Ed25519"),
 }  # fmt: skip
 
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 #: Members that say which key or type is meant and nothing more.
 _HEADER_MEMBERS = frozenset({"alg", "kid", "typ", "x5t", "x5t#S256"})
 #: Members that bring a key, or other rules for reading or verifying the rest. RFC 8725 sections 3.8 and 3.10 let one
@@ -81,7 +83,6 @@ _HEADER_MEMBERS = frozenset({"alg", "kid", "typ", "x5t", "x5t#S256"})
 _RULES = frozenset({"crit", "b64", "jwk", "jku", "x5u", "x5c", "zip", "enc", "cty", "url", "nonce"})
 #: RFC 7515 section 4.1.9: a media type, compared without case, whose `application/` may be left out.
 _TYPES = frozenset({"jwt", "application/jwt"})
-_SEGMENT = re.compile(r"[A-Za-z0-9_-]+")
 
 
 @frozen
@@ -96,6 +97,7 @@ class IdTokenVerifier:
         algorithms: Accepted signature algorithms.
         leeway: Seconds by which the two clocks may disagree.
         max_size: Bytes of token at most.
+        decryption: What opens encrypted tokens; None: such tokens are refused.
         replay_cache: What earlier logins were proved with.
     """
 
@@ -107,6 +109,7 @@ class IdTokenVerifier:
     algorithms: frozenset[str] = frozenset({"RS256"})
     leeway: float = DEFAULT_LEEWAY
     max_size: int = 1024 * 1024
+    decryption: DecryptionKeys | None = None
     replay_cache: ReplayCache = field(factory=ReplayCache, repr=False, eq=False)
     _slices: Slices = field(init=False, factory=lambda: Slices(SLICE), repr=False, eq=False)
 
@@ -116,6 +119,10 @@ class IdTokenVerifier:
                 "id_token_algorithms is empty or names an algorithm that is not asymmetric",
                 code="id_token_algorithms",
                 advice=f"choose from {', '.join(_KEY_OF_ALG)}",
+            )
+        if not isinstance(self.decryption, DecryptionKeys | None):
+            raise ArgumentError(
+                "decryption_keys is no DecryptionKeys", code="decryption_keys", advice="pass DecryptionKeys(key)"
             )
         # Spelled so that NaN is refused too: nothing is ever later than NaN.
         leeway: object = self.leeway
@@ -161,10 +168,16 @@ class IdTokenVerifier:
     async def _verify(
         self, tokens: Tokens, expected: Expectation, auth_req_id: str, trace_id: str | None, name: str | None
     ) -> Authentication:
-        parts = _split(tokens.id_token, self.max_size)
+        token, outer = tokens.id_token, _NOTHING
+        if token.count(".") == DOTS:
+            token, outer = opened(token, self.decryption, self.max_size)
+        parts = _split(token, self.max_size)
         header = _parse_header(parts[0], self.algorithms)
-        await self._check_signature(tokens.id_token, header, name)
-        claims = _parse_json(parts[1], "payload")
+        await self._check_signature(token, header, name)
+        claims = parse_object(parts[1], "payload")
+        for repeated, value in outer.items():
+            if value != claims.get(repeated):
+                refuse("id_token_malformed", repeated, "the header of the encryption says something else")
         self._check_registered_claims(claims, expected.issued_from)
         self._check_with_authlib(claims, header["alg"], tokens.access_token)
         auth_req_id_claim = claims.get(AUTH_REQ_ID_CLAIM, auth_req_id)
@@ -174,13 +187,13 @@ class IdTokenVerifier:
         confirmed = self._check_person(claims, expected)
         # No login that began before the token was issued lasts longer than this.
         until = min(claims["exp"] + self.leeway, claims["iat"] + 2 * MAX_EXPIRES_IN)
-        if not self.replay_cache.use(tokens.id_token, auth_req_id=auth_req_id, now=self.clock.wall(), until=until):
+        if not self.replay_cache.use(token, auth_req_id=auth_req_id, now=self.clock.wall(), until=until):
             refuse("id_token_replayed", "replay", "it has proved another login already")
         authentication = Authentication.__new__(Authentication)
         authentication.__attrs_init__(
             subject=claims["sub"],
             claims=claims,
-            id_token=tokens.id_token,
+            id_token=token,
             tokens=tokens,
             person_confirmed=confirmed,
             acr=acr,
@@ -292,37 +305,15 @@ class IdTokenVerifier:
 def _split(token: str, max_size: int) -> list[bytes]:
     if len(token) > max_size:
         refuse("oversized", "size", f"it is longer than {max_size} characters")
-    # At most one more than a JWE has: a megabyte of dots must not become a million strings.
-    segments = token.split(".", 5)
-    if len(segments) == 5:  # noqa: PLR2004 - RFC 7516: five parts make a JWE
-        refuse("id_token_encrypted", "encryption", "it is encrypted, which was not agreed")
-    if len(segments) != 3 or not all(_SEGMENT.fullmatch(segment) for segment in segments):  # noqa: PLR2004 - RFC 7515
+    # At most one more than a JWS has: a megabyte of dots must not become a million strings.
+    segments = token.split(".", 3)
+    if len(segments) != 3 or not all(segments):  # noqa: PLR2004 - RFC 7515
         refuse("id_token_malformed", "format", "it is not three parts of base64url")
-    return [_decode(segment) for segment in segments]
-
-
-def _decode(segment: str) -> bytes:
-    data = b""
-    if len(segment) % 4 != 1:
-        data = base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
-    # Spare bits that are not zero are a second spelling of the same token.
-    if base64.urlsafe_b64encode(data).rstrip(b"=").decode() != segment:
-        refuse("id_token_malformed", "format", "a part is not canonical base64url")
-    return data
-
-
-def _parse_json(data: bytes, part: str) -> dict[str, Any]:
-    try:
-        return load_object(data)
-    except ValueError as error:
-        problem = str(error)
-    return refuse("id_token_malformed", part, f"it is {problem}")
+    return [decode_part(segment) for segment in segments]
 
 
 def _parse_header(data: bytes, algorithms: frozenset[str]) -> dict[str, Any]:
-    if len(data) > MAX_HEADER:
-        refuse("id_token_malformed", "header", f"it is longer than {MAX_HEADER} bytes")
-    header = _parse_json(data, "header")
+    header = parse_header(data)
     for name in header:
         # Names are compared with case, and a reader that does not do so must not see another token.
         if name in _RULES or name.lower() in (_RULES | _HEADER_MEMBERS) - {name}:
