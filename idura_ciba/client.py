@@ -62,6 +62,7 @@ class CibaClient:
         scheduler: Limits the rate of requests and the number in flight, and decides who comes first. Several clients of
             one event loop can share it. None: a scheduler of its own, without a rate.
         id_token_algorithms: Accepted signature algorithms of ID tokens.
+        trusted_audiences: Further audiences that an ID token may name beside this client, by their exact names.
         decryption_keys: Open ID tokens that the provider encrypts for this client.
         leeway: Seconds by which this clock and the provider's may differ.
         max_token_size: The largest token response that is read, in bytes; raise it for Freja photos.
@@ -95,6 +96,7 @@ class CibaClient:
         grace_poll: bool = True,
         scheduler: FairScheduler | None = None,
         id_token_algorithms: Iterable[str] = ("RS256",),
+        trusted_audiences: Iterable[str] = (),
         decryption_keys: DecryptionKeys | None = None,
         leeway: float = DEFAULT_LEEWAY,
         max_token_size: int = MAX_TOKEN_ANSWER,
@@ -135,6 +137,7 @@ class CibaClient:
                 algorithms=frozenset(texts("id_token_algorithms", id_token_algorithms)),
                 leeway=leeway,
                 max_size=whole_number("max_token_size", max_token_size),
+                trusted_audiences=frozenset(texts("trusted_audiences", trusted_audiences)),
                 decryption=decryption_keys,
             ),
             queue=self.queue,

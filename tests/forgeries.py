@@ -469,8 +469,29 @@ def forgeries() -> Iterator[tuple[str, str, Case]]:
         yield f"sub that is {name!r}", "sub", Case(claims={"sub": name})
 
 
+def audiences() -> Iterator[tuple[str, str, Case]]:
+    """Of tokens for several, at a client that trusts some of them."""
+    trusting = Case(trusted_audiences=frozenset({"urn:api", "urn:app"}))
+    for name, audience in {
+        "the trusted one alone": "urn:api",
+        "a list of the trusted one": ["urn:api"],
+        "one too many": [CLIENT, "urn:api", "urn:other"],
+        "the trusted one twice": [CLIENT, "urn:api", "urn:api"],
+        "itself twice": [CLIENT, CLIENT, "urn:api"],
+        "a part of a trusted name": [CLIENT, "urn:ap"],
+        "one text of both": f"{CLIENT} urn:api",
+        "a nested list": [CLIENT, ["urn:api"]],
+        "nobody": [],
+    }.items():
+        yield f"aud beside trusted ones: {name}", "aud", evolve(trusting, claims={"aud": audience, "azp": CLIENT})
+    for name, party in {"missing": ABSENT, "the other": "urn:api", "null": None, "both": [CLIENT, "urn:api"]}.items():
+        claims = {"aud": [CLIENT, "urn:api"], "azp": party}
+        yield f"azp with several audiences: {name}", "azp", evolve(trusting, claims=claims)
+
+
 def contradictions() -> Iterator[tuple[str, str, Case]]:
-    """Of level, eID and person."""
+    """Of audience, level, eID and person."""
+    yield from audiences()
     yield "no level", "acr", Case(claims={"authenticationtype": ABSENT})
     for tail in (":", "::x", ":\n", ":a b", ":é"):
         yield f"level extended by {tail!r}", "authenticationtype", Case(claims={"authenticationtype": SWEDISH + tail})

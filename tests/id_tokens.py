@@ -110,6 +110,7 @@ class Case:
         now: The wall clock.
         leeway: As configured.
         max_size: As configured.
+        trusted_audiences: As configured.
         decryption: What the client opens encrypted tokens with.
     """
 
@@ -129,6 +130,7 @@ class Case:
     now: float = ISSUED + 1.0
     leeway: float = 60.0
     max_size: int = 1024 * 1024
+    trusted_audiences: frozenset[str] = frozenset()
     decryption: DecryptionKeys | None = None
 
     @property
@@ -173,6 +175,7 @@ class Case:
             algorithms=frozenset({self.alg}) if self.algorithms is None else self.algorithms,
             leeway=self.leeway,
             max_size=self.max_size,
+            trusted_audiences=self.trusted_audiences,
             decryption=self.decryption,
         )
 

@@ -97,6 +97,7 @@ class IdTokenVerifier:
         algorithms: Accepted signature algorithms.
         leeway: Seconds by which the two clocks may disagree.
         max_size: Bytes of token at most.
+        trusted_audiences: Others for whom a token may be too.
         decryption: What opens encrypted tokens; None: such tokens are refused.
         replay_cache: What earlier logins were proved with.
     """
@@ -109,6 +110,7 @@ class IdTokenVerifier:
     algorithms: frozenset[str] = frozenset({"RS256"})
     leeway: float = DEFAULT_LEEWAY
     max_size: int = 1024 * 1024
+    trusted_audiences: frozenset[str] = frozenset()
     decryption: DecryptionKeys | None = None
     replay_cache: ReplayCache = field(factory=ReplayCache, repr=False, eq=False)
     _slices: Slices = field(init=False, factory=lambda: Slices(SLICE), repr=False, eq=False)
@@ -227,11 +229,7 @@ class IdTokenVerifier:
         """Rule 4. authlib checks most of this too; here stands what it, or an older joserfc, takes too lightly."""
         if claims.get("iss") != self.issuer:
             refuse("id_token_issuer", "iss", "it is another issuer's")
-        if claims.get("aud") not in (self.client_id, [self.client_id]):
-            # OIDC 3.1.3.7 rule 3: a further audience is one that we would have to trust.
-            refuse("id_token_audience", "aud", "it is not for this client alone")
-        if claims.get("azp", self.client_id) != self.client_id:
-            refuse("id_token_audience", "azp", "it was issued to another party")
+        self._check_audience(claims)
         subject = claims.get("sub")
         if not isinstance(subject, str) or len(subject) > MAX_SUB or not _is_printable(subject):
             reason = "it is missing or no text of at most 255 printable ASCII characters"
@@ -242,6 +240,20 @@ class IdTokenVerifier:
             # OIDC section 2: it must equal what was sent, and CIBA sends none.
             refuse("id_token_other_login", "nonce", "nobody asked for one")
         self._check_times(claims, issued_from)
+
+    def _check_audience(self, claims: Mapping[str, Any]) -> None:
+        """The parties of rule 4 (OIDC Core section 3.1.3.7, rules 3 to 5)."""
+        audience: Any = claims.get("aud")
+        several = audience not in (self.client_id, [self.client_id])
+        if several:
+            # A further audience could use the token against us, so the caller has to trust it by name.
+            trusted = (self.client_id, *self.trusted_audiences)
+            named = audience if isinstance(audience, list) and self.client_id in audience else ()
+            if not named or not all(each in trusted and named.count(each) == 1 for each in named):
+                refuse("id_token_audience", "aud", "it is not for this client alone")
+        # With several audiences it says to which of them the token was issued.
+        if ("azp" in claims or several) and claims.get("azp") != self.client_id:
+            refuse("id_token_audience", "azp", "it was issued to another party")
 
     def _check_times(self, claims: Mapping[str, Any], issued_from: float) -> None:
         """The instants of rule 4."""

@@ -53,7 +53,8 @@ REMEDIES: Mapping[Code, str] = {
     "require_person or identity_guaranteed the login says person_confirmed=False",
     "oversized": "if the provider sends photos, raise max_token_size of CibaClient",
     # Perhaps a setting, perhaps not.
-    "id_token_audience": f"see that client_id is this client's; if it is, {_DISTRUST}",
+    "id_token_audience": "see that client_id is this client's, and that trusted_audiences names each further one that "
+    f"the provider means; if so, {_DISTRUST}",
     "id_token_issuer": f"see that the issuer is spelled as the provider spells it; if it is, {_DISTRUST}",
     "id_token_key": f"see that jwks_uri is this provider's; if it is, {_DISTRUST}",
     # Somebody may be cheating.
