@@ -53,11 +53,14 @@ KeyInput = (
 #: RS256 is what Idura documents, although FAPI-CIBA 7.10 wants PS256 or ES256.
 #: RFC 9864 has a new name for EdDSA, and servers take one of the two and refuse the other.
 ALGORITHMS: Final[Mapping[str, tuple[str, ...]]] = {
-    "RSA": ("RS256", "PS256"),
+    "RSA": ("RS256", "PS256", "RS384", "RS512", "PS384", "PS512"),
     "P-256": ("ES256",),
     "P-384": ("ES384",),
+    "P-521": ("ES512",),
     "Ed25519": ("EdDSA", "Ed25519"),
 }
+#: As cryptography names P-256, P-384 and P-521 (RFC 7518 section 3.4).
+_CURVES: Final = {"secp256r1", "secp384r1", "secp521r1"}
 #: RFC 7518 section 3.3.
 MIN_RSA_BITS: Final = 2048
 
@@ -79,7 +82,7 @@ FLAWS: Final[Mapping[Flaw, tuple[str, str]]] = {
     ),
     "key_unsupported": (
         "This is not a private key that can sign",
-        "Pass RSA of 2048 bits or more, P-256, P-384 or Ed25519",
+        "Pass RSA of 2048 bits or more, P-256, P-384, P-521 or Ed25519",
     ),
     "key_too_small": ("The RSA key has fewer than 2048 bits", "Generate a new one"),
     "key_use": (
@@ -190,7 +193,7 @@ def _judge(native: object, jwk: Mapping[str, Any] | JoseKey) -> SigningKey | Fla
         private = native.private_numbers()
         # Sorted, because the primes of a JWK that leaves them out are recovered in either order.
         kind, key, numbers = "RSA", RSAKey.import_key(native), sorted((private.p, private.q))
-    elif isinstance(native, EllipticCurvePrivateKey) and native.curve.name in {"secp256r1", "secp384r1"}:
+    elif isinstance(native, EllipticCurvePrivateKey) and native.curve.name in _CURVES:
         key = ECKey.import_key(native)
         kind, numbers = key.curve_name, [native.private_numbers().private_value]
     elif isinstance(native, Ed25519PrivateKey):
