@@ -198,6 +198,11 @@ class Transaction:
         return self._transaction.spoken_words
 
     @property
+    def members(self) -> Mapping[str, Any]:
+        """What else the provider said when it accepted the request; empty after resuming."""
+        return self._transaction.members
+
+    @property
     def prompt_until(self) -> float | None:
         """Seconds since the epoch at which the prompt is gone from the phone at the latest; None once it is."""
         return self._portal.ask(lambda: self._transaction.prompt_until)

@@ -66,6 +66,7 @@ def test_a_login_step_by_step(simulated_idura: SimulatedIdura, make: Make) -> No
     with make() as ciba:
         login = ciba.start(swede(1), reference="call-4711")
         assert (login.reference, login.state, login.spoken_words) == ("call-4711", State.PENDING, None)
+        assert login.members == {}
         assert login.resume_token
         assert login.prompt_until
         assert [each.id for each in ciba.pending] == [login.id]

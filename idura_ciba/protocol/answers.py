@@ -40,6 +40,7 @@ __all__ = [
     "DEFAULT_INTERVAL",
     "KNOWN_CODES",
     "LONGEST_PROMPT",
+    "NO_MEMBERS",
     "Acknowledgement",
     "AuthenticationAnswer",
     "ErrorAnswer",
@@ -65,10 +66,12 @@ LONGEST_PROMPT = 900.0
 MAX_EXPIRES_IN = 86_400.0
 #: As long as an answer may be; the specification sets no bound.
 MAX_AUTH_REQ_ID_LENGTH = 64 * 1024
+#: Members of an acknowledgement with a place of their own.
+_READ = frozenset({"auth_req_id", "expires_in", "interval", "bindingMessage"})
 #: Seconds, thirty years: beyond it the exact number means nothing.
 MAX_NUMBER = 10**9
 
-_NO_MEMBERS: Mapping[str, Any] = MappingProxyType({})
+NO_MEMBERS: Mapping[str, Any] = MappingProxyType({})
 
 
 @frozen
@@ -89,6 +92,12 @@ class Acknowledgement:
     spoken_words: Redacted | None
     members: Mapping[str, Any] = field(converter=redact, repr=False)
 
+    @property
+    def further(self) -> Mapping[str, Any]:
+        """The members that have no place of their own; one empty mapping for all answers without any."""
+        further = {name: value for name, value in self.members.items() if name not in _READ}
+        return MappingProxyType(further) if further else NO_MEMBERS
+
 
 @frozen
 class ErrorAnswer:
@@ -99,7 +108,7 @@ class ErrorAnswer:
     error_description: Redacted | None
     status: int
     retry_after: float | None = None
-    members: Mapping[str, Any] = field(default=_NO_MEMBERS, repr=False)
+    members: Mapping[str, Any] = field(default=NO_MEMBERS, repr=False)
 
 
 class Unusable(Enum):

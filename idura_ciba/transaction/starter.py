@@ -207,6 +207,7 @@ class Starter:
             spoken_words=answer.spoken_words,
             trace_id=answered.trace_id,
         )
+        driver.members = answer.further
         self._tell_request(answered, start, driver.id)
         self.context.verifier.keys.warm(driver.id)
         return self.pending.adopt(driver, hold)
