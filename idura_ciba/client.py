@@ -149,6 +149,7 @@ class CibaClient:
             grace_poll=grace_poll,
             ended=self._pending.ended,
             is_at_home=self._home.is_here,
+            check_open=self._check_open,
         )
         self._starter = Starter(context, provider, tags, holds, self._pending, self._check_open)
         self._closed, self._auth = False, client_auth

@@ -156,6 +156,22 @@ class CibaClient:
         """
         return self._begun(self._portal.call(lambda: self._client.rejoin(request, timeout=timeout)))
 
+    def userinfo(self, login: Authentication, *, require_signature: bool = False) -> Mapping[str, Any]:
+        """Ask the provider what else it knows of this person; see `idura_ciba.Authentication.userinfo`.
+
+        Raises:
+            CibaError: As there.
+        """
+        return self._portal.call(lambda: login.userinfo(require_signature=require_signature))
+
+    def refresh(self, login: Authentication) -> Authentication:
+        """Ask for new tokens; see `idura_ciba.Authentication.refresh`.
+
+        Raises:
+            CibaError: As there.
+        """
+        return self._portal.call(login.refresh)
+
     def close(self, *, patience: float = 5.0) -> list[Handover]:
         """Stop asking and release everything; see `idura_ciba.CibaClient.close`."""
         left = self._portal.call(lambda: self._client.close(patience=patience))

@@ -14,7 +14,7 @@ from idura_ciba import ClientSecretBasic, Denied, StateError
 from idura_ciba.aio.clock import Clock
 from idura_ciba.aio.portal import Portal
 from idura_ciba.protocol.machine import State
-from idura_ciba.simulator import MemoryTransport, Script, SimulatedIdura
+from idura_ciba.simulator import MemoryTransport, Rules, Script, SimulatedIdura
 from idura_ciba.sync import CibaClient, Transaction
 from idura_ciba.testing import virtual_clock
 from tests.fakes import swede, swedish_number
@@ -58,6 +58,19 @@ def test_it_has_what_the_client_inside_has() -> None:
             if inspect.isfunction(method):
                 theirs, ours = (set(inspect.signature(vars(kind)[name]).parameters) for kind in (inside, sync))
                 assert theirs - ours <= {"before_sending", "until"}, name
+
+
+def test_what_comes_after_a_login_waits_too(simulated_idura: SimulatedIdura, make: Make) -> None:
+    """The methods of a login are for programs with an event loop; here the client has them."""
+    simulated_idura._rules = Rules(userinfo="signed", refresh_tokens="rotated")
+    simulated_idura.script(swedish_number(1), Script.approve(after=1))
+    with make() as ciba:
+        login = ciba.authenticate(swede(1))
+        fresh = ciba.refresh(login)
+        assert ciba.userinfo(fresh, require_signature=True)["sub"] == login.subject
+        with pytest.raises(StateError) as caught:
+            ciba.refresh(login)
+    assert caught.value.code == "refreshed"
 
 
 def test_a_login_step_by_step(simulated_idura: SimulatedIdura, make: Make) -> None:

@@ -1,4 +1,4 @@
-"""The two requests of CIBA: each signed anew and sent exactly once.
+"""The two requests of CIBA: each signed anew and sent exactly once; and those of a login that has been proved.
 
 Every result is a value, be it an answer, an error or a broken connection: `protocol.machine` decides what it means.
 """
@@ -23,7 +23,7 @@ from idura_ciba.aio.pulse import BEAT, Pulse
 from idura_ciba.credentials.client_auth import ClientAuth, Credentials
 from idura_ciba.credentials.signing_pool import SigningPool
 from idura_ciba.errors import CibaError, TransportError, TransportTimeout
-from idura_ciba.http.delivery import deliver, until_connected
+from idura_ciba.http.delivery import deliver, fetch, until_connected
 from idura_ciba.http.provider import Provider
 from idura_ciba.http.transport import AiohttpTransport
 from idura_ciba.protocol.answers import (
@@ -36,7 +36,7 @@ from idura_ciba.protocol.answers import (
     unanswered,
 )
 from idura_ciba.protocol.http import DEFAULT_MAX_BODY, HttpRequest, HttpResponse, Transport
-from idura_ciba.protocol.requests import build_token_request, encode_form
+from idura_ciba.protocol.requests import build_refresh_request, build_token_request, encode_form
 
 __all__ = ["Answered", "Backchannel", "Load"]
 
@@ -100,7 +100,7 @@ class Answered(Generic[A]):
 
 @frozen
 class Backchannel:
-    """Sends one client's requests to the two endpoints."""
+    """Sends one client's requests to the provider's endpoints."""
 
     provider: Provider
     client_auth: ClientAuth
@@ -195,6 +195,35 @@ class Backchannel:
                 response = evolve(response, received_at=arrived_at)
         answer = parse_token_response(response, wall=self.clock.wall())
         return self._answered(answer, response)
+
+    async def refresh(self, refresh_token: str) -> HttpResponse:
+        """Ask for new tokens, once: an answer that is lost may have been the only one.
+
+        Raises:
+            TransportError: Discovery failed, or no answer came.
+            RemoteProtocolError: The discovery document is unusable.
+            LocalProtocolError: The credentials could not be made; nothing was sent.
+        """
+        endpoint = (await self.provider.endpoints()).token_endpoint
+        give_up_at = self.clock.monotonic() + LONGEST_CONNECT + self.answer_timeout
+        parameters = build_refresh_request(refresh_token)
+        return await self._post(endpoint, parameters, self.max_token_answer, "after", give_up_at=give_up_at)
+
+    async def userinfo(self, access_token: str) -> HttpResponse:
+        """Ask who the holder of an access token is; repeated where no answer comes, because that changes nothing.
+
+        Raises:
+            TransportError: Discovery failed, or no answer came.
+            RemoteProtocolError: The discovery document is unusable, or names no endpoint that may be asked.
+        """
+        endpoint = await self.provider.userinfo_endpoint()
+        headers = {
+            "Accept": "application/jwt, application/json",
+            "Accept-Encoding": "identity",
+            "Authorization": f"Bearer {access_token}",
+            "Prefer": _HEADERS["Prefer"],
+        }
+        return await fetch(self.transport, HttpRequest("GET", endpoint, headers, max_body=self.max_token_answer))
 
     async def _post(
         self,

@@ -64,6 +64,7 @@ class Endpoints:
         backchannel_authentication_endpoint: Where authentication requests go. None: as discovered, else Idura's path.
         token_endpoint: Where polls go. None: the same.
         jwks_uri: Where the provider's keys are. None: the same.
+        userinfo_endpoint: Where `Authentication.userinfo` asks. None: as discovered; it is not guessed.
         trusted_origins: Further origins that discovered endpoints may have, such as `https://keys.example.com`.
 
     Raises:
@@ -73,6 +74,7 @@ class Endpoints:
     backchannel_authentication_endpoint: str | None = None
     token_endpoint: str | None = None
     jwks_uri: str | None = None
+    userinfo_endpoint: str | None = None
     trusted_origins: tuple[str, ...] = field(default=(), converter=_origins)
 
 
@@ -114,7 +116,8 @@ class Provider:
         self._observers = observers or Observers()
         self._overrides = endpoints or Endpoints()
         origins = [_origin(issuer), *map(_origin, self._overrides.trusted_origins)]
-        named = [_origin(url) for name in IDURA_PATHS if (url := getattr(self._overrides, name))]
+        names = (*IDURA_PATHS, "userinfo_endpoint")
+        named = [_origin(url) for name in names if (url := getattr(self._overrides, name))]
         # Discovery 1.0 section 3: an issuer has no query; a path appended to it would become part of the query.
         if None in origins or None in named or "?" in issuer:
             raise ArgumentError(
@@ -125,6 +128,7 @@ class Provider:
         self._trusted = frozenset(origins)
         self._is_discovered = not all(getattr(self._overrides, name) for name in IDURA_PATHS)
         self._found: Found | None = None
+        self._userinfo: str | None = self._overrides.userinfo_endpoint
         self._asked_at = -math.inf
         self._discovery = SingleFlight(self._discover)
 
@@ -140,6 +144,24 @@ class Provider:
         if self._is_discovered and asyncio.get_running_loop().time() - self._asked_at >= MAX_AGE:
             self._discovery.begin()
         return self._found
+
+    async def userinfo_endpoint(self) -> str:
+        """Return where the provider tells more of a person; judged only here, because most logins do not need it.
+
+        Raises:
+            TransportError: As for `endpoints`.
+            RemoteProtocolError: As for `endpoints`, or the provider names no such endpoint, or one that is not trusted.
+        """
+        await self.endpoints()
+        if self._overrides.userinfo_endpoint:
+            return self._overrides.userinfo_endpoint
+        if self._userinfo is None:
+            raise RemoteProtocolError(
+                "the provider names no userinfo endpoint",
+                code="no_userinfo",
+                advice="if it has one, pass Endpoints(userinfo_endpoint=...)",
+            )
+        return self._checked("userinfo_endpoint", self._userinfo)
 
     def doubt(self) -> None:
         """An endpoint did not answer as one does: look whether it has moved, beside whatever goes on."""
@@ -157,6 +179,7 @@ class Provider:
             request = HttpRequest("GET", build_discovery_url(self.issuer), DOCUMENT_HEADERS, max_body=MAX_DOCUMENT)
             told = partial(self._observers.document, "openid-configuration", None)
             found = parse_discovery(await fetch(self._transport, request, told=told), issuer=self.issuer)
+            self._userinfo = found.userinfo_endpoint
         self._found = Found(
             self.issuer, **{name: self._locate(name, path, found) for name, path in IDURA_PATHS.items()}
         )
@@ -166,7 +189,10 @@ class Provider:
         override: str | None = getattr(self._overrides, name)
         if override:
             return override
-        url = getattr(found, name, None) or self.issuer.removesuffix("/") + default_path
+        return self._checked(name, getattr(found, name, None) or self.issuer.removesuffix("/") + default_path)
+
+    def _checked(self, name: str, url: str) -> str:
+        """Rule 4."""
         origin = _origin(url)
         if origin not in self._trusted:
             where = "outside the issuer's origin" if origin else "that is not an absolute https URL"
@@ -177,7 +203,7 @@ class Provider:
                 if origin
                 else f"report it to the provider; until it is fixed, pass Endpoints({name}=...)",
             )
-        return str(url)
+        return url
 
 
 def _origin(url: str) -> str | None:

@@ -52,6 +52,7 @@ __all__ = [
     "UnusableAnswer",
     "is_code",
     "parse_authentication_response",
+    "parse_refresh_response",
     "parse_retry_after",
     "parse_token_response",
     "unanswered",
@@ -264,12 +265,38 @@ def parse_token_response(response: HttpResponse, *, wall: float) -> TokenAnswer:
             interval = _seconds(answer.members.get("interval"))
             return SlowedDown(answer.error_description, answer.retry_after, interval)
         return answer
-    id_token, access_token, token_type = (answer.get(name) for name in ("id_token", "access_token", "token_type"))
-    if not isinstance(id_token, str) or not id_token:
+    if not (id_token := _text(answer.get("id_token"))):
         return UnusableAnswer(Unusable.BROKEN, response.status, "neither error nor id_token is in the answer")
+    return _tokens(answer, id_token)
+
+
+def parse_refresh_response(
+    response: HttpResponse, *, wall: float, before: Tokens
+) -> Tokens | ErrorAnswer | UnusableAnswer:
+    """Read the answer to a refresh. The ID token and the refresh token may be missing: then the earlier ones stay.
+
+    Spec: OpenID Connect Core 1.0 section 12.2; RFC 6749 section 6.
+    """
+    members, problem = _read(response)
+    answer = _sort(response, members, problem, wall)
+    if not isinstance(answer, dict):
+        return answer
+    if not _text(answer.get("access_token")):
+        return UnusableAnswer(Unusable.BROKEN, response.status, "neither error nor access_token is in the answer")
+    if not _text(answer.get("refresh_token")):
+        answer["refresh_token"] = before.members.get("refresh_token")
+    return _tokens(answer, _text(answer.get("id_token")) or before.id_token)
+
+
+def _text(value: object) -> Redacted | None:
+    return Redacted(value) if isinstance(value, str) and value else None
+
+
+def _tokens(answer: dict[str, Any], id_token: Redacted) -> Tokens:
+    token_type = answer.get("token_type")
     return Tokens(
-        id_token=Redacted(id_token),
-        access_token=Redacted(access_token) if isinstance(access_token, str) and access_token else None,
+        id_token=id_token,
+        access_token=_text(answer.get("access_token")),
         token_type=token_type if isinstance(token_type, str) else None,
         expires_in=_seconds(answer.get("expires_in")),
         members=answer,

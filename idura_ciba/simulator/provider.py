@@ -17,6 +17,7 @@ from idura_ciba.simulator.eid import SimulatedEid, Wish, by_acr, read_wish
 from idura_ciba.simulator.eids import EIDS
 from idura_ciba.simulator.exchange import Exchange
 from idura_ciba.simulator.faults import Arrival, Endpoint, Fault, FaultRule
+from idura_ciba.simulator.grants import TOKEN_LIFETIME, Grant, Grants
 from idura_ciba.simulator.ledger import Ledger, OrderRecord
 from idura_ciba.simulator.messages import JSON, Refusal, SimReply, SimRequest, error_body, json_bytes
 from idura_ciba.simulator.orders import Order, Rules, Verdict
@@ -28,8 +29,6 @@ __all__ = ["DEFAULT_ISSUER", "SimulatedIdura"]
 
 DEFAULT_ISSUER = "https://simulator.idura.broker"
 GRANT_TYPE = "urn:openid:params:grant-type:ciba"
-#: Seconds: the `expires_in` of Idura's sample token answer.
-TOKEN_LIFETIME = 120
 
 #: Error code and description of a poll's answer, by verdict.
 _ERRORS: dict[Verdict, tuple[str, str]] = {
@@ -92,6 +91,7 @@ class SimulatedIdura:
         self._people = people
         self._keys = SigningKeys(signing_alg, signing_key)
         self._clients = ClientRegistry(self.ledger.totals, tolerance=rules.clock_tolerance)
+        self._grants = Grants()
         self._encryption: dict[str, tuple[Mapping[str, object], EncryptionAlg]] = {}
         self._scripts: dict[str, tuple[Script, ...]] = {}
         self._orders: dict[str, Order] = {}
@@ -202,15 +202,13 @@ class SimulatedIdura:
         self.ledger.totals.requests += 1
         request = exchange.request
         try:
-            if exchange.endpoint == "other":
+            if exchange.endpoint == "other" or (exchange.endpoint == "userinfo" and self._rules.userinfo == "none"):
                 return self._reply(request, now, 404, error_body("not_found", "no such path"))
             if request.method != exchange.method:
                 allow = {"Allow": exchange.method}
                 return self._reply(request, now, 405, error_body("method_not_allowed", "wrong method"), allow)
-            if exchange.endpoint == "discovery":
-                return self._reply(request, now, 200, json_bytes(self._discovery()))
-            if exchange.endpoint == "jwks":
-                return self._reply(request, now, 200, json_bytes(self._keys.jwks(now)))
+            if exchange.method == "GET":
+                return self._reply(request, now, 200, *self._read(exchange, now))
             if exchange.refusal is not None:
                 raise exchange.refusal
             audiences = self._rules.accepted_audiences or (self.issuer,)
@@ -250,6 +248,7 @@ class SimulatedIdura:
             "authorization_endpoint": f"{self.issuer}/oauth2/authorize",
             "token_endpoint": f"{self.issuer}/oauth2/token",
             **(backchannel if self._rules.announces_backchannel else {}),
+            **({"userinfo_endpoint": f"{self.issuer}/oauth2/userinfo"} if self._rules.userinfo != "none" else {}),
             "scopes_supported": ["openid"],
             "response_types_supported": ["code"],
             "grant_types_supported": [GRANT_TYPE],
@@ -318,6 +317,8 @@ class SimulatedIdura:
     def _poll(self, exchange: Exchange, client_id: str, now: float) -> tuple[int, bytes]:
         """Answer a poll (CIBA Core sections 10 and 11)."""
         grant_type = exchange.form.get("grant_type")
+        if grant_type == "refresh_token" and self._rules.refresh_tokens != "none":
+            return 200, self._refresh(exchange.form, client_id, now)
         if grant_type != GRANT_TYPE:
             raise Refusal("unsupported_grant_type" if grant_type else "invalid_request", "grant_type must be CIBA's")
         if "auth_req_id" not in exchange.form:
@@ -350,18 +351,56 @@ class SimulatedIdura:
             now=now,
         )
         claims.update(script.claims)
-        id_token = self._keys.sign({name: value for name, value in claims.items() if value is not ...})
-        if record.client_id in self._encryption:
-            id_token = encrypted(id_token, *self._encryption[record.client_id])
+        kept = {name: value for name, value in claims.items() if value is not ...}
+        return self._issue(Grant(record.client_id, kept), invent_uuid(made_up), now)
+
+    def _refresh(self, form: Mapping[str, str], client_id: str, now: float) -> bytes:
+        """Issue new tokens (RFC 6749 section 6): the same claims, at another time."""
+        rotates = self._rules.refresh_tokens == "rotated"
+        grant = self._grants.refreshed_by(form.get("refresh_token", ""), client_id, rotates=rotates)
+        lived = int(now) - int(str(grant.claims["iat"]))
+        grant.claims = {
+            name: value + lived if name in {"iat", "nbf", "exp"} and isinstance(value, int) else value
+            for name, value in grant.claims.items()
+        }
+        made_up = dice(self._seed, "refresh", str(grant.claims["sub"]), str(grant.refreshed))
+        return self._issue(grant, invent_uuid(made_up), now, again=not rotates)
+
+    def _issue(self, grant: Grant, access_token: str, now: float, *, again: bool = False) -> bytes:
+        """Write a token answer; `again` leaves the refresh token as it was."""
         expires_in = str(TOKEN_LIFETIME) if self._rules.expires_in_as_text else TOKEN_LIFETIME
-        return json_bytes(
-            {
-                "token_type": "Bearer",
-                "expires_in": expires_in,
-                "id_token": id_token,
-                "access_token": invent_uuid(made_up),
-            }
-        )
+        answer = {
+            "token_type": "Bearer",
+            "expires_in": expires_in,
+            "id_token": self._sealed(self._keys.sign(grant.claims), grant.client_id),
+            "access_token": access_token,
+        }
+        refresh_token = None
+        if self._rules.refresh_tokens != "none" and not again:
+            refresh_token = answer["refresh_token"] = f"refresh-{access_token}"
+        # Only where they open anything: a crowd's tokens would be many.
+        if (self._rules.userinfo, self._rules.refresh_tokens) != ("none", "none"):
+            self._grants.issue(grant, access_token=access_token, refresh_token=refresh_token, now=now)
+        return json_bytes(answer)
+
+    def _read(self, exchange: Exchange, now: float) -> tuple[bytes, dict[str, str]]:
+        """What a `GET` gets, and its further header fields."""
+        if exchange.endpoint == "userinfo":
+            return self._userinfo(exchange.request, now)
+        return json_bytes(self._discovery() if exchange.endpoint == "discovery" else self._keys.jwks(now)), {}
+
+    def _userinfo(self, request: SimRequest, now: float) -> tuple[bytes, dict[str, str]]:
+        """Tell what is known of a person (OpenID Connect Core section 5.3)."""
+        grant = self._grants.opened_by(request.headers.get("authorization", ""), now)
+        told = {name: grant.claims[name] for name in grant.claims if name not in {"iss", "aud", "exp", "iat", "nbf"}}
+        if self._rules.userinfo == "plain":
+            return json_bytes(told), {}
+        signed = self._keys.sign({**told, "iss": self.issuer, "aud": grant.client_id})
+        return self._sealed(signed, grant.client_id).encode(), {"Content-Type": "application/jwt"}
+
+    def _sealed(self, token: str, client_id: str) -> str:
+        """A token as its client wants it: encrypted or not."""
+        return encrypted(token, *self._encryption[client_id]) if client_id in self._encryption else token
 
     def _person_of(self, exchange: Exchange) -> str | None:
         """The person of an authentication request or a poll, or None."""

@@ -5,6 +5,7 @@
     compact         the parts that both consist of
     expectation     what it must say for one login
     authentication  what comes of it: a person who has proved who they are
+    later           refreshed ID tokens and userinfo, held to the login that they belong to
     jwks            the provider's keys, fetched and kept
     replay          the ID tokens that have proved a login already
 

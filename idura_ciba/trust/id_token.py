@@ -40,7 +40,8 @@ from idura_ciba.eids.person import PersonTags, find_claim
 from idura_ciba.eids.request import extends
 from idura_ciba.errors import ArgumentError, CibaError, RemoteProtocolError, TransportError
 from idura_ciba.protocol.answers import MAX_EXPIRES_IN, Tokens
-from idura_ciba.trust.authentication import Authentication
+from idura_ciba.redaction import Redacted
+from idura_ciba.trust.authentication import Authentication, proved
 from idura_ciba.trust.compact import MAX_HEADER, decode_part, parse_header, parse_object
 from idura_ciba.trust.encryption import DOTS, opened
 from idura_ciba.trust.expectation import Demand, Expectation
@@ -170,29 +171,16 @@ class IdTokenVerifier:
     async def _verify(
         self, tokens: Tokens, expected: Expectation, auth_req_id: str, trace_id: str | None, name: str | None
     ) -> Authentication:
-        token, outer = tokens.id_token, _NOTHING
-        if token.count(".") == DOTS:
-            token, outer = opened(token, self.decryption, self.max_size)
-        parts = _split(token, self.max_size)
-        header = _parse_header(parts[0], self.algorithms)
-        await self._check_signature(token, header, name)
-        claims = parse_object(parts[1], "payload")
-        for repeated, value in outer.items():
-            if value != claims.get(repeated):
-                refuse("id_token_malformed", repeated, "the header of the encryption says something else")
-        self._check_registered_claims(claims, expected.issued_from)
-        self._check_with_authlib(claims, header["alg"], tokens.access_token)
+        token, alg, claims = await self.read(tokens.id_token, name)
+        acr, confirmed = self.check(claims, alg, tokens.access_token, expected)
         auth_req_id_claim = claims.get(AUTH_REQ_ID_CLAIM, auth_req_id)
         if auth_req_id_claim != auth_req_id:
             refuse("id_token_other_login", AUTH_REQ_ID_CLAIM, "it belongs to another transaction")
-        acr = _check_level(claims, expected.demand)
-        confirmed = self._check_person(claims, expected)
         # No login that began before the token was issued lasts longer than this.
         until = min(claims["exp"] + self.leeway, claims["iat"] + 2 * MAX_EXPIRES_IN)
         if not self.replay_cache.use(token, auth_req_id=auth_req_id, now=self.clock.wall(), until=until):
             refuse("id_token_replayed", "replay", "it has proved another login already")
-        authentication = Authentication.__new__(Authentication)
-        authentication.__attrs_init__(
+        return proved(
             subject=claims["sub"],
             claims=claims,
             id_token=token,
@@ -202,7 +190,28 @@ class IdTokenVerifier:
             issuer=self.issuer,
             trace_id=trace_id,
         )
-        return authentication
+
+    async def read(self, token: Redacted, name: str | None) -> tuple[Redacted, str, dict[str, Any]]:
+        """Apply rules 1 to 3 to a token of the issuer; returns the signed one, its algorithm and its claims."""
+        outer = _NOTHING
+        if token.count(".") == DOTS:
+            token, outer = opened(token, self.decryption, self.max_size)
+        parts = _split(token, self.max_size)
+        header = _parse_header(parts[0], self.algorithms)
+        await self._check_signature(token, header, name)
+        claims = parse_object(parts[1], "payload")
+        for repeated, value in outer.items():
+            if value != claims.get(repeated):
+                refuse("id_token_malformed", repeated, "the header of the encryption says something else")
+        return token, header["alg"], claims
+
+    def check(
+        self, claims: Mapping[str, Any], alg: str, access_token: str | None, expected: Expectation
+    ) -> tuple[str | None, bool]:
+        """Apply rules 4 to 7; returns the level, and whether the token names the person who was asked for."""
+        self._check_registered_claims(claims, expected.issued_from)
+        self._check_with_authlib(claims, alg, access_token)
+        return _check_level(claims, expected.demand), self._check_person(claims, expected)
 
     async def _check_signature(self, token: str, header: Mapping[str, Any], name: str | None) -> None:
         """Rule 3."""

@@ -433,3 +433,38 @@ async def test_endpoints_that_the_caller_named_are_not_looked_for() -> None:
     await asyncio.sleep(1)
     assert transport.requests == []
     await provider.aclose()
+
+
+# --- userinfo ---------------------------------------------------------------------------------------------------------
+
+
+async def test_the_userinfo_endpoint_is_the_discovered_one_and_never_guessed() -> None:
+    """Where there is none, the error says what can be done, and logins go on."""
+    provider, _ = make(discovered(userinfo_endpoint=f"{ISSUER}/userinfo"))
+    assert await provider.userinfo_endpoint() == f"{ISSUER}/userinfo"
+    for junk in (None, "", 7, ["x"]):
+        provider, _ = make(discovered(userinfo_endpoint=junk))
+        assert await provider.endpoints()
+        with pytest.raises(RemoteProtocolError) as caught:
+            await provider.userinfo_endpoint()
+        assert caught.value.code == "no_userinfo"
+
+
+async def test_the_userinfo_endpoint_is_trusted_as_the_others_are() -> None:
+    """By its origin, or by the caller's word; a foreign one costs no login."""
+    foreign = "https://keys.example.com/userinfo"
+    provider, _ = make(discovered(userinfo_endpoint=foreign))
+    assert await provider.endpoints()
+    with pytest.raises(RemoteProtocolError) as caught:
+        await provider.userinfo_endpoint()
+    assert caught.value.code == "foreign_endpoint"
+    provider, _ = make(discovered(userinfo_endpoint=foreign), trusted_origins=["https://keys.example.com"])
+    assert await provider.userinfo_endpoint() == foreign
+    provider, _ = make(discovered(userinfo_endpoint=f"{ISSUER}/userinfo"), userinfo_endpoint=foreign)
+    assert await provider.userinfo_endpoint() == foreign
+    provider, transport = make(outage, **NAMED, userinfo_endpoint=foreign)
+    assert await provider.userinfo_endpoint() == foreign
+    assert transport.requests == []
+    with pytest.raises(UsageError) as insecure:
+        make(discovered(), userinfo_endpoint="http://keys.example.com/userinfo")
+    assert insecure.value.code == "insecure_url"

@@ -15,6 +15,7 @@ from idura_ciba.protocol.answers import Tokens
 from idura_ciba.redaction import Redacted
 from idura_ciba.transaction.verifying import verified
 from idura_ciba.trust.expectation import Demand, Expectation
+from tests.id_tokens import Case
 
 TOKENS = Tokens(Redacted("id token"), None, None, None, {})
 DEMAND = Demand(("level",), None, False, (), False, False)  # noqa: FBT003 - none of it is looked at here
@@ -64,10 +65,13 @@ async def ask(answer: object, *, wall: float = 1060.0, observer: Observer | None
     return found, shared
 
 
-async def test_a_login_is_returned_as_it_is() -> None:
-    """Nothing is added to it."""
-    login = object()
-    assert (await ask(login))[0] is login
+async def test_a_login_is_returned_with_its_client() -> None:
+    """Nothing else is added to it; what comes afterwards is held to what was expected of it."""
+    login = await Case().verify()
+    found, shared = await ask(login)
+    assert found == login
+    assert found._after.context is shared
+    assert found._after.expected is shared.expected
 
 
 @pytest.mark.parametrize(
@@ -116,10 +120,10 @@ async def test_a_cancellation_of_the_task_stays_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "code"), [(object(), None), (IdTokenRejected("no", code="id_token_acr"), "id_token_acr")]
+    ("answer", "code"), [(None, None), (IdTokenRejected("no", code="id_token_acr"), "id_token_acr")]
 )
 async def test_observers_hear_what_came_of_it_and_how_long_it_took(answer: object, code: str | None) -> None:
     """Whichever way it went."""
     heard: list[AnyEvent] = []
-    await ask(answer, observer=heard.append)
+    await ask(answer or await Case().verify(), observer=heard.append)
     assert heard == [VerificationEvent("00ff", code, elapsed=1.0, reference="call 1", at=1060.0)]
