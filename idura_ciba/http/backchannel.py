@@ -207,7 +207,9 @@ class Backchannel:
         endpoint = (await self.provider.endpoints()).token_endpoint
         give_up_at = self.clock.monotonic() + LONGEST_CONNECT + self.answer_timeout
         parameters = build_refresh_request(refresh_token)
-        return await self._post(endpoint, parameters, self.max_token_answer, "after", give_up_at=give_up_at)
+        return self._settled(
+            await self._post(endpoint, parameters, self.max_token_answer, "after", give_up_at=give_up_at)
+        )
 
     async def userinfo(self, access_token: str) -> HttpResponse:
         """Ask who the holder of an access token is; repeated where no answer comes, because that changes nothing.
@@ -223,7 +225,13 @@ class Backchannel:
             "Authorization": f"Bearer {access_token}",
             "Prefer": _HEADERS["Prefer"],
         }
-        return await fetch(self.transport, HttpRequest("GET", endpoint, headers, max_body=self.max_token_answer))
+        request = HttpRequest("GET", endpoint, headers, max_body=self.max_token_answer)
+        return self._settled(await fetch(self.transport, request))
+
+    def _settled(self, response: HttpResponse) -> HttpResponse:
+        if response.status in _MOVED:
+            self.provider.doubt()
+        return response
 
     async def _post(
         self,

@@ -467,3 +467,20 @@ async def test_userinfo_is_asked_for_with_the_access_token_alone() -> None:
     assert request.headers["Authorization"] == "Bearer secret"
     assert request.headers["Accept"] == "application/jwt, application/json"
     assert "secret" not in repr(request)
+
+
+@pytest.mark.parametrize("status", [302, 404, 410])
+async def test_an_endpoint_that_has_moved_is_looked_for_after_a_login_too(
+    status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for a poll: the next call goes to the new one."""
+    doubts: list[Provider] = []
+
+    def doubt(self: Provider) -> None:
+        doubts.append(self)
+
+    monkeypatch.setattr(Provider, "doubt", doubt)
+    backchannel, _ = make(status, {"access_token": "a"})
+    for found in (1, 1):
+        await backchannel.refresh("secret")
+        assert len(doubts) == found
