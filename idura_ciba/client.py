@@ -17,7 +17,7 @@ from idura_ciba.aio.home import Home
 from idura_ciba.checks import Finding, check_provider
 from idura_ciba.credentials.client_auth import ClientAuth
 from idura_ciba.credentials.decryption_key import DecryptionKeys
-from idura_ciba.credentials.environment import from_environment
+from idura_ciba.credentials.environment import from_environment, options_from
 from idura_ciba.eids.person import PersonTags
 from idura_ciba.eids.request import EidRequest
 from idura_ciba.errors import ArgumentError
@@ -160,7 +160,8 @@ class CibaClient:
         """Create a client from the environment variables that the command reads too.
 
         IDURA_CIBA_ISSUER and IDURA_CIBA_CLIENT_ID, and IDURA_CIBA_KEY_FILE or IDURA_CIBA_CLIENT_SECRET; where needed,
-        IDURA_CIBA_CLIENT_AUTH (`private-key`, `basic`, `post` or `secret-jwt`) and IDURA_CIBA_ALG.
+        IDURA_CIBA_CLIENT_AUTH (`private-key`, `basic`, `post` or `secret-jwt`), IDURA_CIBA_ALG and
+        IDURA_CIBA_DECRYPTION_KEY_FILE.
 
         Args:
             environ: The variables; None: those of this process.
@@ -169,8 +170,8 @@ class CibaClient:
         Raises:
             UsageError: A variable is missing or unusable, or an option cannot work.
         """
-        issuer, auth = from_environment(os.environ if environ is None else environ)
-        return cls(issuer, auth, **options)
+        environ = os.environ if environ is None else environ
+        return cls(*from_environment(environ), **(options_from(environ) | options))
 
     def __repr__(self) -> str:
         """Issuer, client id and how many are pending."""

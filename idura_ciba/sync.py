@@ -16,7 +16,7 @@ from idura_ciba.aio.portal import Portal
 from idura_ciba.checks import Finding
 from idura_ciba.client import CibaClient as AsyncClient
 from idura_ciba.credentials.client_auth import ClientAuth
-from idura_ciba.credentials.environment import from_environment
+from idura_ciba.credentials.environment import from_environment, options_from
 from idura_ciba.eids.request import EidRequest
 from idura_ciba.protocol.machine import State
 from idura_ciba.redaction import Redacted
@@ -57,7 +57,8 @@ class CibaClient:
         Raises:
             UsageError: A variable is missing or unusable, or an option cannot work.
         """
-        return cls(*from_environment(os.environ if environ is None else environ), **options)
+        environ = os.environ if environ is None else environ
+        return cls(*from_environment(environ), **(options_from(environ) | options))
 
     def __repr__(self) -> str:
         """As that of the client inside."""

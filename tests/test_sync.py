@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 import idura_ciba
-from idura_ciba import ClientSecretBasic, Denied, StateError
+from idura_ciba import ClientSecretBasic, Denied, StateError, UsageError
 from idura_ciba.aio.clock import Clock
 from idura_ciba.aio.portal import Portal
 from idura_ciba.protocol.machine import State
@@ -140,3 +140,5 @@ def test_a_client_comes_from_the_environment() -> None:
     assert repr(ciba) == "<CibaClient https://acme.idura.broker as urn:me, 0 pending>"
     assert ciba.pending == ()
     assert ciba.close() == []
+    with pytest.raises(UsageError):
+        CibaClient.from_env({**variables, "IDURA_CIBA_DECRYPTION_KEY_FILE": "nowhere.pem"})

@@ -24,6 +24,7 @@ from idura_ciba.credentials.environment import (
     Method,
     client_auth,
     missing,
+    options_from,
 )
 from idura_ciba.polling.strategy import StrategyLike
 from idura_ciba.redaction import Redacted
@@ -169,6 +170,7 @@ class Settings:
             scheduler=scheduler,
             transport=transport,
             resume_secret=self.resume_secret,
+            **options_from(os.environ),
         )
         return _closing(client, transport)
 

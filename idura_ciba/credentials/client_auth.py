@@ -13,7 +13,6 @@ import base64
 import math
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Final, Literal, Protocol, Self, TypedDict, Unpack
 from urllib.parse import quote_plus
 
@@ -24,7 +23,7 @@ from joserfc.jwk import OctKey
 from joserfc.jws import JWSRegistry
 from joserfc.util import json_b64encode, urlsafe_b64encode
 
-from idura_ciba.credentials.signing_key import JoseKey, KeyInput, read_signing_key
+from idura_ciba.credentials.signing_key import JoseKey, KeyInput, read_key_file, read_signing_key
 from idura_ciba.errors import ArgumentError, UsageError
 from idura_ciba.redaction import Redacted
 
@@ -259,13 +258,7 @@ class PrivateKeyJwt(_JwtAssertion):
         Raises:
             UsageError: The file cannot be read, or the key cannot be used.
         """
-        content, reason = Redacted(), ""
-        try:
-            content = Redacted(Path(path).read_text("utf-8-sig", errors="replace"))
-        except (OSError, ValueError) as error:  # ValueError: a path that no file system can have
-            reason = getattr(error, "strerror", None) or type(error).__name__
-        if reason:
-            raise ArgumentError(f"The key file cannot be read: {reason}", code="key_file", advice="Check the path")
+        content = read_key_file(path)
         return cls(client_id, content, **options)
 
     @classmethod

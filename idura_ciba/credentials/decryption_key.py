@@ -8,8 +8,9 @@ Spec: RFC 7518 sections 4 and 5; OpenID Connect Registration section 2 (`id_toke
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from attrs import field, frozen
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
@@ -17,7 +18,15 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
-from idura_ciba.credentials.signing_key import FLAWS, MIN_RSA_BITS, Flaw, JoseKey, KeyInput, read_native_key
+from idura_ciba.credentials.signing_key import (
+    FLAWS,
+    MIN_RSA_BITS,
+    Flaw,
+    JoseKey,
+    KeyInput,
+    read_key_file,
+    read_native_key,
+)
 from idura_ciba.errors import ArgumentError, UsageError
 
 __all__ = ["CONTENT_ENCRYPTIONS", "KEY_ALGORITHMS", "DecryptionKey", "DecryptionKeys"]
@@ -97,6 +106,20 @@ class DecryptionKeys:
                 advice="Pass RSA keys for RSA-OAEP-256, and keys of a curve for ECDH-ES",
             )
         self.__attrs_init__(found, *accepted)
+
+    @classmethod
+    def from_files(
+        cls,
+        *paths: str | os.PathLike[str],
+        alg: Iterable[str] = KEY_ALGORITHMS,
+        enc: Iterable[str] = CONTENT_ENCRYPTIONS,
+    ) -> Self:
+        """Load each key from a file that contains PEM or one JWK.
+
+        Raises:
+            UsageError: A file cannot be read, or its key cannot be used.
+        """
+        return cls(*map(read_key_file, paths), alg=alg, enc=enc)
 
     def __repr__(self) -> str:
         """Show what is public: how many keys, and their ids."""

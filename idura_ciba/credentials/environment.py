@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, Literal, NoReturn, get_args
+from typing import Any, Final, Literal, NoReturn, get_args
 
 from idura_ciba.credentials.client_auth import (
     ClientAuth,
@@ -13,6 +13,7 @@ from idura_ciba.credentials.client_auth import (
     ClientSecretPost,
     PrivateKeyJwt,
 )
+from idura_ciba.credentials.decryption_key import DecryptionKeys
 from idura_ciba.errors import ArgumentError
 from idura_ciba.redaction import Redacted
 
@@ -20,6 +21,7 @@ __all__ = [
     "ALG",
     "CLIENT_AUTH",
     "CLIENT_ID",
+    "DECRYPTION_KEY_FILE",
     "ISSUER",
     "KEY_FILE",
     "SECRET",
@@ -27,6 +29,7 @@ __all__ = [
     "client_auth",
     "from_environment",
     "missing",
+    "options_from",
 ]
 
 #: How the client proves itself, as the variable and the command spell it.
@@ -39,6 +42,7 @@ KEY_FILE: Final = "IDURA_CIBA_KEY_FILE"
 SECRET: Final = "IDURA_CIBA_CLIENT_SECRET"  # noqa: S105 - its name, not its value
 CLIENT_AUTH: Final = "IDURA_CIBA_CLIENT_AUTH"
 ALG: Final = "IDURA_CIBA_ALG"
+DECRYPTION_KEY_FILE: Final = "IDURA_CIBA_DECRYPTION_KEY_FILE"
 
 
 def from_environment(environ: Mapping[str, str]) -> tuple[str, ClientAuth]:
@@ -66,6 +70,16 @@ def from_environment(environ: Mapping[str, str]) -> tuple[str, ClientAuth]:
         alg=given[ALG],
     )
     return issuer, auth
+
+
+def options_from(environ: Mapping[str, str]) -> dict[str, Any]:
+    """Return the options of a client that the variables set: the key that opens encrypted ID tokens, or none.
+
+    Raises:
+        UsageError: Its file cannot be read or used.
+    """
+    path = environ.get(DECRYPTION_KEY_FILE)
+    return {"decryption_keys": DecryptionKeys.from_files(path)} if path else {}
 
 
 def client_auth(

@@ -10,7 +10,9 @@ Spec: RFC 7517, RFC 7518 sections 3 and 6, RFC 8037.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final, Literal
 
 from attrs import field, frozen
@@ -32,6 +34,7 @@ __all__ = [
     "JoseKey",
     "KeyInput",
     "SigningKey",
+    "read_key_file",
     "read_native_key",
     "read_signing_key",
 ]
@@ -141,6 +144,22 @@ def read_signing_key(key: object) -> SigningKey | UsageError:
         return read
     what, advice = FLAWS[read]
     return ArgumentError(what, code=read, advice=advice)
+
+
+def read_key_file(path: str | os.PathLike[str]) -> Redacted:
+    """Return the text of a file that contains PEM or one JWK.
+
+    Raises:
+        UsageError: The file cannot be read.
+    """
+    content, reason = Redacted(), ""
+    try:
+        content = Redacted(Path(path).read_text("utf-8-sig", errors="replace"))
+    except (OSError, ValueError) as error:  # ValueError: a path that no file system can have
+        reason = getattr(error, "strerror", None) or type(error).__name__
+    if reason:
+        raise ArgumentError(f"The key file cannot be read: {reason}", code="key_file", advice="Check the path")
+    return content
 
 
 def read_native_key(key: object) -> tuple[object, Mapping[str, Any] | JoseKey] | Flaw:
