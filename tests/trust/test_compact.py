@@ -46,3 +46,7 @@ def test_a_header_is_bounded() -> None:
     with pytest.raises(IdTokenRejected) as caught:
         parse_header(long + b" ")
     assert (caught.value.code, caught.value.claim) == ("id_token_malformed", "header")
+    assert caught.value.reason == "it is longer than 2048 bytes"
+    with pytest.raises(IdTokenRejected) as odd:
+        parse_header(b"[]")
+    assert (odd.value.claim, odd.value.reason) == ("header", "it is not a JSON object")
