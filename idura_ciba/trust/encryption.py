@@ -65,7 +65,7 @@ def opened(token: str, keys: DecryptionKeys | None, max_size: int) -> tuple[Reda
         refuse("oversized", "size", f"it is longer than {max_size} characters")
     if keys is None:
         refuse("id_token_encrypted", "encryption", "it is encrypted for this client, which was given no key")
-    header = parse_header(*map(decode_part, token.split(".", DOTS)[:1]))
+    header = parse_header(decode_part(token.partition(".")[0]))
     _check(header, keys)
     for key in keys.fitting(header["alg"], header.get("kid")):
         if (content := _decrypted(token, key, header, max_size)) is not None:

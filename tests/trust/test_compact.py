@@ -9,7 +9,7 @@ from idura_ciba.trust.compact import MAX_HEADER, decode_part, parse_header, pars
 from tests.fakes import b64
 
 
-@pytest.mark.parametrize("before", [b"", b"\0", b"\0\0"])
+@pytest.mark.parametrize("before", [b"", b"\0", b"\0\0", bytes(6)])
 def test_a_part_may_end_in_any_byte(before: bytes) -> None:
     """Whatever letter its base64url ends in, and however much padding that lacks, it is read back as it was."""
     for last in range(256):
