@@ -34,7 +34,10 @@ from attrs import frozen
 ROOT = Path(__file__).parent.parent
 SURVIVORS = Path(__file__).with_name("mutation_survivors.toml")
 #: Where foreign bytes are judged and states change.
-MUTATED = ("protocol/*.py", "trust/id_token.py", "trust/expectation.py", "trust/authentication.py")
+MUTATED = (
+    "protocol/*.py",
+    *(f"trust/{name}.py" for name in ("id_token", "compact", "encryption", "expectation", "authentication")),
+)
 DEMANDED = 0.90
 #: A mutant that goes on for ever is noticed by whoever waits for the test.
 KILLED = ("killed", "timeout")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         ClientSecretPost,
         PrivateKeyJwt,
     )
+    from idura_ciba.credentials.decryption_key import DecryptionKeys
     from idura_ciba.credentials.dpop import DPoP
     from idura_ciba.credentials.request_object import SignedRequests
     from idura_ciba.credentials.tls_auth import CertificateBound, SelfSignedTlsClientAuth, TlsClientAuth
@@ -74,6 +75,7 @@ __all__ = [
     "ClientSecretJwt",
     "ClientSecretPost",
     "DPoP",
+    "DecryptionKeys",
     "Denied",
     "EidRequest",
     "Endpoints",
@@ -122,6 +124,7 @@ _MODULES = {
         "ClientSecretPost",
         "PrivateKeyJwt",
     ),
+    "credentials.decryption_key": ("DecryptionKeys",),
     "credentials.dpop": ("DPoP",),
     "credentials.request_object": ("SignedRequests",),
     "credentials.tls_auth": ("CertificateBound", "SelfSignedTlsClientAuth", "TlsClientAuth"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import logging
 import os
 import random
 from collections.abc import Iterable, Mapping
@@ -16,7 +15,8 @@ from idura_ciba.aio.clock import Clock
 from idura_ciba.aio.home import Home
 from idura_ciba.checks import Finding, check_provider
 from idura_ciba.credentials.client_auth import ClientAuth
-from idura_ciba.credentials.environment import from_environment
+from idura_ciba.credentials.decryption_key import DecryptionKeys
+from idura_ciba.credentials.environment import from_environment, options_from
 from idura_ciba.credentials.request_object import SignedRequests, request_signer
 from idura_ciba.eids.person import PersonTags
 from idura_ciba.eids.request import EidRequest, check_request
@@ -45,8 +45,6 @@ from idura_ciba.trust.jwks import JwksCache
 
 __all__ = ["CibaClient"]
 
-_logger = logging.getLogger("idura_ciba")
-
 
 class CibaClient:
     """Asks people to prove who they are, many at once.
@@ -61,6 +59,8 @@ class CibaClient:
         scheduler: Limits the rate of requests and the number in flight, and decides who comes first. Several clients of
             one event loop can share it. None: a scheduler of its own, without a rate.
         id_token_algorithms: Accepted signature algorithms of ID tokens.
+        trusted_audiences: Further audiences that an ID token may name beside this client, by their exact names.
+        decryption_keys: Open ID tokens that the provider encrypts for this client.
         leeway: Seconds by which this clock and the provider's may differ.
         max_token_size: The largest token response that is read, in bytes; raise it for Freja photos.
         endpoints: Endpoints that discovery does not name, or names wrongly.
@@ -95,6 +95,8 @@ class CibaClient:
         grace_poll: bool = True,
         scheduler: FairScheduler | None = None,
         id_token_algorithms: Iterable[str] = ("RS256",),
+        trusted_audiences: Iterable[str] = (),
+        decryption_keys: DecryptionKeys | None = None,
         leeway: float = DEFAULT_LEEWAY,
         max_token_size: int = MAX_TOKEN_ANSWER,
         endpoints: Endpoints | None = None,
@@ -138,6 +140,8 @@ class CibaClient:
                 algorithms=algorithms,
                 leeway=leeway,
                 max_size=whole_number("max_token_size", max_token_size),
+                trusted_audiences=frozenset(texts("trusted_audiences", trusted_audiences)),
+                decryption=decryption_keys,
             ),
             queue=self.queue,
             strategy=self.strategy,
@@ -148,9 +152,10 @@ class CibaClient:
             grace_poll=grace_poll,
             ended=self._pending.ended,
             is_at_home=self._home.is_here,
+            check_open=self._check_open,
         )
         self._starter = Starter(context, provider, tags, holds, self._pending, self._check_open)
-        self._closed, self._on_close, self._auth = False, on_close, client_auth
+        self._closed, self._auth = False, client_auth
         told.attach(self)
 
     @classmethod
@@ -158,7 +163,8 @@ class CibaClient:
         """Create a client from the environment variables that the command reads too.
 
         IDURA_CIBA_ISSUER and IDURA_CIBA_CLIENT_ID, and IDURA_CIBA_KEY_FILE or IDURA_CIBA_CLIENT_SECRET; where needed,
-        those that `idura_ciba.credentials.environment` lists besides: the method, the algorithm, a certificate, DPoP.
+        those that `idura_ciba.credentials.environment` lists besides: the method, the algorithm, a certificate, DPoP,
+        and the key that opens encrypted ID tokens.
 
         Args:
             environ: The variables; None: those of this process.
@@ -167,8 +173,8 @@ class CibaClient:
         Raises:
             UsageError: A variable is missing or unusable, or an option cannot work.
         """
-        issuer, auth = from_environment(os.environ if environ is None else environ)
-        return cls(issuer, auth, **options)
+        environ = os.environ if environ is None else environ
+        return cls(*from_environment(environ), **(options_from(environ) | options))
 
     def __repr__(self) -> str:
         """Issuer, client id and how many are pending."""
@@ -180,13 +186,7 @@ class CibaClient:
 
     async def __aexit__(self, *_: object) -> None:
         """Close. Pending logins go to `on_close`; without it they are lost, which the log says."""
-        left = await self.close()
-        if left and self._on_close is None:
-            _logger.warning(
-                "%d pending logins were dropped when the client was closed: nobody can fetch their answers; pass "
-                "on_close to CibaClient, or call close() and keep what it returns",
-                len(left),
-            )
+        self._pending.warn_of_dropped(await self.close())
 
     @property
     def pending(self) -> tuple[Transaction, ...]:

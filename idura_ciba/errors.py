@@ -278,8 +278,9 @@ class IdTokenRejected(CibaError):
     `claim` names the claim or header member at fault, `reason` says why; neither quotes the token. `code` is one for
     each outcome that a program must treat differently.
 
-    A setting, or a clock: `id_token_clock`, `id_token_encrypted`, `id_token_algorithm`, `id_token_level_missing`,
-    `id_token_person_missing`, `token_unbound` (not bound to this client's key by DPoP), `oversized`.
+    A setting, or a clock: `id_token_clock`, `id_token_encrypted`, `id_token_decryption`, `id_token_encryption`,
+    `id_token_algorithm`, `id_token_level_missing`, `id_token_person_missing`, `token_unbound` (not bound to
+    this client's key by DPoP), `oversized`.
 
     A setting, or somebody may be cheating: `token_other_key` (bound to another key than this client's).
 

@@ -16,7 +16,7 @@ from idura_ciba.aio.portal import Portal
 from idura_ciba.checks import Finding
 from idura_ciba.client import CibaClient as AsyncClient
 from idura_ciba.credentials.client_auth import ClientAuth
-from idura_ciba.credentials.environment import from_environment
+from idura_ciba.credentials.environment import from_environment, options_from
 from idura_ciba.eids.request import EidRequest
 from idura_ciba.protocol.machine import State
 from idura_ciba.redaction import Redacted
@@ -57,7 +57,8 @@ class CibaClient:
         Raises:
             UsageError: A variable is missing or unusable, or an option cannot work.
         """
-        return cls(*from_environment(os.environ if environ is None else environ), **options)
+        environ = os.environ if environ is None else environ
+        return cls(*from_environment(environ), **(options_from(environ) | options))
 
     def __repr__(self) -> str:
         """As that of the client inside."""
@@ -156,6 +157,22 @@ class CibaClient:
         """
         return self._begun(self._portal.call(lambda: self._client.rejoin(request, timeout=timeout)))
 
+    def userinfo(self, login: Authentication, *, require_signature: bool = False) -> Mapping[str, Any]:
+        """Ask the provider what else it knows of this person; see `idura_ciba.Authentication.userinfo`.
+
+        Raises:
+            CibaError: As there.
+        """
+        return self._portal.call(lambda: login.userinfo(require_signature=require_signature))
+
+    def refresh(self, login: Authentication) -> Authentication:
+        """Ask for new tokens; see `idura_ciba.Authentication.refresh`.
+
+        Raises:
+            CibaError: As there.
+        """
+        return self._portal.call(login.refresh)
+
     def close(self, *, patience: float = 5.0) -> list[Handover]:
         """Stop asking and release everything; see `idura_ciba.CibaClient.close`."""
         left = self._portal.call(lambda: self._client.close(patience=patience))
@@ -196,6 +213,11 @@ class Transaction:
     def spoken_words(self) -> Redacted | None:
         """Words to read to the person before anything else happens (Norwegian BankID), or None."""
         return self._transaction.spoken_words
+
+    @property
+    def members(self) -> Mapping[str, Any]:
+        """What else the provider said when it accepted the request; empty after resuming."""
+        return self._transaction.members
 
     @property
     def prompt_until(self) -> float | None:

@@ -1,7 +1,7 @@
 """What several tests share: a transport with scripted answers, and an issuer that signs whatever it is told to.
 
-Signatures are made with `cryptography` alone, so that the package's own way of reading them cannot be wrong in the same
-way twice.
+Signatures and encryptions are made with `cryptography` alone, so that the package's own way of reading them cannot be
+wrong in the same way twice.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import base64
 import hashlib
 import hmac
 import json
+import os
+import struct
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
@@ -18,8 +20,14 @@ from urllib.parse import parse_qs
 
 from attrs import define, field
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
+from cryptography.hazmat.primitives import padding as block_padding
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa, x25519
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.modes import CBC
+from cryptography.hazmat.primitives.keywrap import aes_key_wrap
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from idura_ciba import EidRequest, SwedishBankID
@@ -31,7 +39,13 @@ from idura_ciba.testing import VirtualLoop
 #: A scripted answer: a JSON object or list with 200, raw bytes with 200, a bare status, a whole answer, an error to
 #: raise, or a function that makes any of these of the request.
 Answer = Any
-PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
+PrivateKey = (
+    rsa.RSAPrivateKey
+    | ec.EllipticCurvePrivateKey
+    | ed25519.Ed25519PrivateKey
+    | ed448.Ed448PrivateKey
+    | x25519.X25519PrivateKey
+)
 
 
 @define(repr=False)
@@ -118,6 +132,8 @@ def _generated(kind: str, _nth: int) -> PrivateKey:
             return ed25519.Ed25519PrivateKey.generate()
         case "Ed448":
             return ed448.Ed448PrivateKey.generate()
+        case "X25519":
+            return x25519.X25519PrivateKey.generate()
         case _:
             return ec.generate_private_key(CURVES[kind])
 
@@ -144,7 +160,7 @@ def public_jwk(key: PrivateKey, **members: object) -> dict[str, Any]:
         name = next(name for name, curve in CURVES.items() if curve.name == public.curve.name)
         jwk = {"kty": "EC", "crv": name, "x": number(point.x, size), "y": number(point.y, size)}
     else:
-        curve = "Ed25519" if isinstance(public, ed25519.Ed25519PublicKey) else "Ed448"
+        curve = type(public).__name__.lstrip("_").removesuffix("PublicKey")
         jwk = {"kty": "OKP", "crv": curve, "x": b64(public.public_bytes(Encoding.Raw, PublicFormat.Raw))}
     return {name: value for name, value in {**jwk, **members}.items() if value is not None}
 
@@ -155,6 +171,7 @@ def sign(alg: str, key: PrivateKey | bytes, message: bytes) -> bytes:
         return hmac.digest(key, message, f"sha{alg[2:]}")
     if isinstance(key, ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey):
         return key.sign(message)
+    assert not isinstance(key, x25519.X25519PrivateKey)
     algorithm = HASHES[alg[2:]]
     if isinstance(key, ec.EllipticCurvePrivateKey):
         size = (key.curve.key_size + 7) // 8
@@ -169,6 +186,56 @@ def compact(header: bytes, payload: bytes, signer: Callable[[bytes], bytes]) -> 
     """A JWS in its compact form, of parts that may be anything."""
     message = f"{b64(header)}.{b64(payload)}"
     return f"{message}.{b64(signer(message.encode()))}"
+
+
+def encrypt(
+    content: bytes,
+    key: PrivateKey,
+    alg: str,
+    enc: str,
+    header: Mapping[str, object] | None = None,
+    cek: bytes | None = None,
+) -> str:
+    """A JWE in its compact form (RFC 7516 section 5.1), for the holder of a key; ... leaves a member of the header out.
+
+    Algorithms that this package does not know encrypt like RSA-OAEP-256 or ECDH-ES, and only say that they do not.
+    """
+    cek = cek or os.urandom(16 if enc == "A128GCM" else 32)
+    named: dict[str, object] = {"alg": alg, "enc": enc, "cty": "JWT"}
+    if isinstance(key, rsa.RSAPrivateKey):
+        digest = hashes.SHA256()
+        wrapped = key.public_key().encrypt(cek, padding.OAEP(padding.MGF1(digest), digest, None))
+    else:
+        shared, named["epk"] = agreed(key)
+        size = int(alg[9:12]) // 8 if alg.startswith("ECDH-ES+") else len(cek)
+        # RFC 7518 section 4.6.2: the one round of the Concat KDF that 256 bits need.
+        about = struct.pack(">I", len(name := (alg if "+" in alg else enc).encode())) + name + bytes(8)
+        derived = hashlib.sha256(struct.pack(">I", 1) + shared + about + struct.pack(">I", size * 8)).digest()[:size]
+        cek, wrapped = (cek, aes_key_wrap(derived, cek)) if "+" in alg else (derived, b"")
+    members = {name: value for name, value in {**named, **(header or {})}.items() if value is not ...}
+    protected = b64(json_bytes(members))
+    if enc.endswith("GCM"):
+        iv = os.urandom(12)
+        sealed = AESGCM(cek).encrypt(iv, content, protected.encode())
+        text, tag = sealed[:-16], sealed[-16:]
+    else:
+        # RFC 7518 section 5.2.2.1.
+        iv, padder = os.urandom(16), block_padding.PKCS7(128).padder()
+        encryptor = Cipher(AES(cek[16:]), CBC(iv)).encryptor()
+        text = encryptor.update(padder.update(content) + padder.finalize()) + encryptor.finalize()
+        length = struct.pack(">Q", len(protected) * 8)
+        tag = hmac.digest(cek[:16], protected.encode() + iv + text + length, "sha256")[:16]
+    return ".".join([protected, *map(b64, (wrapped, iv, text, tag))])
+
+
+def agreed(key: PrivateKey) -> tuple[bytes, dict[str, Any]]:
+    """A shared secret with the holder of a key, and the public half that the holder needs for it."""
+    if isinstance(key, x25519.X25519PrivateKey):
+        own = x25519.X25519PrivateKey.generate()
+        return own.exchange(key.public_key()), public_jwk(own)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    ephemeral = ec.generate_private_key(key.curve)
+    return ephemeral.exchange(ec.ECDH(), key.public_key()), public_jwk(ephemeral)
 
 
 def json_bytes(value: object) -> bytes:

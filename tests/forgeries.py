@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from idura_ciba.trust.id_token import AUTH_REQ_ID_CLAIM
+from tests.encrypted_forgeries import encrypted_forgeries
 from tests.fakes import PrivateKey, b64, json_bytes, private_key, public_jwk, sign, unb64
 from tests.id_tokens import (
     ABSENT,
@@ -468,8 +469,29 @@ def forgeries() -> Iterator[tuple[str, str, Case]]:
         yield f"sub that is {name!r}", "sub", Case(claims={"sub": name})
 
 
+def audiences() -> Iterator[tuple[str, str, Case]]:
+    """Of tokens for several, at a client that trusts some of them."""
+    trusting = Case(trusted_audiences=frozenset({"urn:api", "urn:app"}))
+    for name, audience in {
+        "the trusted one alone": "urn:api",
+        "a list of the trusted one": ["urn:api"],
+        "one too many": [CLIENT, "urn:api", "urn:other"],
+        "the trusted one twice": [CLIENT, "urn:api", "urn:api"],
+        "itself twice": [CLIENT, CLIENT, "urn:api"],
+        "a part of a trusted name": [CLIENT, "urn:ap"],
+        "one text of both": f"{CLIENT} urn:api",
+        "a nested list": [CLIENT, ["urn:api"]],
+        "nobody": [],
+    }.items():
+        yield f"aud beside trusted ones: {name}", "aud", evolve(trusting, claims={"aud": audience, "azp": CLIENT})
+    for name, party in {"missing": ABSENT, "the other": "urn:api", "null": None, "both": [CLIENT, "urn:api"]}.items():
+        claims = {"aud": [CLIENT, "urn:api"], "azp": party}
+        yield f"azp with several audiences: {name}", "azp", evolve(trusting, claims=claims)
+
+
 def contradictions() -> Iterator[tuple[str, str, Case]]:
-    """Of level, eID and person."""
+    """Of audience, level, eID and person."""
+    yield from audiences()
     yield "no level", "acr", Case(claims={"authenticationtype": ABSENT})
     for tail in (":", "::x", ":\n", ":a b", ":é"):
         yield f"level extended by {tail!r}", "authenticationtype", Case(claims={"authenticationtype": SWEDISH + tail})
@@ -532,7 +554,7 @@ def contradictions() -> Iterator[tuple[str, str, Case]]:
     yield "Freja: nobody", f"{place}.ssn", evolve(freja(), expected={**FREJA.expected, "require_person": True})
 
 
-FORGERIES = {name: (claim, case) for name, claim, case in (*forgeries(), *contradictions())}
+FORGERIES = {name: (claim, case) for name, claim, case in (*forgeries(), *contradictions(), *encrypted_forgeries())}
 
 #: By claim or header member: the code of its refusals, where all of them have the same.
 CODES: Mapping[str, str] = {
@@ -542,7 +564,6 @@ CODES: Mapping[str, str] = {
     **dict.fromkeys(("aud", "azp"), "id_token_audience"),
     **dict.fromkeys(("nonce", AUTH_REQ_ID_CLAIM), "id_token_other_login"),
     "alg": "id_token_signature",
-    "encryption": "id_token_encrypted",
     "iss": "id_token_issuer",
     "kid": "id_token_key",
     "signature": "id_token_signature",
@@ -559,16 +580,23 @@ CODES_BY_REASON: Mapping[str, str] = {
     "it is missing, so the token does not say who approved": "id_token_person_missing",
     "the token does not say which eID or level was used": "id_token_level_missing",
     "a member that could change the rules is not accepted": "id_token_malformed",
+    "it is not one of the accepted encryptions": "id_token_encryption",
+    "what is compressed is not inflated": "id_token_encryption",
+    "it is encrypted for this client, which was given no key": "id_token_encrypted",
+    "no key of this client opens it": "id_token_decryption",
+    "the header of the encryption says something else": "id_token_malformed",
 }
 
 
 def code_of(claim: str, reason: str, case: Case) -> str:
     """What a program is told of a refusal."""
+    if reason in CODES_BY_REASON:
+        return CODES_BY_REASON[reason]
     if claim == "alg" and str(case.header.get("alg", case.alg)) in HASHED:
         return "id_token_algorithm"
     if claim == "at_hash":
         return "id_token_other_login" if reason == "it does not hold what it must" else "id_token_malformed"
-    return CODES_BY_REASON.get(reason) or CODES.get(claim, "id_token_malformed")
+    return CODES.get(claim, "id_token_malformed")
 
 
 _NO_JSON = tuple(
@@ -579,6 +607,7 @@ _NO_JSON = tuple(
     )
 )
 OTHER_RULES = "a member that could change the rules is not accepted"
+_OUTER = "the header of the encryption says something else"
 _NO_INSTANT, _FUTURE = "it is missing or no instant", "it lies in the future"
 _AUTHLIB = "it does not hold what it must"
 _LEVEL = ("it is no text", "it is another eID or level than was asked for")
@@ -588,20 +617,27 @@ _NOBODY = "it is missing, so the token does not say who approved"
 #: What a refusal says of each claim; members of the header that are not here have `OTHER_RULES`.
 REASONS: Mapping[str, tuple[str, ...]] = {
     "format": ("it is not three parts of base64url", "a part is not canonical base64url"),
-    "size": tuple(f"it is longer than {size} characters" for size in (len(Case().token) - 1, 1024 * 1024)),
-    "encryption": ("it is encrypted, which was not agreed",),
+    "size": tuple(f"it is longer than {size} characters" for size in (1000, len(Case().token) - 1, 1024 * 1024)),
+    "encryption": (
+        "it is encrypted for this client, which was given no key",
+        "no key of this client opens it",
+        "what it encrypts is no signed token",
+    ),
+    "enc": (OTHER_RULES, "it is not one of the accepted encryptions"),
+    "zip": (OTHER_RULES, "what is compressed is not inflated"),
+    "cty": (OTHER_RULES, "it is another kind of token"),
     "header": ("it is longer than 2048 bytes", OTHER_RULES, *_NO_JSON),
     "payload": _NO_JSON,
-    "alg": ("it is not one of the accepted algorithms",),
+    "alg": ("it is not one of the accepted algorithms", "it is not one of the accepted encryptions"),
     "typ": ("it is another kind of token",),
     "x5t": ("it is no text",),
     "x5t#S256": ("it is no text",),
     "kid": ("the issuer publishes no key of this name for this algorithm", "it is no text"),
     "signature": ("it was not made by the issuer's key",),
-    "iss": ("it is another issuer's",),
-    "aud": ("it is not for this client alone",),
+    "iss": ("it is another issuer's", _OUTER),
+    "aud": ("it is not for this client alone", _OUTER),
     "azp": ("it was issued to another party",),
-    "sub": ("it is missing or no text of at most 255 printable ASCII characters",),
+    "sub": ("it is missing or no text of at most 255 printable ASCII characters", _OUTER),
     "jti": ("it is no text",),
     "nonce": (OTHER_RULES, "nobody asked for one"),
     "exp": (_NO_INSTANT, "it has expired", "it had expired when it was issued"),

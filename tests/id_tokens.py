@@ -8,9 +8,10 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from idura_ciba.aio.clock import Clock
+from idura_ciba.credentials.decryption_key import DecryptionKeys
 from idura_ciba.eids.person import PersonTags
 from idura_ciba.errors import CibaError
 from idura_ciba.http.provider import Endpoints, Provider
@@ -20,7 +21,7 @@ from idura_ciba.trust.authentication import Authentication
 from idura_ciba.trust.expectation import Demand, Expectation
 from idura_ciba.trust.id_token import IdTokenVerifier
 from idura_ciba.trust.jwks import JwksCache
-from tests.fakes import FakeTransport, PrivateKey, compact, json_bytes, private_key, public_jwk, sign, unb64
+from tests.fakes import FakeTransport, PrivateKey, compact, encrypt, json_bytes, private_key, public_jwk, sign, unb64
 
 #: The sample is signed anew: the key of its own signature is not known.
 ISSUER = "https://natalia-dev-test.criipto.io"
@@ -109,6 +110,8 @@ class Case:
         now: The wall clock.
         leeway: As configured.
         max_size: As configured.
+        trusted_audiences: As configured.
+        decryption: What the client opens encrypted tokens with.
     """
 
     claims: Mapping[str, Any] = field(factory=dict)
@@ -127,6 +130,8 @@ class Case:
     now: float = ISSUED + 1.0
     leeway: float = 60.0
     max_size: int = 1024 * 1024
+    trusted_audiences: frozenset[str] = frozenset()
+    decryption: DecryptionKeys | None = None
 
     @property
     def token(self) -> Redacted:
@@ -170,6 +175,8 @@ class Case:
             algorithms=frozenset({self.alg}) if self.algorithms is None else self.algorithms,
             leeway=self.leeway,
             max_size=self.max_size,
+            trusted_audiences=self.trusted_audiences,
+            decryption=self.decryption,
         )
 
     async def verify(self) -> Authentication:
@@ -200,6 +207,40 @@ def issuer_key(alg: str, nth: int = 0) -> PrivateKey:
     """The issuer's key for an algorithm; higher ones are somebody else's."""
     kinds = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521", "EdDSA": "Ed25519", "Ed25519": "Ed25519"}
     return private_key(kinds.get(alg, "RSA"), nth)
+
+
+def encrypted_case(
+    alg: str = "RSA-OAEP-256",
+    enc: str = "A128CBC-HS256",
+    header: Mapping[str, Any] | None = None,
+    *,
+    kind: str = "",
+    keys: Callable[[], DecryptionKeys | None] | None = None,
+    inner: Case | None = None,
+    **twists: Any,
+) -> Case:
+    """A token that is encrypted for the client, whose key opens it.
+
+    Args:
+        alg: How the key is encrypted, as the header says.
+        enc: How the content is, likewise.
+        header: Members of the outer header that are other, or ABSENT.
+        kind: The client's key; by default RSA, or P-256 for key agreement.
+        keys: What the client was given instead.
+        inner: The token inside.
+        twists: `content`, what is encrypted instead; `twist`, which changes the whole; `cek`, the content's key.
+    """
+    kind = kind or ("P-256" if alg.startswith("ECDH") else "RSA")
+    inner = inner or Case()
+    content, twist, cek = twists.get("content"), twists.get("twist", str), twists.get("cek")
+
+    def wrap(token: str) -> str:
+        text = token.encode() if content is None else content(token)
+        # Number 5: nobody signs with it.
+        return str(twist(encrypt(text, private_key(kind, 5), alg, enc, header, cek)))
+
+    given = keys() if keys else DecryptionKeys(private_key(kind, 5))  # type: ignore[arg-type]  # not Ed448
+    return evolve(inner, twist=wrap, decryption=given)
 
 
 def changed(members: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -118,6 +118,7 @@ WITHOUT_MODULE: Mapping[str, str] = {
     "test_docs_bound.py": "runs the page on bound tokens",
     "test_docs_errors.py": "holds the page on states and codes",
     "test_docs_fleet.py": "runs the page on replicas",
+    "test_docs_id_tokens.py": "holds the page on ID tokens to what is accepted",
     "test_docs_recipes.py": "runs its recipes for Kubernetes, DBOS and Temporal",
     "test_docs_service.py": "runs the page on services",
     "test_docs_signed.py": "runs the page on signed requests",

@@ -138,6 +138,27 @@ async def test_a_token_that_proves_something_else_is_no_login(
     assert outcome.error.code == code
 
 
+@pytest.mark.parametrize(("trusted", "is_login"), [(["https://api.example"], True), (["https://other.example"], False)])
+async def test_a_token_may_be_for_others_that_the_caller_names(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient, trusted: list[str], *, is_login: bool
+) -> None:
+    """By their whole names."""
+    async with make_ciba_client(trusted_audiences=trusted) as ciba:
+        mine = ciba._auth.client_id
+        both = {"aud": [mine, "https://api.example"], "azp": mine}
+        simulated_idura.script(SWEDE, Script.approve(after=5, claims=both))
+        outcome = await (await ciba.start(swedish())).outcome()
+    assert (outcome.state is State.APPROVED) is is_login
+    assert getattr(outcome.error, "code", None) == (None if is_login else "id_token_audience")
+
+
+def test_audiences_are_a_list(make_ciba_client: MakeClient) -> None:
+    """A bare text would be read letter by letter."""
+    with pytest.raises(UsageError) as caught:
+        make_ciba_client(trusted_audiences="https://api.example")
+    assert caught.value.code == "trusted_audiences"
+
+
 # --- one ring ---------------------------------------------------------------------------------------------------------
 
 

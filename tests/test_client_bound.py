@@ -16,6 +16,7 @@ from idura_ciba import (
     FairScheduler,
     IdTokenRejected,
     ProviderError,
+    StateError,
 )
 from idura_ciba.protocol.http import HttpRequest
 from idura_ciba.simulator import Fault, MemoryTransport, Rules, Script, SimulatedIdura
@@ -181,3 +182,92 @@ async def test_a_poll_without_a_nonce_that_pleases_is_no_end_of_the_login() -> N
     async with connect(idura) as ciba:
         login = await ciba.authenticate(swedish())
     assert login.claims["ssn"] == SWEDE
+
+
+# --- after the login --------------------------------------------------------------------------------------------------
+
+
+def afterwards(*, nonces: float = 0.0, dpop: bool = True, rotates: bool = True) -> SimulatedIdura:
+    """A provider that tells more of a person, and refreshes tokens."""
+    refresh: Any = "rotated" if rotates else "kept"
+    rules = Rules(dpop=dpop, dpop_nonces=nonces, userinfo="signed", refresh_tokens=refresh)
+    idura = SimulatedIdura(seed=1, rules=rules)
+    idura.register_client(CLIENT_ID, secret=SECRET)
+    idura.script(SWEDE, Script.approve(after=4))
+    return idura
+
+
+@pytest.mark.parametrize("nonces", [0.0, 10.0])
+@pytest.mark.parametrize("rotates", [False, True])
+async def test_what_comes_after_a_login_proves_the_key_too(nonces: float, rotates: bool) -> None:
+    """Userinfo with a proof that names the token, and refreshed tokens that are bound again; nonces cost no answer."""
+    idura, auth = afterwards(nonces=nonces, rotates=rotates), DPoP(AUTH)
+    async with connect(idura, auth) as ciba:
+        login = await ciba.authenticate(swedish())
+        for _ in range(3):
+            await asyncio.sleep(25)  # the nonce that is known here is over
+            assert (await login.userinfo(require_signature=True))["sub"] == login.subject
+            await asyncio.sleep(25)
+            fresh = await login.refresh()
+            assert fresh.tokens.token_type == "DPoP"
+            assert claims(str(fresh.tokens.access_token))["cnf"] == {"jkt": auth.thumbprint}
+            assert fresh.tokens.access_token != login.tokens.access_token
+            login = fresh
+    seen = idura.ledger.proofs
+    assert seen["accepted"] == 1 + idura.ledger.orders[0].polls + 6
+    assert (seen["refused"], seen["replayed"], seen["nonce demanded"]) == (0, 0, 7 if nonces else 0)
+
+
+async def test_a_proof_is_made_anew_where_userinfo_is_asked_for_again() -> None:
+    """A provider that is away for a moment may have seen the first one."""
+    idura = afterwards()
+    idura.faults.append(on("userinfo", Fault.answer(503), nth=1))
+    proofs: list[str] = []
+
+    class Noted(MemoryTransport):
+        async def send(self, request: HttpRequest) -> Any:  # type: ignore[override]  # as a client passes it
+            if request.url.endswith("/userinfo"):
+                proofs.append(request.headers["DPoP"])
+            return await super().send(request)
+
+    clock = virtual_clock()
+    async with connect(idura, transport=Noted(idura, clock=clock)) as ciba:
+        assert await (await ciba.authenticate(swedish())).userinfo()
+    first, second = map(claims, proofs)
+    assert first["ath"] == second["ath"]
+    assert first["jti"] != second["jti"]
+    assert (first["htm"], first["htu"]) == ("GET", f"{idura.issuer}/oauth2/userinfo")
+
+
+@pytest.mark.parametrize(
+    ("members", "code"),
+    [({"token_type": "Bearer"}, "token_unbound"), ({"access_token": of_another_key()}, "token_other_key")],
+)
+async def test_refreshed_tokens_that_are_not_bound_to_the_key_are_refused(members: dict[str, str], code: str) -> None:
+    """As the first ones are, and the login stays as it is."""
+    idura = afterwards(rotates=False)
+    async with connect(idura) as ciba:
+        login = await ciba.authenticate(swedish())
+        idura.faults.append(on("token", edit(**members)))
+        with pytest.raises(IdTokenRejected) as caught:
+            await login.refresh()
+        assert (caught.value.code, caught.value.phone) == (
+            code,
+            "The phone has not rung, and the login stays as it is",
+        )
+        idura.faults.clear()
+        assert (await login.refresh()).subject == login.subject
+
+
+async def test_a_bound_token_does_not_leave_without_a_proof() -> None:
+    """A client that has no DPoP was given one all the same."""
+    idura = afterwards(dpop=False)
+    idura.faults.append(on("token", edit(token_type="DPoP")))
+    clock = virtual_clock()
+    async with CibaClient(idura.issuer, AUTH, clock=clock, transport=MemoryTransport(idura, clock=clock)) as ciba:
+        login = await ciba.authenticate(swedish())
+        asked = idura.ledger.totals.requests
+        with pytest.raises(StateError) as caught:
+            await login.userinfo()
+    assert caught.value.code == "no_access_token"
+    assert idura.ledger.totals.requests == asked

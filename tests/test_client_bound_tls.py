@@ -164,6 +164,20 @@ async def test_requests_are_signed_by_a_client_that_presents_one(tmp_path: Path,
     assert asked == [MINE.der] * (2 if binds else 1)
 
 
+@pytest.mark.parametrize("binds", [False, True])
+async def test_what_comes_after_a_login_goes_where_certificates_are_asked_for(tmp_path: Path, binds: bool) -> None:
+    """RFC 8705 section 3: a token that is bound to a certificate is of no use without it, at userinfo either."""
+    idura = Watched(rules=Rules(dpop=binds, userinfo="plain", refresh_tokens="rotated"))
+    idura.register_client(CLIENT, subject="CN=client")
+    auth = DPoP(auth_of(MINE)) if binds else auth_of(MINE)
+    async with serving(idura, tmp_path) as endpoints, CibaClient(idura.issuer, auth, endpoints=endpoints) as ciba:
+        login = await (await ciba.authenticate(swedish())).refresh()
+        assert (await login.userinfo())["sub"] == login.subject
+    cnf = json.loads(unb64(str(login.tokens.access_token).split(".")[1]))["cnf"]
+    assert cnf == auth.confirmation
+    assert [certificate for path, certificate in idura.seen if path == "/oauth2/userinfo"] == [MINE.der]
+
+
 async def test_a_self_signed_certificate_is_known_by_itself(tmp_path: Path) -> None:
     """RFC 8705 section 2.2."""
     idura = Watched(rules=Rules(throttle="off"))

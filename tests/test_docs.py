@@ -22,15 +22,16 @@ from joserfc.jwk import RSAKey
 from typer.testing import CliRunner
 
 import idura_ciba
-from idura_ciba import CibaClient, ClientSecretBasic, State, UsageError
+from idura_ciba import CibaClient, ClientSecretBasic, PrivateKeyJwt, State, SwedishBankID, UsageError
 from idura_ciba.cli.app import app
 from idura_ciba.cli.config import Settings
 from idura_ciba.eids import EIDS
 from idura_ciba.eids.written_contact import read_email, read_phone
 from idura_ciba.eids.written_number import Damage, read_danish, read_finnish, read_norwegian, read_swedish
 from idura_ciba.protocol.machine import TRANSITIONS, Event
-from idura_ciba.simulator import MemoryTransport, Script, SimulatedIdura
+from idura_ciba.simulator import MemoryTransport, Rules, Script, SimulatedIdura
 from idura_ciba.testing import run_virtual, virtual_clock
+from tests.fakes import private_key
 from tests.pages import DOCS, PAGES, ROOT, example, program
 
 GUIDES = "\n".join(path.read_text(encoding="utf-8") for path in sorted(DOCS.glob("*.md")))
@@ -86,6 +87,27 @@ async def test_the_lend_example() -> None:
         async with example("lend")["connect"](session) as ciba:
             assert "urn:my:application" in repr(ciba)
         assert not session.closed
+
+
+def test_the_examples_of_id_tokens(tmp_path: Path) -> None:
+    """Both make a client."""
+    auth, file = PrivateKeyJwt("urn:my:app", private_key("RSA", 5)), tmp_path / "key.pem"  # type: ignore[arg-type]
+    assert "urn:my:app" in repr(example("signatures")["connect"](auth))
+    file.write_bytes(RSAKey.generate_key(2048).as_pem(private=True))
+    assert "urn:my:app" in repr(example("encrypted")["connect"](auth, file))
+
+
+async def test_the_example_of_what_comes_afterwards(
+    simulated_idura: SimulatedIdura, make_ciba_client: Callable[..., CibaClient]
+) -> None:
+    """The provider tells more, and the tokens are new."""
+    simulated_idura._rules = Rules(userinfo="plain", refresh_tokens="rotated")
+    simulated_idura.script(SWEDE, Script.approve(after=1, claims={"address": "Gata 1"}))
+    names = example("afterwards")
+    async with make_ciba_client() as ciba:
+        login = await ciba.authenticate(SwedishBankID(SWEDE, call_initiator="RP", message="Hello"))
+        assert await names["address_of"](login) == "Gata 1"
+        assert (await names["keep_alive"](login)).tokens.access_token != login.tokens.access_token
 
 
 async def test_the_desk_example(simulated_idura: SimulatedIdura, make_ciba_client: Callable[..., CibaClient]) -> None:

@@ -51,6 +51,6 @@ async def test_a_key_of_its_own_and_encryption(wire: list[SimulatedIdura]) -> No
     )
     idura.script(SWEDE, Script.approve(after=5))
     wire.append(idura)
-    async with example("encrypted")["connect"](idura.issuer, "hush", key.as_pem(private=True)) as ciba:
+    async with example("encrypted_requests")["connect"](idura.issuer, "hush", key.as_pem(private=True)) as ciba:
         assert (await ciba.authenticate(swedish())).claims["ssn"] == SWEDE
     assert idura.ledger.totals.refused == 0

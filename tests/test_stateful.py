@@ -359,7 +359,7 @@ class Logins(RuleBasedStateMachine):
 
         self.call(go_on)
 
-    @precondition(lambda self: self.client.pending or self.client._starter._starting)
+    @precondition(lambda self: self.client.pending or self.client._starter.context.tasks)
     @rule(patience=st.sampled_from([0.0, 0.3, 5.0]))
     def change_client(self, patience: float) -> None:
         """Close the client and begin with another."""

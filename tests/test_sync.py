@@ -10,11 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 import idura_ciba
-from idura_ciba import ClientSecretBasic, Denied, StateError
+from idura_ciba import ClientSecretBasic, Denied, StateError, UsageError
 from idura_ciba.aio.clock import Clock
 from idura_ciba.aio.portal import Portal
 from idura_ciba.protocol.machine import State
-from idura_ciba.simulator import MemoryTransport, Script, SimulatedIdura
+from idura_ciba.simulator import MemoryTransport, Rules, Script, SimulatedIdura
 from idura_ciba.sync import CibaClient, Transaction
 from idura_ciba.testing import virtual_clock
 from tests.fakes import swede, swedish_number
@@ -60,12 +60,26 @@ def test_it_has_what_the_client_inside_has() -> None:
                 assert theirs - ours <= {"before_sending", "until"}, name
 
 
+def test_what_comes_after_a_login_waits_too(simulated_idura: SimulatedIdura, make: Make) -> None:
+    """The methods of a login are for programs with an event loop; here the client has them."""
+    simulated_idura._rules = Rules(userinfo="signed", refresh_tokens="rotated")
+    simulated_idura.script(swedish_number(1), Script.approve(after=1))
+    with make() as ciba:
+        login = ciba.authenticate(swede(1))
+        fresh = ciba.refresh(login)
+        assert ciba.userinfo(fresh, require_signature=True)["sub"] == login.subject
+        with pytest.raises(StateError) as caught:
+            ciba.refresh(login)
+    assert caught.value.code == "refreshed"
+
+
 def test_a_login_step_by_step(simulated_idura: SimulatedIdura, make: Make) -> None:
     """Start, progress, result; and what a caller may look at meanwhile."""
     simulated_idura.script(swedish_number(1), Script.approve(after=30, opened_after=10, acknowledged_after=20))
     with make() as ciba:
         login = ciba.start(swede(1), reference="call-4711")
         assert (login.reference, login.state, login.spoken_words) == ("call-4711", State.PENDING, None)
+        assert login.members == {}
         assert login.resume_token
         assert login.prompt_until
         assert [each.id for each in ciba.pending] == [login.id]
@@ -126,3 +140,5 @@ def test_a_client_comes_from_the_environment() -> None:
     assert repr(ciba) == "<CibaClient https://acme.idura.broker as urn:me, 0 pending>"
     assert ciba.pending == ()
     assert ciba.close() == []
+    with pytest.raises(UsageError):
+        CibaClient.from_env({**variables, "IDURA_CIBA_DECRYPTION_KEY_FILE": "nowhere.pem"})

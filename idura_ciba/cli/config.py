@@ -26,6 +26,7 @@ from idura_ciba.credentials.environment import (
     bound,
     client_auth,
     missing,
+    options_from,
 )
 from idura_ciba.polling.strategy import StrategyLike
 from idura_ciba.redaction import Redacted
@@ -185,6 +186,7 @@ class Settings:
             endpoints=self.endpoints(),
             transport=transport,
             resume_secret=self.resume_secret,
+            **options_from(os.environ),
         )
         return _closing(client, transport)
 

@@ -16,7 +16,7 @@ from idura_ciba.cli.text import OUT, say
 __all__ = ["keygen"]
 
 #: The algorithms that `verify` derives from the key itself, so that `--alg` is not needed.
-_BY_DEFAULT = {"RS256", "ES256", "ES384", "EdDSA"}
+_BY_DEFAULT = {"RS256", "ES256", "ES384", "ES512", "EdDSA"}
 
 
 def keygen(

@@ -48,7 +48,7 @@ class Around:
 
     @property
     def tls(self) -> ssl.SSLContext | None:
-        """How the client connects to the two endpoints, where it presents a certificate there."""
+        """How the client connects to the endpoints that want a certificate, where it presents one."""
         return getattr(self.auth, "tls", None)
 
     @property

@@ -219,8 +219,9 @@ class PrivateKeyJwt(_JwtAssertion):
     Args:
         client_id: As registered, for example `urn:my:application:identifier:0001`.
         key: The private key as PEM, as a JWK (a mapping or JSON text), or as a key object of joserfc or cryptography:
-            RSA of 2048 bits or more, P-256, P-384 or Ed25519.
-        alg: RS256 or PS256, ES256, ES384, EdDSA or Ed25519. None: the JWK's own, or else the default of the key type.
+            RSA of 2048 bits or more, P-256, P-384, P-521 or Ed25519.
+        alg: RS256, RS384, RS512, PS256, PS384 or PS512; ES256, ES384 or ES512, by the curve; EdDSA or Ed25519. None:
+            the JWK's own, or else the first for its type of key.
         kid: The key id. None: the JWK's own, or else its RFC 7638 thumbprint.
         send_kid: Whether to send the key id. A provider that has several keys of yours needs it.
         options: See `AssertionOptions`.

@@ -102,7 +102,7 @@ class DPoP(Around):
             url: Where the request goes.
             now: Wall-clock seconds since the epoch.
             jti: Unique for each proof.
-            access_token: Sent with the request, where one is: to userinfo, for example.
+            access_token: Sent with the request, where one is; see `access`.
 
         Returns:
             The value of the header field `DPoP`.
@@ -115,6 +115,14 @@ class DPoP(Around):
         if access_token is not None:
             claims["ath"] = urlsafe_b64encode(hashlib.sha256(access_token.encode()).digest()).decode()
         return sign_jwt(self._header, claims, self.proof_alg, self._key)
+
+    def access(self, method: str, url: str, *, now: float, jti: str, access_token: str) -> Credentials:
+        """Return the header fields of a request with an access token; the arguments are those of `proof`.
+
+        Spec: RFC 9449 section 7.1.
+        """
+        proof = self.proof(method, url, now=now, jti=jti, access_token=access_token)
+        return Credentials(headers={"Authorization": f"DPoP {access_token}", "DPoP": proof})
 
     def learn(self, url: str, headers: Mapping[str, str]) -> None:
         """Remember the nonce that an answer from this URL brings, if it brings one.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, Literal, NoReturn, get_args
+from typing import Any, Final, Literal, NoReturn, get_args
 
 from idura_ciba.credentials.client_auth import (
     ClientAuth,
@@ -13,6 +13,7 @@ from idura_ciba.credentials.client_auth import (
     ClientSecretPost,
     PrivateKeyJwt,
 )
+from idura_ciba.credentials.decryption_key import DecryptionKeys
 from idura_ciba.credentials.dpop import DPoP
 from idura_ciba.credentials.signing_key import read_file
 from idura_ciba.credentials.tls_auth import CertificateBound, SelfSignedTlsClientAuth, TlsClientAuth
@@ -24,6 +25,7 @@ __all__ = [
     "CERTIFICATE",
     "CLIENT_AUTH",
     "CLIENT_ID",
+    "DECRYPTION_KEY_FILE",
     "DPOP",
     "ISSUER",
     "KEY_FILE",
@@ -33,6 +35,7 @@ __all__ = [
     "client_auth",
     "from_environment",
     "missing",
+    "options_from",
 ]
 
 #: How the client proves itself, as the variable and the command spell it.
@@ -45,6 +48,7 @@ KEY_FILE: Final = "IDURA_CIBA_KEY_FILE"
 SECRET: Final = "IDURA_CIBA_CLIENT_SECRET"  # noqa: S105 - its name, not its value
 CLIENT_AUTH: Final = "IDURA_CIBA_CLIENT_AUTH"
 ALG: Final = "IDURA_CIBA_ALG"
+DECRYPTION_KEY_FILE: Final = "IDURA_CIBA_DECRYPTION_KEY_FILE"
 #: A client certificate. With `tls` and `self-signed-tls`, its key may stand in the key file, and without this variable
 #: both stand there. With another method, its key stands beside it, and tokens are bound to it.
 CERTIFICATE: Final = "IDURA_CIBA_CERT_FILE"
@@ -94,6 +98,16 @@ def bound(auth: ClientAuth, environ: Mapping[str, str]) -> ClientAuth:
     if wanted not in _YES | _NO:
         raise ArgumentError(f"{DPOP} is neither yes nor no", code="dpop", advice="Set it to 1, or unset it")
     return DPoP(auth) if wanted in _YES else auth
+
+
+def options_from(environ: Mapping[str, str]) -> dict[str, Any]:
+    """Return the options of a client that the variables set: the key that opens encrypted ID tokens, or none.
+
+    Raises:
+        UsageError: Its file cannot be read or used.
+    """
+    path = environ.get(DECRYPTION_KEY_FILE)
+    return {"decryption_keys": DecryptionKeys.from_files(path)} if path else {}
 
 
 def client_auth(

@@ -68,7 +68,7 @@ class SignedRequests:
 
     Args:
         key: The private key, in any form that `PrivateKeyJwt` takes. None: the one that the client authenticates with.
-        alg: PS256 or RS256, ES256, ES384, EdDSA or Ed25519; the one that is registered at the provider as
+        alg: Any that `PrivateKeyJwt` takes; the one that is registered at the provider as
             `backchannel_authentication_request_signing_alg`. None: the JWK's own, or else that of the client's
             authentication if its key is used, or else the default of the key type. FAPI-CIBA wants PS256 or ES256.
         kid: The key id. None: the JWK's own, or else its RFC 7638 thumbprint.

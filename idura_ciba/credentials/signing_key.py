@@ -19,6 +19,7 @@ from attrs import field, frozen
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
@@ -29,10 +30,14 @@ from idura_ciba.redaction import Redacted
 
 __all__ = [
     "ALGORITHMS",
+    "FLAWS",
+    "MIN_RSA_BITS",
+    "Flaw",
     "JoseKey",
     "KeyInput",
     "SigningKey",
     "read_file",
+    "read_native_key",
     "read_signing_key",
     "sign_jwt",
     "threads_for",
@@ -40,24 +45,36 @@ __all__ = [
 
 JoseKey = RSAKey | ECKey | OKPKey
 #: PEM text, a JWK as a mapping or as JSON text, or a private key object of joserfc or cryptography.
-KeyInput = str | bytes | Mapping[str, object] | JoseKey | RSAPrivateKey | EllipticCurvePrivateKey | Ed25519PrivateKey
+KeyInput = (
+    str
+    | bytes
+    | Mapping[str, object]
+    | JoseKey
+    | RSAPrivateKey
+    | EllipticCurvePrivateKey
+    | Ed25519PrivateKey
+    | X25519PrivateKey
+)
 
 #: The algorithms for each kind of key; the first is the default.
 #: RS256 is what Idura documents, although FAPI-CIBA 7.10 wants PS256 or ES256.
 #: RFC 9864 has a new name for EdDSA, and servers take one of the two and refuse the other.
 ALGORITHMS: Final[Mapping[str, tuple[str, ...]]] = {
-    "RSA": ("RS256", "PS256"),
+    "RSA": ("RS256", "PS256", "RS384", "RS512", "PS384", "PS512"),
     "P-256": ("ES256",),
     "P-384": ("ES384",),
+    "P-521": ("ES512",),
     "Ed25519": ("EdDSA", "Ed25519"),
 }
+#: As cryptography names P-256, P-384 and P-521 (RFC 7518 section 3.4).
+_CURVES: Final = {"secp256r1", "secp384r1", "secp521r1"}
 #: RFC 7518 section 3.3.
 MIN_RSA_BITS: Final = 2048
 
-_Flaw = Literal["key_unreadable", "key_encrypted", "key_public", "key_unsupported", "key_too_small", "key_use"]
+Flaw = Literal["key_unreadable", "key_encrypted", "key_public", "key_unsupported", "key_too_small", "key_use"]
 
 #: What is wrong and what to do about it, by error code.
-_FLAWS: Final[Mapping[_Flaw, tuple[str, str]]] = {
+FLAWS: Final[Mapping[Flaw, tuple[str, str]]] = {
     "key_unreadable": (
         "The private key cannot be read",
         "Pass PEM that begins with -----BEGIN PRIVATE KEY-----, or a JWK with all its members",
@@ -72,7 +89,7 @@ _FLAWS: Final[Mapping[_Flaw, tuple[str, str]]] = {
     ),
     "key_unsupported": (
         "This is not a private key that can sign",
-        "Pass RSA of 2048 bits or more, P-256, P-384 or Ed25519",
+        "Pass RSA of 2048 bits or more, P-256, P-384, P-521 or Ed25519",
     ),
     "key_too_small": ("The RSA key has fewer than 2048 bits", "Generate a new one"),
     "key_use": (
@@ -137,12 +154,13 @@ def read_signing_key(key: object) -> SigningKey | UsageError:
         The key, or the error for the caller to raise once its own variables no longer hold the key.
     """
     try:
-        read = _read(key)
+        native = read_native_key(key)
+        read = _judge(*native) if isinstance(native, tuple) else native
     except Exception:  # noqa: BLE001 - KeyError, binascii.Error, RecursionError, UnsupportedAlgorithm: all mean the same
         read = "key_unreadable"
     if isinstance(read, SigningKey):
         return read
-    what, advice = _FLAWS[read]
+    what, advice = FLAWS[read]
     return ArgumentError(what, code=read, advice=advice)
 
 
@@ -170,7 +188,12 @@ def threads_for(kind: str) -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _read(key: object) -> SigningKey | _Flaw:
+def read_native_key(key: object) -> tuple[object, Mapping[str, Any] | JoseKey] | Flaw:
+    """Read a private key of any of the forms of `KeyInput`, whatever it is for; raises anything, with the key in it.
+
+    Returns:
+        The key of cryptography, and what supplies `use`, `key_ops`, `kid` and `alg`; or what is wrong.
+    """
     if isinstance(key, str):
         key = key.encode()
     if isinstance(key, bytes):
@@ -180,31 +203,31 @@ def _read(key: object) -> SigningKey | _Flaw:
     if isinstance(key, Mapping):
         return _read_jwk({**key})
     if isinstance(key, JoseKey):
-        return _judge(key.raw_value, key)
-    return _judge(key, {})
+        return key.raw_value, key
+    return key, {}
 
 
-def _read_pem(text: bytes) -> SigningKey | _Flaw:
+def _read_pem(text: bytes) -> tuple[object, Mapping[str, Any]] | Flaw:
     if b"PRIVATE KEY" not in text and (b"PUBLIC KEY" in text or b"CERTIFICATE" in text):
         return "key_public"
     try:
         native = load_pem_private_key(text, password=None)
     except TypeError:
         return "key_encrypted"
-    return _judge(native, {})
+    return native, {}
 
 
-def _read_jwk(jwk: dict[str, Any]) -> SigningKey | _Flaw:
+def _read_jwk(jwk: dict[str, Any]) -> tuple[object, Mapping[str, Any]] | Flaw:
     types: dict[object, type[JoseKey]] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}
     if jwk["kty"] not in types:
         return "key_unsupported"
     if "d" not in jwk:
         return "key_public"
     # Not `import_key`, which warns of a small RSA key instead of refusing it.
-    return _judge(types[jwk["kty"]].binding.import_from_dict(jwk), jwk)
+    return types[jwk["kty"]].binding.import_from_dict(jwk), jwk
 
 
-def _judge(native: object, jwk: Mapping[str, Any] | JoseKey) -> SigningKey | _Flaw:
+def _judge(native: object, jwk: Mapping[str, Any] | JoseKey) -> SigningKey | Flaw:
     """Check whether a key of cryptography may sign; `jwk` supplies `use`, `key_ops`, `kid` and `alg`."""
     key: JoseKey
     if isinstance(native, RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey):
@@ -215,7 +238,7 @@ def _judge(native: object, jwk: Mapping[str, Any] | JoseKey) -> SigningKey | _Fl
         private = native.private_numbers()
         # Sorted, because the primes of a JWK that leaves them out are recovered in either order.
         kind, key, numbers = "RSA", RSAKey.import_key(native), sorted((private.p, private.q))
-    elif isinstance(native, EllipticCurvePrivateKey) and native.curve.name in {"secp256r1", "secp384r1"}:
+    elif isinstance(native, EllipticCurvePrivateKey) and native.curve.name in _CURVES:
         key = ECKey.import_key(native)
         kind, numbers = key.curve_name, [native.private_numbers().private_value]
     elif isinstance(native, Ed25519PrivateKey):

@@ -1,6 +1,6 @@
 """Client certificates: one that says who the client is, or that tokens are bound to.
 
-1. The certificate is presented to the two endpoints that want it and to nobody else: `tls` travels with a request.
+1. The certificate is presented to the endpoints that want it and to nobody else: `tls` travels with a request.
 2. A certificate and a key that cannot work together are refused when they are loaded. Neither an error nor a repr shows
    the key, and it never stands on a disk unencrypted.
 
@@ -179,7 +179,7 @@ class CertificateBound(Around):
 
     @property
     def tls(self) -> ssl.SSLContext:
-        """How the client connects to the two endpoints."""
+        """How the client connects to the endpoints that want it."""
         return self._pair.tls
 
     @property

@@ -1,4 +1,4 @@
-"""The two requests of CIBA: each signed anew and sent exactly once.
+"""The two requests of CIBA: each signed anew and sent exactly once; and those of a login that has been proved.
 
 Every result is a value, be it an answer, an error or a broken connection: `protocol.machine` decides what it means.
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import math
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import nullcontext
 from functools import partial
 from random import Random
@@ -30,7 +30,7 @@ from idura_ciba.credentials.dpop import DPoP, brings_nonce
 from idura_ciba.credentials.request_object import EncryptionKey, RequestSigner
 from idura_ciba.credentials.signing_pool import SigningPool
 from idura_ciba.errors import CibaError, TransportError, TransportTimeout
-from idura_ciba.http.delivery import deliver, until_connected
+from idura_ciba.http.delivery import deliver, fetch, until_connected
 from idura_ciba.http.encryption_keys import EncryptionKeys
 from idura_ciba.http.provider import Provider
 from idura_ciba.http.transport import AiohttpTransport
@@ -45,7 +45,7 @@ from idura_ciba.protocol.answers import (
     unanswered,
 )
 from idura_ciba.protocol.http import DEFAULT_MAX_BODY, HttpRequest, HttpResponse, Transport
-from idura_ciba.protocol.requests import build_token_request, encode_form
+from idura_ciba.protocol.requests import build_refresh_request, build_token_request, encode_form
 from idura_ciba.protocol.tolerant_json import load_answer
 
 __all__ = ["Answered", "Backchannel", "Load"]
@@ -66,6 +66,12 @@ _HEADERS = {
     "Prefer": "return-trace-id",
 }
 
+_USERINFO_HEADERS = {
+    "Accept": "application/jwt, application/json",
+    "Accept-Encoding": "identity",
+    "Prefer": _HEADERS["Prefer"],
+}
+
 #: RFC 6585 section 4, RFC 9110 section 15.6.4: the provider gets more requests than it will serve.
 _TOO_MANY = frozenset({429, 503})
 
@@ -73,7 +79,8 @@ _TOO_MANY = frozenset({429, 503})
 _MOVED = frozenset({*range(300, 400), 404, 410})
 
 #: RFC 9449 sections 8 and 9: how servers demand a nonce; authorization servers use the first.
-_UNPROCESSED = frozenset({400, 401})
+_UNAUTHORIZED = 401
+_UNPROCESSED = frozenset({400, _UNAUTHORIZED})
 #: A request that the provider could not open, perhaps because its key is another one by now: RFC 9101 section 7, and
 #: CIBA Core section 13, which knows no code of its own for it.
 _UNREAD = frozenset({"invalid_request_object", "invalid_request"})
@@ -120,7 +127,7 @@ class Answered(Generic[A]):
 
 @frozen
 class Backchannel:
-    """Sends one client's requests to the two endpoints.
+    """Sends one client's requests to the provider's endpoints.
 
     Attributes:
         confirmation: What tokens must name in `cnf` that are bound to this client; empty where nothing binds them.
@@ -229,9 +236,7 @@ class Backchannel:
             return await self._post(endpoint, form, DEFAULT_MAX_BODY, "before", give_up_at=give_up_at, not_after=limit)
 
         try:
-            response = await until_connected(attempt)
-            if self._dpop is not None and self._leaves_again(response):
-                response = await until_connected(attempt)
+            response = await self._with_nonce(partial(until_connected, attempt))
         except TransportError as error:
             if limit is not None and not error.maybe_sent and self.clock.monotonic() >= limit:
                 raise explain.limit_passed(begun=False) from None
@@ -261,6 +266,7 @@ class Backchannel:
         with self._pulse:
             try:
                 response = await post()
+                # Not by `_with_nonce`: of what a client sends, nearly all is polls.
                 if self._dpop is not None and self._leaves_again(response):
                     response = await post()
             except TransportError as error:
@@ -271,6 +277,55 @@ class Backchannel:
                 response = evolve(response, received_at=arrived_at)
         answer = parse_token_response(response, wall=self.clock.wall())
         return self._answered(answer, response)
+
+    async def refresh(self, refresh_token: str) -> HttpResponse:
+        """Ask for new tokens, once: an answer that is lost may have been the only one.
+
+        Raises:
+            TransportError: Discovery failed, or no answer came.
+            RemoteProtocolError: The discovery document is unusable.
+            LocalProtocolError: The credentials could not be made; nothing was sent.
+        """
+        endpoint = (await self.provider.endpoints(mtls=self._tls is not None)).token_endpoint
+        give_up_at = self.clock.monotonic() + LONGEST_CONNECT + self.answer_timeout
+        form, most = build_refresh_request(refresh_token), self.max_token_answer
+        post = partial(self._post, endpoint, form, most, "after", give_up_at=give_up_at)
+        return self._settled(await self._with_nonce(post))
+
+    async def userinfo(self, access_token: str) -> HttpResponse:
+        """Ask who the holder of an access token is; repeated where no answer comes, because that changes nothing.
+
+        Raises:
+            TransportError: Discovery failed, or no answer came.
+            RemoteProtocolError: The discovery document is unusable, or names no endpoint that may be asked.
+            LocalProtocolError: The proof of the key could not be made; nothing was sent.
+        """
+        endpoint = await self.provider.userinfo_endpoint(mtls=self._tls is not None)
+        ask = partial(fetch, self.transport, partial(self._userinfo_request, endpoint, access_token))
+        response = await ask()
+        if self._dpop is not None:
+            self._dpop.learn(endpoint, response.headers)
+            challenge = response.headers.get("www-authenticate", "")
+            # RFC 9449 section 9: here it is in the header that the error stands.
+            if response.status == _UNAUTHORIZED and "use_dpop_nonce" in challenge and brings_nonce(response.headers):
+                response = await ask()
+                self._dpop.learn(endpoint, response.headers)
+        return self._settled(response)
+
+    async def _userinfo_request(self, endpoint: str, access_token: str) -> HttpRequest:
+        """Make a new one for each try, because a proof is valid for one only."""
+        proof = Credentials(headers={"Authorization": f"Bearer {access_token}"})
+        if self._dpop is not None:
+            now, jti = self.clock.wall(), f"{self.rng.getrandbits(128):032x}"
+            access = partial(self._dpop.access, "GET", endpoint, now=now, jti=jti, access_token=access_token)
+            proof = await self._prove(access, self._signing, "after")
+        headers = {**_USERINFO_HEADERS, **proof.headers}
+        return HttpRequest("GET", endpoint, headers, max_body=self.max_token_answer, tls=self._tls)
+
+    def _settled(self, response: HttpResponse) -> HttpResponse:
+        if response.status in _MOVED:
+            self.provider.doubt()
+        return response
 
     async def aclose(self) -> None:
         """Stop looking for a key."""
@@ -321,6 +376,13 @@ class Backchannel:
                 self._dpop.learn(endpoint, response.headers)
             return response
         raise error
+
+    async def _with_nonce(self, send: Callable[[], Awaitable[HttpResponse]]) -> HttpResponse:
+        """Send a request, and once more, made anew, if it was not processed for want of a nonce."""
+        response = await send()
+        if self._dpop is not None and self._leaves_again(response):
+            response = await send()
+        return response
 
     def _leaves_again(self, response: HttpResponse) -> bool:
         """Whether the server wants the same again with its nonce, and says nothing of a login (RFC 9449 section 8).

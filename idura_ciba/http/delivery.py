@@ -75,7 +75,7 @@ def _nobody(_: HttpResponse | TransportError, __: float) -> None:
 
 async def fetch(
     transport: Transport,
-    request: HttpRequest,
+    request: HttpRequest | Callable[[], Awaitable[HttpRequest]],
     *,
     is_answer: Callable[[HttpResponse], bool] = is_served,
     told: Told = _nobody,
@@ -84,7 +84,7 @@ async def fetch(
 
     Args:
         transport: Carries the requests.
-        request: Sent each time.
+        request: Sent each time; or makes a new one for each try.
         is_answer: Whether a response is usable; others are retried for `FETCH_PATIENCE` seconds.
         told: Called after each try.
 
@@ -99,7 +99,8 @@ async def fetch(
     async def attempt() -> HttpResponse:
         began_at = now()
         try:
-            response = await deliver(transport, request)
+            sent = request if isinstance(request, HttpRequest) else await request()
+            response = await deliver(transport, sent)
         except TransportError as error:
             told(error, now() - began_at)
             raise

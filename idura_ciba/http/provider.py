@@ -73,6 +73,7 @@ class Endpoints:
         backchannel_authentication_endpoint: Where authentication requests go. None: as discovered, else Idura's path.
         token_endpoint: Where polls go. None: the same.
         jwks_uri: Where the provider's keys are. None: the same.
+        userinfo_endpoint: Where `Authentication.userinfo` asks. None: as discovered; it is not guessed.
         trusted_origins: Further origins that discovered endpoints may have, such as `https://keys.example.com`.
         idura_paths: Whether endpoints that discovery omits are at Idura's paths. None: at `NAME.idura.broker` and the
             other domains of Idura's, and on this machine. Pass True for a domain of your own at Idura.
@@ -84,6 +85,7 @@ class Endpoints:
     backchannel_authentication_endpoint: str | None = None
     token_endpoint: str | None = None
     jwks_uri: str | None = None
+    userinfo_endpoint: str | None = None
     trusted_origins: tuple[str, ...] = field(default=(), converter=_origins)
     idura_paths: bool | None = None
 
@@ -132,7 +134,8 @@ class Provider:
         self.observers: Observers = observers or Observers()
         self._overrides = endpoints or Endpoints()
         origins = [_origin(issuer), *map(_origin, self._overrides.trusted_origins)]
-        named = [_origin(url) for name in IDURA_PATHS if (url := getattr(self._overrides, name))]
+        names = (*IDURA_PATHS, "userinfo_endpoint")
+        named = [_origin(url) for name in names if (url := getattr(self._overrides, name))]
         # Discovery 1.0 section 3: an issuer has no query; a path appended to it would become part of the query.
         if None in origins or None in named or "?" in issuer:
             raise ArgumentError(
@@ -149,6 +152,7 @@ class Provider:
         self._found: Found | None = None
         # The same with its aliases, once somebody wants them.
         self._aliased: tuple[Found, Found] | None = None
+        self._userinfo: str | None = self._overrides.userinfo_endpoint
         self._asked_at = -math.inf
         self._discovery = SingleFlight(self._discover)
 
@@ -180,6 +184,29 @@ class Provider:
             self.doubt()
             raise self._unmet.error()
 
+    async def userinfo_endpoint(self, *, mtls: bool = False) -> str:
+        """Return where the provider tells more of a person; judged only here, because most logins do not need it.
+
+        Args:
+            mtls: As for `endpoints`.
+
+        Raises:
+            TransportError: As for `endpoints`.
+            RemoteProtocolError: As for `endpoints`, or the provider names no such endpoint, or one that is not trusted.
+        """
+        found = await self.endpoints()
+        if self._overrides.userinfo_endpoint:
+            return self._overrides.userinfo_endpoint
+        if mtls and (alias := self._alias(found, "userinfo_endpoint")):
+            return alias
+        if self._userinfo is None:
+            raise RemoteProtocolError(
+                "the provider names no userinfo endpoint",
+                code="no_userinfo",
+                advice="if it has one, pass Endpoints(userinfo_endpoint=...)",
+            )
+        return self._judge("userinfo_endpoint", self._userinfo)
+
     def doubt(self) -> None:
         """An endpoint did not answer as one does: look whether it has moved, beside whatever goes on."""
         if self._is_discovered and asyncio.get_running_loop().time() - self._asked_at >= COOL_DOWN:
@@ -197,6 +224,7 @@ class Provider:
             told = partial(self.observers.document, "openid-configuration", None)
             response = await fetch(self._transport, request, is_answer=self._is_document, told=told)
             found = parse_discovery(response, issuer=self.issuer)
+            self._userinfo = found.userinfo_endpoint
             if self._needs is not None:
                 unmet = mismatches(found, self._needs, is_idura=is_idura(self.issuer))
                 self._unmet = next((each for each in unmet if each.is_certain), None)
@@ -220,23 +248,22 @@ class Provider:
         aliases = named if isinstance(named, Mapping) else {}
         return {
             name: url
-            for name in ("backchannel_authentication_endpoint", "token_endpoint")
+            for name in ("backchannel_authentication_endpoint", "token_endpoint", "userinfo_endpoint")
             if isinstance(url := aliases.get(name), str) and url.strip() and not getattr(self._overrides, name)
         }
 
     def _with_aliases(self, found: Found) -> Found:
         if self._aliased is None or self._aliased[0] is not found:
-            judged = {name: self._judge(name, url, "for client certificates ") for name, url in found.aliases.items()}
-            start, token = found.backchannel_authentication_endpoint, found.token_endpoint
-            self._aliased = (
-                found,
-                evolve(
-                    found,
-                    backchannel_authentication_endpoint=judged.get("backchannel_authentication_endpoint", start),
-                    token_endpoint=judged.get("token_endpoint", token),
-                ),
+            start = (
+                self._alias(found, "backchannel_authentication_endpoint") or found.backchannel_authentication_endpoint
             )
+            token = self._alias(found, "token_endpoint") or found.token_endpoint
+            self._aliased = found, evolve(found, backchannel_authentication_endpoint=start, token_endpoint=token)
         return self._aliased[1]
+
+    def _alias(self, found: Found, name: str) -> str | None:
+        url = found.aliases.get(name)
+        return None if url is None else self._judge(name, url, "for client certificates ")
 
     def _locate(self, name: str, default_path: str, found: ProviderMetadata | None) -> str:
         override: str | None = getattr(self._overrides, name)
@@ -263,7 +290,7 @@ class Provider:
                 if origin
                 else f"report it to the provider; until it is fixed, pass Endpoints({name}=...)",
             )
-        return str(url)
+        return url
 
 
 def is_idura(issuer: str) -> bool:

@@ -40,6 +40,7 @@ __all__ = [
     "DEFAULT_INTERVAL",
     "KNOWN_CODES",
     "LONGEST_PROMPT",
+    "NO_MEMBERS",
     "Acknowledgement",
     "AuthenticationAnswer",
     "ErrorAnswer",
@@ -51,6 +52,7 @@ __all__ = [
     "UnusableAnswer",
     "is_code",
     "parse_authentication_response",
+    "parse_refresh_response",
     "parse_retry_after",
     "parse_token_response",
     "unanswered",
@@ -65,10 +67,12 @@ LONGEST_PROMPT = 900.0
 MAX_EXPIRES_IN = 86_400.0
 #: As long as an answer may be; the specification sets no bound.
 MAX_AUTH_REQ_ID_LENGTH = 64 * 1024
+#: Members of an acknowledgement with a place of their own.
+_READ = frozenset({"auth_req_id", "expires_in", "interval", "bindingMessage"})
 #: Seconds, thirty years: beyond it the exact number means nothing.
 MAX_NUMBER = 10**9
 
-_NO_MEMBERS: Mapping[str, Any] = MappingProxyType({})
+NO_MEMBERS: Mapping[str, Any] = MappingProxyType({})
 
 
 @frozen
@@ -89,6 +93,12 @@ class Acknowledgement:
     spoken_words: Redacted | None
     members: Mapping[str, Any] = field(converter=redact, repr=False)
 
+    @property
+    def further(self) -> Mapping[str, Any]:
+        """The members that have no place of their own; one empty mapping for all answers without any."""
+        further = {name: value for name, value in self.members.items() if name not in _READ}
+        return MappingProxyType(further) if further else NO_MEMBERS
+
 
 @frozen
 class ErrorAnswer:
@@ -99,7 +109,7 @@ class ErrorAnswer:
     error_description: Redacted | None
     status: int
     retry_after: float | None = None
-    members: Mapping[str, Any] = field(default=_NO_MEMBERS, repr=False)
+    members: Mapping[str, Any] = field(default=NO_MEMBERS, repr=False)
 
 
 class Unusable(Enum):
@@ -255,12 +265,38 @@ def parse_token_response(response: HttpResponse, *, wall: float) -> TokenAnswer:
             interval = _seconds(answer.members.get("interval"))
             return SlowedDown(answer.error_description, answer.retry_after, interval)
         return answer
-    id_token, access_token, token_type = (answer.get(name) for name in ("id_token", "access_token", "token_type"))
-    if not isinstance(id_token, str) or not id_token:
+    if not (id_token := _text(answer.get("id_token"))):
         return UnusableAnswer(Unusable.BROKEN, response.status, "neither error nor id_token is in the answer")
+    return _tokens(answer, id_token)
+
+
+def parse_refresh_response(
+    response: HttpResponse, *, wall: float, before: Tokens
+) -> Tokens | ErrorAnswer | UnusableAnswer:
+    """Read the answer to a refresh. The ID token and the refresh token may be missing: then the earlier ones stay.
+
+    Spec: OpenID Connect Core 1.0 section 12.2; RFC 6749 section 6.
+    """
+    members, problem = _read(response)
+    answer = _sort(response, members, problem, wall)
+    if not isinstance(answer, dict):
+        return answer
+    if not _text(answer.get("access_token")):
+        return UnusableAnswer(Unusable.BROKEN, response.status, "neither error nor access_token is in the answer")
+    if not _text(answer.get("refresh_token")):
+        answer["refresh_token"] = before.members.get("refresh_token")
+    return _tokens(answer, _text(answer.get("id_token")) or before.id_token)
+
+
+def _text(value: object) -> Redacted | None:
+    return Redacted(value) if isinstance(value, str) and value else None
+
+
+def _tokens(answer: dict[str, Any], id_token: Redacted) -> Tokens:
+    token_type = answer.get("token_type")
     return Tokens(
-        id_token=Redacted(id_token),
-        access_token=Redacted(access_token) if isinstance(access_token, str) and access_token else None,
+        id_token=id_token,
+        access_token=_text(answer.get("access_token")),
         token_type=token_type if isinstance(token_type, str) else None,
         expires_in=_seconds(answer.get("expires_in")),
         members=answer,

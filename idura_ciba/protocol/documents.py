@@ -34,6 +34,7 @@ class ProviderMetadata:
     jwks_uri: str | None
     token_endpoint: str | None
     backchannel_authentication_endpoint: str | None
+    userinfo_endpoint: str | None
     members: Mapping[str, Any] = field(repr=False)
 
     def listed(self, name: str) -> frozenset[str]:
@@ -79,6 +80,7 @@ def parse_discovery(response: HttpResponse, *, issuer: str) -> ProviderMetadata:
         jwks_uri=endpoint("jwks_uri"),
         token_endpoint=endpoint("token_endpoint"),
         backchannel_authentication_endpoint=endpoint("backchannel_authentication_endpoint"),
+        userinfo_endpoint=endpoint("userinfo_endpoint"),
         members=members,
     )
 

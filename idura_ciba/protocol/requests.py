@@ -15,7 +15,7 @@ from urllib.parse import quote_plus
 
 from idura_ciba.errors import ArgumentError
 
-__all__ = ["GRANT_TYPE", "build_authentication_request", "build_token_request", "encode_form"]
+__all__ = ["GRANT_TYPE", "build_authentication_request", "build_refresh_request", "build_token_request", "encode_form"]
 
 #: CIBA Core section 4.
 GRANT_TYPE = "urn:openid:params:grant-type:ciba"
@@ -129,6 +129,14 @@ def build_token_request(auth_req_id: str) -> dict[str, str]:
     Spec: CIBA Core 1.0 section 10.1.
     """
     return {"auth_req_id": auth_req_id, "grant_type": GRANT_TYPE}
+
+
+def build_refresh_request(refresh_token: str) -> dict[str, str]:
+    """The form parameters of a refresh, client authentication excluded; the scope stays what it was.
+
+    Spec: RFC 6749 section 6.
+    """
+    return {"grant_type": "refresh_token", "refresh_token": refresh_token}
 
 
 def encode_form(parameters: Mapping[str, str]) -> bytes:

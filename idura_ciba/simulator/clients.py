@@ -33,7 +33,10 @@ __all__ = ["ClientRegistry", "Seen", "Signatures"]
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 #: Idura's guide "Private Key JWT" recommends five minutes at most.
 MAX_LIFETIME = 300.0
-KEY_ALGORITHMS = ("RS256", "PS256", "ES256", "ES384", "EdDSA", "Ed25519")
+KEY_ALGORITHMS = (
+    *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
+    *("ES256", "ES384", "ES512", "EdDSA", "Ed25519"),
+)
 SECRET_ALGORITHMS = ("HS256", "HS384", "HS512")
 
 

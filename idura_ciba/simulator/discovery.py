@@ -44,6 +44,7 @@ def document(
         bound["mtls_endpoint_aliases"] = {
             "backchannel_authentication_endpoint": f"{mtls_address}/ciba/bc-authorize",
             "token_endpoint": f"{mtls_address}/oauth2/token",
+            **({"userinfo_endpoint": f"{mtls_address}/oauth2/userinfo"} if rules.userinfo != "none" else {}),
         }
     backchannel: dict[str, object] = {
         "backchannel_authentication_endpoint": f"{issuer}/ciba/bc-authorize",
@@ -58,6 +59,7 @@ def document(
         "authorization_endpoint": f"{issuer}/oauth2/authorize",
         "token_endpoint": f"{issuer}/oauth2/token",
         **(backchannel if rules.announces_backchannel else {}),
+        **({"userinfo_endpoint": f"{issuer}/oauth2/userinfo"} if rules.userinfo != "none" else {}),
         "scopes_supported": ["openid"],
         "response_types_supported": ["code"],
         "grant_types_supported": [GRANT_TYPE],
@@ -67,6 +69,8 @@ def document(
             *dict.fromkeys(detail["type"] for eid in eids for detail in eid.details or ())
         ],
         "id_token_signing_alg_values_supported": [id_token_alg],
+        "id_token_encryption_alg_values_supported": ["RSA-OAEP-256", "ECDH-ES", "ECDH-ES+A128KW", "ECDH-ES+A256KW"],
+        "id_token_encryption_enc_values_supported": ["A128CBC-HS256", "A128GCM", "A256GCM"],
         "token_endpoint_auth_methods_supported": methods,
         "token_endpoint_auth_signing_alg_values_supported": [*KEY_ALGORITHMS, *SECRET_ALGORITHMS],
         **bound,

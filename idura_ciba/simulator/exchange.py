@@ -19,6 +19,7 @@ _PATHS: dict[str, tuple[Endpoint, str]] = {
     "/.well-known/jwks": ("jwks", "GET"),
     "/ciba/bc-authorize": ("bc-authorize", "POST"),
     "/oauth2/token": ("token", "POST"),
+    "/oauth2/userinfo": ("userinfo", "GET"),
 }
 
 

@@ -23,7 +23,7 @@ from idura_ciba.simulator.messages import SimReply, SimRequest
 
 __all__ = ["Arrival", "Endpoint", "Fault", "FaultRule"]
 
-Endpoint = Literal["discovery", "jwks", "bc-authorize", "token", "other"]
+Endpoint = Literal["discovery", "jwks", "bc-authorize", "token", "userinfo", "other"]
 
 
 @frozen

@@ -43,6 +43,9 @@ class Rules:
         accepted_audiences: Accepted values of a client assertion's `aud`; empty: the issuer only.
         clock_tolerance: Seconds by which a client's clock may be off.
         expires_in_as_text: Token answers say `"120"` instead of `120`, as in some of Idura's examples.
+        userinfo: Whether there is a userinfo endpoint, and whether its answers are signed (and encrypted where the
+            client's ID tokens are).
+        refresh_tokens: Whether they are issued, and whether each use brings another one.
         announces_backchannel: Discovery lists the `backchannel_*` members, which Idura may or may not do.
         dpop: Tokens are issued for a proof of DPoP only, and bound to its key; an order that is placed with a proof is
             that key's. Otherwise proofs are ignored, as by Idura.
@@ -57,6 +60,8 @@ class Rules:
     accepted_audiences: frozenset[str] = frozenset()
     clock_tolerance: float = 15.0
     expires_in_as_text: bool = False
+    userinfo: Literal["none", "plain", "signed"] = "none"
+    refresh_tokens: Literal["none", "kept", "rotated"] = "none"
     announces_backchannel: bool = True
     dpop: bool = False
     dpop_nonces: float = 0.0

@@ -10,6 +10,8 @@ Rules:
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import hmac
 import json
 from collections import Counter
@@ -51,13 +53,16 @@ class Proofs:
         """What each answer brings."""
         return {"DPoP-Nonce": self._nonce(now)} if self._nonces else {}
 
-    def check(self, request: SimRequest, urls: Collection[str], now: float) -> str | None:
+    def check(
+        self, request: SimRequest, urls: Collection[str], now: float, *, access_token: str | None = None
+    ) -> str | None:
         """Return the thumbprint of the key that is proved, or None without a proof.
 
         Args:
             request: What arrived.
             urls: The addresses that its endpoint has.
             now: The provider's wall clock.
+            access_token: What the request brings, whose hash the proof must name; None: it brings none.
 
         Raises:
             Refusal: `invalid_dpop_proof`, or `use_dpop_nonce` with the nonce to use.
@@ -67,7 +72,7 @@ class Proofs:
             return None
         try:
             key, claims = _open(proof)
-            self._check_claims(claims, request.method, urls, now)
+            self._check_claims(claims, request.method, urls, access_token, now)
         except _Unconvincing as reason:
             self._counted["refused"] += 1
             raise Refusal("invalid_dpop_proof", str(reason)) from None
@@ -81,11 +86,15 @@ class Proofs:
         self._counted["accepted"] += 1
         return jkt
 
-    def _check_claims(self, claims: dict[str, Any], method: str, urls: Collection[str], now: float) -> None:
+    def _check_claims(
+        self, claims: dict[str, Any], method: str, urls: Collection[str], access_token: str | None, now: float
+    ) -> None:
         if not isinstance(claims.get("jti"), str) or not claims["jti"]:
             raise _Unconvincing("the proof needs jti")
         if claims.get("htm") != method or claims.get("htu") not in urls:
             raise _Unconvincing("htm and htu must be those of the request")
+        if access_token is not None and claims.get("ath") != _hash(access_token):
+            raise _Unconvincing("ath must be the hash of the access token")
         issued = claims.get("iat")
         if isinstance(issued, bool) or not isinstance(issued, int | float):
             raise _Unconvincing("the proof needs iat")
@@ -99,6 +108,11 @@ class Proofs:
 
 class _Unconvincing(Exception):  # noqa: N818 - a verdict, not an error
     """Why a proof is refused; a constant text."""
+
+
+def _hash(access_token: str) -> str:
+    digest = hashlib.sha256(access_token.encode()).digest()
+    return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 
 def _open(proof: str) -> tuple[ECKey | OKPKey | RSAKey, dict[str, Any]]:

@@ -19,6 +19,7 @@ from idura_ciba.simulator.eid import SimulatedEid, Wish, by_acr, read_wish
 from idura_ciba.simulator.eids import EIDS
 from idura_ciba.simulator.exchange import Exchange
 from idura_ciba.simulator.faults import Arrival, Endpoint, Fault, FaultRule
+from idura_ciba.simulator.grants import Grant
 from idura_ciba.simulator.ledger import Ledger, OrderRecord
 from idura_ciba.simulator.messages import JSON, Refusal, SimReply, SimRequest, error_body, json_bytes
 from idura_ciba.simulator.orders import Order, Rules, Verdict
@@ -26,13 +27,12 @@ from idura_ciba.simulator.people import dice, invent_person, invent_uuid
 from idura_ciba.simulator.proofs import Proofs
 from idura_ciba.simulator.request_object import EncryptionKey, RequestObjects
 from idura_ciba.simulator.scenario import Crowd, Population, Script
-from idura_ciba.simulator.tokens import PrivateKey, SigningAlg, SigningKeys, claims_of, thumbprint
+from idura_ciba.simulator.token_service import TokenService
+from idura_ciba.simulator.tokens import EncryptionAlg, PrivateKey, SigningAlg, SigningKeys, claims_of, thumbprint
 
 __all__ = ["DEFAULT_ISSUER", "SimulatedIdura"]
 
 DEFAULT_ISSUER = "https://simulator.idura.broker"
-#: Seconds: the `expires_in` of Idura's sample token answer.
-TOKEN_LIFETIME = 120
 
 #: Error code and description of a poll's answer, by verdict.
 _ERRORS: dict[Verdict, tuple[str, str]] = {
@@ -104,6 +104,7 @@ class SimulatedIdura:
         self._proofs = Proofs(self.ledger.proofs, nonces=rules.dpop_nonces, tolerance=rules.clock_tolerance, seed=seed)
         self._requests = RequestObjects(tolerance=rules.clock_tolerance, encryption_key=encryption_key)
         self._metadata = metadata or {}
+        self._service = TokenService(self._keys, lambda: self._rules, seed)
         self._scripts: dict[str, tuple[Script, ...]] = {}
         self._orders: dict[str, Order] = {}
         self._latest: dict[tuple[str, str], Order] = {}
@@ -139,6 +140,21 @@ class SimulatedIdura:
         """
         self._clients.register(client_id, jwks=jwks, secret=secret, certificate=certificate, subject=subject)
         self._requests.register(client_id, request_alg, request_jwks or jwks, encrypted=request_encrypted)
+
+    def encrypt_for(
+        self,
+        client_id: str,
+        key: Mapping[str, object] | None,
+        algorithms: EncryptionAlg = ("RSA-OAEP-256", "A128CBC-HS256"),
+    ) -> None:
+        """Encrypt a client's ID tokens from now on.
+
+        Args:
+            client_id: The client.
+            key: Its public key, as a JWK; None: no longer.
+            algorithms: `alg` and `enc`.
+        """
+        self._service.encrypt_for(client_id, key, algorithms)
 
     def add_eids(self, *eids: SimulatedEid) -> None:
         """Serve further eIDs.
@@ -212,15 +228,13 @@ class SimulatedIdura:
         self.ledger.totals.requests += 1
         request = exchange.request
         try:
-            if exchange.endpoint == "other":
+            if exchange.endpoint == "other" or (exchange.endpoint == "userinfo" and self._rules.userinfo == "none"):
                 return self._reply(request, now, 404, error_body("not_found", "no such path"))
             if request.method != exchange.method:
                 allow = {"Allow": exchange.method}
                 return self._reply(request, now, 405, error_body("method_not_allowed", "wrong method"), allow)
-            if exchange.endpoint == "discovery":
-                return self._reply(request, now, 200, json_bytes(self._discovery()))
-            if exchange.endpoint == "jwks":
-                return self._reply(request, now, 200, json_bytes(self._jwks(now)))
+            if exchange.method == "GET":
+                return self._reply(request, now, 200, *self._read(exchange, now))
             if exchange.refusal is not None:
                 raise exchange.refusal
             client_id = self._identify(exchange, now)
@@ -241,25 +255,29 @@ class SimulatedIdura:
         return {**_NO_STORE, **self._proofs.headers(now)} if self._rules.dpop else _NO_STORE
 
     def _identify(self, exchange: Exchange, now: float) -> str:
-        """Return which client it is, and note the keys that it has proved (RFC 8705 section 3, RFC 9449 section 5)."""
+        """Return which client it is, and note the keys that it proves (RFC 8705 section 3, RFC 9449 section 5)."""
         request = exchange.request
         audiences = self._rules.accepted_audiences or (self.issuer,)
         client_id = self._clients.authenticate(
             request.headers, exchange.form, audiences=audiences, now=now, certificate=request.certificate
         )
-        if request.certificate is not None:
-            exchange.confirmation["x5t#S256"] = thumbprint(request.certificate)
-        if not self._rules.dpop:
-            return client_id
-        path = request.path.partition("?")[0]
-        addresses = (self.issuer, self.mtls_address or self.issuer)
-        jkt = self._proofs.check(request, [address + path for address in addresses], now)
-        if jkt is not None:
-            exchange.confirmation["jkt"] = jkt
-        elif exchange.endpoint == "token":
+        self._confirm(exchange, now)
+        if self._rules.dpop and exchange.endpoint == "token" and "jkt" not in exchange.confirmation:
             self.ledger.proofs["missing"] += 1
             raise Refusal("invalid_dpop_proof", "tokens are issued for a proof of DPoP only")
         return client_id
+
+    def _confirm(self, exchange: Exchange, now: float, *, access_token: str | None = None) -> None:
+        """Note the keys that the client proves with this request, as `cnf` names them."""
+        request = exchange.request
+        if request.certificate is not None:
+            exchange.confirmation["x5t#S256"] = thumbprint(request.certificate)
+        if self._rules.dpop:
+            path = request.path.partition("?")[0]
+            addresses = (self.issuer, self.mtls_address or self.issuer)
+            urls = [address + path for address in addresses]
+            if jkt := self._proofs.check(request, urls, now, access_token=access_token):
+                exchange.confirmation["jkt"] = jkt
 
     def _reply(
         self, request: SimRequest, now: float, status: int, body: bytes, headers: Mapping[str, str] | None = None
@@ -341,6 +359,9 @@ class SimulatedIdura:
     def _poll(self, exchange: Exchange, client_id: str, now: float) -> tuple[int, bytes]:
         """Answer a poll (CIBA Core sections 10 and 11)."""
         grant_type = exchange.form.get("grant_type")
+        if grant_type == "refresh_token" and self._rules.refresh_tokens != "none":
+            token = exchange.form.get("refresh_token", "")
+            return 200, self._service.refresh(token, client_id, exchange.confirmation, self.issuer, now)
         if grant_type != GRANT_TYPE:
             raise Refusal("unsupported_grant_type" if grant_type else "invalid_request", "grant_type must be CIBA's")
         if "auth_req_id" not in exchange.form:
@@ -376,19 +397,25 @@ class SimulatedIdura:
             now=now,
         )
         claims.update(script.claims)
-        expires_in = str(TOKEN_LIFETIME) if self._rules.expires_in_as_text else TOKEN_LIFETIME
-        return json_bytes(
-            {
-                "token_type": "DPoP" if "jkt" in confirmation else "Bearer",
-                "expires_in": expires_in,
-                "id_token": self._keys.sign({name: value for name, value in claims.items() if value is not ...}),
-                "access_token": self._access_token(invent_uuid(made_up), confirmation),
-            }
-        )
+        kept = {name: value for name, value in claims.items() if value is not ...}
+        grant = Grant(record.client_id, kept, confirmation)
+        return self._service.issue(grant, invent_uuid(made_up), self.issuer, now)
 
-    def _access_token(self, name: str, confirmation: Mapping[str, str]) -> str:
-        """Opaque, or a JWT that says whose it is (RFC 9449 section 6.1, RFC 8705 section 3.1)."""
-        return self._keys.sign({"iss": self.issuer, "jti": name, "cnf": {**confirmation}}) if confirmation else name
+    def _read(self, exchange: Exchange, now: float) -> tuple[bytes, Mapping[str, str]]:
+        """What a `GET` gets, and its further header fields."""
+        if exchange.endpoint == "discovery":
+            return json_bytes(self._discovery()), {}
+        if exchange.endpoint == "jwks":
+            return json_bytes(self._jwks(now)), {}
+        authorization = exchange.request.headers.get("authorization", "")
+        try:
+            self._confirm(exchange, now, access_token=authorization.partition(" ")[2])
+        except Refusal as refusal:
+            # RFC 9449 section 7.1: at a resource it is a challenge.
+            challenge = {"WWW-Authenticate": f'DPoP error="{refusal.error}"'}
+            raise Refusal(refusal.error, refusal.description, status=401, headers=challenge) from None
+        body, fields = self._service.userinfo(authorization, exchange.confirmation, self.issuer, now)
+        return body, {**self._fields(now), **fields}
 
     def _person_of(self, exchange: Exchange) -> str | None:
         """The person of an authentication request or a poll, or None."""

@@ -11,29 +11,38 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from attrs import define, field, frozen
-from joserfc import jwt
-from joserfc.jwk import ECKey, OKPKey, RSAKey
+from joserfc import jwe, jwt
+from joserfc.jwk import ECKey, OKPKey, RSAKey, import_key
 
 from idura_ciba.simulator.clients import Signatures
 from idura_ciba.simulator.eid import Wish
 from idura_ciba.simulator.people import Person
 
-__all__ = ["PrivateKey", "SigningAlg", "SigningKeys", "claims_of", "thumbprint"]
+__all__ = ["EncryptionAlg", "PrivateKey", "SigningAlg", "SigningKeys", "claims_of", "encrypted", "thumbprint"]
 
 PrivateKey = RSAKey | ECKey | OKPKey
-SigningAlg = Literal["RS256", "PS256", "ES256", "EdDSA"]
+SigningAlg = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
+#: How an ID token's key and its content are encrypted.
+EncryptionAlg = tuple[
+    Literal["RSA-OAEP-256", "ECDH-ES", "ECDH-ES+A128KW", "ECDH-ES+A256KW"],
+    Literal["A128CBC-HS256", "A128GCM", "A256GCM"],
+]
 
 #: Seconds: the lifetime of Idura's sample token.
 ID_TOKEN_LIFETIME = 1200
 
 
+_Kind = Literal["RSA", "P-256", "P-384", "P-521", "Ed25519"]
+_KINDS: Mapping[str, _Kind] = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521", "EdDSA": "Ed25519"}
+
+
 @functools.cache
-def _generated(kind: Literal["RSA", "EC", "OKP"], serial: int) -> PrivateKey:
+def _generated(kind: _Kind, serial: int) -> PrivateKey:
     """Key number `serial` of a kind, shared by all providers of the process: generating RSA keys is slow."""
     del serial  # only part of the cache key
     if kind == "RSA":
         return RSAKey.generate_key(2048)
-    return ECKey.generate_key("P-256") if kind == "EC" else OKPKey.generate_key("Ed25519")
+    return OKPKey.generate_key("Ed25519") if kind == "Ed25519" else ECKey.generate_key(kind)
 
 
 @frozen
@@ -92,8 +101,15 @@ class SigningKeys:
         # Idura's `kid` is 40 upper-case hexadecimal digits, presumably a certificate thumbprint.
         self._keys.append(_SigningKey(key, hashlib.sha256(key.thumbprint().encode()).hexdigest()[:40].upper()))
 
-    def _kind(self) -> Literal["RSA", "EC", "OKP"]:
-        return "EC" if self.alg == "ES256" else "OKP" if self.alg == "EdDSA" else "RSA"
+    def _kind(self) -> _Kind:
+        return _KINDS.get(self.alg, "RSA")
+
+
+def encrypted(token: str, key: Mapping[str, object], algorithms: EncryptionAlg) -> str:
+    """Return a signed token as a nested JWT (RFC 7519 section 5.2) that the holder of a public JWK can open."""
+    alg, enc = algorithms
+    header = {"alg": alg, "enc": enc, "cty": "JWT", **({"kid": key["kid"]} if "kid" in key else {})}
+    return jwe.encrypt_compact(header, token, import_key(dict(key)), algorithms=[alg, enc])  # type: ignore[arg-type]
 
 
 def claims_of(

@@ -10,6 +10,7 @@
     holds        who must not be asked again yet
     resume       a pending transaction as sealed text
     outcome      how it ended, as a value
+    after_login  what a client does for a login that it has proved: userinfo, refresh
 
 May import `trust`, `scheduling`, `http` and what lies below. Never imports `client`, `batch` or anything else that has
 many logins to look after.

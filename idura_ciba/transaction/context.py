@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Callable
 from functools import partial
 from random import Random
+from typing import Any
 
 from attrs import field, frozen
 
@@ -47,6 +48,10 @@ class Context:
     ended: Callable[[Redacted], None]
     #: Whether the caller is in the client's event loop, where alone a transaction may be changed.
     is_at_home: Callable[[], bool]
+    #: Raises `StateError` once the client is closed.
+    check_open: Callable[[], None]
+    #: What may not be cut off when the client closes: requests in flight whose answer comes once.
+    tasks: set[asyncio.Task[Any]] = field(init=False, factory=set, repr=False)
     callers: Callers = field(init=False, factory=Callers)
     wall_offset: SharedFloat = field(init=False, factory=lambda: SharedFloat(0.001))
     suspended: SharedFloat = field(init=False, factory=lambda: SharedFloat(OVERSLEPT / 10))
@@ -65,6 +70,12 @@ class Context:
         """
         if not self.is_at_home():
             raise explain.other_loop("transaction")
+
+    def forget(self, task: asyncio.Task[Any]) -> None:
+        """One of `tasks` has ended. Whoever waited for it may be gone; asyncio would complain of a lost exception."""
+        self.tasks.discard(task)
+        if not task.cancelled():
+            task.exception()
 
     def next_poll(self, history: History, timing: Timing) -> float | None:
         """The monotonic instant at which the strategy wants a login's next poll; None: no more.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import math
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any
 
@@ -21,7 +21,7 @@ from idura_ciba.errors import CibaError
 from idura_ciba.http.backchannel import Answered
 from idura_ciba.observe import PollEvent, TransactionEvent
 from idura_ciba.polling.final_poll import GUARD
-from idura_ciba.protocol.answers import SlowedDown, TokenAnswer, Tokens, why
+from idura_ciba.protocol.answers import NO_MEMBERS, SlowedDown, TokenAnswer, Tokens, why
 from idura_ciba.protocol.machine import Event, State, advance, is_verdict, judge
 from idura_ciba.protocol.timing import GRACE_PATIENCE, Timing
 from idura_ciba.redaction import Redacted
@@ -55,13 +55,14 @@ class Driver:
         state: Where the transaction stands.
         spoken_words: To be read to the person, or None.
         trace_id: The provider's trace id of its latest answer.
+        members: What else the provider's acknowledgement said.
         on_doubt: See `Transaction.on_doubt`.
     """
 
     __slots__ = (
         "_answer_out", "_closing", "_ended", "_history", "_in_doubt", "_next_at", "_person", "_polling", "_shared",
         "_suspended", "_timing", "_tokens", "_trace_context", "_wall_offset", "_watchers", "auth_req_id", "caller",
-        "expected", "on_doubt", "spoken_words", "state", "trace_id",
+        "expected", "members", "on_doubt", "spoken_words", "state", "trace_id",
     )  # fmt: skip
 
     def __init__(
@@ -82,11 +83,11 @@ class Driver:
     ) -> None:
         self.on_doubt: Callable[[bool], None] | None = None
         self.caller: Caller = caller
-        self._shared = context
+        self.members: Mapping[str, Any] = NO_MEMBERS
+        self._shared, self._person = context, person
         self.auth_req_id: Redacted = auth_req_id
-        self._person = person
         self.expected: Expectation = expected
-        self._timing = timing
+        self._timing, self._trace_context = timing, trace_context
         self.spoken_words: Redacted | None = spoken_words
         self.trace_id: str | None = trace_id
         self.state: State = state
@@ -102,7 +103,6 @@ class Driver:
         self._tokens = tokens
         self._ended: Ended | None = None
         self._watchers: Watchers | None = None
-        self._trace_context = trace_context
 
     def begin(self, *, resumed: bool) -> None:
         """Begin to ask, or go on."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from itertools import islice
 
@@ -14,6 +15,8 @@ from idura_ciba.transaction.resume import Checkpoint
 from idura_ciba.transaction.transaction import Transaction
 
 __all__ = ["OnClose", "Pending"]
+
+_logger = logging.getLogger("idura_ciba")
 
 #: Is told what was pending when the client was closed.
 OnClose = Callable[[Sequence[Handover]], Awaitable[None] | None]
@@ -110,6 +113,15 @@ class Pending:
         """What was left, handed over, and not taken yet."""
         given, self._given = self._given, []
         return given
+
+    def warn_of_dropped(self, left: Sequence[Handover]) -> None:
+        """Say so where what closing has left is kept by nobody."""
+        if left and self._on_close is None:
+            _logger.warning(
+                "%d pending logins were dropped when the client was closed: nobody can fetch their answers; pass "
+                "on_close to CibaClient, or call close() and keep what it returns",
+                len(left),
+            )
 
     def _drivers(self) -> tuple[Driver, ...]:
         return tuple(hold.driver for hold in self._pending.values() if hold.driver)

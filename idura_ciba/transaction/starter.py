@@ -70,7 +70,6 @@ class Starter:
     holds: Holds
     pending: Pending
     check_open: Callable[[], None]
-    _starting: set[asyncio.Task[Transaction]] = field(init=False, factory=set)
     _slices: Slices = field(init=False, factory=lambda: Slices(SLICE))
 
     async def start(self, start: Start, *, even_if_pending: bool) -> Transaction:
@@ -85,8 +84,8 @@ class Starter:
             raise self._failed(error, start) from None
         hold = self.holds.take(person)
         task = asyncio.get_running_loop().create_task(self._submit(start, hold))
-        self._starting.add(task)
-        task.add_done_callback(self._started)
+        self.context.tasks.add(task)
+        task.add_done_callback(self.context.forget)
         try:
             return await asyncio.shield(task)
         except CibaError as error:
@@ -144,15 +143,15 @@ class Starter:
         raise explain.nothing_pending()
 
     async def finish(self, *, patience: float) -> None:
-        """Wait up to `patience` seconds for the requests in flight: each has rung a phone or is about to."""
-        if self._starting:
-            await asyncio.wait(self._starting, timeout=patience)
+        """Wait up to `patience` seconds for the requests in flight, each of which rings a phone or spends a token."""
+        if self.context.tasks:
+            await asyncio.wait(self.context.tasks, timeout=patience)
 
     async def stop(self) -> None:
         """Cancel the requests that are still in flight."""
-        for task in self._starting:
+        for task in self.context.tasks:
             task.cancel()
-        await asyncio.gather(*self._starting, return_exceptions=True)
+        await asyncio.gather(*self.context.tasks, return_exceptions=True)
         await self.context.backchannel.aclose()
 
     async def _submit(self, start: Start, hold: Hold) -> Transaction:
@@ -211,6 +210,7 @@ class Starter:
             spoken_words=answer.spoken_words,
             trace_id=answered.trace_id,
         )
+        driver.members = answer.further
         self._tell_request(answered, start, driver.id)
         self.context.verifier.keys.warm(driver.id)
         return self.pending.adopt(driver, hold)
@@ -279,9 +279,3 @@ class Starter:
                     acr_values=start.request.acr_values or "",
                 )
             )
-
-    def _started(self, task: asyncio.Task[Transaction]) -> None:
-        self._starting.discard(task)
-        # Whoever started it may be gone; asyncio would complain of an exception nobody retrieved.
-        if not task.cancelled():
-            task.exception()

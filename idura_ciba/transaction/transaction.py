@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterator, Callable, Generator, Mapping
 from typing import Any
 
 from idura_ciba.protocol.machine import State
@@ -50,6 +50,15 @@ class Transaction:
     def spoken_words(self) -> Redacted | None:
         """Words to read to the person before anything else happens (Norwegian BankID), or None."""
         return self._driver.spoken_words
+
+    @property
+    def members(self) -> Mapping[str, Any]:
+        """What else the provider said when it accepted the request: the members of its answer that are none of ours.
+
+        For providers with extensions, such as a code to show. Foreign words, which a repr hides; they may name the
+        person. Empty after resuming: a resume token holds no more than it must.
+        """
+        return self._driver.members
 
     @property
     def prompt_until(self) -> float | None:

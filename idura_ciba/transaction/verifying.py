@@ -12,8 +12,9 @@ from idura_ciba.errors import CibaError
 from idura_ciba.observe import VerificationEvent
 from idura_ciba.protocol.answers import Tokens
 from idura_ciba.redaction import Redacted
+from idura_ciba.transaction.after_login import ProvedLogin
 from idura_ciba.transaction.context import Context
-from idura_ciba.trust.authentication import Authentication
+from idura_ciba.trust.authentication import Authentication, proved
 from idura_ciba.trust.binding import check_binding
 from idura_ciba.trust.expectation import Expectation
 
@@ -51,11 +52,12 @@ async def verified(
     expected = evolve(expected, issued_from=min(expected.issued_from, began_at))
     result: Authentication | CibaError
     try:
-        result = await context.verifier.verify(
+        login = await context.verifier.verify(
             tokens, expected=expected, auth_req_id=auth_req_id, trace_id=trace_id, name=name
         )
         if confirmation := context.backchannel.confirmation:
-            check_binding(tokens, result.claims, confirmation)
+            check_binding(tokens, login.claims, confirmation)
+        result = proved(login, after=ProvedLogin(context, expected))
     except CibaError as error:
         result = explain.about_document(error, "after")
     except (Exception, asyncio.CancelledError) as error:

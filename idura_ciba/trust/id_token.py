@@ -1,7 +1,8 @@
 """Verification of ID tokens; the only maker of an `Authentication`.
 
 Rules, in the order in which they are applied; the first that fails names the claim or header member:
-1. Shape: three canonical base64url parts, bounded, strict JSON objects; no second reading of any byte is possible.
+1. Shape: what is encrypted is opened first (`encryption`). Three canonical base64url parts, bounded, strict JSON
+   objects; no second reading of any byte is possible.
 2. Header: `alg` from the client's own list, which is never empty and never holds a symmetric algorithm; `typ` absent or
    the media type of a JWT; no member through which a token could bring its own key or its own rules. What nobody here
    knows is ignored (RFC 7515 section 4).
@@ -22,10 +23,9 @@ Spec: OpenID Connect Core 1.0 section 3.1.3.7, CIBA Core 1.0 section 10.3.1, RFC
 
 from __future__ import annotations
 
-import base64
 import math
-import re
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from attrs import field, frozen
@@ -35,12 +35,15 @@ from joserfc.jwa import JWSAlgModel
 
 from idura_ciba.aio.clock import Clock
 from idura_ciba.aio.slices import Slices
+from idura_ciba.credentials.decryption_key import DecryptionKeys
 from idura_ciba.eids.person import PersonTags, find_claim
 from idura_ciba.eids.request import extends
 from idura_ciba.errors import ArgumentError, CibaError, RemoteProtocolError, TransportError
 from idura_ciba.protocol.answers import MAX_EXPIRES_IN, Tokens
-from idura_ciba.protocol.strict_json import load_object
-from idura_ciba.trust.authentication import Authentication
+from idura_ciba.redaction import Redacted
+from idura_ciba.trust.authentication import Authentication, proved
+from idura_ciba.trust.compact import MAX_HEADER, decode_part, parse_header, parse_object
+from idura_ciba.trust.encryption import DOTS, opened
 from idura_ciba.trust.expectation import Demand, Expectation
 from idura_ciba.trust.jwks import JwksCache, VerificationKey
 from idura_ciba.trust.refusal import Code, refuse
@@ -54,7 +57,6 @@ DEFAULT_LEEWAY = 60.0
 MAX_LEEWAY = 600.0
 #: CIBA Core section 10.3.1 and OP practice.
 AUTH_REQ_ID_CLAIM = "urn:openid:params:jwt:claim:auth_req_id"
-MAX_HEADER = 2048
 #: That of RSA with 8192 bits.
 MAX_SIGNATURE = 1024
 #: OIDC Core section 2.
@@ -73,6 +75,7 @@ _KEY_OF_ALG: Mapping[str, tuple[str, str | None]] = {
     "EdDSA": ("OKP", None), "Ed25519": ("OKP", "Ed25519"),
 }  # fmt: skip
 
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 #: Members that say which key or type is meant and nothing more.
 _HEADER_MEMBERS = frozenset({"alg", "kid", "typ", "x5t", "x5t#S256"})
 #: Members that bring a key, or other rules for reading or verifying the rest. RFC 8725 sections 3.8 and 3.10 let one
@@ -81,7 +84,6 @@ _HEADER_MEMBERS = frozenset({"alg", "kid", "typ", "x5t", "x5t#S256"})
 _RULES = frozenset({"crit", "b64", "jwk", "jku", "x5u", "x5c", "zip", "enc", "cty", "url", "nonce"})
 #: RFC 7515 section 4.1.9: a media type, compared without case, whose `application/` may be left out.
 _TYPES = frozenset({"jwt", "application/jwt"})
-_SEGMENT = re.compile(r"[A-Za-z0-9_-]+")
 
 
 @frozen
@@ -96,6 +98,8 @@ class IdTokenVerifier:
         algorithms: Accepted signature algorithms.
         leeway: Seconds by which the two clocks may disagree.
         max_size: Bytes of token at most.
+        trusted_audiences: Others for whom a token may be too.
+        decryption: What opens encrypted tokens; None: such tokens are refused.
         replay_cache: What earlier logins were proved with.
     """
 
@@ -107,6 +111,8 @@ class IdTokenVerifier:
     algorithms: frozenset[str] = frozenset({"RS256"})
     leeway: float = DEFAULT_LEEWAY
     max_size: int = 1024 * 1024
+    trusted_audiences: frozenset[str] = frozenset()
+    decryption: DecryptionKeys | None = None
     replay_cache: ReplayCache = field(factory=ReplayCache, repr=False, eq=False)
     _slices: Slices = field(init=False, factory=lambda: Slices(SLICE), repr=False, eq=False)
 
@@ -116,6 +122,10 @@ class IdTokenVerifier:
                 "id_token_algorithms is empty or names an algorithm that is not asymmetric",
                 code="id_token_algorithms",
                 advice=f"choose from {', '.join(_KEY_OF_ALG)}",
+            )
+        if not isinstance(self.decryption, DecryptionKeys | None):
+            raise ArgumentError(
+                "decryption_keys is no DecryptionKeys", code="decryption_keys", advice="pass DecryptionKeys(key)"
             )
         # Spelled so that NaN is refused too: nothing is ever later than NaN.
         leeway: object = self.leeway
@@ -161,33 +171,47 @@ class IdTokenVerifier:
     async def _verify(
         self, tokens: Tokens, expected: Expectation, auth_req_id: str, trace_id: str | None, name: str | None
     ) -> Authentication:
-        parts = _split(tokens.id_token, self.max_size)
-        header = _parse_header(parts[0], self.algorithms)
-        await self._check_signature(tokens.id_token, header, name)
-        claims = _parse_json(parts[1], "payload")
-        self._check_registered_claims(claims, expected.issued_from)
-        self._check_with_authlib(claims, header["alg"], tokens.access_token)
+        token, alg, claims = await self.read(tokens.id_token, name)
+        acr, confirmed = self.check(claims, alg, tokens.access_token, expected)
         auth_req_id_claim = claims.get(AUTH_REQ_ID_CLAIM, auth_req_id)
         if auth_req_id_claim != auth_req_id:
             refuse("id_token_other_login", AUTH_REQ_ID_CLAIM, "it belongs to another transaction")
-        acr = _check_level(claims, expected.demand)
-        confirmed = self._check_person(claims, expected)
         # No login that began before the token was issued lasts longer than this.
         until = min(claims["exp"] + self.leeway, claims["iat"] + 2 * MAX_EXPIRES_IN)
-        if not self.replay_cache.use(tokens.id_token, auth_req_id=auth_req_id, now=self.clock.wall(), until=until):
+        if not self.replay_cache.use(token, auth_req_id=auth_req_id, now=self.clock.wall(), until=until):
             refuse("id_token_replayed", "replay", "it has proved another login already")
-        authentication = Authentication.__new__(Authentication)
-        authentication.__attrs_init__(
+        return proved(
             subject=claims["sub"],
             claims=claims,
-            id_token=tokens.id_token,
+            id_token=token,
             tokens=tokens,
             person_confirmed=confirmed,
             acr=acr,
             issuer=self.issuer,
             trace_id=trace_id,
         )
-        return authentication
+
+    async def read(self, token: Redacted, name: str | None) -> tuple[Redacted, str, dict[str, Any]]:
+        """Apply rules 1 to 3 to a token of the issuer; returns the signed one, its algorithm and its claims."""
+        outer = _NOTHING
+        if token.count(".") == DOTS:
+            token, outer = opened(token, self.decryption, self.max_size)
+        parts = _split(token, self.max_size)
+        header = _parse_header(parts[0], self.algorithms)
+        await self._check_signature(token, header, name)
+        claims = parse_object(parts[1], "payload")
+        for repeated, value in outer.items():
+            if value != claims.get(repeated):
+                refuse("id_token_malformed", repeated, "the header of the encryption says something else")
+        return token, header["alg"], claims
+
+    def check(
+        self, claims: Mapping[str, Any], alg: str, access_token: str | None, expected: Expectation
+    ) -> tuple[str | None, bool]:
+        """Apply rules 4 to 7; returns the level, and whether the token names the person who was asked for."""
+        self._check_registered_claims(claims, expected.issued_from)
+        self._check_with_authlib(claims, alg, access_token)
+        return _check_level(claims, expected.demand), self._check_person(claims, expected)
 
     async def _check_signature(self, token: str, header: Mapping[str, Any], name: str | None) -> None:
         """Rule 3."""
@@ -214,11 +238,7 @@ class IdTokenVerifier:
         """Rule 4. authlib checks most of this too; here stands what it, or an older joserfc, takes too lightly."""
         if claims.get("iss") != self.issuer:
             refuse("id_token_issuer", "iss", "it is another issuer's")
-        if claims.get("aud") not in (self.client_id, [self.client_id]):
-            # OIDC 3.1.3.7 rule 3: a further audience is one that we would have to trust.
-            refuse("id_token_audience", "aud", "it is not for this client alone")
-        if claims.get("azp", self.client_id) != self.client_id:
-            refuse("id_token_audience", "azp", "it was issued to another party")
+        self._check_audience(claims)
         subject = claims.get("sub")
         if not isinstance(subject, str) or len(subject) > MAX_SUB or not _is_printable(subject):
             reason = "it is missing or no text of at most 255 printable ASCII characters"
@@ -229,6 +249,20 @@ class IdTokenVerifier:
             # OIDC section 2: it must equal what was sent, and CIBA sends none.
             refuse("id_token_other_login", "nonce", "nobody asked for one")
         self._check_times(claims, issued_from)
+
+    def _check_audience(self, claims: Mapping[str, Any]) -> None:
+        """The parties of rule 4 (OIDC Core section 3.1.3.7, rules 3 to 5)."""
+        audience: Any = claims.get("aud")
+        several = audience not in (self.client_id, [self.client_id])
+        if several:
+            # A further audience could use the token against us, so the caller has to trust it by name.
+            trusted = (self.client_id, *self.trusted_audiences)
+            named = audience if isinstance(audience, list) and self.client_id in audience else ()
+            if not named or not all(each in trusted and named.count(each) == 1 for each in named):
+                refuse("id_token_audience", "aud", "it is not for this client alone")
+        # With several audiences it says to which of them the token was issued.
+        if ("azp" in claims or several) and claims.get("azp") != self.client_id:
+            refuse("id_token_audience", "azp", "it was issued to another party")
 
     def _check_times(self, claims: Mapping[str, Any], issued_from: float) -> None:
         """The instants of rule 4."""
@@ -292,37 +326,15 @@ class IdTokenVerifier:
 def _split(token: str, max_size: int) -> list[bytes]:
     if len(token) > max_size:
         refuse("oversized", "size", f"it is longer than {max_size} characters")
-    # At most one more than a JWE has: a megabyte of dots must not become a million strings.
-    segments = token.split(".", 5)
-    if len(segments) == 5:  # noqa: PLR2004 - RFC 7516: five parts make a JWE
-        refuse("id_token_encrypted", "encryption", "it is encrypted, which was not agreed")
-    if len(segments) != 3 or not all(_SEGMENT.fullmatch(segment) for segment in segments):  # noqa: PLR2004 - RFC 7515
+    # At most one more than a JWS has: a megabyte of dots must not become a million strings.
+    segments = token.split(".", 3)
+    if len(segments) != 3 or not all(segments):  # noqa: PLR2004 - RFC 7515
         refuse("id_token_malformed", "format", "it is not three parts of base64url")
-    return [_decode(segment) for segment in segments]
-
-
-def _decode(segment: str) -> bytes:
-    data = b""
-    if len(segment) % 4 != 1:
-        data = base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
-    # Spare bits that are not zero are a second spelling of the same token.
-    if base64.urlsafe_b64encode(data).rstrip(b"=").decode() != segment:
-        refuse("id_token_malformed", "format", "a part is not canonical base64url")
-    return data
-
-
-def _parse_json(data: bytes, part: str) -> dict[str, Any]:
-    try:
-        return load_object(data)
-    except ValueError as error:
-        problem = str(error)
-    return refuse("id_token_malformed", part, f"it is {problem}")
+    return [decode_part(segment) for segment in segments]
 
 
 def _parse_header(data: bytes, algorithms: frozenset[str]) -> dict[str, Any]:
-    if len(data) > MAX_HEADER:
-        refuse("id_token_malformed", "header", f"it is longer than {MAX_HEADER} bytes")
-    header = _parse_json(data, "header")
+    header = parse_header(data)
     for name in header:
         # Names are compared with case, and a reader that does not do so must not see another token.
         if name in _RULES or name.lower() in (_RULES | _HEADER_MEMBERS) - {name}:

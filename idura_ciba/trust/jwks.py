@@ -45,6 +45,9 @@ MAX_AGE = 3600.0
 #: RFC 7518 section 3.3.
 MIN_RSA_BITS = 2048
 
+#: The issuer publishes no such key; or this client has none, or not the one, that opens an encrypted token.
+_WANT_OF_KEYS = frozenset({"id_token_key", "id_token_encrypted", "id_token_decryption"})
+
 _KINDS: Mapping[str, type[RSAKey | ECKey | OKPKey]] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}
 #: The curves of ES256, ES384 and EdDSA; X25519 is for key agreement.
 _CURVES = {"EC": {"P-256", "P-384", "P-521"}, "OKP": {"Ed25519", "Ed448"}}
@@ -151,9 +154,9 @@ class JwksCache:
 
 
 def is_for_want_of_keys(error: CibaError) -> bool:
-    """Whether a token was refused and nothing is known of it yet: the keys could not be had, or none has its name."""
+    """Whether a token was refused and nothing is known of it yet: for want of the issuer's keys, or of the client's."""
     return isinstance(error, TransportError | RemoteProtocolError) or (
-        isinstance(error, IdTokenRejected) and error.claim == "kid"
+        isinstance(error, IdTokenRejected) and error.code in _WANT_OF_KEYS
     )
 
 

@@ -17,7 +17,9 @@ Code = Literal[
     "id_token_algorithm",
     "id_token_audience",
     "id_token_clock",
+    "id_token_decryption",
     "id_token_encrypted",
+    "id_token_encryption",
     "id_token_issuer",
     "id_token_key",
     "id_token_level",
@@ -39,14 +41,20 @@ REMEDIES: Mapping[Code, str] = {
     "id_token_algorithm": "if the provider means to sign so, name the algorithm in id_token_algorithms",
     "id_token_clock": "see that this machine's clock is right; if it is, ask the provider, with the trace id, about "
     "its own clock and about tokens of earlier logins",
-    "id_token_encrypted": "have the provider send ID tokens that are signed and not encrypted; at Idura, the "
-    "application's id_token response strategy says so",
+    "id_token_decryption": "pass the private key whose public half the provider encrypts under as decryption_keys of "
+    "CibaClient, and resume with this error's resume_token",
+    "id_token_encrypted": "the provider encrypts ID tokens for this client; pass the private key as decryption_keys of "
+    "CibaClient and resume with this error's resume_token, or have the provider stop: the setting is the client's "
+    "id_token_encrypted_response_alg, at Idura the application's id_token response strategy",
+    "id_token_encryption": "if the provider means to encrypt so, name the algorithm in DecryptionKeys; if it cannot be "
+    "named there, have the provider use another one, and no compression",
     "id_token_level_missing": "if the provider never names a level, pass require_acr=False",
     "id_token_person_missing": "have the provider put the number into its ID tokens, or do without it: without "
     "require_person or identity_guaranteed the login says person_confirmed=False",
     "oversized": "if the provider sends photos, raise max_token_size of CibaClient",
     # Perhaps a setting, perhaps not.
-    "id_token_audience": f"see that client_id is this client's; if it is, {_DISTRUST}",
+    "id_token_audience": "see that client_id is this client's, and that trusted_audiences names each further one that "
+    f"the provider means; if so, {_DISTRUST}",
     "id_token_issuer": f"see that the issuer is spelled as the provider spells it; if it is, {_DISTRUST}",
     "id_token_key": f"see that jwks_uri is this provider's; if it is, {_DISTRUST}",
     # Somebody may be cheating.

@@ -336,7 +336,7 @@ def check_nothing_is_left(stage: Stage) -> None:
     assert asyncio.all_tasks() == {asyncio.current_task()}
     assert not [timer for timer in loop._scheduled if not timer.cancelled()]  # type: ignore[attr-defined]
     for client in stage.clients:
-        assert (client.queue.waiting, client.queue.in_flight, client._starter._starting) == (0, 0, set())
+        assert (client.queue.waiting, client.queue.in_flight, client._starter.context.tasks) == (0, 0, set())
         assert client.pending == ()
     for transaction in stage.started:
         assert transaction.state.is_final

@@ -89,6 +89,14 @@ async def test_a_client_is_made_of_it(key_file: Path) -> None:
         assert repr(client) == "<CibaClient https://a.example as urn:me, 0 pending>"
 
 
+def test_the_key_that_opens_tokens_comes_from_the_environment(key_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for programs that use `from_env`."""
+    monkeypatch.setenv("IDURA_CIBA_DECRYPTION_KEY_FILE", "nowhere.pem")
+    with pytest.raises(UsageError) as caught:
+        Settings(issuer="https://a.example", client_id="urn:me", key_file=key_file).client()
+    assert caught.value.code == "key_file"
+
+
 @pytest.mark.sockets
 @pytest.mark.parametrize("bypass", ["", "127.0.0.1"])
 async def test_the_command_obeys_the_proxies_of_its_environment(bypass: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,14 +6,15 @@ import json
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from idura_ciba import PrivateKeyJwt
+from idura_ciba.cli.keys import KeyAlg
 
 
-@pytest.mark.parametrize("alg", ["RS256", "PS256", "ES256", "ES384", "EdDSA"])
+@pytest.mark.parametrize("alg", get_args(KeyAlg))
 def test_a_key_and_its_public_half(alg: str, invoke: Callable[..., Any], tmp_path: Path) -> None:
     """The private file is for its owner, the key set is public and belongs to it."""
     out, jwks = tmp_path / "key.pem", tmp_path / "jwks.json"
@@ -25,7 +26,8 @@ def test_a_key_and_its_public_half(alg: str, invoke: Callable[..., Any], tmp_pat
     assert public["alg"] == alg
     assert not {"d", "p", "q"} & public.keys()
     assert PrivateKeyJwt.from_file("urn:test", out, alg=alg).kid == public["kid"]
-    assert ("--alg PS256" in ran.stderr) == (alg == "PS256")
+    by_default = PrivateKeyJwt.from_file("urn:test", out).alg == alg
+    assert (f"--alg {alg}" in ran.stderr) is not by_default
     assert "PRIVATE" not in ran.output
 
 

@@ -42,10 +42,10 @@ NOW = 1767225600.9
 #: A fresh one in each run; what it signs is verified with it.
 EC_KEY = ECKey.generate_key("P-256")
 ALGORITHMS: dict[str, Callable[[], RSAKey | ECKey | OKPKey]] = {
-    "RS256": lambda: RSAKey.generate_key(2048),
-    "PS256": lambda: RSAKey.generate_key(2048),
+    **dict.fromkeys(("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"), lambda: RSAKey.generate_key(2048)),
     "ES256": lambda: ECKey.generate_key("P-256"),
     "ES384": lambda: ECKey.generate_key("P-384"),
+    "ES512": lambda: ECKey.generate_key("P-521"),
     "EdDSA": lambda: OKPKey.generate_key("Ed25519"),
     "Ed25519": lambda: OKPKey.generate_key("Ed25519"),
 }
@@ -225,7 +225,9 @@ def test_the_client_id_may_stand_beside_the_assertion(send: bool) -> None:
 def test_only_rsa_has_threads(keys: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """A thread is worth its price for some hundreds of microseconds and not for less."""
     auths = {alg: PrivateKeyJwt(CLIENT_ID, key, alg=alg) for alg, key in keys.items()}
-    assert {alg for alg, auth in auths.items() if auth.signing_threads} == {"RS256", "PS256"}
+    assert {alg for alg, auth in auths.items() if auth.signing_threads} == {
+        alg for alg in ALGORITHMS if alg[:2] in {"RS", "PS"}
+    }
     assert not any(
         auth.signing_threads
         for auth in (

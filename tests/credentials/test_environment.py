@@ -20,7 +20,7 @@ from idura_ciba import (
     UsageError,
 )
 from idura_ciba.cli.keys import generate_key
-from idura_ciba.credentials.environment import from_environment
+from idura_ciba.credentials.environment import from_environment, options_from
 from tests.certificates import issue
 
 SECRET = "a secret of the tests, long enough for HS256"
@@ -87,6 +87,21 @@ async def test_a_client_comes_from_the_environment_of_the_process(monkeypatch: p
     async with CibaClient.from_env(scheduler=FairScheduler(rate=7)) as ciba:
         assert repr(ciba) == "<CibaClient https://acme.idura.broker as urn:me, 0 pending>"
         assert ciba.snapshot()["scheduler"]["rate"] == 7  # type: ignore[index]
+
+
+def test_a_key_that_opens_tokens_is_read_from_its_file(tmp_path: Path) -> None:
+    """An empty variable is as if it were not set; an argument wins over it."""
+    path = tmp_path / "encryption.pem"
+    path.write_text(generate_key("ES256"))
+    assert options_from({}) == options_from({"IDURA_CIBA_DECRYPTION_KEY_FILE": ""}) == {}
+    named = {"IDURA_CIBA_DECRYPTION_KEY_FILE": str(path)}
+    assert len(options_from(named)["decryption_keys"].keys) == 1
+    environ = {**COMMON, "IDURA_CIBA_CLIENT_SECRET": SECRET, **named}
+    assert CibaClient.from_env(environ)._starter.context.verifier.decryption is not None
+    assert CibaClient.from_env(environ, decryption_keys=None)._starter.context.verifier.decryption is None
+    with pytest.raises(UsageError) as caught:
+        options_from({"IDURA_CIBA_DECRYPTION_KEY_FILE": str(tmp_path / "missing")})
+    assert caught.value.code == "key_file"
 
 
 # --- certificates and DPoP --------------------------------------------------------------------------------------------

@@ -53,7 +53,7 @@ async def test_what_a_dead_replica_was_about_to_ask_is_indeterminate(
     simulated_idura.faults.append(on("bc-authorize", Fault.delay(20)))
     asking = asyncio.create_task(one.start(swedish(), id="case 1"))
     await asyncio.sleep(1)
-    for task in one._ciba._starter._starting:
+    for task in one._ciba._starter.context.tasks:
         task.cancel()
     await kill(one)
     asking.cancel()

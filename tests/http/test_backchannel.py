@@ -429,3 +429,58 @@ async def test_nothing_of_a_request_is_shown() -> None:
     shown = f"{backchannel!r}{transport.requests!r}{answered!r}"
     for secret in ("eyJhbGci", "opaque-token", AUTH_REQ_ID, "assertion"):
         assert secret not in shown
+
+
+# --- after a login ----------------------------------------------------------------------------------------------------
+
+
+async def test_a_refresh_is_sent_once_with_new_credentials() -> None:
+    """Whatever comes back, or does not."""
+    backchannel, transport = make({"access_token": "a"})
+    assert (await backchannel.refresh("secret")).body == b'{"access_token": "a"}'
+    (request,) = transport.requests
+    sent = form(request)
+    assert (request.url, request.method, request.max_body) == (TOKEN, "POST", MAX_TOKEN_ANSWER)
+    assert (sent["grant_type"], sent["refresh_token"]) == ("refresh_token", "secret")
+    assert claims(sent["client_assertion"])["sub"] == CLIENT
+    backchannel, transport = make(outage)
+    with pytest.raises(TransportError):
+        await backchannel.refresh("secret")
+    assert len(transport.requests) == 1
+
+
+async def test_userinfo_is_asked_for_with_the_access_token_alone() -> None:
+    """No credentials of the client, at the endpoint for it; repeated where no answer comes."""
+    backchannel, transport = make({})
+    named = Endpoints(
+        backchannel_authentication_endpoint=START,
+        token_endpoint=TOKEN,
+        jwks_uri=f"{ISSUER}/keys",
+        userinfo_endpoint=f"{ISSUER}/userinfo",
+    )
+    backchannel = evolve(backchannel, provider=Provider(ISSUER, transport=transport, endpoints=named))
+    transport.on(f"{ISSUER}/userinfo", outage, {"sub": "x"})
+    assert (await backchannel.userinfo("secret")).body == b'{"sub": "x"}'
+    assert len(transport.requests) == 2
+    request = transport.requests[-1]
+    assert (request.method, request.url, request.body) == ("GET", f"{ISSUER}/userinfo", b"")
+    assert request.headers["Authorization"] == "Bearer secret"
+    assert request.headers["Accept"] == "application/jwt, application/json"
+    assert "secret" not in repr(request)
+
+
+@pytest.mark.parametrize("status", [302, 404, 410])
+async def test_an_endpoint_that_has_moved_is_looked_for_after_a_login_too(
+    status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for a poll: the next call goes to the new one."""
+    doubts: list[Provider] = []
+
+    def doubt(self: Provider) -> None:
+        doubts.append(self)
+
+    monkeypatch.setattr(Provider, "doubt", doubt)
+    backchannel, _ = make(status, {"access_token": "a"})
+    for found in (1, 1):
+        await backchannel.refresh("secret")
+        assert len(doubts) == found

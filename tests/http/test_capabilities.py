@@ -37,7 +37,7 @@ ENCRYPTING = evolve(SIGNING, request_encryption=("RSA-OAEP-256", "A256GCM"))
 
 def found(needs: Needs, *, is_idura: bool = False, acr_values: tuple[str, ...] = (), **members: Any) -> dict[str, bool]:
     """What does not fit, by code, and whether it is certain."""
-    metadata = ProviderMetadata(ISSUER, None, None, None, {"issuer": ISSUER, **members})
+    metadata = ProviderMetadata(ISSUER, None, None, None, None, {"issuer": ISSUER, **members})
     return {
         each.code: each.is_certain for each in mismatches(metadata, needs, is_idura=is_idura, acr_values=acr_values)
     }
@@ -56,7 +56,7 @@ def found(needs: Needs, *, is_idura: bool = False, acr_values: tuple[str, ...] =
 def test_what_a_list_rules_out_is_certain(needs: Needs, members: dict[str, Any], code: str) -> None:
     """Each by itself, with a code of its own, and the error says that the phone has not rung."""
     assert found(SIGNING if needs is SIGNING else needs, **members) == {code: True}
-    metadata = ProviderMetadata(ISSUER, None, None, None, members)
+    metadata = ProviderMetadata(ISSUER, None, None, None, None, members)
     (only,) = mismatches(metadata, needs, is_idura=False)
     error = only.error()
     assert (error.code, error.what) == (code, only.text)
@@ -138,7 +138,7 @@ def test_one_algorithm_by_two_names_is_one() -> None:
 def test_foreign_text_is_shown_on_one_bounded_line() -> None:
     """A document may list anything."""
     members = {DELIVERY: ["\x1b[31mping\n", "x" * 500, *(f"mode{nth:03}" for nth in range(90))]}
-    metadata = ProviderMetadata(ISSUER, None, None, None, members)
+    metadata = ProviderMetadata(ISSUER, None, None, None, None, members)
     (only,) = mismatches(metadata, NEEDS, is_idura=False)
     assert only.text.isprintable()
     assert len(only.text) < 300

@@ -492,6 +492,24 @@ async def test_an_endpoint_that_the_caller_names_has_no_alias() -> None:
     assert found.backchannel_authentication_endpoint == aliases["backchannel_authentication_endpoint"]
 
 
+async def test_an_alias_of_userinfo_is_judged_only_when_it_is_asked_for() -> None:
+    """A foreign one costs no login; the caller's own endpoint has none."""
+    alias = f"{ISSUER}/mtls/userinfo"
+    document = discovered(userinfo_endpoint=f"{ISSUER}/userinfo", mtls_endpoint_aliases={"userinfo_endpoint": alias})
+    provider, _ = make(document)
+    assert await provider.userinfo_endpoint() == f"{ISSUER}/userinfo"
+    assert await provider.userinfo_endpoint(mtls=True) == alias
+    provider, _ = make(document, userinfo_endpoint=f"{ISSUER}/mine")
+    assert await provider.userinfo_endpoint(mtls=True) == f"{ISSUER}/mine"
+    foreign = {"userinfo_endpoint": "https://mtls.example/userinfo"}
+    provider, _ = make(discovered(userinfo_endpoint=f"{ISSUER}/userinfo", mtls_endpoint_aliases=foreign))
+    assert await provider.endpoints(mtls=True)
+    with pytest.raises(RemoteProtocolError, match="userinfo_endpoint for client certificates"):
+        await provider.userinfo_endpoint(mtls=True)
+    provider, _ = make(discovered(userinfo_endpoint=f"{ISSUER}/userinfo"))
+    assert await provider.userinfo_endpoint(mtls=True) == f"{ISSUER}/userinfo"
+
+
 @pytest.mark.parametrize("url", ["https://mtls.acme.idura.broker/token", "http://acme.idura.broker/token", "/token"])
 async def test_an_alias_is_trusted_no_more_than_an_endpoint(url: str) -> None:
     """Only those who would go there are told, and only a named origin is trusted."""
@@ -566,3 +584,38 @@ async def test_idura_s_paths_are_for_idura_this_machine_and_those_who_say_so(
 async def test_only_true_allows_a_guess_and_only_none_leaves_it_to_the_name(said: Any) -> None:
     """Whoever says no at Idura is obeyed, too."""
     assert (await problem(make(discovered(), idura_paths=said)[0])).code == "endpoint_missing"
+
+
+# --- userinfo ---------------------------------------------------------------------------------------------------------
+
+
+async def test_the_userinfo_endpoint_is_the_discovered_one_and_never_guessed() -> None:
+    """Where there is none, the error says what can be done, and logins go on."""
+    provider, _ = make(discovered(userinfo_endpoint=f"{ISSUER}/userinfo"))
+    assert await provider.userinfo_endpoint() == f"{ISSUER}/userinfo"
+    for junk in (None, "", 7, ["x"]):
+        provider, _ = make(discovered(userinfo_endpoint=junk))
+        assert await provider.endpoints()
+        with pytest.raises(RemoteProtocolError) as caught:
+            await provider.userinfo_endpoint()
+        assert caught.value.code == "no_userinfo"
+
+
+async def test_the_userinfo_endpoint_is_trusted_as_the_others_are() -> None:
+    """By its origin, or by the caller's word; a foreign one costs no login."""
+    foreign = "https://keys.example.com/userinfo"
+    provider, _ = make(discovered(userinfo_endpoint=foreign))
+    assert await provider.endpoints()
+    with pytest.raises(RemoteProtocolError) as caught:
+        await provider.userinfo_endpoint()
+    assert caught.value.code == "foreign_endpoint"
+    provider, _ = make(discovered(userinfo_endpoint=foreign), trusted_origins=["https://keys.example.com"])
+    assert await provider.userinfo_endpoint() == foreign
+    provider, _ = make(discovered(userinfo_endpoint=f"{ISSUER}/userinfo"), userinfo_endpoint=foreign)
+    assert await provider.userinfo_endpoint() == foreign
+    provider, transport = make(outage, **NAMED, userinfo_endpoint=foreign)
+    assert await provider.userinfo_endpoint() == foreign
+    assert transport.requests == []
+    with pytest.raises(UsageError) as insecure:
+        make(discovered(), userinfo_endpoint="http://keys.example.com/userinfo")
+    assert insecure.value.code == "insecure_url"

@@ -29,6 +29,7 @@ from idura_ciba.protocol.answers import (
     UnusableAnswer,
     is_code,
     parse_authentication_response,
+    parse_refresh_response,
     parse_retry_after,
     parse_token_response,
     unanswered,
@@ -36,6 +37,7 @@ from idura_ciba.protocol.answers import (
 )
 from idura_ciba.protocol.documents import ProviderMetadata, parse_discovery, parse_jwks
 from idura_ciba.protocol.http import HttpResponse
+from idura_ciba.redaction import Redacted
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 
@@ -97,6 +99,7 @@ EXPECTED: Mapping[str, Callable[[Any], object]] = {
         "https://server.example.com/jwks.json",
         "https://server.example.com/connect/token",
         None,
+        "https://server.example.com/connect/userinfo",
         all_,
     ),
     "jwks": lambda _: ["EC", "RSA"],
@@ -721,3 +724,38 @@ def test_no_answer_can_raise(response: HttpResponse) -> None:
     for read in (acknowledged, polled):
         wait = getattr(read, "retry_after", None)
         assert wait is None or 0 <= wait < math.inf
+
+
+# --- refreshing -------------------------------------------------------------------------------------------------------
+
+BEFORE = Tokens(Redacted("id 1"), Redacted("access 1"), "Bearer", 60.0, {"refresh_token": "refresh 1"})
+
+
+def refresh(body: object = None, **how: Any) -> Tokens | ErrorAnswer | UnusableAnswer:
+    """Read the answer to a refresh."""
+    return parse_refresh_response(answer(body, **how), wall=WALL, before=BEFORE)
+
+
+@pytest.mark.parametrize("nothing", [..., None, "", 7, ["x"]])
+def test_a_refresh_leaves_what_it_does_not_bring(nothing: object) -> None:
+    """The ID token and the refresh token; an access token it must bring."""
+    body = {"access_token": "access 2", "id_token": nothing, "refresh_token": nothing, "expires_in": "30"}
+    found = refresh({name: value for name, value in body.items() if value is not ...})
+    assert isinstance(found, Tokens)
+    assert (found.id_token, found.access_token, found.expires_in) == ("id 1", "access 2", 30.0)
+    assert found.members["refresh_token"] == "refresh 1"
+    assert "refresh" not in repr(found)
+    lacking = refresh({"access_token": nothing if nothing is not ... else None, "id_token": "x"})
+    assert isinstance(lacking, UnusableAnswer)
+    assert lacking.kind is Unusable.BROKEN
+
+
+def test_a_refresh_brings_what_is_new() -> None:
+    """All of it, or an error as of a poll."""
+    found = refresh({"access_token": "a", "id_token": "b", "refresh_token": "c", "token_type": "DPoP"})
+    assert isinstance(found, Tokens)
+    assert (found.id_token, found.members["refresh_token"], found.token_type) == ("b", "c", "DPoP")
+    error = refresh({"error": "invalid_grant"}, status=400)
+    assert isinstance(error, ErrorAnswer)
+    assert error.error == "invalid_grant"
+    assert isinstance(refresh(text="<html>", status=502), UnusableAnswer)

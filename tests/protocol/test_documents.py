@@ -44,13 +44,13 @@ def document(**members: Any) -> HttpResponse:
 
 def test_endpoints_are_read_where_they_are_named() -> None:
     """Idura's metadata may lack some of them; the provider knows what to do then."""
-    endpoints = ("jwks_uri", "token_endpoint", "backchannel_authentication_endpoint")
+    endpoints = ("jwks_uri", "token_endpoint", "backchannel_authentication_endpoint", "userinfo_endpoint")
     members = {"issuer": ISSUER, "other": [1], **{name: f"{ISSUER}/{name}" for name in endpoints}}
     read = parse_discovery(answer(members), issuer=ISSUER)
     assert read == ProviderMetadata(ISSUER, *(f"{ISSUER}/{name}" for name in endpoints), members)
     for useless in (None, "", " ", [], {}, 1, ["x"]):
         read = parse_discovery(document(**dict.fromkeys(endpoints, useless)), issuer=ISSUER)
-        assert [getattr(read, name) for name in endpoints] == [None, None, None]
+        assert [getattr(read, name) for name in endpoints] == [None] * len(endpoints)
 
 
 @pytest.mark.parametrize(

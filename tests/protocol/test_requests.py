@@ -19,6 +19,7 @@ from idura_ciba.protocol.requests import (
     GRANT_TYPE,
     _quoted_name,
     build_authentication_request,
+    build_refresh_request,
     build_token_request,
     encode_form,
 )
@@ -256,3 +257,8 @@ def test_nothing_of_a_person_stays_in_memory() -> None:
     _quoted_name.cache_clear()
     encode_form({"login_hint": f"sub:ssn:{SSN}"})
     assert _quoted_name.cache_info().currsize == 1
+
+
+def test_a_refresh_names_its_token_and_nothing_else() -> None:
+    """The scope stays what it was."""
+    assert build_refresh_request("secret") == {"grant_type": "refresh_token", "refresh_token": "secret"}

@@ -12,7 +12,7 @@ from joserfc import jwt
 from joserfc.errors import UnsupportedAlgorithmError
 from joserfc.jwk import ECKey, Key, OctKey, OKPKey, RSAKey
 
-from idura_ciba.simulator.clients import ClientRegistry, Signatures
+from idura_ciba.simulator.clients import KEY_ALGORITHMS, ClientRegistry, Signatures
 from idura_ciba.simulator.ledger import Totals
 from idura_ciba.simulator.messages import Refusal
 
@@ -55,6 +55,9 @@ def refused(
     return refusal.value
 
 
+RSA_KEY = RSAKey.generate_key(2048)
+
+
 def basic(text: str) -> dict[str, str]:
     """An Authorization header over a text."""
     return {"authorization": "Basic " + base64.b64encode(text.encode()).decode()}
@@ -63,13 +66,13 @@ def basic(text: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("alg", "key"),
     [
-        ("RS256", RSAKey.generate_key(2048)),
-        ("PS256", RSAKey.generate_key(2048)),
+        *((alg, RSA_KEY) for alg in KEY_ALGORITHMS if alg[:2] in {"RS", "PS"}),
         ("ES256", ECKey.generate_key("P-256")),
         ("ES384", ECKey.generate_key("P-384")),
+        ("ES512", ECKey.generate_key("P-521")),
         ("Ed25519", OKPKey.generate_key("Ed25519")),
     ],
-    ids=["RS256", "PS256", "ES256", "ES384", "Ed25519"],
+    ids=[alg for alg in KEY_ALGORITHMS if alg != "EdDSA"],
 )
 def test_an_assertion_of_each_algorithm_is_accepted(alg: str, key: Key, assertion: Sign) -> None:
     """A client proves itself with its private key."""

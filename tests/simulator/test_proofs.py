@@ -75,6 +75,17 @@ def test_anything_else_is_refused(request_: SimRequest) -> None:
     assert counted == {"refused": 1}
 
 
+def test_a_proof_beside_an_access_token_names_its_hash() -> None:
+    """RFC 9449 section 4.3, item 11; the hash of `token` was made with another tool."""
+    proofs, counted = make()
+    ath = "PEaenWxYddN6Q_NT1PiOYfz4EsZu7jRXRlpAsNpBU-A"
+    assert proofs.check(proof(ath=ath), [URL], NOW, access_token="token")
+    for nth, other in enumerate(({}, {"ath": "x"}, {"ath": None})):
+        with pytest.raises(Refusal, match="ath"):
+            proofs.check(proof(jti=f"other {nth}", **other), [URL], NOW, access_token="token")
+    assert counted == {"accepted": 1, "refused": 3}
+
+
 def test_a_nonce_is_demanded_and_rotates() -> None:
     """The one before it is still taken, so that a client is not refused for the time that an answer travels."""
     proofs, counted = make(nonces=10.0)

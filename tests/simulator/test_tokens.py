@@ -6,16 +6,16 @@ import base64
 import json
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import pytest
-from joserfc import jwt
-from joserfc.jwk import ECKey, KeySet, KeySetSerialization
+from joserfc import jwe, jwt
+from joserfc.jwk import ECKey, KeySet, KeySetSerialization, OKPKey, RSAKey
 
 from idura_ciba.simulator.clients import Signatures
 from idura_ciba.simulator.eid import Wish
 from idura_ciba.simulator.swedish_bankid import SWEDISH_BANKID
-from idura_ciba.simulator.tokens import SigningAlg, SigningKeys
+from idura_ciba.simulator.tokens import SigningAlg, SigningKeys, encrypted
 
 NOW = 1_716_374_501.9
 
@@ -33,11 +33,31 @@ def header_of(token: str) -> dict[str, Any]:
     return header
 
 
-@pytest.mark.parametrize("alg", ["RS256", "PS256", "ES256", "EdDSA"])
+@pytest.mark.parametrize("alg", get_args(SigningAlg))
 def test_tokens_verify_with_the_published_keys(alg: SigningAlg) -> None:
     """Whatever the algorithm, without a warning."""
     keys = SigningKeys(alg)
     assert verify(keys.sign({"sub": "x"}), keys.jwks(NOW), alg) == {"sub": "x"}
+
+
+@pytest.mark.parametrize("enc", ["A128CBC-HS256", "A128GCM", "A256GCM"])
+@pytest.mark.parametrize(
+    ("alg", "key"),
+    [
+        ("RSA-OAEP-256", RSAKey.generate_key(2048)),
+        *((alg, ECKey.generate_key("P-256")) for alg in ("ECDH-ES", "ECDH-ES+A128KW", "ECDH-ES+A256KW")),
+        ("ECDH-ES", OKPKey.generate_key("X25519")),
+    ],
+)
+def test_a_token_is_encrypted_for_its_reader(alg: Any, enc: Any, key: RSAKey | ECKey | OKPKey) -> None:
+    """As a nested JWT that names the key, if the key has a name."""
+    public = key.as_dict(private=False)
+    for members in ({}, {"kid": "theirs", "use": "enc", "alg": alg}):
+        token = encrypted("a.b.c", {**public, **members}, (alg, enc))
+        assert jwe.decrypt_compact(token, key, algorithms=[alg, enc]).plaintext == b"a.b.c"
+        header = header_of(token)
+        assert (header["alg"], header["enc"], header["cty"]) == (alg, enc, "JWT")
+        assert header.get("kid") == members.get("kid")
 
 
 def test_the_header_is_that_of_idura() -> None:

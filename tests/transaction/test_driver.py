@@ -29,8 +29,8 @@ async def test_a_caller_sees_the_names_that_a_caller_may_use_and_no_others(
     async with make_ciba_client() as ciba:
         transaction = await ciba.start(swedish())
         assert {name for name in dir(transaction) if not name.startswith("_")} == {
-            "abandon", "id", "on_doubt", "outcome", "prompt_until", "reference", "resume_token", "spoken_words",
-            "state", "trace_id", "updates",
+            "abandon", "id", "members", "on_doubt", "outcome", "prompt_until", "reference", "resume_token",
+            "spoken_words", "state", "trace_id", "updates",
         }  # fmt: skip
         assert not hasattr(transaction, "__dict__")
         await transaction

@@ -11,6 +11,7 @@ import pytest
 from idura_ciba import (
     CibaClient,
     CibaError,
+    DecryptionKeys,
     IdTokenRejected,
     RemoteProtocolError,
     State,
@@ -162,6 +163,55 @@ async def test_an_answer_that_was_verified_is_kept_no_longer(
         assert transaction.resume_token is None
         assert transaction._driver._tokens is None
         assert (await (await ciba.resume(token))).id_token == login.id_token
+
+
+@pytest.mark.parametrize(
+    ("keys", "code"),
+    [(lambda: None, "id_token_encrypted"), (lambda: DecryptionKeys(private_key("RSA", 6)), "id_token_decryption")],
+    ids=["none", "another"],
+)
+async def test_without_the_key_that_opens_it_an_encrypted_answer_is_kept(
+    simulated_idura: SimulatedIdura,
+    make_ciba_client: MakeClient,
+    keys: Callable[[], DecryptionKeys | None],
+    code: str,
+) -> None:
+    """A client that has the key takes it up; nobody is asked again, and nothing is polled."""
+    (client_id,) = simulated_idura._clients._clients
+    simulated_idura.encrypt_for(client_id, public_jwk(private_key("RSA", 5), kid="ours"))
+    async with make_ciba_client(decryption_keys=keys()) as ciba:
+        with pytest.raises(IdTokenRejected) as caught:
+            await ciba.authenticate(swede(1))
+        assert caught.value.code == code
+        assert "do not trust" not in str(caught.value)
+        token = str(caught.value.resume_token)
+        assert swedish_number(1) not in token
+        polls = simulated_idura.ledger.summary()["polls"]
+        with pytest.raises(IdTokenRejected) as again:
+            await (await ciba.resume(token))
+        assert again.value.code == code
+    keyed = DecryptionKeys(private_key("RSA", 5), alg=["RSA-OAEP-256"], enc=["A128CBC-HS256"])
+    async with make_ciba_client(decryption_keys=keyed) as other:
+        login = await (await other.resume(str(again.value.resume_token)))
+    assert login.person_confirmed
+    assert simulated_idura.ledger.summary()["polls"] == polls
+    assert len(simulated_idura.ledger.orders) == 1
+
+
+async def test_an_encryption_that_is_not_accepted_is_not_kept(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
+) -> None:
+    """It would come the same again, and waiting for a weaker client would be a downgrade."""
+    (client_id,) = simulated_idura._clients._clients
+    simulated_idura.encrypt_for(client_id, public_jwk(private_key("RSA", 5)), ("RSA-OAEP-256", "A128GCM"))
+    keyed = DecryptionKeys(private_key("RSA", 5), enc=["A256GCM"])
+    async with make_ciba_client(decryption_keys=keyed) as ciba:
+        with pytest.raises(IdTokenRejected) as caught:
+            await ciba.authenticate(swede(1))
+        assert (caught.value.code, caught.value.resume_token) == ("id_token_encryption", None)
+        simulated_idura.encrypt_for(client_id, None)
+        await asyncio.sleep(1)
+        assert await ciba.authenticate(swede(1))
 
 
 @pytest.mark.parametrize("how", ["abandon", "close"])

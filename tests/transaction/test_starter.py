@@ -71,7 +71,7 @@ async def test_stopping_cancels_what_is_under_way_and_leaves_no_task(
         await ciba._starter.finish(patience=2)
         assert not starting.done()
         await ciba._starter.stop()
-        assert not ciba._starter._starting
+        assert not ciba._starter.context.tasks
         with pytest.raises(Indeterminate):
             await starting
         with pytest.raises(AlreadyPending):

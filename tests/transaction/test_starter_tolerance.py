@@ -140,3 +140,36 @@ async def test_a_long_name_is_kept_in_a_resume_token(
     # The simulator never gave that name.
     assert outcome.error is not None
     assert "invalid_grant" in outcome.error.what
+
+
+async def test_what_else_the_provider_says_is_there_for_the_caller(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing of it is shown, logged or told to observers, and no resume token takes it along."""
+    caplog.set_level("DEBUG")
+    simulated_idura.script(SWEDE, Script.approve(after=8))
+    said = {"qr": "canary-1", "hints": [{"app": "canary-2"}], "level": 3}
+    simulated_idura.faults.append(on("bc-authorize", edit(**said)))
+    told: list[object] = []
+    async with make_ciba_client(observers=[told.append]) as ciba:
+        transaction = await ciba.start(swedish())
+        members, token = transaction.members, str(transaction.resume_token)
+        assert members == said
+        with pytest.raises(TypeError):
+            members["qr"] = "another"  # type: ignore[index]
+        await transaction
+        assert transaction.members == said
+    shown = f"{members} {transaction!r} {transaction._driver!r} {told} {caplog.text} {token}"
+    assert "3" in shown
+    assert "canary" not in shown
+    async with make_ciba_client() as other:
+        assert (await other.resume(token)).members == {}
+
+
+async def test_a_provider_that_says_nothing_else_costs_nothing(make_ciba_client: MakeClient) -> None:
+    """All logins share one mapping, however many there are; what has a place of its own is not there twice."""
+    async with make_ciba_client() as ciba:
+        first, second = await ciba.start(swedish()), await ciba.start(NorwegianBankID(NORWEGIAN))
+        assert second.spoken_words
+        assert dict(first.members) == {}
+        assert first.members is second.members

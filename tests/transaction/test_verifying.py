@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +16,7 @@ from idura_ciba.protocol.answers import Tokens
 from idura_ciba.redaction import Redacted
 from idura_ciba.transaction.verifying import verified
 from idura_ciba.trust.expectation import Demand, Expectation
+from tests.id_tokens import Case
 
 TOKENS = Tokens(Redacted("id token"), None, None, None, {})
 DEMAND = Demand(("level",), None, False, (), False, False)  # noqa: FBT003 - none of it is looked at here
@@ -75,10 +75,13 @@ async def ask(
     return found, shared
 
 
-async def test_a_login_is_returned_as_it_is() -> None:
-    """Nothing is added to it."""
-    login = object()
-    assert (await ask(login))[0] is login
+async def test_a_login_is_returned_with_its_client() -> None:
+    """Nothing else is added to it; what comes afterwards is held to what was expected of it."""
+    login = await Case().verify()
+    found, shared = await ask(login)
+    assert found == login
+    assert found._after.context is shared
+    assert found._after.expected is shared.expected
 
 
 @pytest.mark.parametrize(
@@ -109,8 +112,8 @@ async def test_a_clock_that_was_corrected_meanwhile_makes_no_token_too_old(wall:
 
 async def test_tokens_that_are_bound_to_another_key_are_no_login() -> None:
     """Where the client has one; which tokens are is tested with `trust`."""
-    login = SimpleNamespace(claims={"cnf": {"jkt": "theirs"}})
-    assert (await ask(login))[0] is login
+    login = await Case(claims={"cnf": {"jkt": "theirs"}}).verify()
+    assert (await ask(login))[0] == login
     error, _ = await ask(login, confirmation={"jkt": "ours"})
     assert error.code == "token_other_key"
 
@@ -135,10 +138,10 @@ async def test_a_cancellation_of_the_task_stays_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "code"), [(object(), None), (IdTokenRejected("no", code="id_token_acr"), "id_token_acr")]
+    ("answer", "code"), [(None, None), (IdTokenRejected("no", code="id_token_acr"), "id_token_acr")]
 )
 async def test_observers_hear_what_came_of_it_and_how_long_it_took(answer: object, code: str | None) -> None:
     """Whichever way it went."""
     heard: list[AnyEvent] = []
-    await ask(answer, observer=heard.append)
+    await ask(answer or await Case().verify(), observer=heard.append)
     assert heard == [VerificationEvent("00ff", code, elapsed=1.0, reference="call 1", at=1060.0)]

@@ -36,6 +36,7 @@ async def test_a_login_shows_nothing_of_the_person() -> None:
         "acr",
         "issuer",
         "trace_id",
+        "_after",
     }
     back = pickle.loads(pickle.dumps(login))  # noqa: S301 - pickled in the same line
     assert copy.copy(login) == back == login

@@ -110,6 +110,14 @@ ACCEPTED: Mapping[str, Case] = {
     "thumbprints in the header": Case(header={"x5t": "abc", "x5t#S256": "def"}),
     "aud as a list of one": Case(claims={"aud": [CLIENT]}),
     "azp": Case(claims={"azp": CLIENT}),
+    "a further audience that is trusted": Case(
+        claims={"aud": [CLIENT, "urn:api"], "azp": CLIENT}, trusted_audiences=frozenset({"urn:api"})
+    ),
+    "several, in any order": Case(
+        claims={"aud": ["urn:api", CLIENT, "urn:app"], "azp": CLIENT},
+        trusted_audiences=frozenset({"urn:api", "urn:app", "urn:more"}),
+    ),
+    "itself alone where others are trusted": Case(trusted_audiences=frozenset({"urn:api"})),
     "its own auth_req_id": Case(claims={AUTH_REQ_ID_CLAIM: AUTH_REQ_ID}),
     "no nbf": Case(claims={"nbf": ABSENT}),
     "times with fractions": Case(claims={"iat": ISSUED + 0.5, "exp": EXPIRES + 0.25, "nbf": ISSUED - 0.5}),

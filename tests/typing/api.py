@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import aiohttp
 from tenacity import wait_exponential
 
@@ -13,6 +16,7 @@ from idura_ciba import (
     CibaError,
     ClientAuth,
     ClientSecretBasic,
+    DecryptionKeys,
     EidRequest,
     FinalPoll,
     Fixed,
@@ -83,10 +87,21 @@ async def service(ssn: str) -> Authentication:
         return await ciba.authenticate(SwedishBankID(ssn, call_initiator="user", message="Hello"), timeout=60)
 
 
+async def encrypting_bank(auth: ClientAuth, login: Authentication) -> Authentication:
+    """A provider that encrypts and names an API of its own, and what comes after a login."""
+    keys = DecryptionKeys("PEM", {"kty": "EC"}, alg=["ECDH-ES"], enc=["A256GCM"])
+    CibaClient("https://bank.example", auth, decryption_keys=keys, trusted_audiences=["https://api.bank.example"])
+    told: Mapping[str, Any] = await login.userinfo(require_signature=True)
+    assert told["sub"] == login.subject
+    return await login.refresh()
+
+
 async def desk(ciba: CibaClient) -> State:
     """Progress, and giving up."""
     transaction: Transaction = await ciba.start(NorwegianBankID("01023990128"))
     words: str | None = transaction.spoken_words
+    further: Mapping[str, Any] = transaction.members
+    assert not further
     assert words
     async for update in transaction.updates():
         shown: Update = update
