@@ -8,7 +8,7 @@ requests and the time.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from email.utils import formatdate
 
@@ -21,6 +21,7 @@ from idura_ciba.simulator.ledger import Ledger, OrderRecord
 from idura_ciba.simulator.messages import JSON, Refusal, SimReply, SimRequest, error_body, json_bytes
 from idura_ciba.simulator.orders import Order, Rules, Verdict
 from idura_ciba.simulator.people import dice, invent_person, invent_uuid
+from idura_ciba.simulator.pings import PingRule, SimPing, read_token
 from idura_ciba.simulator.scenario import Crowd, Population, Script
 from idura_ciba.simulator.tokens import PrivateKey, SigningAlg, SigningKeys, claims_of
 
@@ -63,6 +64,7 @@ class SimulatedIdura:
         issuer: May be set while nothing is in flight; the server sets it once it knows its port.
         ledger: What really happened.
         faults: Rules for faults; see `FaultRule`.
+        ping_rule: What becomes of pings; None: each leaves once, when the person has decided.
     """
 
     def __init__(
@@ -81,6 +83,9 @@ class SimulatedIdura:
         self.issuer: str = issuer
         self.ledger: Ledger = Ledger()
         self.faults: list[FaultRule] = []
+        self.ping_rule: PingRule | None = None
+        self._endpoints: dict[str, str] = {}
+        self._pinged: Callable[[SimPing], None] = lambda _: None
         self._seed = seed
         self._rules = rules
         self._settings = expires_in, interval
@@ -101,7 +106,12 @@ class SimulatedIdura:
         self._date = (0, "")
 
     def register_client(
-        self, client_id: str, *, jwks: Mapping[str, object] | None = None, secret: str | None = None
+        self,
+        client_id: str,
+        *,
+        jwks: Mapping[str, object] | None = None,
+        secret: str | None = None,
+        notification_endpoint: str | None = None,
     ) -> None:
         """Register a client with its public keys or a secret.
 
@@ -109,8 +119,16 @@ class SimulatedIdura:
             client_id: Its id.
             jwks: A JWK set, for `private_key_jwt`.
             secret: For `client_secret_basic`, `client_secret_post` and `client_secret_jwt`.
+            notification_endpoint: Where the client wants pings; None: it polls, and gets none.
         """
         self._clients.register(client_id, jwks=jwks, secret=secret)
+        self._endpoints.pop(client_id, None)
+        if notification_endpoint is not None:
+            self._endpoints[client_id] = notification_endpoint
+
+    def listen_for_pings(self, listener: Callable[[SimPing], None]) -> None:
+        """Call `listener` with each ping as soon as it is known when it leaves, in place of the listener before."""
+        self._pinged = listener
 
     def add_eids(self, *eids: SimulatedEid) -> None:
         """Serve further eIDs.
@@ -223,7 +241,7 @@ class SimulatedIdura:
         methods = ["private_key_jwt", "client_secret_basic", "client_secret_post", "client_secret_jwt"]
         backchannel: dict[str, object] = {
             "backchannel_authentication_endpoint": f"{self.issuer}/ciba/bc-authorize",
-            "backchannel_token_delivery_modes_supported": ["poll"],
+            "backchannel_token_delivery_modes_supported": ["poll", "ping"],
             "backchannel_user_code_parameter_supported": False,
         }
         return {
@@ -249,6 +267,8 @@ class SimulatedIdura:
     def _order(self, form: Mapping[str, str], client_id: str, now: float) -> bytes:
         """Put a prompt on somebody's phone (CIBA Core section 7)."""
         wish = read_wish(form, self._by_acr)
+        endpoint = self._endpoints.get(client_id)
+        token = None if endpoint is None else read_token(form)
         if self._rules.known_people_only and wish.person not in self._scripts:
             raise Refusal("unknown_user_id", "no person is known by this hint")
         expires_in = wish.requested_expiry or self._expires_in[wish.eid.name]
@@ -264,6 +284,10 @@ class SimulatedIdura:
         key = (wish.eid.name, wish.person)
         self._refuse_second(key, record, now)
         order = self._begin(key, wish, record, now)
+        if endpoint is not None and token is not None and record.decided_at is not None:
+            ping = SimPing(endpoint, token, record.auth_req_id, record.decided_at)
+            for leaving in (ping,) if self.ping_rule is None else self.ping_rule(ping):
+                self._pinged(leaving)
         answer = {"auth_req_id": record.auth_req_id, "expires_in": expires_in, "interval": int(order.interval)}
         if wish.eid.words is not None:
             answer["bindingMessage"] = wish.eid.words(dice(order.dice_key, "words"))
