@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hmac
 import json
-import logging
 import os
 import random
 from collections.abc import Iterable, Mapping
@@ -25,9 +24,11 @@ from idura_ciba.http.backchannel import MAX_TOKEN_ANSWER, Backchannel
 from idura_ciba.http.provider import Endpoints, Provider
 from idura_ciba.http.transport import AiohttpTransport
 from idura_ciba.observe import Observer, Observers, log_events
-from idura_ciba.options import reference_text, seconds, several, texts, whole_number
+from idura_ciba.options import limit, reference_text, several, texts, whole_number
+from idura_ciba.ping.receiver import PingReceiver, attached
 from idura_ciba.polling.basic import Fixed
 from idura_ciba.polling.final_poll import FinalPoll
+from idura_ciba.polling.pinged import WhenPinged
 from idura_ciba.polling.strategy import Strategy, StrategyLike, as_strategy
 from idura_ciba.protocol.http import Transport
 from idura_ciba.redaction import Redacted
@@ -45,11 +46,6 @@ from idura_ciba.trust.jwks import JwksCache
 
 __all__ = ["CibaClient"]
 
-_logger = logging.getLogger("idura_ciba")
-
-#: Seconds: a year. No login lives that long.
-MAX_TIMEOUT = 31_536_000.0
-
 
 class CibaClient:
     """Asks people to prove who they are, many at once.
@@ -59,7 +55,7 @@ class CibaClient:
             a trailing slash.
         client_auth: How this client proves itself, for example `PrivateKeyJwt`.
         strategy: Decides when to poll: a strategy object, or a function of a `PollView`. None: as often as the provider
-            allows, with a last poll just before the end.
+            allows, or seldom where there are `pings`, with a last poll just before the end.
         grace_poll: Whether to poll once more right after the end, so that the provider itself says how it ended.
         scheduler: Limits the rate of requests and the number in flight, and decides who comes first. Several clients of
             one event loop can share it. None: a scheduler of its own, without a rate.
@@ -71,6 +67,8 @@ class CibaClient:
         observers: Functions that are called with each event; by default, events go to the logger `idura_ciba`.
         on_close: Called with the logins that were pending when the client is closed, so that they can be stored and
             resumed; awaited if it returns an awaitable. What `close` returns, for those who leave an `async with`.
+        pings: Where the provider's pings arrive, for a client that it knows as one of CIBA's ping mode; each request
+            then carries a token. None: poll mode.
         resume_secret: Seals resume tokens: 32 or more random bytes. None: derived from the client's credential, so that
             a new credential makes old tokens useless.
         clock: Reads wall-clock time; replaced in tests.
@@ -102,6 +100,7 @@ class CibaClient:
         transport: Transport | None = None,
         observers: Iterable[Observer] = (log_events,),
         on_close: OnClose | None = None,
+        pings: PingReceiver | None = None,
         resume_secret: bytes | None = None,
         clock: Clock | None = None,
         rng: random.Random | None = None,
@@ -119,9 +118,11 @@ class CibaClient:
         self.has_resume_secret: bool = resume_secret is not None  # one that outlives the credential
         self._checks = partial(check_provider, issuer, carrier, clock, endpoints=endpoints)
         self.queue: ClientQueue = client_queue(scheduler)  # its place in the scheduler; a fleet changes the rate
-        self.strategy: Strategy = FinalPoll(Fixed()) if strategy is None else as_strategy(strategy)
+        usual = FinalPoll(Fixed() if pings is None else WhenPinged())
+        self.strategy: Strategy = usual if strategy is None else as_strategy(strategy)
         holds = Holds(clock)
-        self._pending = Pending(holds, on_close)
+        desk = None if pings is None else attached(pings, hmac.digest(secret, b"notification tokens", "sha256"))
+        self._pending = Pending(holds, on_close, desk)
         context = Context(
             backchannel=Backchannel(
                 provider, client_auth, carrier, clock, source, max_token_answer=max_token_size, load=self.queue
@@ -143,11 +144,12 @@ class CibaClient:
             clock=clock,
             rng=source,
             grace_poll=grace_poll,
+            pings=desk,
             ended=self._pending.ended,
             is_at_home=self._home.is_here,
         )
         self._starter = Starter(context, provider, tags, holds, self._pending, self._check_open)
-        self._closed, self._on_close, self._auth = False, on_close, client_auth
+        self._closed, self._auth = False, client_auth
         told.attach(self)
 
     @classmethod
@@ -178,12 +180,7 @@ class CibaClient:
     async def __aexit__(self, *_: object) -> None:
         """Close. Pending logins go to `on_close`; without it they are lost, which the log says."""
         left = await self.close()
-        if left and self._on_close is None:
-            _logger.warning(
-                "%d pending logins were dropped when the client was closed: nobody can fetch their answers; pass "
-                "on_close to CibaClient, or call close() and keep what it returns",
-                len(left),
-            )
+        self._pending.warn_of(left)
 
     @property
     def pending(self) -> tuple[Transaction, ...]:
@@ -395,5 +392,4 @@ class CibaClient:
             raise explain.other_loop("client")
 
     def _limit(self, timeout: float | None) -> float | None:
-        now = self._clock.monotonic()
-        return None if timeout is None else now + seconds("timeout", timeout, most=MAX_TIMEOUT)
+        return limit(timeout, now=self._clock.monotonic())

@@ -8,12 +8,14 @@ from typing import TypeVar
 
 from idura_ciba.errors import ArgumentError
 
-__all__ = ["positive", "reference_text", "seconds", "several", "texts", "whole_number"]
+__all__ = ["limit", "positive", "reference_text", "seconds", "several", "texts", "whole_number"]
 
 T = TypeVar("T")
 
 #: Characters of a reference. It stands in log lines, resume tokens and metrics.
 MAX_REFERENCE = 200
+#: Seconds: a year. No login lives that long.
+MAX_TIMEOUT = 31_536_000.0
 
 
 def whole_number(name: str, value: int) -> int:
@@ -55,6 +57,15 @@ def seconds(name: str, value: float, *, most: float) -> float:
             advice=f"pass at most {most:.0f} seconds, or None",
         )
     return value
+
+
+def limit(timeout: float | None, *, now: float) -> float | None:
+    """The monotonic instant at which a caller's timeout ends, counted from `now`; None without one.
+
+    Raises:
+        UsageError: As for `seconds`.
+    """
+    return None if timeout is None else now + seconds("timeout", timeout, most=MAX_TIMEOUT)
 
 
 def reference_text(value: str | None, *, names_person: Callable[[str], bool]) -> str | None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from itertools import islice
 
+from idura_ciba.ping.desk import PingDesk
 from idura_ciba.redaction import Redacted
 from idura_ciba.transaction.driver import Driver
 from idura_ciba.transaction.holds import Hold, Holds
@@ -14,6 +16,8 @@ from idura_ciba.transaction.resume import Checkpoint
 from idura_ciba.transaction.transaction import Transaction
 
 __all__ = ["OnClose", "Pending"]
+
+_logger = logging.getLogger("idura_ciba")
 
 #: Is told what was pending when the client was closed.
 OnClose = Callable[[Sequence[Handover]], Awaitable[None] | None]
@@ -28,10 +32,12 @@ class Pending:
     Args:
         holds: Told when a transaction begins and ends.
         on_close: Given what closing has left; awaited if it returns an awaitable.
+        pings: Told which transactions await a ping.
     """
 
-    def __init__(self, holds: Holds, on_close: OnClose | None = None) -> None:
+    def __init__(self, holds: Holds, on_close: OnClose | None = None, pings: PingDesk | None = None) -> None:
         self._holds = holds
+        self._pings = pings
         self._on_close = on_close
         # What closing has left: not yet given to `on_close`, and not yet returned by `close`.
         self._left: list[Handover] = []
@@ -61,12 +67,16 @@ class Pending:
         # A strategy that fails at once has ended it already.
         if not driver.state.is_final:
             self._pending[driver.auth_req_id] = hold
+            if self._pings is not None and driver.nonce is not None:
+                self._pings.expect(driver.nonce, driver.auth_req_id, driver.pinged)
         return transaction
 
     def ended(self, auth_req_id: Redacted) -> None:
         """A transaction has ended, also one that was never adopted."""
         hold = self._pending.pop(auth_req_id, None)
         if hold is not None:
+            if self._pings is not None and hold.driver is not None and hold.driver.nonce is not None:
+                self._pings.ended(hold.driver.nonce, over=not hold.may_ring)
             self._holds.settle(hold)
 
     def latest(self, checkpoint: Checkpoint) -> Checkpoint:
@@ -105,6 +115,15 @@ class Pending:
             self._left = left + self._left
             raise
         self._given += left
+
+    def warn_of(self, left: Sequence[Handover]) -> None:
+        """Say in the log that closing has left these to nobody, unless `on_close` got them."""
+        if left and self._on_close is None:
+            _logger.warning(
+                "%d pending logins were dropped when the client was closed: nobody can fetch their answers; pass "
+                "on_close to CibaClient, or call close() and keep what it returns",
+                len(left),
+            )
 
     def take_left(self) -> list[Handover]:
         """What was left, handed over, and not taken yet."""
