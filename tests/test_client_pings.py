@@ -25,6 +25,7 @@ from idura_ciba import (
     WhenPinged,
 )
 from idura_ciba.ping import PingCounts, PingReceiver
+from idura_ciba.polling.strategy import as_strategy
 from idura_ciba.protocol.http import HttpRequest, HttpResponse
 from idura_ciba.scheduling.scheduler import FairScheduler, IndexScheduler
 from idura_ciba.simulator import Fault, MemoryTransport, PingSender, Script, SimPing, SimulatedIdura
@@ -181,15 +182,60 @@ async def test_no_storm_of_pings_makes_a_poll_leave_too_soon(idura: SimulatedIdu
     assert pings.counts.accepted + pings.counts.early == 1
 
 
-async def test_a_poll_in_flight_is_followed_by_another(idura: SimulatedIdura) -> None:
+@pytest.mark.parametrize("strategy", [None, FinalPoll(Fixed(30))], ids=["WhenPinged", "Fixed"])
+async def test_a_poll_in_flight_is_followed_by_another(idura: SimulatedIdura, strategy: Strategy | None) -> None:
     """It may have been answered before the decision; the next one leaves an interval later, and not half a minute."""
     idura.script(SWEDE, Script.approve(after=31))
     idura.faults.append(polls(Fault.delay(2), 1))
-    async with client(idura, PingReceiver()) as ciba:
+    async with client(idura, PingReceiver(), strategy=strategy) as ciba:
         assert (await ciba.authenticate(swedish())).person_confirmed
         assert decided_for(idura) <= 2 + 5
     record = idura.ledger.orders[-1]
     assert (record.polls, record.overlapping, record.slow_downs) == (2, 0, 0)
+
+
+async def test_a_ping_is_heard_where_the_strategy_has_given_up(idura: SimulatedIdura) -> None:
+    """And where nothing comes of it, its end comes as it would have."""
+    idura.script(SWEDE, Script.approve(after=31), Script.never())
+    given_up = as_strategy(lambda _: None)
+    async with client(idura, PingReceiver(), strategy=given_up) as ciba:
+        outcome = await (await ciba.start(swedish())).outcome()
+        assert (outcome.state, outcome.polls) == (State.APPROVED, 1)
+        login = await ciba.start(swedish())
+        login._driver.pinged()
+        outcome = await login.outcome()
+        assert outcome.state is not State.APPROVED
+        assert outcome.polls == 2
+    assert virtual_clock().wall() - idura.ledger.orders[-1].started_at == pytest.approx(121, abs=0.5)
+
+
+async def test_watchers_see_that_the_next_poll_comes_sooner(idura: SimulatedIdura) -> None:
+    """As soon as the ping is here: an interval after the poll that has just been."""
+    idura.script(SWEDE, Script.approve(after=32))
+    async with client(idura, PingReceiver()) as ciba:
+        login = await ciba.start(swedish())
+        seen = [update async for update in login.updates(polls=True) if update.next_poll_at is not None]
+    order = idura.ledger.orders[-1]
+    assert order.first_poll_at is not None
+    assert order.last_poll_at is not None
+    planned = [round(update.next_poll_at - order.started_at, 2) for update in seen if update.next_poll_at is not None]
+    assert planned == [30.05, 60.15, 35.15]
+    assert order.last_poll_at - order.started_at == pytest.approx(35.2)
+
+
+@pytest.mark.parametrize("ping_at", [None, 120.5])
+async def test_the_last_word_is_not_asked_for_sooner(idura: SimulatedIdura, ping_at: float | None) -> None:
+    """A provider that rounds needs the second after the end, whoever calls."""
+    idura.script(SWEDE, Script.never())
+    async with client(idura, PingReceiver(), strategy=Fixed(100)) as ciba:
+        login = await ciba.start(swedish())
+        if ping_at is not None:
+            await asyncio.sleep(ping_at)
+            login._driver.pinged()
+        await login.outcome()
+    record = idura.ledger.orders[-1]
+    assert record.last_poll_at is not None
+    assert record.last_poll_at - record.started_at >= 121
 
 
 async def test_a_ping_at_the_end_changes_nothing(idura: SimulatedIdura) -> None:

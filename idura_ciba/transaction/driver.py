@@ -193,8 +193,8 @@ class Driver:
         """The provider has an answer: poll as soon as the interval allows. A poll in flight is followed by another."""
         self._history.pinged_at = now = self._shared.clock.monotonic()
         at = max(now, self._timing.not_before)
-        if not self._closing and self._tokens is None and self._shared.queue.hasten(self, at):
-            self._next_at = at
+        if self._shared.queue.hasten(self, at):
+            self._closing, self._next_at = False, at  # the strategy may have given up
             self._notify()
 
     # --- for the scheduler ------------------------------------------------------------------------------------------

@@ -90,6 +90,10 @@ async def test_a_login_that_others_may_go_on_with_is_unknown_here() -> None:
     assert len(one.woken) == 1
     assert desk.counts == PingCounts(unknown=1, early=1, repeated=1)
     assert one.ping() == "repeated"
+    for over in (True, False):
+        desk.ended(one.nonce, over=over)
+        assert one.ping() == ("late" if over else "unknown")
+        one.begin()
 
 
 async def test_a_ping_may_overtake_the_acknowledgement(desk: PingDesk) -> None:
