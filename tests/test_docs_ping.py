@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from types import SimpleNamespace
+from typing import Any
 
 import aiohttp
 import pytest
@@ -15,6 +16,7 @@ from idura_ciba.ping import Ping, PingCounts, PingReceiver
 from idura_ciba.ping.receiver import attached
 from idura_ciba.redaction import Redacted
 from idura_ciba.simulator import PingSender, Script, SimPing, SimulatedIdura, SimulatorServer
+from tests.desks import needs
 from tests.logins import SWEDE, swedish
 from tests.pages import DOCS, example
 from tests.test_client_pings import WAYS
@@ -48,6 +50,37 @@ async def test_the_service_hears_pings(capsys: pytest.CaptureFixture[str]) -> No
         finally:
             await runner.cleanup()
     assert capsys.readouterr().out == f"{PingCounts(accepted=1)}\n"
+
+
+async def test_fastapi_serves_it_as_the_page_says() -> None:
+    """A provider follows no redirect, so the path must be the one that it knows."""
+    needs("fastapi")
+    from fastapi import FastAPI  # noqa: PLC0415 - only here is it known to be installed
+
+    async def status(app: Any) -> int:
+        found: list[int] = []
+
+        async def receive() -> dict[str, object]:
+            return {"type": "http.request", "body": b'{"auth_req_id": "an id"}', "more_body": False}
+
+        async def send(message: dict[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                found.append(message["status"])
+
+        headers = [(b"host", b"rp.example"), (b"authorization", f"Bearer {token}".encode())]
+        path = {"path": "/ciba/ping", "raw_path": b"/ciba/ping", "root_path": "", "query_string": b""}
+        scope = {"type": "http", "method": "POST", "scheme": "https", "headers": headers, **path}
+        await app(scope, receive, send)
+        return found[0]
+
+    pings = PingReceiver()
+    _, token = attached(pings, b"k" * 32).issue(SimpleNamespace(randbytes=bytes))  # type: ignore[arg-type]
+    app, mounted = FastAPI(), FastAPI()
+    app.add_route("/ciba/ping", pings)
+    mounted.mount("/ciba/ping", pings)
+    assert await status(app) == 204
+    assert await status(mounted) == 307
+    assert pings.counts == PingCounts(unknown=1)
 
 
 async def test_a_ping_goes_to_the_replica_that_has_its_login() -> None:

@@ -28,7 +28,7 @@ _Message = MutableMapping[str, Any]
 
 
 class PingReceiver:
-    """Receives the pings of one client: an ASGI program, to be mounted at the path that the provider knows.
+    """Receives the pings of one client: an ASGI program, to be served at the path that the provider knows.
 
     Pass it to `CibaClient(pings=...)`, which then sends a token of its own with each request. A ping makes its login
     poll as soon as the interval allows; it is never taken for an answer. With aiohttp.web, use `aiohttp_handler`.
@@ -44,7 +44,7 @@ class PingReceiver:
     Example:
         >>> pings = PingReceiver()
         >>> ciba = CibaClient("https://acme.example", auth, pings=pings)
-        >>> app.mount("/ciba/ping", pings)  # Starlette, FastAPI and others
+        >>> app.add_route("/ciba/ping", pings)  # Starlette and FastAPI, whose `mount` would redirect
     """
 
     def __init__(self, *, on_unknown: OnUnknown | None = None) -> None:
