@@ -35,7 +35,12 @@ NODE_MODULES = "IDURA_CIBA_INTEROP_NODE_MODULES"
 WITH_COMPANIONS = ("tests/http/test_session_companions.py", "tests/test_docs_telemetry.py")
 COMPANIONS = {"IDURA_CIBA_COMPANIONS": "required"}
 #: Tests that need the libraries of the group `examples`; the variable tells them that those must be there.
-WITH_EXAMPLES = ("tests/test_docs_examples.py", "tests/test_docs_recipes.py", "tests/fleet/test_fleet_examples.py")
+WITH_EXAMPLES = (
+    "tests/test_docs_examples.py",
+    "tests/test_docs_ping.py",
+    "tests/test_docs_recipes.py",
+    "tests/fleet/test_fleet_examples.py",
+)
 EXAMPLES = {"IDURA_CIBA_EXAMPLE_LIBRARIES": "required"}
 #: Tells the tests that PostgreSQL, its driver and PgBouncer must be there.
 FLEET = {"IDURA_CIBA_FLEET": "required"}

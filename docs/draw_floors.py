@@ -39,6 +39,7 @@ ROOMS: Mapping[str, tuple[int, str]] = {
     "eids": (150, "whom to ask, and how"),
     "observe": (445, "events and log"),
     "explain": (300, "errors in sentences"),
+    "ping": (660, "the provider calls"),
     "simulator": (905, "an Idura to try"),
     "protocol": (140, "messages, states, intervals"),
     "credentials": (835, "proofs of the client"),

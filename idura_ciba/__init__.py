@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from idura_ciba.polling.final_poll import FinalPoll
     from idura_ciba.polling.hazard import HazardAware
     from idura_ciba.polling.phase import PhaseAware
+    from idura_ciba.polling.pinged import WhenPinged
     from idura_ciba.polling.strategy import PollView, Strategy
     from idura_ciba.protocol.machine import State
     from idura_ciba.scheduling.scheduler import FairScheduler, IndexScheduler
@@ -112,6 +113,7 @@ __all__ = [
     "TransportError",
     "Update",
     "UsageError",
+    "WhenPinged",
 ]
 
 #: Public names by module. Loaded on first use, so that importing an error loads no HTTP library.
@@ -161,6 +163,7 @@ _MODULES = {
     "polling.final_poll": ("FinalPoll",),
     "polling.hazard": ("HazardAware",),
     "polling.phase": ("PhaseAware",),
+    "polling.pinged": ("WhenPinged",),
     "polling.strategy": (
         "PollView",
         "Strategy",

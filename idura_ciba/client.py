@@ -26,8 +26,8 @@ from idura_ciba.http.provider import Endpoints, Provider
 from idura_ciba.http.transport import AiohttpTransport
 from idura_ciba.observe import Observer, Observers, log_events
 from idura_ciba.options import limit, reference_text, several, texts, whole_number
-from idura_ciba.polling.basic import Fixed
-from idura_ciba.polling.final_poll import FinalPoll
+from idura_ciba.ping.receiver import PingReceiver, attached
+from idura_ciba.polling.pinged import usual
 from idura_ciba.polling.strategy import Strategy, StrategyLike, as_strategy
 from idura_ciba.protocol.http import Transport
 from idura_ciba.redaction import Redacted
@@ -54,7 +54,7 @@ class CibaClient:
             a trailing slash.
         client_auth: How this client proves itself, for example `PrivateKeyJwt`.
         strategy: Decides when to poll: a strategy object, or a function of a `PollView`. None: as often as the provider
-            allows, with a last poll just before the end.
+            allows, or seldom where there are `pings`, with a last poll just before the end.
         grace_poll: Whether to poll once more right after the end, so that the provider itself says how it ended.
         scheduler: Limits the rate of requests and the number in flight, and decides who comes first. Several clients of
             one event loop can share it. None: a scheduler of its own, without a rate.
@@ -70,6 +70,8 @@ class CibaClient:
         observers: Functions that are called with each event; by default, events go to the logger `idura_ciba`.
         on_close: Called with the logins that were pending when the client is closed, so that they can be stored and
             resumed; awaited if it returns an awaitable. What `close` returns, for those who leave an `async with`.
+        pings: Where the provider's pings arrive, for a client that it knows as one of CIBA's ping mode; each request
+            then carries a token. None: poll mode.
         resume_secret: Seals resume tokens: 32 or more random bytes. None: derived from the client's credential, so that
             a new credential makes old tokens useless.
         clock: Reads wall-clock time; replaced in tests.
@@ -104,6 +106,7 @@ class CibaClient:
         transport: Transport | None = None,
         observers: Iterable[Observer] = (log_events,),
         on_close: OnClose | None = None,
+        pings: PingReceiver | None = None,
         resume_secret: bytes | None = None,
         clock: Clock | None = None,
         rng: random.Random | None = None,
@@ -116,7 +119,7 @@ class CibaClient:
         self.observers: Observers = told  # a fleet tells them what happens among its replicas
         signer = request_signer(sign_requests, client_auth)
         algorithms = frozenset(texts("id_token_algorithms", id_token_algorithms))
-        needs = Needs.of(client_auth, signer, algorithms)
+        needs = Needs.of(client_auth, signer, algorithms, delivery_mode="poll" if pings is None else "ping")
         provider = self._provider = Provider(
             issuer, transport=carrier, endpoints=endpoints, observers=told, needs=needs
         )
@@ -126,9 +129,10 @@ class CibaClient:
         self.has_resume_secret: bool = resume_secret is not None  # one that outlives the credential
         self._checks = partial(check_provider, issuer, carrier, clock, endpoints=endpoints, needs=needs)
         self.queue: ClientQueue = client_queue(scheduler)  # its place in the scheduler; a fleet changes the rate
-        self.strategy: Strategy = FinalPoll(Fixed()) if strategy is None else as_strategy(strategy)
+        self.strategy: Strategy = usual(pinged=pings is not None) if strategy is None else as_strategy(strategy)
         holds = Holds(clock)
-        self._pending = Pending(holds, on_close)
+        desk = None if pings is None else attached(pings, hmac.digest(secret, b"notification tokens", "sha256"))
+        self._pending = Pending(holds, on_close, desk)
         context = Context(
             backchannel=Backchannel(provider, client_auth, carrier, clock, source, max_token_size, self.queue, signer),
             verifier=IdTokenVerifier(
@@ -150,6 +154,7 @@ class CibaClient:
             clock=clock,
             rng=source,
             grace_poll=grace_poll,
+            pings=desk,
             ended=self._pending.ended,
             is_at_home=self._home.is_here,
             check_open=self._check_open,
@@ -367,9 +372,7 @@ class CibaClient:
                 raise explain.other_loop("client")
             # Its event loop is gone, so nothing can be ended; the tokens are still worth having.
             self._closed = True
-            self._pending.leave_behind()
-            await self._pending.hand_over()
-            return self._pending.take_left()
+            return await self._pending.leave_behind()
         self._closed = True
         async with AsyncExitStack() as releasing:
             # Called from the last to the first, and each of them even if the closer is cancelled meanwhile.

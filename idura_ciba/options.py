@@ -13,7 +13,7 @@ __all__ = ["limit", "positive", "reference_text", "seconds", "several", "texts",
 T = TypeVar("T")
 
 #: Seconds: a year. No login lives that long.
-LONGEST = 31_536_000.0
+MAX_TIMEOUT = 31_536_000.0
 #: Characters of a reference. It stands in log lines, resume tokens and metrics.
 MAX_REFERENCE = 200
 
@@ -65,7 +65,7 @@ def limit(timeout: float | None, now: float) -> float | None:
     Raises:
         UsageError: It is no number of seconds.
     """
-    return None if timeout is None else now + seconds("timeout", timeout, most=LONGEST)
+    return None if timeout is None else now + seconds("timeout", timeout, most=MAX_TIMEOUT)
 
 
 def reference_text(value: str | None, *, names_person: Callable[[str], bool]) -> str | None:

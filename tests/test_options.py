@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from idura_ciba.errors import UsageError
-from idura_ciba.options import positive, seconds, several, texts, whole_number
+from idura_ciba.options import MAX_TIMEOUT, limit, positive, seconds, several, texts, whole_number
 
 
 @pytest.mark.parametrize("value", [1, 2, 10**30])
@@ -61,6 +61,17 @@ def test_other_seconds_are_refused_by_name(value: Any) -> None:
     with pytest.raises(UsageError, match="patience") as caught:
         seconds("patience", value, most=100.0)
     assert caught.value.code == "patience"
+
+
+def test_a_limit_counts_from_now() -> None:
+    """None is none; whatever cannot be a timeout is refused."""
+    assert limit(None, 5.0) is None
+    assert limit(2.5, 5.0) == 7.5
+    assert limit(MAX_TIMEOUT, 0.0) == MAX_TIMEOUT
+    for wrong in (0, MAX_TIMEOUT + 1):
+        with pytest.raises(UsageError) as caught:
+            limit(wrong, 0.0)
+        assert caught.value.code == "timeout"
 
 
 @pytest.mark.parametrize("values", [[], ["a", "b"], ("a",), {"a"}, iter(["a"])])

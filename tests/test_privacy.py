@@ -46,10 +46,12 @@ from idura_ciba.credentials.client_auth import ClientAuth
 from idura_ciba.fleet import Fleet
 from idura_ciba.fleet.sqlite import SqliteStore
 from idura_ciba.observe import FleetEvent, log_events
+from idura_ciba.ping import PingReceiver
 from idura_ciba.protocol.http import HttpRequest, HttpResponse
 from idura_ciba.simulator import Arrival, Fault, MemoryTransport, Rules, Script, SimulatedIdura, SimulatorServer
 from idura_ciba.simulator.messages import SimReply
 from idura_ciba.testing import virtual_clock
+from tests.fakes import unb64
 from tests.fleet.replicas import LEASE, Line
 from tests.otel.recorded import Recorded
 
@@ -65,6 +67,13 @@ EMAIL = "canary@example.com"
 MIN_LENGTH = 6
 
 
+#: Parameters of the two requests whose values must not show themselves.
+HIDDEN_PARAMETERS = {
+    "login_hint", "binding_message", "client_assertion", "client_secret", "client_notification_token", "auth_req_id",
+    "request",
+}  # fmt: skip
+
+
 class Tap:
     """A transport that remembers every secret it carries."""
 
@@ -75,8 +84,12 @@ class Tap:
     async def send(self, request: HttpRequest) -> HttpResponse:
         """Carry and listen."""
         for name, values in parse_qs(request.body.decode()).items():
-            if name in {"login_hint", "binding_message", "client_assertion", "client_secret", "auth_req_id", "request"}:
+            if name in HIDDEN_PARAMETERS:
                 self._plant(name, values[0])
+            if name == "request":  # and what is in it, but for who asks whom
+                signed = json.loads(unb64(values[0].split(".")[1]))
+                for member in HIDDEN_PARAMETERS & signed.keys():
+                    self._plant(member, signed[member])
         self._plant("authorization", request.headers.get("Authorization", ""))
         self._plant("proof", request.headers.get("DPoP", ""))
         response = await self._inner.send(request)
@@ -208,7 +221,7 @@ async def test_nothing_secret_shows_itself(
         tap = Tap(idura)
         events: list[object] = []
         client_auth = auth(kind)
-        clock = virtual_clock()
+        clock, pings = virtual_clock(), PingReceiver()
         with warnings.catch_warnings(record=True) as complaints:
             async with CibaClient(
                 idura.issuer,
@@ -217,8 +230,9 @@ async def test_nothing_secret_shows_itself(
                 clock=clock,
                 sign_requests=signs,
                 observers=(events.append, log_events, recorded.telemetry),
+                pings=pings,
             ) as ciba:
-                said += [repr(ciba), repr(client_auth), repr(request), str(request)]
+                said += [repr(pings), repr(pings.desk), repr(ciba), repr(client_auth), repr(request), str(request)]
                 await _log_in(ciba, request, said)
         said += map(repr, events)
         said += [str(complaint.message) for complaint in complaints]
@@ -230,7 +244,8 @@ async def test_nothing_secret_shows_itself(
     said += [record.getMessage() + repr(record.__dict__) for record in caplog.records]
     assert {"login_hint", "message", "request"} & set(canaries.values()), "nothing was planted"
     if fault == "no fault":
-        assert {"auth_req_id", "id_token", "access_token", "bindingMessage"} <= set(canaries.values())
+        planted = {"auth_req_id", "client_notification_token", "id_token", "access_token", "bindingMessage"}
+        assert planted <= set(canaries.values())
     for text in said:
         for canary, name in canaries.items():
             assert canary not in text, f"{name} shows itself in {text[:300]!r}"

@@ -63,11 +63,19 @@ class Needs:
     request_encryption: tuple[str, str] | None = None
 
     @classmethod
-    def of(cls, client_auth: ClientAuth, signer: RequestSigner | None, id_token_algorithms: Iterable[str]) -> Self:
+    def of(
+        cls,
+        client_auth: ClientAuth,
+        signer: RequestSigner | None,
+        id_token_algorithms: Iterable[str],
+        *,
+        delivery_mode: str = "poll",
+    ) -> Self:
         """Read them off a client's settings."""
         own = innermost(client_auth)
         method = getattr(own, "method", None)
         return cls(
+            delivery_mode=delivery_mode,
             id_token_algorithms=frozenset(id_token_algorithms),
             auth_method=method if isinstance(method, str) else None,
             auth_alg=getattr(own, "alg", None) if method in {"private_key_jwt", "client_secret_jwt"} else None,

@@ -68,6 +68,7 @@ class PollView:
         hint_since: When that hint was first seen.
         key: The kind of login, `(acr_values, expires_in)`; strategies that learn keep kinds apart by it.
         rng: Randomness for strategies that need it; seeded in tests.
+        pinged_at: When the provider said that the person has decided (CIBA's ping mode); None if it has not.
     """
 
     now: float
@@ -83,6 +84,7 @@ class PollView:
     hint_since: float | None
     key: Hashable
     rng: Random = field(repr=False, eq=False)
+    pinged_at: float | None = None
 
     @property
     def heard_at(self) -> float:

@@ -101,7 +101,7 @@ def build_authentication_request(
 _RESERVED = frozenset({
     "scope", "login_hint", "login_hint_token", "id_token_hint", "acr_values", "binding_message", "user_code",
     "requested_expiry", "authorization_details", "client_id", "client_secret", "client_assertion",
-    "client_assertion_type", "grant_type", "auth_req_id", "request", "request_uri",
+    "client_assertion_type", "client_notification_token", "grant_type", "auth_req_id", "request", "request_uri",
 })  # fmt: skip
 #: OpenID Connect Core sections 3.1.2.1 and 3.1.3.7: `nonce` comes back, and `max_age` brings an `auth_time` to check.
 #: CIBA has neither.

@@ -125,6 +125,14 @@ class Engine:
         if self._heap and self._heap[0] is entry:
             self._set_timer()
 
+    def hasten(self, owner: Owner, job: Job, at: float) -> bool:
+        """Move a job forward that waits for a later instant than `at`; returns whether there was such a job."""
+        entry = owner.entries.get(job)
+        if entry is None or entry.at <= max(at, self._bind().time()):
+            return False
+        self.schedule(owner, job, at, entry.until)
+        return True
+
     def forget(self, owner: Owner, job: Job) -> None:
         """Remove a job from the schedule."""
         entry = owner.entries.pop(job, None)

@@ -112,6 +112,13 @@ class ClientQueue:
         if not self._owner.closed:
             self._engine.schedule(self._owner, job, at, until)
 
+    def hasten(self, job: Job, at: float) -> bool:
+        """Schedule `job` for `at` if it waits for a later instant; returns whether it did.
+
+        What is due already, or in flight, is left alone, so a job is never served twice at once.
+        """
+        return self._engine.hasten(self._owner, job, at)
+
     def snapshot(self) -> Snapshot:
         """Return the state of the scheduler that this queue is in, over all its clients."""
         return _snapshot(self._engine)

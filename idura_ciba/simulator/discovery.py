@@ -48,7 +48,7 @@ def document(
         }
     backchannel: dict[str, object] = {
         "backchannel_authentication_endpoint": f"{issuer}/ciba/bc-authorize",
-        "backchannel_token_delivery_modes_supported": ["poll"],
+        "backchannel_token_delivery_modes_supported": ["poll", "ping"],
         "backchannel_user_code_parameter_supported": False,
     }
     if algs := [*request_algs]:

@@ -8,7 +8,7 @@ requests and the time.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from email.utils import formatdate
 from typing import cast
@@ -24,6 +24,7 @@ from idura_ciba.simulator.ledger import Ledger, OrderRecord
 from idura_ciba.simulator.messages import JSON, Refusal, SimReply, SimRequest, error_body, json_bytes
 from idura_ciba.simulator.orders import Order, Rules, Verdict
 from idura_ciba.simulator.people import dice, invent_person, invent_uuid
+from idura_ciba.simulator.pings import PingRule, Pings, SimPing
 from idura_ciba.simulator.proofs import Proofs
 from idura_ciba.simulator.request_object import EncryptionKey, RequestObjects
 from idura_ciba.simulator.scenario import Crowd, Population, Script
@@ -69,6 +70,7 @@ class SimulatedIdura:
         mtls_address: Where clients that present a certificate go, if that is elsewhere; the server sets it.
         ledger: What really happened.
         faults: Rules for faults; see `FaultRule`.
+        ping_rule: What becomes of pings; None: each leaves once, when the person has decided.
     """
 
     def __init__(
@@ -90,6 +92,8 @@ class SimulatedIdura:
         self.mtls_address: str | None = None
         self.ledger: Ledger = Ledger()
         self.faults: list[FaultRule] = []
+        self.ping_rule: PingRule | None = None
+        self._pings = Pings()
         self._seed = seed
         self._rules = rules
         self._settings = expires_in, interval
@@ -124,6 +128,7 @@ class SimulatedIdura:
         request_alg: str | None = None,
         request_jwks: Mapping[str, object] | None = None,
         request_encrypted: bool = False,
+        notification_endpoint: str | None = None,
     ) -> None:
         """Register a client with exactly one credential.
 
@@ -137,9 +142,15 @@ class SimulatedIdura:
                 signed by this algorithm. None: none may be.
             request_jwks: The JWK set for that; None: `jwks`.
             request_encrypted: Whether they must be encrypted for the `encryption_key`, too.
+            notification_endpoint: Where the client wants pings; None: it polls, and gets none.
         """
         self._clients.register(client_id, jwks=jwks, secret=secret, certificate=certificate, subject=subject)
         self._requests.register(client_id, request_alg, request_jwks or jwks, encrypted=request_encrypted)
+        self._pings.register(client_id, notification_endpoint)
+
+    def listen_for_pings(self, listener: Callable[[SimPing], None]) -> None:
+        """Call `listener` with each ping as soon as it is known when it leaves, in place of the listener before."""
+        self._pings.listen(listener)
 
     def encrypt_for(
         self,
@@ -309,6 +320,7 @@ class SimulatedIdura:
     def _order(self, form: Mapping[str, str], client_id: str, jkt: str | None, now: float) -> bytes:
         """Put a prompt on somebody's phone (CIBA Core section 7); `jkt` is the key that the client has proved."""
         wish = read_wish(form, self._by_acr)
+        token = self._pings.token_of(client_id, form)
         if self._rules.known_people_only and wish.person not in self._scripts:
             raise Refusal("unknown_user_id", "no person is known by this hint")
         expires_in = wish.requested_expiry or self._expires_in[wish.eid.name]
@@ -325,6 +337,8 @@ class SimulatedIdura:
         self._refuse_second(key, record, now)
         order = self._begin(key, wish, record, now)
         order.jkt = jkt
+        if token is not None:
+            self._pings.plan(token, record, self.ping_rule)
         answer = {"auth_req_id": record.auth_req_id, "expires_in": expires_in, "interval": int(order.interval)}
         if wish.eid.words is not None:
             answer["bindingMessage"] = wish.eid.words(dice(order.dice_key, "words"))

@@ -14,9 +14,12 @@ from attrs import field, frozen
 from idura_ciba import explain
 from idura_ciba.aio.clock import Clock, SharedFloat
 from idura_ciba.errors import UsageError
-from idura_ciba.http.backchannel import Backchannel
-from idura_ciba.observe import Harmless, Observers
+from idura_ciba.http.backchannel import Answered, Backchannel
+from idura_ciba.observe import Harmless, Observers, PollEvent
+from idura_ciba.ping.desk import PingDesk
 from idura_ciba.polling.strategy import Indexed, Record, Strategy, next_poll
+from idura_ciba.protocol.answers import TokenAnswer
+from idura_ciba.protocol.machine import Event
 from idura_ciba.protocol.timing import Timing
 from idura_ciba.redaction import Redacted
 from idura_ciba.scheduling.scheduler import ClientQueue
@@ -44,6 +47,8 @@ class Context:
     clock: Clock
     rng: Random = field(repr=False)
     grace_poll: bool
+    #: Where pings arrive, if the provider is to send any.
+    pings: PingDesk | None
     #: Called once with the `auth_req_id` of each transaction that has ended.
     ended: Callable[[Redacted], None]
     #: Whether the caller is in the client's event loop, where alone a transaction may be changed.
@@ -78,11 +83,14 @@ class Context:
             task.exception()
 
     def next_poll(self, history: History, timing: Timing) -> float | None:
-        """The monotonic instant at which the strategy wants a login's next poll; None: no more.
+        """The monotonic instant of a login's next poll, None for no more: the strategy's, unless a ping calls for one.
 
         Raises:
             CibaError: The strategy has failed, or wants what no instant is.
         """
+        # The property costs a call for each poll, and few clients are pinged.
+        if history.pinged_at is not None and history.is_called:
+            return timing.not_before
         try:
             return next_poll(self.strategy, history.view(timing, now=self.clock.monotonic(), rng=self.rng))
         except UsageError:
@@ -92,9 +100,16 @@ class Context:
 
     def poll_due(self, history: History, timing: Timing, price: float) -> float | None:
         """From when on a poll is worth `price`; None if the strategy does not know what polls are worth."""
-        if self.priced is None:
+        if self.priced is None or history.is_called:
             return None
         return self.priced.due(history.view(timing, now=self.clock.monotonic(), rng=self.rng), price)
+
+    def tell_poll(self, name: str, event: Event, answered: Answered[TokenAnswer], *, reference: str | None) -> None:
+        """Tell the observers of a poll of the transaction of this name."""
+        elapsed, trace_id, wall = answered.received_at - answered.sent_at, answered.trace_id, self.clock.wall()
+        self.observers.tell(
+            PollEvent.of(name, event, answered.answer, elapsed=elapsed, trace_id=trace_id, reference=reference, at=wall)
+        )
 
     def name_of(self, what: str) -> str:
         """A name for logs that says nothing of what it names, the same each time."""

@@ -1,7 +1,6 @@
 """The driver of one transaction: the job that the scheduler serves when a poll is due.
 
-It polls, takes the answers, and settles the outcome once. Callers hold a `Transaction`, which shows only what is
-theirs. However many tasks await it, there is one poll at a time.
+It polls, takes the answers, and settles the outcome once, however many tasks await it. Callers hold a `Transaction`.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from idura_ciba.aio.patience import LATE
 from idura_ciba.eids.phase import phase_of
 from idura_ciba.errors import CibaError
 from idura_ciba.http.backchannel import Answered
-from idura_ciba.observe import PollEvent, TransactionEvent
+from idura_ciba.observe import TransactionEvent
 from idura_ciba.polling.final_poll import GUARD
 from idura_ciba.protocol.answers import NO_MEMBERS, SlowedDown, TokenAnswer, Tokens, why
 from idura_ciba.protocol.machine import Event, State, advance, is_verdict, judge
@@ -27,7 +26,7 @@ from idura_ciba.protocol.timing import GRACE_PATIENCE, Timing
 from idura_ciba.redaction import Redacted
 from idura_ciba.transaction.caller import Caller
 from idura_ciba.transaction.context import OVERSLEPT, Context
-from idura_ciba.transaction.ending import Ended, ended_by_answer, ended_by_clock
+from idura_ciba.transaction.ending import DECISIONS, STOPPED, Ended, ended_by_answer, ended_by_clock, keeps_prompting
 from idura_ciba.transaction.history import History
 from idura_ciba.transaction.outcome import Handover, Outcome, Update
 from idura_ciba.transaction.resume import Checkpoint, already_ended
@@ -39,11 +38,6 @@ from idura_ciba.trust.jwks import is_for_want_of_keys
 
 __all__ = ["Driver"]
 
-#: Events after which the person has decided.
-DECISIONS = frozenset({Event.APPROVED, Event.DENIED, Event.PROOF_REJECTED})
-#: Events by which this side stops, while the prompt stays on the phone.
-_STOPPED = frozenset({Event.ABANDONED, Event.HANDED_OVER})
-
 
 class Driver:
     """One transaction, as the scheduler and the client see it.
@@ -52,6 +46,7 @@ class Driver:
         caller: Whoever began it; everything that this transaction calls is called in their name.
         auth_req_id: Its id at the provider; with the client's credential, enough to fetch the login.
         expected: What its ID token must say.
+        nonce: That of its notification token, or None.
         state: Where the transaction stands.
         spoken_words: To be read to the person, or None.
         trace_id: The provider's trace id of its latest answer.
@@ -62,7 +57,7 @@ class Driver:
     __slots__ = (
         "_answer_out", "_closing", "_ended", "_history", "_in_doubt", "_next_at", "_person", "_polling", "_shared",
         "_suspended", "_timing", "_tokens", "_trace_context", "_wall_offset", "_watchers", "auth_req_id", "caller",
-        "expected", "members", "on_doubt", "spoken_words", "state", "trace_id",
+        "expected", "members", "nonce", "on_doubt", "spoken_words", "state", "trace_id",
     )  # fmt: skip
 
     def __init__(
@@ -80,6 +75,7 @@ class Driver:
         state: State = State.PENDING,
         polls: int = 0,
         tokens: Tokens | None = None,
+        nonce: bytes | None = None,
     ) -> None:
         self.on_doubt: Callable[[bool], None] | None = None
         self.caller: Caller = caller
@@ -87,6 +83,7 @@ class Driver:
         self._shared, self._person = context, person
         self.auth_req_id: Redacted = auth_req_id
         self.expected: Expectation = expected
+        self.nonce: bytes | None = nonce
         self._timing, self._trace_context = timing, trace_context
         self.spoken_words: Redacted | None = spoken_words
         self.trace_id: str | None = trace_id
@@ -192,6 +189,14 @@ class Driver:
             raise already_ended()
         return self._checkpoint(going_on=False).or_later(checkpoint)
 
+    def pinged(self) -> None:
+        """The provider has an answer: poll as soon as the interval allows. A poll in flight is followed by another."""
+        self._history.pinged_at = now = self._shared.clock.monotonic()
+        at = max(now, self._timing.not_before)
+        if self._shared.queue.hasten(self, at):
+            self._closing, self._next_at = False, at  # the strategy may have given up
+            self._notify()
+
     # --- for the scheduler ------------------------------------------------------------------------------------------
 
     def serve(self) -> Coroutine[Any, Any, None] | None:
@@ -264,11 +269,7 @@ class Driver:
         self._shared.queue.note(slow_downs=isinstance(answer, SlowedDown))
         self._history.count(answer, answered.sent_at, answered.received_at, interval=self._timing.interval)
         if self._shared.observers:
-            elapsed, whose = answered.received_at - answered.sent_at, self.caller.reference
-            told = PollEvent.of(
-                self.id, event, answer, elapsed=elapsed, trace_id=answered.trace_id, reference=whose, at=wall
-            )
-            self._shared.observers.tell(told)
+            self._shared.tell_poll(self.id, event, answered, reference=self.caller.reference)
         if isinstance(answer, Tokens):
             await self._verify(answer)
         elif advance(self.state, event).is_final:
@@ -371,16 +372,14 @@ class Driver:
         resumable: bool = False,
     ) -> None:
         """Enter a final state: the only place that does."""
-        state, resumable = advance(self.state, event), resumable or event in _STOPPED
-        # A prompt that the provider did not finish may stay on the phone.
-        prompting = event in _STOPPED or (state is State.FAILED and event is not Event.PROOF_REJECTED)
+        state, resumable = advance(self.state, event), resumable or event in STOPPED
         if error is not None:
             # A function that makes it, as of now. It must not refer to the driver: that would be a cycle.
             later = partial(self._shared.sealer.seal, self._checkpoint(going_on=False)) if resumable else None
             error.belong(trace_id=self.trace_id, reference=self.caller.reference, resume_token=later)
         counted = (self._history.polls, self._history.slow_downs)
         outcome = Outcome(state, authentication, error, *counted, self.caller.reference)
-        self._ended = Ended(outcome, resumable=resumable, prompting=prompting)
+        self._ended = Ended(outcome, resumable=resumable, prompting=keeps_prompting(state, event))
         self._advance(event, *((error.code, error.what) if error else ()))
         self._next_at = None
         if self._shared.learn:
@@ -447,4 +446,5 @@ class Driver:
             reference=self.caller.reference,
             phases=self.caller.phases,
             trace_context=self._trace_context,
+            nonce=self.nonce,
         )

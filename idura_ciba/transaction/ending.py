@@ -16,7 +16,12 @@ from idura_ciba.protocol.timing import Timing
 from idura_ciba.transaction.history import History
 from idura_ciba.transaction.outcome import Outcome
 
-__all__ = ["Ended", "ended_by_answer", "ended_by_clock"]
+__all__ = ["DECISIONS", "STOPPED", "Ended", "ended_by_answer", "ended_by_clock", "keeps_prompting"]
+
+#: Events after which the person has decided.
+DECISIONS = frozenset({Event.APPROVED, Event.DENIED, Event.PROOF_REJECTED})
+#: Events by which this side stops, while the prompt stays on the phone.
+STOPPED = frozenset({Event.ABANDONED, Event.HANDED_OVER})
 
 
 @frozen
@@ -32,6 +37,11 @@ class Ended:
     outcome: Outcome
     resumable: bool = field(kw_only=True)
     prompting: bool = field(kw_only=True)
+
+
+def keeps_prompting(state: State, event: Event) -> bool:
+    """Whether a prompt may stay on the phone after such an end: the provider did not finish it."""
+    return event in STOPPED or (state is State.FAILED and event is not Event.PROOF_REJECTED)
 
 
 def ended_by_answer(

@@ -38,6 +38,7 @@ class History:
         hint: The provider's latest word on progress.
         hint_since: When it was first heard.
         failures: How many answers in a row have said nothing of the login.
+        pinged_at: When the provider said that the person has decided.
     """
 
     kind: tuple[str, ...]
@@ -48,6 +49,7 @@ class History:
     hint: Redacted | None = None
     hint_since: float | None = None
     failures: int = field(default=0, init=False)
+    pinged_at: float | None = field(default=None, init=False)
     _reason: str | None = field(default=None, init=False)
     # Whether a poll that left before the end has brought no answer since the provider was last heard.
     _missed: bool = field(default=False, init=False)
@@ -96,9 +98,16 @@ class History:
             )
         if self.hint_since is not None:
             self.hint_since -= seconds
+        if self.pinged_at is not None:
+            self.pinged_at -= seconds
         if self._pending_at is not None:
             self._pending_at -= seconds
         self._hints = tuple((hint, since - seconds) for hint, since in self._hints)
+
+    @property
+    def is_called(self) -> bool:
+        """Whether the provider has an answer, and no poll that left since has been answered."""
+        return self.pinged_at is not None and (self.last is None or self.last.sent_at < self.pinged_at)
 
     @property
     def trouble(self) -> str | None:
@@ -142,6 +151,7 @@ class History:
             hint_since=self.hint_since,
             key=(self.kind, timing.expires_in),
             rng=rng,
+            pinged_at=self.pinged_at,
         )
 
     def record(self, timing: Timing, *, decided: bool) -> Record:

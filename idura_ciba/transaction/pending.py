@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from itertools import islice
 
+from idura_ciba.ping.desk import PingDesk
 from idura_ciba.redaction import Redacted
 from idura_ciba.transaction.driver import Driver
 from idura_ciba.transaction.holds import Hold, Holds
@@ -31,10 +32,12 @@ class Pending:
     Args:
         holds: Told when a transaction begins and ends.
         on_close: Given what closing has left; awaited if it returns an awaitable.
+        pings: Told which transactions await a ping.
     """
 
-    def __init__(self, holds: Holds, on_close: OnClose | None = None) -> None:
+    def __init__(self, holds: Holds, on_close: OnClose | None = None, pings: PingDesk | None = None) -> None:
         self._holds = holds
+        self._pings = pings
         self._on_close = on_close
         # What closing has left: not yet given to `on_close`, and not yet returned by `close`.
         self._left: list[Handover] = []
@@ -64,12 +67,16 @@ class Pending:
         # A strategy that fails at once has ended it already.
         if not driver.state.is_final:
             self._pending[driver.auth_req_id] = hold
+            if self._pings is not None and driver.nonce is not None:
+                self._pings.expect(driver.nonce, driver.auth_req_id, driver.pinged)
         return transaction
 
     def ended(self, auth_req_id: Redacted) -> None:
         """A transaction has ended, also one that was never adopted."""
         hold = self._pending.pop(auth_req_id, None)
         if hold is not None:
+            if self._pings is not None and hold.driver is not None and hold.driver.nonce is not None:
+                self._pings.ended(hold.driver.nonce, over=not hold.may_ring)
             self._holds.settle(hold)
 
     def latest(self, checkpoint: Checkpoint) -> Checkpoint:
@@ -93,10 +100,12 @@ class Pending:
         """End those that have not ended yet, for a closer that was cancelled in the midst of it."""
         self._left += self._ends
 
-    def leave_behind(self) -> None:
-        """Forget all of them without ending any, because their event loop is gone."""
+    async def leave_behind(self) -> list[Handover]:
+        """Hand all of them over without ending any, because their event loop is gone; returns what was left."""
         self._left += filter(None, (driver.handover(driver.resume_token()) for driver in self._drivers()))
         self._pending.clear()
+        await self.hand_over()
+        return self.take_left()
 
     async def hand_over(self) -> None:
         """Give what was left to `on_close`. Whatever that raises, nothing is lost: the next call gives it again."""

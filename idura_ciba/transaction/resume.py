@@ -65,6 +65,7 @@ class Checkpoint:
         reference: The caller's own.
         phases: What the provider's words mean.
         trace_context: The W3C `traceparent` of the login, where it is traced.
+        nonce: That of its notification token, where it is pinged.
     """
 
     auth_req_id: Redacted
@@ -83,6 +84,7 @@ class Checkpoint:
     reference: str | None = None
     phases: PhaseTable = ()
     trace_context: str | None = None
+    nonce: bytes | None = field(default=None, repr=False)
 
     def or_later(self, other: Checkpoint) -> Checkpoint:
         """The other one of the same transaction, if somebody has gone on with it since; otherwise this one."""
@@ -151,6 +153,8 @@ class Sealer:
             members["reference"] = checkpoint.reference
         if checkpoint.trace_context is not None:
             members["trace_context"] = checkpoint.trace_context
+        if checkpoint.nonce is not None:
+            members["nonce"] = checkpoint.nonce.hex()
         if checkpoint.tokens is not None:
             members["tokens"] = self._encrypt(checkpoint.tokens, checkpoint.auth_req_id)
         common = _common(self.issuer, self.client_id, expected.demand, checkpoint.phases)
@@ -205,6 +209,7 @@ class Sealer:
             reference=members.get("reference"),
             phases=phase_table({word: Phase(phase) for word, phase in members.get("phases", ())}),
             trace_context=members.get("trace_context"),
+            nonce=bytes.fromhex(members["nonce"]) if "nonce" in members else None,
         )
 
     def _encrypt(self, tokens: Tokens, auth_req_id: str) -> str:

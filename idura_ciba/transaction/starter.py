@@ -125,6 +125,7 @@ class Starter:
             polls=checkpoint.polls,
             tokens=checkpoint.tokens,
             trace_context=checkpoint.trace_context,
+            nonce=checkpoint.nonce,
         )
         return self.pending.adopt(driver, self.holds.take(checkpoint.person), resumed=True)
 
@@ -164,11 +165,14 @@ class Starter:
                 if start.note is not None:
                     await start.note()
                 may_ring = True
-                parameters = start.request.parameters()
+                parameters, nonce = start.request.parameters(), None
+                if self.context.pings is not None:
+                    nonce, token = self.context.pings.issue(self.context.rng)
+                    parameters = {**parameters, "client_notification_token": token}
                 answered = await self.context.backchannel.authenticate(
                     parameters, limit=start.limit, lifetime=start.lifetime
                 )
-                return self._take_up(answered, expected, hold, start)
+                return self._take_up(answered, expected, hold, start, nonce)
         except CibaError as error:
             if answered is not None:
                 raise
@@ -185,7 +189,12 @@ class Starter:
             raise
 
     def _take_up(
-        self, answered: Answered[AuthenticationAnswer], expected: Expectation, hold: Hold, start: Start
+        self,
+        answered: Answered[AuthenticationAnswer],
+        expected: Expectation,
+        hold: Hold,
+        start: Start,
+        nonce: bytes | None,
     ) -> Transaction:
         answer = answered.answer
         if isinstance(answer, Acknowledgement) and answer.auth_req_id in self.pending:
@@ -209,6 +218,7 @@ class Starter:
             ),
             spoken_words=answer.spoken_words,
             trace_id=answered.trace_id,
+            nonce=nonce,
         )
         driver.members = answer.further
         self._tell_request(answered, start, driver.id)

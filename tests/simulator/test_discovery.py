@@ -20,7 +20,7 @@ def test_discovery_names_the_endpoints(wire: Wire) -> None:
     assert found["jwks_uri"] == f"{issuer}/.well-known/jwks"
     assert found["token_endpoint"] == f"{issuer}/oauth2/token"
     assert found["backchannel_authentication_endpoint"] == f"{issuer}/ciba/bc-authorize"
-    assert found["backchannel_token_delivery_modes_supported"] == ["poll"]
+    assert found["backchannel_token_delivery_modes_supported"] == ["poll", "ping"]
     assert found["backchannel_user_code_parameter_supported"] is False
     assert found["id_token_signing_alg_values_supported"] == ["ES256"]
     assert "urn:openid:params:grant-type:ciba" in found["grant_types_supported"]

@@ -121,7 +121,24 @@ def test_a_clock_that_stood_still_moves_everything_back() -> None:
     assert view.hint_since == pytest.approx(-586.9)
     empty = History(KIND)
     empty.suspended(600.0)
-    assert empty.last is None
+    assert (empty.last, empty.pinged_at) == (None, None)
+
+
+def test_a_ping_calls_until_a_poll_that_left_after_it_is_answered() -> None:
+    """One that was under way may have been answered before the person decided."""
+    history = after((pending(), 13.0))
+    assert not history.is_called
+    history.pinged_at = 16.05
+    assert history.is_called
+    assert history.view(TIMING, now=20.0, rng=Random(1)).pinged_at == 16.05
+    for sent_at, called in ((16.0, True), (19.0, False)):
+        history.note(pending(), sent_at, sent_at + 0.1, TIMING)
+        assert history.is_called is called
+    history.suspended(600.0)
+    assert history.pinged_at == pytest.approx(-583.95)
+    first = History(KIND)
+    first.pinged_at = 11.0
+    assert first.is_called
 
 
 def test_without_a_decision_it_is_only_known_that_there_was_none() -> None:

@@ -96,6 +96,7 @@ def refusal(token: Any, sealer: Sealer = SEALER) -> ResumeError:
         {"requested_at": 0.1 + 0.2, "interval": 1e-9, "not_before": -0.0, "expires_in": 86400.0},
         {"phases": phase_table({"waiting for \u00e5": Phase.WAITING})},
         {"reference": "call-4711 \u00c6r\u00f8"},
+        {"nonce": bytes(range(20))},
         {"spoken_words": Redacted("\u00e5" * 32_000)},
         {"spoken_words": Redacted("\x01" * 10_000)},
         {"expected": demanding(acr_values=(), pin_acr=None, identity=(), tags=TAGS.tag(("country",), "SE"))},
@@ -121,7 +122,7 @@ def test_what_is_sealed_can_be_opened(changes: Mapping[str, Any]) -> None:
 def test_every_field_travels() -> None:
     """A field that is added to a checkpoint and forgotten here is noticed."""
     fields = {name for kind in (Checkpoint, Expectation, Demand) for name in fields_dict(kind)}
-    if_any = {"tokens", "reference", "phases", "trace_context"}
+    if_any = {"tokens", "reference", "phases", "trace_context", "nonce"}
     travels = fields - {"expected", "demand", "tags"} - if_any
     assert set(members()) == travels | {"v", "issuer", "client_id", "paths", "seal"}
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import aiohttp
+from aiohttp import web
 from tenacity import wait_exponential
 
 from idura_ciba import (
@@ -32,9 +33,11 @@ from idura_ciba import (
     SwedishBankID,
     Transaction,
     Update,
+    WhenPinged,
 )
 from idura_ciba.eids import EIDS, Eid, Eids, Option
 from idura_ciba.observe import AnyEvent, FleetEvent, RequestEvent
+from idura_ciba.ping import Ping, PingReceiver, aiohttp_handler
 
 
 class Nordic(EidRequest):
@@ -113,9 +116,17 @@ async def desk(ciba: CibaClient) -> State:
     return outcome.state
 
 
+async def pass_on(ping: Ping) -> None:
+    """To the replica that has the login."""
+    assert PingReceiver().take(ping)
+
+
 async def options(session: aiohttp.ClientSession) -> None:
     """Everything that plugs in."""
     strategies: list[Strategy] = [Fixed(), Proportional(), Twice(), FinalPoll(every_ten_seconds)]
+    strategies += [WhenPinged(), WhenPinged(Fixed(20)), WhenPinged(fallback=every_ten_seconds)]
+    pings = PingReceiver(on_unknown=pass_on)
+    web.Application().router.add_post("/ping", aiohttp_handler(pings))
     async with CibaClient(
         "https://acme.idura.broker",
         ClientSecretBasic("urn:my:app", "secret"),
@@ -123,7 +134,9 @@ async def options(session: aiohttp.ClientSession) -> None:
         sign_requests=SignedRequests("a key", alg="PS256"),
         transport=AiohttpTransport(session=session),
         observers=[listen],
+        pings=pings,
     ) as ciba:
+        assert pings.counts.accepted + pings.receive("POST", ["Bearer x"], b"{}")
         await ciba.resume("a token")
         await ciba.start(FrejaID(email="someone@example.com"), even_if_pending=True)
         await ciba.start(Nordic("1"))
