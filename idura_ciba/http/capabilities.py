@@ -2,11 +2,12 @@
 
 1. Silence is no mismatch. A member that is absent, empty or of the wrong type says nothing, whatever the default of the
    specification is: many documents leave out what works.
-2. Refused is only what a list that is there rules out, and that would fail each login: no delivery by poll; none of the
-   accepted algorithms for ID tokens; the client's authentication, or its algorithm; the algorithm of signed requests.
-   The first two would fail after the phone has rung.
-3. Everything else is a warning of `doctor`: acr values, the grant type, encryption of requests, signed requests that
-   the document does not mention or seems to demand. There documents err: a list may be about logins in a browser.
+2. Refused is only what a list that is there rules out, and that would fail each login: the delivery mode; none of the
+   accepted algorithms for ID tokens; the client's authentication, or its algorithm; the algorithm of signed requests,
+   or of proofs of DPoP. The first two would fail after the phone has rung.
+3. Everything else is a warning of `doctor`: acr values, the grant type, encryption of requests, DPoP and signed
+   requests that the document does not mention, or signed requests that it seems to demand. There documents err: a list
+   may be about logins in a browser.
 4. At Idura nothing about client authentication is refused, but warned of. Nobody here has seen what its document says
    of that, and a request that fails for it rings no phone.
 5. `EdDSA` and `Ed25519` are one algorithm by two names (RFC 9864).
@@ -21,8 +22,9 @@ from typing import Self
 
 from attrs import frozen
 
-from idura_ciba.credentials.around import innermost
+from idura_ciba.credentials.around import innermost, layers
 from idura_ciba.credentials.client_auth import ClientAuth
+from idura_ciba.credentials.dpop import DPoP
 from idura_ciba.credentials.request_object import RequestSigner
 from idura_ciba.errors import StateError
 from idura_ciba.protocol.documents import ProviderMetadata
@@ -38,6 +40,7 @@ _ID_TOKENS = "id_token_signing_alg_values_supported"
 _METHODS = "token_endpoint_auth_methods_supported"
 _METHOD_ALGS = "token_endpoint_auth_signing_alg_values_supported"
 _REQUESTS = "backchannel_authentication_request_signing_alg_values_supported"
+_PROOFS = "dpop_signing_alg_values_supported"
 _ENCRYPTION_ALGS = "request_object_encryption_alg_values_supported"
 _ENCRYPTION_ENCS = "request_object_encryption_enc_values_supported"
 
@@ -51,6 +54,7 @@ class Needs:
         id_token_algorithms: The signature algorithms that it accepts; one of them must do.
         auth_method: How it authenticates, as the metadata spells it; None: in a way of the caller's own.
         auth_alg: What it signs assertions with, or None.
+        proof_alg: What it signs proofs of DPoP with, or None.
         request_alg: What it signs requests with, or None.
         request_encryption: How it encrypts them, or None.
     """
@@ -59,6 +63,7 @@ class Needs:
     id_token_algorithms: frozenset[str] = frozenset({"RS256"})
     auth_method: str | None = None
     auth_alg: str | None = None
+    proof_alg: str | None = None
     request_alg: str | None = None
     request_encryption: tuple[str, str] | None = None
 
@@ -79,6 +84,7 @@ class Needs:
             id_token_algorithms=frozenset(id_token_algorithms),
             auth_method=method if isinstance(method, str) else None,
             auth_alg=getattr(own, "alg", None) if method in {"private_key_jwt", "client_secret_jwt"} else None,
+            proof_alg=next((layer.proof_alg for layer in layers(client_auth) if isinstance(layer, DPoP)), None),
             request_alg=signer.alg if signer else None,
             request_encryption=signer.encryption if signer else None,
         )
@@ -133,6 +139,7 @@ def mismatches(
             "name what the provider uses for this client in id_token_algorithms",
         )
     yield from _authentication(metadata, needs, is_certain=not is_idura)
+    yield from _proofs(metadata, needs)
     yield from _requests(metadata, needs)
     grants = metadata.listed("grant_types_supported")
     if grants and GRANT_TYPE not in grants:
@@ -168,6 +175,25 @@ def _authentication(metadata: ProviderMetadata, needs: Needs, *, is_certain: boo
             f"the provider takes assertions signed by {_shown(algs)}, and this client signs by {needs.auth_alg}",
             "choose one of them, with a key that fits",
             is_certain,
+        )
+
+
+def _proofs(metadata: ProviderMetadata, needs: Needs) -> Iterator[Mismatch]:
+    algs = metadata.listed(_PROOFS)
+    if needs.proof_alg is None:
+        return
+    if not algs:
+        yield Mismatch(
+            "dpop_unmentioned",
+            "the document does not mention DPoP, and this client binds its tokens by it",
+            "ask the provider whether it does; where it does not, each login ends with token_unbound",
+            is_certain=False,
+        )
+    elif not _same([needs.proof_alg]) & _same(algs):
+        yield Mismatch(
+            "proof_alg_unsupported",
+            f"the provider takes proofs of DPoP signed by {_shown(algs)}, and this client signs by {needs.proof_alg}",
+            "name one of them in DPoP(alg=...), with a key that fits",
         )
 
 

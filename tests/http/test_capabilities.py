@@ -27,10 +27,12 @@ DELIVERY = "backchannel_token_delivery_modes_supported"
 ID_TOKENS = "id_token_signing_alg_values_supported"
 METHODS = "token_endpoint_auth_methods_supported"
 METHOD_ALGS = "token_endpoint_auth_signing_alg_values_supported"
+PROOFS = "dpop_signing_alg_values_supported"
 REQUESTS = "backchannel_authentication_request_signing_alg_values_supported"
 ENCRYPTION_ALGS = "request_object_encryption_alg_values_supported"
 ENCRYPTION_ENCS = "request_object_encryption_enc_values_supported"
 NEEDS = Needs(auth_method="private_key_jwt", auth_alg="ES256")
+PROVING = evolve(NEEDS, proof_alg="ES256")
 SIGNING = evolve(NEEDS, request_alg="PS256")
 ENCRYPTING = evolve(SIGNING, request_encryption=("RSA-OAEP-256", "A256GCM"))
 
@@ -51,6 +53,7 @@ def found(needs: Needs, *, is_idura: bool = False, acr_values: tuple[str, ...] =
         (NEEDS, {METHODS: ["client_secret_basic", "tls_client_auth"]}, "client_auth_unsupported"),
         (NEEDS, {METHOD_ALGS: ["PS256"]}, "client_auth_alg_unsupported"),
         (SIGNING, {REQUESTS: ["ES256"]}, "request_alg_unsupported"),
+        (PROVING, {PROOFS: ["RS256", "PS256"]}, "proof_alg_unsupported"),
     ],
 )
 def test_what_a_list_rules_out_is_certain(needs: Needs, members: dict[str, Any], code: str) -> None:
@@ -73,6 +76,8 @@ def test_what_a_list_rules_out_is_certain(needs: Needs, members: dict[str, Any],
         (NEEDS, {ID_TOKENS: ["PS256", "RS256"]}),
         (NEEDS, {METHODS: ["private_key_jwt"], METHOD_ALGS: ["RS256", "ES256"]}),
         (SIGNING, {REQUESTS: ["ES256", "PS256"]}),
+        (PROVING, {PROOFS: ["ES256", "PS256"]}),
+        (NEEDS, {PROOFS: ["RS256"]}),
         (ENCRYPTING, {REQUESTS: ["PS256"], ENCRYPTION_ALGS: ["RSA-OAEP-256"], ENCRYPTION_ENCS: ["A256GCM"]}),
         (NEEDS, {"grant_types_supported": [GRANT_TYPE], "acr_values_supported": ["urn:b"]}),
         (NEEDS, {"require_signed_request_object": "yes"}),
@@ -102,6 +107,7 @@ def test_a_member_of_the_wrong_type_says_nothing(name: str, junk: Any) -> None:
         (NEEDS, {"grant_types_supported": ["authorization_code"]}, "grant_unsupported"),
         (NEEDS, {"require_signed_request_object": True}, "signed_requests_required"),
         (SIGNING, {}, "signed_requests_unmentioned"),
+        (PROVING, {}, "dpop_unmentioned"),
         (ENCRYPTING, {REQUESTS: ["PS256"], ENCRYPTION_ALGS: ["RSA-OAEP"]}, "request_encryption_unsupported"),
         (ENCRYPTING, {REQUESTS: ["PS256"], ENCRYPTION_ENCS: ["A128GCM"]}, "request_encryption_unsupported"),
     ],
