@@ -9,7 +9,7 @@
 //     POST /__rotate      from now on everything is signed with new keys
 //     GET  /__counters    what the clients really sent, see witness.mjs
 
-import { generateKeyPairSync } from 'node:crypto';
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import http from 'node:http';
 import { createRequire } from 'node:module';
@@ -35,6 +35,7 @@ const { Provider, errors } = await import(pathToFileURL(resolve('oidc-provider')
 //     unknown           is nobody
 
 const USER_CODE = '0427';
+const NONCE_SECRET = randomBytes(32);
 const SECONDS = /-after-(\d+(?:\.\d+)?)@/;
 
 const wordOf = (person) => /^[a-z]+/.exec(person)?.[0] ?? '';
@@ -138,7 +139,13 @@ function newProvider(issuer, keys) {
       backchannel_token_delivery_mode: 'poll',
     },
     claims: { openid: ['sub', 'person'] },
-    features: { ciba, devInteractions: { enabled: false }, requestObjects: { enabled: true } },
+    // Whoever proves a key must do so with a nonce; nobody has to.
+    features: {
+      ciba,
+      devInteractions: { enabled: false },
+      requestObjects: { enabled: true },
+      dPoP: { enabled: true, nonceSecret: NONCE_SECRET, requireNonce: () => true },
+    },
     findAccount: async (ctx, id) => ({
       accountId: id,
       claims: async () => ({ sub: id, person: wordOf(id) === 'impostor' ? 'somebody@else' : id }),

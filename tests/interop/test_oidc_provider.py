@@ -32,6 +32,7 @@ from idura_ciba import (
     ClientSecretJwt,
     ClientSecretPost,
     Denied,
+    DPoP,
     EidRequest,
     Expired,
     FinalPoll,
@@ -204,6 +205,9 @@ def cases_of(
         "signed-message": clients["signed-ES256"].authenticate(
             ask("approve-after-2@signed-message", binding_message="W4SCT", requested_expiry=60)
         ),
+        "dpop": ask_as(service, DPoP(auths["RS256"]), "dpop"),
+        # This provider takes no proof by RSA unless told to.
+        "dpop-own-key": ask_as(service, DPoP(auths["RS256"], key=KEYS["Ed25519"]()), "dpop-own-key"),
         "twice": asked_twice(ciba),
         "rotation": across_rotation(http, ciba),
         "resumed": resumed(service, auth),
@@ -480,6 +484,13 @@ def test_wrong_credentials(findings: Findings, label: str) -> None:
 def test_accepted_parameter(findings: Findings, label: str) -> None:
     """A message and a user code that the provider likes do no harm."""
     assert findings.outcome(label).person_confirmed
+
+
+@pytest.mark.parametrize("label", ["dpop", "dpop-own-key"])
+def test_tokens_that_are_bound_to_a_key(findings: Findings, label: str) -> None:
+    """The provider demands a nonce in the first poll, gets it at once in another one, and binds the tokens."""
+    assert findings.outcome(label).tokens.token_type == "DPoP"
+    assert findings.answers(label) == ["acknowledged", "use_dpop_nonce", "tokens"]
 
 
 def test_another_person_approves(findings: Findings) -> None:

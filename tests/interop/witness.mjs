@@ -16,6 +16,7 @@ const DEFAULT_INTERVAL_MS = 5000;
 const LATENCY_MS = 25;
 
 const STILL_PENDING = new Set(['authorization_pending', 'slow_down']);
+const OF_THE_CLIENT = new Set(['invalid_client', 'invalid_dpop_proof', 'use_dpop_nonce']);
 
 export const VIOLATIONS = [
   'replayed_assertion', // a `jti` seen before from this client, at whichever endpoint
@@ -174,14 +175,17 @@ export class Witness {
     if (transaction.over) violations.poll_after_final_answer += 1;
     if (transaction.underWay > 0) violations.overlapping_polls += 1;
     if (arrivedAt - transaction.lastAt < DEFAULT_INTERVAL_MS) violations.poll_too_early += 1;
+    const lastAt = transaction.lastAt;
     transaction.lastAt = arrivedAt;
     transaction.underWay += 1;
 
     return (answer) => {
       transaction.underWay -= 1;
       transaction.answers.push(answer.error ?? 'tokens');
+      // A poll without the nonce that is demanded was none (RFC 9449 section 8): the next one may come at once.
+      if (answer.error === 'use_dpop_nonce') transaction.lastAt = lastAt;
       // A refused credential says nothing of the transaction, so it may go on.
-      if (!STILL_PENDING.has(answer.error) && answer.error !== 'invalid_client') transaction.over = true;
+      if (!STILL_PENDING.has(answer.error) && !OF_THE_CLIENT.has(answer.error)) transaction.over = true;
     };
   }
 
