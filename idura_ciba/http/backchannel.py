@@ -207,7 +207,7 @@ class Backchannel:
     async def authenticate(
         self, parameters: Mapping[str, str], *, limit: float | None = None, lifetime: float = LONGEST_PROMPT
     ) -> Answered[AuthenticationAnswer]:
-        """Send the authentication request. Retried only as long as there was no connection at all.
+        """Send the authentication request. Retried only as long as there was no connection, or for want of a nonce.
 
         Args:
             parameters: The form, without client authentication.
@@ -247,7 +247,7 @@ class Backchannel:
         return self._answered(answer, response)
 
     async def poll(self, auth_req_id: str, *, end: float = math.inf) -> Answered[TokenAnswer]:
-        """Poll once; never retried.
+        """Poll once; never retried, unless for want of a nonce.
 
         Args:
             auth_req_id: The transaction's id at the provider.
