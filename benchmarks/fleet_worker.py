@@ -18,7 +18,7 @@ from fleet_provider import CLIENT_ID, SECRET, person
 from soak import request_for
 
 from idura_ciba import AlreadyPending, CibaClient, CibaError, ClientSecretBasic
-from idura_ciba.fleet import Fleet, fleet, worker
+from idura_ciba.fleet import Fleet, worker, writing
 from idura_ciba.fleet.postgres import PostgresStore
 from idura_ciba.fleet.sealing import LAYOUT, Sealing
 from idura_ciba.fleet.store import Owned, Stored
@@ -99,7 +99,7 @@ class Watched(PostgresStore):
 
 def write_layout(layout: int) -> None:
     """Write tokens as another release might: in a format that this one cannot read, and does not read this one's."""
-    fleet.LAYOUT = worker.LAYOUT = layout  # type: ignore[misc,assignment] # constants, until the next release
+    worker.LAYOUT = writing.LAYOUT = layout  # type: ignore[misc,assignment] # constants, until the next release
     hide, show, mark = Sealing.hide_token, Sealing.show_token, f"layout {layout}: "
 
     def hide_token(self: Sealing, login: str, token: str | None) -> str:

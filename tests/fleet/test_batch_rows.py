@@ -45,8 +45,8 @@ async def test_slices_are_the_same_however_the_people_come() -> None:
     assert await all_slices(rows_of([])) == []
 
 
-async def test_the_digest_is_that_of_these_people_in_this_order() -> None:
-    """And of nobody who has another secret, so that nobody can try out who is in it."""
+async def test_the_digest_is_that_of_these_people_in_this_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of nobody who has another secret, so that nobody can try out who is in it; nor of a release with other slices."""
     people, seen = swedes(3), set[bytes]()
     variants: list[Any] = [people, people[::-1], people[:2], [("other", swede(0)), *people[1:]], [*people, people[0]]]
     for variant in variants:
@@ -57,6 +57,8 @@ async def test_the_digest_is_that_of_these_people_in_this_order() -> None:
     given = {await rows_of(people, sealing=each).digest(b"of a file") for each in (SEALING, OTHER)}
     assert len(given) == 2
     assert b"of a file" not in given
+    monkeypatch.setattr("idura_ciba.fleet.batch_rows.SLICE", SLICE + 1)
+    assert await rows_of(people).digest(b"of a file") not in given
 
 
 async def test_an_id_says_nothing_of_the_key() -> None:

@@ -23,7 +23,7 @@ from tests.fakes import swede, swedes, swedish_number
 from tests.fleet.replicas import Line, MakeFleet, kill
 from tests.logins import on
 
-EVERYBODY = swedes(2 * SLICE + 50)
+EVERYBODY = swedes(260)
 KEYS = sorted(key for key, _ in EVERYBODY)
 BATCH = "november"
 
@@ -84,7 +84,7 @@ async def test_each_asks_some(replica: MakeFleet) -> None:
                 pass
 
     await asyncio.gather(*map(work, fleets, plans))
-    assert min(map(len, mine)) >= SLICE // 2
+    assert min(map(len, mine)) >= 50
     assert sum(map(len, mine)) == len(EVERYBODY)
 
 
@@ -132,7 +132,7 @@ async def test_whoever_goes_on_has_all_results_if_they_must_be_whole(replica: Ma
     async with aclosing(part(one, "one").results()) as results:
         async for result, _ in results:
             taken.append(result.key)
-            if len(taken) == SLICE + 20:
+            if len(taken) == 120:
                 break
     shared, found = part(two, "two"), dict[str, str]()
     async for result, more in shared.results():
@@ -280,7 +280,7 @@ async def test_an_answer_that_is_lost_gives_no_result_twice(replica: MakeFleet, 
         found.append(result.key)
         if len(found) == 20:
             line.losing = {lost}
-        elif len(found) == SLICE + 20:
+        elif len(found) == 120:
             line.is_refused = True
             asyncio.get_running_loop().call_later(3, line.admit)
     assert sorted(found) == KEYS
