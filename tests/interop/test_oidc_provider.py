@@ -208,6 +208,9 @@ def cases_of(
         "dpop": ask_as(service, DPoP(auths["RS256"]), "dpop"),
         # This provider takes no proof by RSA unless told to.
         "dpop-own-key": ask_as(service, DPoP(auths["RS256"], key=KEYS["Ed25519"]()), "dpop-own-key"),
+        "dpop-signed": ask_as(
+            service, DPoP(auths["signed-ES256"]), "dpop-signed", sign_requests=True, id_token_algorithms=["ES256"]
+        ),
         "twice": asked_twice(ciba),
         "rotation": across_rotation(http, ciba),
         "resumed": resumed(service, auth),
@@ -486,7 +489,7 @@ def test_accepted_parameter(findings: Findings, label: str) -> None:
     assert findings.outcome(label).person_confirmed
 
 
-@pytest.mark.parametrize("label", ["dpop", "dpop-own-key"])
+@pytest.mark.parametrize("label", ["dpop", "dpop-own-key", "dpop-signed"])
 def test_tokens_that_are_bound_to_a_key(findings: Findings, label: str) -> None:
     """The provider demands a nonce in the first poll, gets it at once in another one, and binds the tokens."""
     assert findings.outcome(label).tokens.token_type == "DPoP"
