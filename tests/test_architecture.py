@@ -117,6 +117,7 @@ WITHOUT_MODULE: Mapping[str, str] = {
     "test_docs.py": "runs what the documentation shows",
     "test_docs_bound.py": "runs the page on bound tokens",
     "test_docs_errors.py": "holds the page on states and codes",
+    "test_docs_fapi.py": "runs the page on FAPI-CIBA",
     "test_docs_fleet.py": "runs the page on replicas",
     "test_docs_id_tokens.py": "holds the page on ID tokens to what is accepted",
     "test_docs_ping.py": "runs the page on pings",
