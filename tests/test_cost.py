@@ -33,10 +33,9 @@ LOGINS, POLLS = 200, 5
 #: Five of them are the poll's own timer: whatever hangs must not keep its login from ending. Two find the context of
 #: its caller, in whose name it is polled.
 CALLS = 122
-#: Bytes that a login takes while it pends, on 64-bit machines: 1161 when this was written, and 1205 since it keeps what
-#: else the acknowledgement says, and what its pings are known by. Logins that are begun alike share their caller; one
-#: with context variables of its own takes 100 more.
-BYTES = 1240
+#: Bytes that a login takes while it pends; 1161 when this was written, on 64-bit machines. Logins that are begun alike
+#: share their caller; one with context variables of its own takes 100 more.
+BYTES = 1200
 #: Objects of this package that a login consists of while it pends; the garbage collector looks at each again and again.
 #: One of them is the handle of its caller, which keeps what the scheduler and the client need out of sight.
 OBJECTS = 8

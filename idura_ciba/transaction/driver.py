@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import math
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine
 from functools import partial
 from typing import Any
 
@@ -20,7 +20,7 @@ from idura_ciba.errors import CibaError
 from idura_ciba.http.backchannel import Answered
 from idura_ciba.observe import TransactionEvent
 from idura_ciba.polling.final_poll import GUARD
-from idura_ciba.protocol.answers import NO_MEMBERS, SlowedDown, TokenAnswer, Tokens, why
+from idura_ciba.protocol.answers import SlowedDown, TokenAnswer, Tokens, why
 from idura_ciba.protocol.machine import Event, State, advance, is_verdict, judge
 from idura_ciba.protocol.timing import GRACE_PATIENCE, Timing
 from idura_ciba.redaction import Redacted
@@ -30,6 +30,7 @@ from idura_ciba.transaction.ending import DECISIONS, STOPPED, Ended, ended_by_an
 from idura_ciba.transaction.history import History
 from idura_ciba.transaction.outcome import Handover, Outcome, Update
 from idura_ciba.transaction.resume import Checkpoint, already_ended
+from idura_ciba.transaction.said import Said
 from idura_ciba.transaction.verifying import verified
 from idura_ciba.transaction.watchers import Watchers
 from idura_ciba.trust.authentication import Authentication
@@ -46,18 +47,16 @@ class Driver:
         caller: Whoever began it; everything that this transaction calls is called in their name.
         auth_req_id: Its id at the provider; with the client's credential, enough to fetch the login.
         expected: What its ID token must say.
-        nonce: That of its notification token, or None.
         state: Where the transaction stands.
-        spoken_words: To be read to the person, or None.
+        said: What was said when it began.
         trace_id: The provider's trace id of its latest answer.
-        members: What else the provider's acknowledgement said.
         on_doubt: See `Transaction.on_doubt`.
     """
 
     __slots__ = (
         "_answer_out", "_closing", "_ended", "_history", "_in_doubt", "_next_at", "_person", "_polling", "_shared",
         "_suspended", "_timing", "_tokens", "_trace_context", "_wall_offset", "_watchers", "auth_req_id", "caller",
-        "expected", "members", "nonce", "on_doubt", "spoken_words", "state", "trace_id",
+        "expected", "on_doubt", "said", "state", "trace_id",
     )  # fmt: skip
 
     def __init__(
@@ -69,23 +68,20 @@ class Driver:
         expected: Expectation,
         caller: Caller,
         timing: Timing,
-        spoken_words: Redacted | None,
+        said: Said,
         trace_id: str | None = None,
         trace_context: str | None = None,
         state: State = State.PENDING,
         polls: int = 0,
         tokens: Tokens | None = None,
-        nonce: bytes | None = None,
     ) -> None:
         self.on_doubt: Callable[[bool], None] | None = None
         self.caller: Caller = caller
-        self.members: Mapping[str, Any] = NO_MEMBERS
         self._shared, self._person = context, person
         self.auth_req_id: Redacted = auth_req_id
         self.expected: Expectation = expected
-        self.nonce: bytes | None = nonce
         self._timing, self._trace_context = timing, trace_context
-        self.spoken_words: Redacted | None = spoken_words
+        self.said: Said = said
         self.trace_id: str | None = trace_id
         self.state: State = state
         self._history = History(expected.demand.acr_values, polls)
@@ -441,10 +437,10 @@ class Driver:
             heard_at=(last.received_at if last else timing.acknowledged_at) + offset,
             in_doubt=self._in_doubt or self._answer_out or going_on,
             polls=self._history.polls,
-            spoken_words=self.spoken_words,
+            spoken_words=self.said.spoken_words,
             tokens=self._tokens,
             reference=self.caller.reference,
             phases=self.caller.phases,
             trace_context=self._trace_context,
-            nonce=self.nonce,
+            nonce=self.said.nonce,
         )

@@ -67,16 +67,16 @@ class Pending:
         # A strategy that fails at once has ended it already.
         if not driver.state.is_final:
             self._pending[driver.auth_req_id] = hold
-            if self._pings is not None and driver.nonce is not None:
-                self._pings.expect(driver.nonce, driver.auth_req_id, driver.pinged)
+            if self._pings is not None and driver.said.nonce is not None:
+                self._pings.expect(driver.said.nonce, driver.auth_req_id, driver.pinged)
         return transaction
 
     def ended(self, auth_req_id: Redacted) -> None:
         """A transaction has ended, also one that was never adopted."""
         hold = self._pending.pop(auth_req_id, None)
         if hold is not None:
-            if self._pings is not None and hold.driver is not None and hold.driver.nonce is not None:
-                self._pings.ended(hold.driver.nonce, over=not hold.may_ring)
+            if self._pings is not None and hold.driver is not None and hold.driver.said.nonce is not None:
+                self._pings.ended(hold.driver.said.nonce, over=not hold.may_ring)
             self._holds.settle(hold)
 
     def latest(self, checkpoint: Checkpoint) -> Checkpoint:

@@ -27,6 +27,7 @@ from idura_ciba.transaction.driver import Driver
 from idura_ciba.transaction.holds import Hold, Holds
 from idura_ciba.transaction.outcome import Outcome
 from idura_ciba.transaction.pending import Pending
+from idura_ciba.transaction.said import Said
 from idura_ciba.transaction.transaction import Transaction
 from idura_ciba.trust.expectation import Expectation
 
@@ -120,12 +121,11 @@ class Starter:
             expected=checkpoint.expected,
             caller=self.context.callers.present(checkpoint.reference, checkpoint.phases),
             timing=timing,
-            spoken_words=checkpoint.spoken_words,
+            said=Said.of(checkpoint.spoken_words, checkpoint.nonce),
             state=State.IN_DOUBT if (checkpoint.in_doubt if doubt is None else doubt) else State.PENDING,
             polls=checkpoint.polls,
             tokens=checkpoint.tokens,
             trace_context=checkpoint.trace_context,
-            nonce=checkpoint.nonce,
         )
         return self.pending.adopt(driver, self.holds.take(checkpoint.person), resumed=True)
 
@@ -216,11 +216,9 @@ class Starter:
                 interval=answer.interval,
                 limit=start.limit,
             ),
-            spoken_words=answer.spoken_words,
+            said=Said.of(answer.spoken_words, nonce, answer.further),
             trace_id=answered.trace_id,
-            nonce=nonce,
         )
-        driver.members = answer.further
         self._tell_request(answered, start, driver.id)
         self.context.verifier.keys.warm(driver.id)
         return self.pending.adopt(driver, hold)

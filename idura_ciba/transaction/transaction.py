@@ -49,7 +49,7 @@ class Transaction:
     @property
     def spoken_words(self) -> Redacted | None:
         """Words to read to the person before anything else happens (Norwegian BankID), or None."""
-        return self._driver.spoken_words
+        return self._driver.said.spoken_words
 
     @property
     def members(self) -> Mapping[str, Any]:
@@ -58,7 +58,7 @@ class Transaction:
         For providers with extensions, such as a code to show. Foreign words, which a repr hides; they may name the
         person. Empty after resuming: a resume token holds no more than it must.
         """
-        return self._driver.members
+        return self._driver.said.members
 
     @property
     def prompt_until(self) -> float | None:
