@@ -60,6 +60,8 @@ def issue(name: str, *, nth: int = 0, by: Pair | None = None) -> Pair:
         .not_valid_before(today - dt.timedelta(days=1))
         .not_valid_after(today + dt.timedelta(days=1))
         .add_extension(x509.BasicConstraints(ca=by is None, path_length=None), critical=True)
+        # Python 3.13 and later ask for it.
+        .add_extension(_usage(is_authority=by is None), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
     )
@@ -69,6 +71,21 @@ def issue(name: str, *, nth: int = 0, by: Pair | None = None) -> Pair:
     signed = builder.sign(signer, SHA256())
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     return Pair(signed.public_bytes(Encoding.PEM).decode(), pem.decode())
+
+
+def _usage(*, is_authority: bool) -> x509.KeyUsage:
+    """Whoever is certified signs, and an authority signs certificates too."""
+    return x509.KeyUsage(
+        digital_signature=True,
+        key_cert_sign=is_authority,
+        crl_sign=is_authority,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
 
 
 def server_context(pair: Pair, folder: Path, *, clients: Pair | None = None) -> ssl.SSLContext:
