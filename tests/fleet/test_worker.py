@@ -31,18 +31,16 @@ def unlimited() -> Share:
     return Share(SqliteStore(), None, 5, list)  # type: ignore[arg-type]  # never called
 
 
+def worker_of(store: SqliteStore | None = None, **changed: Any) -> Worker:
+    """One with a lease of five seconds, to which nothing happens but what is said."""
+    options: dict[str, Any] = {"share": unlimited(), "signs": Signs(client_queue(None)), "events": NOBODY}
+    options |= {"resume": nothing, "died": list, "known": list}
+    return Worker(store or SqliteStore(), 5, **options | changed)
+
+
 async def test_a_store_that_says_nothing_is_waited_for_no_longer_than_a_lease() -> None:
     """A connection that is cut gives no error."""
-    worker = Worker(
-        SqliteStore(),
-        5,
-        share=unlimited(),
-        signs=Signs(client_queue(None)),
-        events=NOBODY,
-        resume=nothing,
-        died=list,
-        known=list,
-    )
+    worker = worker_of()
     began = asyncio.get_running_loop().time()
     with pytest.raises(StoreError) as caught:
         await worker.in_time(asyncio.sleep(3600))
@@ -53,16 +51,7 @@ async def test_a_store_that_says_nothing_is_waited_for_no_longer_than_a_lease() 
 async def test_what_must_be_written_is_tried_until_it_is() -> None:
     """Again and again, whether the store is away or silent."""
     worker, tries = (
-        Worker(
-            SqliteStore(),
-            5,
-            share=unlimited(),
-            signs=Signs(client_queue(None)),
-            events=NOBODY,
-            resume=nothing,
-            died=list,
-            known=list,
-        ),
+        worker_of(),
         list[float](),
     )
 
@@ -81,16 +70,7 @@ async def test_what_must_be_written_is_tried_until_it_is() -> None:
 
 async def test_a_cancellation_is_never_swallowed() -> None:
     """Also if it comes just when the store has answered."""
-    worker = Worker(
-        SqliteStore(),
-        5,
-        share=unlimited(),
-        signs=Signs(client_queue(None)),
-        events=NOBODY,
-        resume=nothing,
-        died=list,
-        known=list,
-    )
+    worker = worker_of()
 
     async def at_once() -> None:
         """Done before anybody looks."""
@@ -113,16 +93,7 @@ async def test_whoever_was_declared_dead_comes_back_as_somebody_else(caplog: pyt
     """After it was told to drop everything."""
     store, died = SqliteStore(clock=virtual_clock()), list[str]()
     await store.open()
-    worker = Worker(
-        store,
-        5,
-        share=unlimited(),
-        signs=Signs(client_queue(None)),
-        events=NOBODY,
-        resume=nothing,
-        died=lambda: died.append(worker.name),
-        known=list,
-    )
+    worker = worker_of(store, died=lambda: died.append(worker.name))
     await worker.join()
     former = worker.name
     living = asyncio.create_task(worker.live())
@@ -148,16 +119,7 @@ async def test_a_bug_does_not_end_a_worker(caplog: pytest.LogCaptureFixture) -> 
     async def resume(_: object) -> None:
         raise KeyError("secret")
 
-    worker = Worker(
-        store,
-        5,
-        share=unlimited(),
-        signs=Signs(client_queue(None)),
-        events=NOBODY,
-        resume=resume,
-        died=list,
-        known=list,
-    )
+    worker = worker_of(store, resume=resume)
     await worker.join()
     living = asyncio.create_task(worker.live())
     await asyncio.sleep(20)
@@ -180,16 +142,7 @@ async def test_many_logins_are_taken_in_turns() -> None:
     async def resume(stored: Any) -> None:
         resumed.append(stored.login)
 
-    worker = Worker(
-        store,
-        5,
-        share=unlimited(),
-        signs=Signs(client_queue(None)),
-        events=NOBODY,
-        resume=resume,
-        died=list,
-        known=list,
-    )
+    worker = worker_of(store, resume=resume)
     await worker.join()
     living = asyncio.create_task(worker.live())
     await asyncio.sleep(12)
