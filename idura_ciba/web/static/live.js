@@ -12,12 +12,14 @@ const MISSED = "The page is not connected. It connects again by itself.";
 
 // --- what is shown ---------------------------------------------------------------------------------------------------
 
+const shown = new WeakMap();
+
 function show({ id, html }) {
   const place = document.getElementById(id);
-  if (!place || place.dataset.shown === html) return;
+  if (!place || shown.get(place) === html) return;
   const focused = place.contains(document.activeElement) ? document.activeElement : null;
   place.innerHTML = html;
-  place.dataset.shown = html;
+  shown.set(place, html);
   startClocks(place);
   if (!focused) return;
   // The keyboard stays where it was; where that is gone, at the place that has changed.
@@ -68,8 +70,7 @@ let retry = 0;
 
 function listen() {
   const path = document.body.dataset.events;
-  // A browser opens six connections to a server for all its tabs; one that nobody looks at needs none.
-  if (!path || source || document.hidden) return;
+  if (!path || source) return;
   source = new EventSource(path);
   source.addEventListener("open", () => {
     document.body.dataset.connected = "yes";
@@ -121,7 +122,13 @@ document.addEventListener("submit", (event) => {
   event.preventDefault();
   send(event.target, event.submitter);
 });
-document.addEventListener("visibilitychange", () => (document.hidden ? leave() : listen()));
+// A browser opens six connections to a server for all its tabs; one that nobody looks at for long needs none.
+let absence = 0;
+document.addEventListener("visibilitychange", () => {
+  clearTimeout(absence);
+  if (document.hidden) absence = setTimeout(leave, 300_000);
+  else listen();
+});
 addEventListener("pagehide", leave);
 addEventListener("pageshow", listen);
 setInterval(tick, 250);
