@@ -30,11 +30,13 @@ from idura_ciba.cli.files import PRIVATE
 from idura_ciba.cli.simulated import known_phones, simulated_client
 from idura_ciba.cli.stopping import stoppable
 from idura_ciba.cli.text import OUT, counted, say
+from idura_ciba.phone.hands import Hands
 from idura_ciba.simulator import SimulatedIdura
 
 try:
     from idura_ciba.desk.app import desk_app
     from idura_ciba.desk.book import DeskBook, Snapshot, day_file
+    from idura_ciba.phone.app import phone_app
     from idura_ciba.web.guard import Guard
     from idura_ciba.web.serving import serving
 except ImportError:  # the extra is not installed
@@ -140,10 +142,12 @@ def desk(
             code="state",
             advice="Leave out --state, or ask real people",
         )
+    hands, phones = Hands(), known_phones(eid_module)
+    idura = SimulatedIdura(eids=phones, people=hands) if simulate else None
     hosts = _public_hosts(host, port, public_host or ())
     connection: AbstractAsyncContextManager[CibaClient]
-    if simulate:
-        connection, store = simulated_client(SimulatedIdura(eids=known_phones(eid_module))), None
+    if idura is not None:
+        connection, store = simulated_client(idura), None
     else:
         connection, store = settings.client(), private_file(state or state_file())
 
@@ -156,7 +160,16 @@ def desk(
             ):
                 guard = Guard("desk", unsafe_hosts=hosts)
                 app = guard.application()
-                app.add_subapp(_PATH, desk_app(book, guard, language=language, message=message, simulated=simulate))
+                shown = desk_app(
+                    *(book, guard),
+                    language=language,
+                    message=message,
+                    simulated=simulate,
+                    phones="../phone/" if simulate else "",
+                )
+                app.add_subapp(_PATH, shown)
+                if idura is not None:
+                    app.add_subapp("/phone/", phone_app(idura, guard, hands=hands, eids=eids))
                 async with serving(app, guard, host=host, port=port, path=_PATH, open_browser=open_browser) as address:
                     _introduce(address, simulated=simulate, store=store, hosts=hosts)
                     await stopped.wait()
@@ -220,7 +233,11 @@ def _introduce(address: str, *, simulated: bool, store: Path | None, hosts: froz
     say("The desk is open. Ctrl-C closes it. Open this address, and show it to nobody:", to=OUT)
     say(f"  {address}", to=OUT)
     if simulated:
-        say("Nobody is really asked: the provider, the people and their names are made up.", to=OUT, style="dim")
+        say(
+            "Nobody is really asked. People act by themselves until you open their phones, which the page leads to.",
+            to=OUT,
+            style="dim",
+        )
     if store is not None:
         say(f"What is under way is kept in {store}, sealed.", to=OUT, style="dim")
     if hosts:

@@ -68,6 +68,7 @@ CATALOGUE: Final[Mapping[str, tuple[str, str, str, str]]] = MappingProxyType(
             "Prøve: ingen blir spurt på ordentlig, og alle navn er oppdiktet.",
             "Prøve: ingen bliver spurgt i virkeligheden, og alle navne er opdigtede.",
         ),
+        "phones": ("Play their phones", "Spela deras telefoner", "Spill telefonene deres", "Spil deres telefoner"),
         "skip": ("Skip to the calls", "Hoppa till samtalen", "Hopp til samtalene", "Gå til samtalerne"),
         # the form
         "new": ("New caller", "Ny person", "Ny person", "Ny person"),

@@ -130,6 +130,8 @@ async def test_a_trial_says_that_it_is_one_and_keeps_nothing(tmp_path: Path) -> 
     store = tmp_path / "idura-ciba"
     desk = await Command.start("--simulate", XDG_STATE_HOME=str(tmp_path))
     assert "nobody is really asked" in await desk.page()
+    assert 'href="../phone/"' in await desk.page()
+    assert (await desk.browser.get("/phone/")).status == 200
     await desk.ask(eid="no", number=NO)
     printed = await desk.end(signal.SIGTERM)
     assert "the simulated provider has stopped too" in printed

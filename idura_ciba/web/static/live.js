@@ -14,13 +14,15 @@ const SILENT = "The command does not answer. Is it still running?";
 
 // --- what is shown ---------------------------------------------------------------------------------------------------
 
+const shown = new WeakMap();
+
 function show({ id, html }) {
   const place = document.getElementById(id);
-  if (!place || place.dataset.shown === html) return;
+  if (!place || shown.get(place) === html) return;
   const open = [...place.querySelectorAll("details[open][id]")].map((each) => each.id);
   const focused = place.contains(document.activeElement) ? document.activeElement : null;
   place.innerHTML = html;
-  place.dataset.shown = html;
+  shown.set(place, html);
   for (const id of open) document.getElementById(id)?.setAttribute("open", "");
   startClocks(place);
   if (!focused) return;
@@ -72,8 +74,7 @@ let retry = 0;
 
 function listen() {
   const path = document.body.dataset.events;
-  // A browser opens six connections to a server for all its tabs; one that nobody looks at needs none.
-  if (!path || source || document.hidden) return;
+  if (!path || source) return;
   source = new EventSource(path);
   source.addEventListener("open", () => {
     document.body.dataset.connected = "yes";
@@ -125,7 +126,13 @@ document.addEventListener("submit", (event) => {
   event.preventDefault();
   send(event.target, event.submitter);
 });
-document.addEventListener("visibilitychange", () => (document.hidden ? leave() : listen()));
+// A browser opens six connections to a server for all its tabs; one that nobody looks at for long needs none.
+let absence = 0;
+document.addEventListener("visibilitychange", () => {
+  clearTimeout(absence);
+  if (document.hidden) absence = setTimeout(leave, 300_000);
+  else listen();
+});
 addEventListener("pagehide", leave);
 addEventListener("pageshow", listen);
 setInterval(tick, 250);
