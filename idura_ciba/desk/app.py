@@ -113,6 +113,7 @@ class _Desk:
         except (UsageError, StoreError) as error:
             about_number = _refuses(eid, number, options)
             wrong, said = complaint(error, eid, self._language_of(request), about_number=about_number)
+            id_ = new_id() if error.code in {"form_used", "login_id"} else id_
             return self._page(
                 request, eid, status=422, id=id_, given=options, note=note, wrong=wrong, error=said, **_message(form)
             )
