@@ -2,10 +2,10 @@
 //
 //   <body data-events="events">        where the page's server-sent events are
 //   event "show": {"id", "html"}       replaces what is in the element with this id
-//   <form data-live>                   is sent in the background; what comes of it arrives as an event
+//   <form data-live>                   is sent in the background, once at a time; what comes of it arrives as an event
 //   <time data-left="87.5">            counts these seconds down, as 1:27
 //   <progress data-left max value>     empties with them
-//   <button data-once>                 as soon as its form is sent, cannot be pressed again
+//   <... data-rings>                   is counted in the title, for whoever looks at another tab
 "use strict";
 
 const MISSED = "The page is not connected. It connects again by itself.";
@@ -21,12 +21,20 @@ function show({ id, html }) {
   place.innerHTML = html;
   shown.set(place, html);
   startClocks(place);
+  countInTitle();
   if (!focused) return;
   // The keyboard stays where it was; where that is gone, at the place that has changed.
   const again = focused.id && document.getElementById(focused.id);
   const next = again || place.querySelector("[data-focus]") || place;
   if (next === place) place.tabIndex = -1;
   next.focus({ preventScroll: true });
+}
+
+const title = document.title;
+
+function countInTitle() {
+  const waiting = document.querySelectorAll("[data-rings]").length;
+  document.title = waiting ? `(${waiting}) ${title}` : title;
 }
 
 function notify(text) {
@@ -97,24 +105,25 @@ function leave() {
 // --- forms -----------------------------------------------------------------------------------------------------------
 
 async function send(form, button) {
+  // Not by disabling the button: that would take the keyboard's focus away.
+  if (form.dataset.sending) return;
+  form.dataset.sending = "yes";
   const fields = new URLSearchParams(new FormData(form));
   if (button && button.name) fields.set(button.name, button.value);
-  const once = form.querySelectorAll("[data-once]");
-  for (const each of once) each.disabled = true;
   try {
     const answer = await fetch(form.action, { method: "POST", body: fields, redirect: "manual" });
     if (answer.ok || answer.type === "opaqueredirect") {
       notify("");
       form.dispatchEvent(new CustomEvent("sent", { bubbles: true }));
-      return;
+    } else {
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const said = [...page.querySelectorAll("h1, p")].map((each) => each.textContent.trim());
+      notify(said.map((text) => text.replace(/[.]?$/, ".")).join(" ") || `The server answered ${answer.status}.`);
     }
-    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    const said = [...page.querySelectorAll("h1, p")].map((each) => each.textContent.trim());
-    notify(said.map((text) => text.replace(/[.]?$/, ".")).join(" ") || `The server answered ${answer.status}.`);
   } catch {
     notify("The command does not answer. Is it still running?");
   }
-  for (const each of once) each.disabled = false;
+  delete form.dataset.sending;
 }
 
 document.addEventListener("submit", (event) => {
@@ -133,4 +142,5 @@ addEventListener("pagehide", leave);
 addEventListener("pageshow", listen);
 setInterval(tick, 250);
 startClocks(document);
+countInTitle();
 listen();
