@@ -292,6 +292,7 @@ class Login:
     history: History = field(init=False)
     slow_downs: int = field(default=0, init=False)
     decided: bool = field(default=False, init=False)
+    expired_at: float | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         case = self.case
@@ -323,6 +324,7 @@ class Login:
         self.history.count(answer, at, self.now, interval=self.timing.interval)
         if not isinstance(answer, StillPending | SlowedDown):
             self.decided = answer is DECIDED
+            self.expired_at = self.now if answer is EXPIRED else None
             return True
         self.slow_downs += isinstance(answer, SlowedDown)
         self.timing = self.history.note(answer, at, self.now, self.timing)
@@ -352,7 +354,7 @@ class Login:
 
     def record(self) -> Record:
         """What the strategy is told."""
-        return self.history.record(self.timing, decided=self.decided)
+        return self.history.record(self.timing, decided=self.decided, expired_at=self.expired_at)
 
 
 def _step(steps: tuple[tuple[float, str], ...], at: float) -> str | None:
