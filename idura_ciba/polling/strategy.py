@@ -116,7 +116,8 @@ class Record:
             not count.
         expired_between: When the poll got its connection (or, if the provider held it, its answer) that was answered
             `expired_token`, and when that answer had arrived. None if the provider did not say so before the end was
-            certainly over, or if it may have spoken of an answer that was lost.
+            certainly over, if it may have spoken of an answer that was lost, or if the login was resumed: its instants
+            come from a wall clock then, perhaps another machine's.
     """
 
     key: Hashable

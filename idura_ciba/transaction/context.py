@@ -107,13 +107,15 @@ class Context:
             return None
         return self.priced.due(history.view(timing, now=self.clock.monotonic(), rng=self.rng), price)
 
-    def learn_from(self, history: History, timing: Timing, event: Event, *, in_doubt: bool) -> None:
-        """Let the strategy learn, if it does, from a login that has ended with this event."""
+    def learn_from(self, history: History, timing: Timing, event: Event, *, certain: bool) -> None:
+        """Let the strategy learn, if it does, from a login that has ended with this event.
+
+        `certain` unless the provider may have spoken of an answer that was lost, or began to count by another clock.
+        """
         if self._learn is None:
             return
         decided = event in DECISIONS
-        # In doubt, the provider may have spoken of an answer that was lost.
-        said_at = self.clock.monotonic() if event in EXPIRIES and not in_doubt else None
+        said_at = self.clock.monotonic() if certain and event in EXPIRIES else None
         self._learn(history.record(timing, decided=decided, expired_at=said_at))
         self.queue.note(learned=decided and self._learns_decisions)
 

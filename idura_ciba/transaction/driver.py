@@ -379,7 +379,8 @@ class Driver:
         self._ended = Ended(outcome, resumable=resumable, prompting=keeps_prompting(state, event))
         self._advance(event, *((error.code, error.what) if error else ()))
         self._next_at = None
-        self._shared.learn_from(self._history, self._timing, event, in_doubt=self._in_doubt)
+        certain = not (self._in_doubt or self.said.resumed)
+        self._shared.learn_from(self._history, self._timing, event, certain=certain)
         self._shared.queue.forget(self)
         watchers, self._watchers = self._watchers, None  # nobody need wait for it any more
         if watchers is not None:

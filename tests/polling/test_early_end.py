@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -283,3 +284,23 @@ async def test_a_last_poll_that_leaves_earlier_is_urgent_earlier() -> None:
         strategy.finished(expired(END - 0.5))
         assert transaction._driver.urgent_at == pytest.approx(before - 1)
         transaction.abandon()
+
+
+@pytest.mark.parametrize("behind", [0.0, 1.0])
+async def test_a_login_that_was_resumed_shows_nothing_of_the_end(behind: float) -> None:
+    """Its beginning was noted by another clock; one that is a second off would make each end an early one."""
+    idura = SimulatedIdura(seed=1, interval=INTERVAL, expires_in=LIFE)
+    idura.register_client("urn:my:app", secret="hush")
+    idura.script(swedish_number(1), Script.never())
+    auth, clock = ClientSecretPost("urn:my:app", "hush"), virtual_clock()
+    other = evolve(clock, wall=lambda: clock.wall() - behind)
+    transport = MemoryTransport(idura, latency=0.04, clock=clock)
+    async with CibaClient(idura.issuer, auth, transport=transport, clock=clock, observers=()) as ciba:
+        await ciba.start(swede(1))
+        (left,) = await ciba.close()
+    await asyncio.sleep(5)
+    async with CibaClient(idura.issuer, auth, transport=transport, clock=other, observers=()) as ciba:
+        transaction = await ciba.resume(left)
+        await transaction.outcome()
+        assert isinstance(ciba.strategy, FinalPoll)
+        assert ciba.strategy.distance == GUARD
