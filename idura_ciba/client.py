@@ -168,8 +168,8 @@ class CibaClient:
         """Create a client from the environment variables that the command reads too.
 
         IDURA_CIBA_ISSUER and IDURA_CIBA_CLIENT_ID, and IDURA_CIBA_KEY_FILE or IDURA_CIBA_CLIENT_SECRET; where needed,
-        those that `idura_ciba.credentials.environment` lists besides: the method, the algorithm, a certificate, DPoP,
-        and the key that opens encrypted ID tokens.
+        those that `idura_ciba.credentials.environment` lists besides: how the client proves itself and binds tokens,
+        how requests are signed, which ID tokens are accepted, and the key that opens encrypted ones.
 
         Args:
             environ: The variables; None: those of this process.
