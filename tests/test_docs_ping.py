@@ -19,6 +19,7 @@ from idura_ciba.ping.receiver import attached
 from idura_ciba.redaction import Redacted
 from idura_ciba.simulator import PingSender, Script, SimPing, SimulatedIdura, SimulatorServer
 from tests.desks import needs
+from tests.fleet.replicas import Line
 from tests.logins import SWEDE, swedish
 from tests.pages import DOCS, example
 from tests.test_client_pings import WAYS
@@ -89,14 +90,16 @@ async def test_in_a_fleet_there_is_nothing_to_do() -> None:
     """Each replica has a receiver, and both know the login's ping; `tests/fleet/test_pings.py` has it all."""
     join, receivers = example("ping_fleet")["join"], [PingReceiver(), PingReceiver()]
     store = SqliteStore()
+    await store.open()
     auth = ClientSecretPost("urn:my:app", "hush")
-    fleets = [join("https://bank.example", auth, b"s" * 32, cast("str", store), pings) for pings in receivers]
+    fleets = [join("https://bank.example", auth, b"s" * 32, cast("str", Line(store)), pings) for pings in receivers]
     async with fleets[0], fleets[1]:
         woken: list[None] = []
         nonce, token = receivers[0].desk.issue(Random(1))
         receivers[0].desk.expect(nonce, "an id", lambda: woken.append(None))
         assert receivers[1].receive("POST", [f"Bearer {token}"], b'{"auth_req_id": "an id"}') == 204
         await asyncio.sleep(1)
+    await store.aclose()
     assert (len(woken), receivers[0].counts, receivers[1].counts) == (1, PingCounts(accepted=1), PingCounts(unknown=1))
 
 

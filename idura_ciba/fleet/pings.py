@@ -58,8 +58,7 @@ class Pings:
 
     def hear(self, ping: str) -> None:
         """Take what a replica has passed on, this one included; whatever else it is changes nothing."""
-        notice = self._sealing.show_ping(ping)
-        if self._desk is not None and notice is not None:
+        if self._desk is not None and (notice := self._sealing.show_ping(ping)) is not None:
             self._desk.heard(notice)
 
     def _pass_on(self, notice: bytes) -> None:

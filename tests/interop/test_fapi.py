@@ -279,7 +279,8 @@ def test_a_token_names_the_key_of_this_client(findings: Findings, label: str, me
 
 def test_a_demanded_nonce_costs_one_request(findings: Findings) -> None:
     """And the login goes on."""
-    assert findings.answers("bound-by-dpop") == ["acknowledged", "use_dpop_nonce", "tokens"]
+    answers = findings.answers("bound-by-dpop")
+    assert (answers[1], answers.count("use_dpop_nonce"), answers[-1]) == ("use_dpop_nonce", 1, "tokens")
 
 
 def test_a_stolen_token_is_of_no_use(findings: Findings) -> None:
