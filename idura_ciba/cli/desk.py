@@ -11,20 +11,11 @@ from pathlib import Path
 from typing import Annotated, Final, Literal
 
 import typer
+from attrs import evolve
 
 from idura_ciba import ArgumentError, CibaClient
-from idura_ciba.cli.config import (
-    AlgOption,
-    ClientIdOption,
-    IduraPathsOption,
-    IssuerOption,
-    KeyFileOption,
-    MethodOption,
-    ResumeSecretOption,
-    SecretFileOption,
-    Settings,
-    resume_secret,
-)
+from idura_ciba.cli.config import Settings, resume_secret
+from idura_ciba.cli.connection import ResumeSecretOption, takes_settings
 from idura_ciba.cli.eids import EidModuleOption, RequirePersonOption, ScopeOption, known_eids
 from idura_ciba.cli.files import PRIVATE
 from idura_ciba.cli.simulated import known_phones, simulated_client
@@ -57,6 +48,7 @@ _PATH: Final = "/desk/"
 _LAST_WORD: Final = 0.3
 
 
+@takes_settings
 def desk(
     *,
     port: Annotated[
@@ -100,13 +92,7 @@ def desk(
     scope: ScopeOption = None,
     require_person: RequirePersonOption = False,
     eid_module: EidModuleOption = None,
-    issuer: IssuerOption = None,
-    idura_paths: IduraPathsOption = False,
-    client_id: ClientIdOption = None,
-    key_file: KeyFileOption = None,
-    secret_file: SecretFileOption = None,
-    client_auth: MethodOption = None,
-    alg: AlgOption = None,
+    settings: Settings,
     resume_secret_file: ResumeSecretOption = None,
     simulate: Annotated[
         bool, typer.Option("--simulate", rich_help_panel=_TRIAL, help="Ask made-up people on this machine.")
@@ -125,16 +111,6 @@ def desk(
             code="desk_extra",
             advice="pip install 'idura_ciba[cli,desk]'",
         )
-    settings = Settings(
-        issuer=issuer,
-        idura_paths=idura_paths,
-        client_id=client_id,
-        key_file=key_file,
-        secret_file=secret_file,
-        method=client_auth,
-        alg=alg,
-        resume_secret=resume_secret(resume_secret_file),
-    )
     eids = known_eids(eid_module)
     if simulate and state is not None:
         raise ArgumentError(
@@ -149,6 +125,7 @@ def desk(
     if idura is not None:
         connection, store = simulated_client(idura), None
     else:
+        settings = evolve(settings, resume_secret=resume_secret(resume_secret_file))
         connection, store = settings.client(), private_file(state or state_file())
 
     async def run() -> None:
