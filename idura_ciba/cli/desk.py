@@ -18,22 +18,11 @@ from idura_ciba.cli.config import Settings, resume_secret
 from idura_ciba.cli.connection import ResumeSecretOption, takes_settings
 from idura_ciba.cli.eids import EidModuleOption, RequirePersonOption, ScopeOption, known_eids
 from idura_ciba.cli.files import PRIVATE
+from idura_ciba.cli.phones import INSTALL, LIBRARIES
 from idura_ciba.cli.simulated import known_phones, simulated_client
-from idura_ciba.cli.stopping import stoppable
-from idura_ciba.cli.text import OUT, counted, say
+from idura_ciba.desk.book import day_file
 from idura_ciba.phone.hands import Hands
 from idura_ciba.simulator import SimulatedIdura
-
-try:
-    from idura_ciba.desk.app import desk_app
-    from idura_ciba.desk.book import DeskBook, Snapshot, day_file
-    from idura_ciba.phone.app import phone_app
-    from idura_ciba.web.guard import Guard
-    from idura_ciba.web.serving import serving
-except ImportError:  # the extra is not installed
-    HAS_EXTRA = False
-else:
-    HAS_EXTRA = True
 
 __all__ = ["Language", "desk", "private_file", "state_file"]
 
@@ -42,10 +31,6 @@ Language = Literal["en", "sv", "no", "da"]
 #: No well-known service has it, and the simulator's is the one before.
 PORT: Final = 8701
 _PAGE, _TRIAL = "Page", "Trial without a tenant"
-#: Below the server's root, as in `demo --web`.
-_PATH: Final = "/desk/"
-#: Seconds that pages have to show that the desk closes.
-_LAST_WORD: Final = 0.3
 
 
 @takes_settings
@@ -105,12 +90,13 @@ def desk(
 
     Try it: idura-ciba desk --simulate
     """
-    if not HAS_EXTRA:
-        raise ArgumentError(
-            "The pages of the desk need the extra `desk`",
-            code="desk_extra",
-            advice="pip install 'idura_ciba[cli,desk]'",
-        )
+    try:
+        from idura_ciba.cli.desk_page import DeskPage, serve_desk  # noqa: PLC0415 - the extra may not be installed
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in LIBRARIES:
+            raise
+        missing = ArgumentError("The pages need jinja2 and aiohttp-sse", code="desk_extra", advice=f"Run: {INSTALL}")
+        raise missing from None
     eids = known_eids(eid_module)
     if simulate and state is not None:
         raise ArgumentError(
@@ -128,33 +114,21 @@ def desk(
         settings = evolve(settings, resume_secret=resume_secret(resume_secret_file))
         connection, store = settings.client(), private_file(state or state_file())
 
-    async def run() -> None:
-        stopped = asyncio.Event()
-        with stoppable(stopped.set, stopped.set):
-            async with (
-                connection as client,
-                DeskBook(client, store, eids=eids, scope=scope, require_person=require_person) as book,
-            ):
-                guard = Guard("desk", unsafe_hosts=hosts)
-                app = guard.application()
-                shown = desk_app(
-                    *(book, guard),
-                    language=language,
-                    message=message,
-                    simulated=simulate,
-                    phones="../phone/" if simulate else "",
-                )
-                app.add_subapp(_PATH, shown)
-                if idura is not None:
-                    app.add_subapp("/phone/", phone_app(idura, guard, hands=hands, eids=eids))
-                async with serving(app, guard, host=host, port=port, path=_PATH, open_browser=open_browser) as address:
-                    _introduce(address, simulated=simulate, store=store, hosts=hosts)
-                    await stopped.wait()
-                    book.stop()
-                    await asyncio.sleep(_LAST_WORD)
-                _part(book.snapshot(), simulated=simulate)
-
-    asyncio.run(run())
+    page = DeskPage(
+        host=host,
+        port=port,
+        hosts=hosts,
+        open_browser=open_browser,
+        language=language,
+        message=message,
+        eids=eids,
+        scope=scope,
+        require_person=require_person,
+        store=store,
+        idura=idura,
+        hands=hands,
+    )
+    asyncio.run(serve_desk(connection, page))
 
 
 def state_file() -> Path:
@@ -204,37 +178,3 @@ def _public_hosts(host: str, port: int, names: Sequence[str]) -> frozenset[str]:
             advice="Name with --public-host what stands in the browser's address, and a --port that stays",
         )
     return frozenset({*names, *(f"{name}:{port}" for name in names)})
-
-
-def _introduce(address: str, *, simulated: bool, store: Path | None, hosts: frozenset[str]) -> None:
-    say("The desk is open. Ctrl-C closes it. Open this address, and show it to nobody:", to=OUT)
-    say(f"  {address}", to=OUT)
-    if simulated:
-        say(
-            "Nobody is really asked. People act by themselves until you open their phones, which the page leads to.",
-            to=OUT,
-            style="dim",
-        )
-    if store is not None:
-        say(f"What is under way is kept in {store}, sealed.", to=OUT, style="dim")
-    if hosts:
-        say(
-            "Warning: other machines can reach this page. Without TLS in front of it, everybody on the way can read "
-            "the numbers that are typed and this address, and act as the agent.",
-            style="red",
-            prose=True,
-        )
-
-
-def _part(last: Snapshot, *, simulated: bool) -> None:
-    """Say what becomes of those who are being asked."""
-    if not last.open:
-        say("The desk is closed. Nobody is being asked.")
-        return
-    asked = f"{counted(len(last.open), 'call')} still open: the requests stay on the phones and can be answered"
-    if simulated:
-        say(f"The desk is closed. {asked}, but the simulated provider has stopped too.", prose=True)
-        return
-    until = max((entry.until or last.now for entry in last.open), default=last.now)
-    in_time = f" within {until - last.now:.0f} s" if until > last.now else ""
-    say(f"The desk is closed. {asked}. Start it again{in_time} to go on with them.", prose=True)
