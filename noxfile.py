@@ -42,6 +42,9 @@ WITH_EXAMPLES = (
     "tests/fleet/test_fleet_examples.py",
 )
 EXAMPLES = {"IDURA_CIBA_EXAMPLE_LIBRARIES": "required"}
+#: Tests of the built documentation site; the variable names its folder, and says that it must be there.
+WITH_SITE = ("tests/test_docs_site.py", "tests/test_docs_generated.py")
+SITE = "IDURA_CIBA_SITE"
 #: Tells the tests that PostgreSQL, its driver and PgBouncer must be there.
 FLEET = {"IDURA_CIBA_FLEET": "required"}
 #: Has a test take names away one at a time, and not only all at once.
@@ -163,6 +166,17 @@ def examples(session: nox.Session) -> None:
     session.run("pytest", *WITH_EXAMPLES, *session.posargs, env=EXAMPLES | FLEET)
     session.run("mypy", "--strict", "docs/examples")
     session.run("pyright", "--pythonpath", str(Path(session.bin) / "python"), "docs/examples")
+
+
+@nox.session(python=PYTHONS[:1])
+def docs(session: nox.Session) -> None:
+    """Build the documentation site into `build/site`, strictly, and test it; `-- serve` shows it while you write."""
+    install(session, "-e", ".[cli,fleet,otel,xlsx]", groups=("docs", "test"))
+    if session.posargs == ["serve"]:
+        session.run("mkdocs", "serve", "--watch", "idura_ciba")
+        return
+    session.run("mkdocs", "build", "--strict")
+    session.run("pytest", *WITH_SITE, *session.posargs, env={SITE: str(ROOT / "build" / "site")})
 
 
 @nox.session(python=PYTHONS[:1])

@@ -47,6 +47,7 @@ __all__ = [
 ]
 
 _PANEL = "Tenant and client"
+#: A secret that all machines have, 32 or more random characters; it seals what they store.
 RESUME_SECRET = "IDURA_CIBA_RESUME_SECRET"  # noqa: S105 - its name, not its value
 
 IssuerOption = Annotated[
