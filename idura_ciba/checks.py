@@ -47,9 +47,10 @@ def _ok(text: str) -> Finding:
 
 
 def explained(error: CibaError) -> str:
-    """An error's sentences, followed by the provider's own words if it gave any."""
+    """An error's sentences, the provider's own words if it gave any, and where the documentation explains the code."""
     description = getattr(error, "error_description", None)
-    return f'{error} The provider says: "{clean(description)}"' if description else str(error)
+    words = f' The provider says: "{clean(description)}"' if description else ""
+    return f"{error}{words} See {error.help_url}"
 
 
 def problem(error: CibaError) -> Finding:
