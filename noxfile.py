@@ -42,8 +42,9 @@ WITH_EXAMPLES = (
     "tests/fleet/test_fleet_examples.py",
 )
 EXAMPLES = {"IDURA_CIBA_EXAMPLE_LIBRARIES": "required"}
-#: Tests of the built documentation site; the variable names its folder, and says that it must be there.
-WITH_SITE = ("tests/test_docs_site.py", "tests/test_docs_generated.py")
+#: Tests of the built documentation site and of what publishes it. The variable names its folder, and says that it must
+#: be there.
+WITH_SITE = ("tests/test_docs_site.py", "tests/test_docs_generated.py", "tests/test_workflows.py")
 SITE = "IDURA_CIBA_SITE"
 #: Tells the tests that PostgreSQL, its driver and PgBouncer must be there.
 FLEET = {"IDURA_CIBA_FLEET": "required"}
@@ -238,7 +239,7 @@ def bench(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS[:1])
 def wheel(session: nox.Session) -> None:
-    """Build the files of a release, and test the wheel with its source out of reach."""
+    """Build the files of a release, test the wheel with its source out of reach, and leave both in `dist`."""
     temporary = Path(session.create_tmp()).resolve()
     shutil.rmtree(temporary)  # what an earlier run left
     install(session, groups=("build",))
@@ -259,3 +260,8 @@ def wheel(session: nox.Session) -> None:
     )
     session.run("idura-ciba", "--help", silent=True)
     session.run("pytest", *(session.posargs or ALL_CORES))
+    # What was tested is what is published.
+    shutil.rmtree(ROOT / "dist", ignore_errors=True)
+    (ROOT / "dist").mkdir()
+    for file in (source, built):
+        shutil.copy(file, ROOT / "dist")

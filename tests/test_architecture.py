@@ -137,6 +137,7 @@ WITHOUT_MODULE: Mapping[str, str] = {
     "test_any_strategy.py": "lets strategies do anything to whole clients",
     "test_scale.py": "runs the whole with thousands of logins",
     "test_stateful.py": "does everything in any order",
+    "test_workflows.py": "reads what publishes the site and releases",
     "typing/": "is type-checked and never run",
 }
 
