@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
+import inspect
+import itertools
 import json
 import os
 import re
@@ -282,3 +286,26 @@ def test_links_in_code_stay_what_they_are(hooks: object) -> None:
     text = "[a](b) `[a](b)` [`x`](b)\n```python\n[a](b)\n```\n"
     changed = hooks.outside_code(text, lambda part: part.replace("](b)", "](c)"))  # type: ignore[attr-defined]
     assert changed == "[a](c) `[a](b)` [`x`](c)\n```python\n[a](b)\n```\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "where"),
+    [
+        ("EidRequest", "eids"),
+        ("Endpoints", "http"),
+        ("simulator.Script", "testing"),
+        ("simulator.Rules", "testing"),
+        ("PollView", "polling"),
+    ],
+)
+def test_the_signature_of_a_class_of_attrs_is_the_one_that_it_has(name: str, where: str) -> None:
+    """Its parameters in their order, and which of them are keywords only."""
+    module, _, name_ = f"idura_ciba.{name}".rpartition(".")
+    parameters = inspect.signature(getattr(importlib.import_module(module), name_)).parameters.values()
+    said = page(f"reference/{where}/").text_from(f"idura_ciba.{name}").partition(name_ + "(")[2]
+    depth = itertools.accumulate((char == "(") - (char == ")") for char in said)
+    shown = said[: next(nth for nth, open_ in enumerate(depth) if open_ < 0)]
+    (made,) = ast.parse(f"def made({shown}): ...").body
+    assert isinstance(made, ast.FunctionDef)
+    assert [each.arg for each in made.args.kwonlyargs] == [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+    assert [each.arg for each in made.args.args] == [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
