@@ -59,6 +59,14 @@ def test_every_command_exists(page: str) -> None:
             pytest.fail(f"{page}: idura-ciba {' '.join(arguments)}: {getattr(error, 'message', error)}")
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_every_block_of_code_is_of_a_kind_that_tests_read(page: str) -> None:
+    """Python is run, and shell is parsed, here and elsewhere; other code would be held by nothing."""
+    fences = re.findall(r"^```(.*)$", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(fences[::2]) <= {"python", "sh"}
+    assert set(fences[1::2]) <= {""}
+
+
 def test_the_pages_show_commands() -> None:
     """Enough of them, so that the test above is not one of nothing."""
     calls = [call for page in PAGES for call, _ in shown((ROOT / page).read_text(encoding="utf-8"))]

@@ -6,12 +6,14 @@ import importlib
 import re
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import pytest
 import typer
 
 import idura_ciba
+from idura_ciba.credentials.signing_key import Flaw
+from idura_ciba.eids.written_number import Damage
 from idura_ciba.observe import PollEvent
 from idura_ciba.protocol.machine import TRANSITIONS, State
 from tests.pages import DOCS, program
@@ -152,14 +154,31 @@ def test_a_new_code_of_an_argument_appears(
 ) -> None:
     """With what its error says; what is filled in at run time is an ellipsis. Explained codes are not repeated."""
     source = """
+_FLAWS: Mapping = {"odd": ("is odd", "mend it"), "even": "is even"}
 raise ArgumentError(f"the {x} is | odd", code="fresh")
 raise ArgumentError("is explained", code="other_request")
 raise CibaError("another class", code="other")
+raise ArgumentError(_FLAWS[flaw], code=f"number_{flaw}")
+def refused(what, code): return ArgumentError(what, code=code)
+raise refused("given", "by_caller")
 """
     (tmp_path / "module.py").write_text(source, encoding="utf-8")
     monkeypatch.setattr(generated, "PACKAGE", tmp_path)
     rows = generated.GENERATED["argument codes"]().splitlines()[2:]
-    assert rows == ["| `fresh` | the … is \\| odd |"]
+    assert rows == [
+        "| `by_caller` | given |",
+        "| `fresh` | the … is \\| odd |",
+        "| `number_even` | is even |",
+        "| `number_odd` | is odd |",
+    ]
+
+
+def test_the_codes_of_keys_numbers_and_files_are_listed(generated: ModuleType) -> None:
+    """Those that are put together when something is wrong."""
+    rows = set(re.findall(r"^\| `(\w+)` \|", generated.GENERATED["argument codes"](), re.MULTILINE))
+    assert {"key_too_small", "national_number_check_digit", "phone_exponent", "extra_missing", "file"} <= rows
+    assert {f"national_number_{damage}" for damage in get_args(Damage)} <= rows
+    assert set(get_args(Flaw)) <= rows
 
 
 def test_every_program_is_shown(generated: ModuleType) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from idura_ciba import CibaClient, ClientSecretBasic, TransportError
+from idura_ciba import CibaClient, ClientSecretBasic, FinalPoll, HazardAware, TransportError
 from idura_ciba.simulator import MemoryTransport, Script, SimulatedIdura, SimulatorServer
 from idura_ciba.testing import virtual_clock
 from tests.certificates import issue, server_context
@@ -74,6 +74,24 @@ def test_the_proxied_client(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(names["connect"].__globals__, "AiohttpTransport", transport)
     names["connect"]("https://acme.idura.broker", ClientSecretBasic("urn:a", "hush"))
     assert asked == [True]
+
+
+async def test_the_choice_of_a_strategy(simulated_idura: SimulatedIdura, make_ciba_client: MakeClient) -> None:
+    """What was learned in one process is known in the next, and to others, and is not counted twice."""
+    names = example("choice") | example("learned")
+    auth = ClientSecretBasic("urn:a", "hush")
+    async with names["connect"]("https://acme.idura.broker", auth):
+        pass
+    simulated_idura.script(SWEDE, Script.approve(after=5))
+    first = HazardAware()
+    async with make_ciba_client(strategy=FinalPoll(first)) as ciba:
+        await ciba.authenticate(swedish())
+    kept = names["keep"](first)
+    next_ = names["begin"](kept)
+    assert kept == names["keep"](next_) != names["keep"](HazardAware())
+    other = HazardAware()
+    names["look_at"](other, [kept, kept])
+    assert names["keep"](other) == names["keep"](HazardAware())
 
 
 @pytest.mark.sockets

@@ -75,16 +75,19 @@ def public_names() -> dict[str, list[str]]:
     pages: dict[str, list[str]] = {page: [] for page in ROOMS}
     owners = {room: page for page, rooms in ROOMS.items() for room in rooms}
     seen = set[int]()
-    for name in idura_ciba.__all__:
-        value = getattr(idura_ciba, name)
-        home = idura_ciba._HOMES[name]  # noqa: SLF001 - the one place that knows
-        pages[owners[home.partition(".")[0]]].append(f"idura_ciba.{name}")
-        seen.add(id(value))
-    for room in PUBLIC:
-        module = importlib.import_module(f"idura_ciba.{room}")
+    order = list(owners)
+
+    def room(name: str) -> str:
+        return idura_ciba._HOMES[name].partition(".")[0]  # noqa: SLF001 - the one place that knows
+
+    for name in sorted(idura_ciba.__all__, key=lambda name: order.index(room(name))):
+        pages[owners[room(name)]].append(f"idura_ciba.{name}")
+        seen.add(id(getattr(idura_ciba, name)))
+    for public in PUBLIC:
+        module = importlib.import_module(f"idura_ciba.{public}")
         for name in module.__all__:
-            if id(getattr(module, name)) not in seen and f"{room}.{name}" not in INTERNAL:
-                pages[owners[room]].append(f"idura_ciba.{room}.{name}")
+            if id(getattr(module, name)) not in seen and f"{public}.{name}" not in INTERNAL:
+                pages[owners[public]].append(f"idura_ciba.{public}.{name}")
     return pages
 
 
@@ -128,8 +131,14 @@ def _parameters(command: Any) -> str:
             continue
         panel = each.rich_help_panel or ("Arguments" if each.param_type_name == "argument" else "Options")
         panels.setdefault(panel, []).append(_parameter(each))
-    head = ["", "What it is", "Default", "Variable"]
-    return "\n".join(f"**{panel}**\n\n{table(head, rows)}" for panel, rows in panels.items())
+    return "\n".join(f"**{panel}**\n\n{_without_blanks(rows)}" for panel, rows in panels.items())
+
+
+def _without_blanks(rows: Sequence[Sequence[str]]) -> str:
+    """The table of some parameters, without a column that none of them fills."""
+    columns = zip(("", "What it is", "Default", "Variable"), *rows, strict=True)
+    head, *filled = zip(*(column for column in columns if any(column[1:])), strict=True)
+    return table(head, filled)
 
 
 def _parameter(each: Any) -> tuple[str, str, str, str]:
@@ -260,17 +269,63 @@ def _argument_codes() -> str:
     """What is wrong with an argument, by code; those that the page has explained already are left out."""
     said: dict[str, dict[str, None]] = {}
     for path in sorted(PACKAGE.rglob("*.py")):
-        if "simulator" in path.relative_to(PACKAGE).parts:
-            continue
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("ArgumentError") and node.args:
-                given = {word.arg: word.value for word in node.keywords}
-                code, what = given.get("code"), _text(node.args[0])
-                if isinstance(code, ast.Constant) and isinstance(code.value, str) and what:
-                    said.setdefault(code.value, {})[what] = None
+        if "simulator" not in path.relative_to(PACKAGE).parts:
+            for code, what in _refusals(ast.parse(path.read_text(encoding="utf-8"))):
+                said.setdefault(code, {})[what] = None
     explained = anchored_codes((DOCS / "errors.md").read_text(encoding="utf-8"))
-    rows = [(f"`{code}`", "; ".join(texts)) for code, texts in sorted(said.items()) if code not in explained and texts]
+    rows = [
+        (f"`{code}`", "; ".join(text for text in texts if text != "…") or "as the error says")
+        for code, texts in sorted(said.items())
+        if code not in explained
+    ]
     return table(["Code", "What happened"], rows)
+
+
+def _refusals(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """Code and text of each `ArgumentError` of a module.
+
+    Both may stand in the call; a function may be given both; or they may be the keys and values of a table of `FLAWS`
+    or `DAMAGES`, after a prefix that the call has.
+    """
+    prefix = ""
+    for code, what in _raised(tree):
+        if isinstance(code, ast.Constant):
+            yield str(code.value), _text(what)
+        elif isinstance(code, ast.JoinedStr) and isinstance(code.values[0], ast.Constant):
+            prefix = str(code.values[0].value)
+    for function in (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)):
+        places = [argument.arg for argument in function.args.args]
+        for code, what in _raised(function):
+            named = {each.id for each in (code, what) if isinstance(each, ast.Name)}
+            if len(named) > 1 and named <= set(places):
+                yield from _given(tree, function.name, *map(places.index, map(ast.unparse, filter(None, (code, what)))))
+    for node in tree.body:
+        if isinstance(node, ast.AnnAssign) and ast.unparse(node.target).endswith(("FLAWS", "DAMAGES")):
+            for code, text in _flaws(node.value):
+                yield prefix + code, text
+
+
+def _flaws(value: ast.expr | None) -> Iterator[tuple[str, str]]:
+    """The keys of a table, and what its values begin with."""
+    assert isinstance(value, ast.Dict)
+    for key, what in zip(value.keys, value.values, strict=True):
+        if isinstance(key, ast.Constant):
+            yield str(key.value), _text(what.elts[0] if isinstance(what, ast.Tuple) else what)
+
+
+def _raised(owner: ast.AST) -> Iterator[tuple[ast.expr | None, ast.expr]]:
+    for node in ast.walk(owner):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("ArgumentError") and node.args:
+            yield next((word.value for word in node.keywords if word.arg == "code"), None), node.args[0]
+
+
+def _given(tree: ast.Module, function: str, code: int, what: int) -> Iterator[tuple[str, str]]:
+    """Code and text that the callers of a function give it, at these places."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == function and len(node.args) > max(code, what):
+            given = node.args[code]
+            if isinstance(given, ast.Constant):
+                yield str(given.value), _text(node.args[what])
 
 
 def _text(node: ast.expr) -> str:
@@ -281,7 +336,7 @@ def _text(node: ast.expr) -> str:
         case ast.JoinedStr(values=parts):
             return "".join(_text(part) if isinstance(part, ast.Constant) else "…" for part in parts)
         case _:
-            return ""
+            return "…"
 
 
 # --- programs ---------------------------------------------------------------------------------------------------------
@@ -291,7 +346,7 @@ def _programs() -> str:
     parts = []
     for path in sorted((DOCS / "examples").glob("*.py")):
         source = path.read_text(encoding="utf-8")
-        about = ast.get_docstring(ast.parse(source)) or ""
+        about = (ast.get_docstring(ast.parse(source)) or "").partition("\n\n")[0]
         parts.append(f"## {path.name}\n\n{about}\n\n```python\n{source}```\n")
     return "\n".join(parts)
 
