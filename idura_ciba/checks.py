@@ -12,7 +12,7 @@ from attrs import frozen
 
 from idura_ciba.aio.clock import Clock
 from idura_ciba.credentials.client_auth import ClientAuth
-from idura_ciba.errors import CibaError
+from idura_ciba.errors import CibaError, help_url
 from idura_ciba.http.backchannel import Backchannel
 from idura_ciba.http.capabilities import Needs, mismatches
 from idura_ciba.http.provider import IDURA_PATHS, Endpoints, Provider, is_idura
@@ -133,7 +133,8 @@ def _compare(metadata: ProviderMetadata, needs: Needs, acr_values: Iterable[str]
     found = [*mismatches(metadata, needs, is_idura=is_idura(metadata.issuer), acr_values=acr_values)]
     for each in found:
         yield Finding(
-            "problem" if each.is_certain else "warning", f"settings: {each.text}; {each.advice} [{each.code}]"
+            "problem" if each.is_certain else "warning",
+            f"settings: {each.text}; {each.advice} [{each.code}] See {help_url(each.code)}",
         )
     if not found:
         yield _ok("settings: the discovery document contradicts none of this client's")

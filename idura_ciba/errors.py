@@ -68,6 +68,11 @@ __all__ = [
 DOCUMENTATION: Final = "https://idura-ciba.github.io/idura_ciba/"
 
 
+def help_url(code: str) -> str:
+    """Where the documentation explains a code."""
+    return f"{DOCUMENTATION}errors/#{code}"
+
+
 class CibaError(Exception):
     """The root of every error that leaves this package.
 
@@ -101,7 +106,7 @@ class CibaError(Exception):
     @property
     def help_url(self) -> str:
         """Where the documentation explains this code; the code is all that the address says of the login."""
-        return f"{DOCUMENTATION}errors/#{self.code}"
+        return help_url(self.code)
 
     @property
     def resume_token(self) -> Redacted | None:
@@ -162,7 +167,7 @@ class ArgumentError(UsageError, ValueError):
     @property
     def help_url(self) -> str:
         """Where the documentation explains errors of this kind. Eids of your own may bring arguments of their own."""
-        return f"{DOCUMENTATION}errors/#an-argument-cannot-work"
+        return help_url("an-argument-cannot-work")
 
 
 class StateError(UsageError):

@@ -146,6 +146,9 @@ def test_every_code_has_a_place_that_its_error_leads_to(generated: ModuleType) -
     """In a table of the page of codes: in the first cell, which becomes the anchor."""
     sources = [path for path in PACKAGE.rglob("*.py") if "simulator" not in path.relative_to(PACKAGE).parts]
     met = codes(map(_read, sources)) - {""}
+    warned_of = re.findall(r'"(\w+_(?:unsupported|unmentioned|required))"', _read(PACKAGE / "http" / "capabilities.py"))
+    assert len(set(warned_of)) > 10
+    met |= set(warned_of)
     assert met - set(generated.anchored_codes(PAGES["errors.md"])) == set()
 
 
