@@ -247,6 +247,19 @@ def test_every_public_name_is_on_a_page_of_the_reference() -> None:
     assert "Stop asking" in page("reference/client/").text_from("idura_ciba.Transaction.abandon")
 
 
+def test_what_is_generated_arrives_whole() -> None:
+    """The reader sees what the tables say, also where it looks like a direction to the builder, such as `{login}`."""
+    generated = program("site/generated.py").GENERATED
+    for source in DOCS.rglob("*.md"):
+        for name in re.findall(r"^<!-- generated: (.+?) -->$", source.read_text(encoding="utf-8"), re.MULTILINE):
+            made = generated[name]()
+            where = source.relative_to(DOCS).as_posix().removesuffix(".md") + "/"
+            said = re.sub(r"[ *]", "", page(where).text_from(""))
+            for cell in re.findall(r"(?<=\| )[^|\n]+(?= \|)", re.sub(r"```.*?```", "", made, flags=re.DOTALL)):
+                words = re.sub(r"[`\\*]", "", cell).replace(" ", "")
+                assert words in said or set(words) == {"-"} or "<" in words, f"{name}: {cell}"
+
+
 def test_nothing_is_left_unmade() -> None:
     """No marker of a table or an example, and no directive, is shown to a reader."""
     for path in PATHS:

@@ -104,7 +104,7 @@ def test_the_table_of_metrics_is_what_is_recorded() -> None:
     scheduler = re.findall(r'^            \("(\w+)", "', METRICS, re.MULTILINE)
     assert set(rows) == {*created, *(f"ciba.scheduler.{name}" for name in scheduler)}
     assert len(rows) > 14
-    assert " | counter | {login} | " in rows["ciba.client.logins"]
+    assert " | counter, `{login}` | " in rows["ciba.client.logins"]
     assert rows["ciba.client.logins"].endswith("| `ciba.acr_values`, `ciba.state`, `error.type` |")
 
 

@@ -40,11 +40,12 @@ ROOMS: Final[Mapping[str, Sequence[str]]] = {
     "fleet": ("fleet",),
     "ping": ("ping",),
     "observing": ("observe", "otel", "redaction"),
-    "testing": ("testing", "simulator"),
+    "testing": ("testing", "pytest_plugin", "simulator"),
 }
 #: Rooms whose own `__all__` is for their users, beside that of `idura_ciba`.
 PUBLIC: Final = (
-    *("batch", "eids", "errors", "fleet", "observe", "otel", "ping", "redaction", "simulator", "sync", "testing"),
+    *("batch", "eids", "errors", "fleet", "observe", "otel", "ping", "pytest_plugin", "redaction", "simulator", "sync"),
+    "testing",
 )
 #: Of the public rooms, what only other rooms use.
 INTERNAL: Final = frozenset({"observe.Attached", "observe.Harmless", "observe.Observers"})
@@ -239,10 +240,10 @@ def _scene() -> Any:
 
 def _metrics() -> str:
     rows = [
-        (f"`{each.name}`", each.kind, each.unit, f"{each.description}.", _listed(each.attributes))
+        (f"`{each.name}`", f"{each.description}.", f"{each.kind}, `{each.unit}`", _listed(each.attributes))
         for each in _scene().metrics()
     ]
-    return table(["Metric", "Kind", "Unit", "What it is", "Attributes"], rows)
+    return table(["Metric", "What it is", "Kind, unit", "Attributes"], rows)
 
 
 def _spans() -> str:
