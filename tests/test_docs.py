@@ -378,6 +378,17 @@ def test_every_link_leads_somewhere(page: str) -> None:
             assert anchor in {*anchors(text), *codes}, link
 
 
+@pytest.mark.parametrize("page", MARKDOWN)
+def test_every_row_belongs_to_a_table(page: str) -> None:
+    """And has a cell for each column of it: a blank line cuts a table in two, and what is below it is no table."""
+    text = re.sub(r"^```.*?^```", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    for block in re.findall(r"(?:^ *\|.*\n)+", text, re.MULTILINE):
+        head, rule, *rows = block.splitlines()
+        assert re.fullmatch(r"[\s|:-]+", rule), head
+        widths = {len(re.findall(r"(?<!\\)\|", re.sub(r"`[^`]*`", "", row))) for row in (head, rule, *rows)}
+        assert len(widths) == 1, head
+
+
 def test_what_the_test_of_links_sees() -> None:
     """It can fail: links are found, code is passed over, and headings get the names that links use."""
     assert links("[a](b.md) ![c](d.svg)\n```\n[e](f)\n```\n`[g](h)`") == ["b.md", "d.svg"]

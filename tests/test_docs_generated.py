@@ -129,6 +129,8 @@ def test_every_transition_is_listed(generated: ModuleType) -> None:
     }
     assert found == {(s.value, e.value, a.value) for s, row in TRANSITIONS.items() for e, a in row.items()}
     assert all(f"`{state.value}`" in page.partition("### Final")[2] for state in State if state.is_final)
+    explained = re.findall(r"^- `(\w+)`: ", PAGES["reference/transitions.md"], re.MULTILINE)
+    assert set(explained) == {state.value for state in State if not state.is_final}
 
 
 def test_every_event_is_listed(generated: ModuleType) -> None:
