@@ -300,7 +300,7 @@ def test_a_page_without_a_fault_is_built(tmp_path: Path) -> None:
 def build(folder: Path, pages: dict[str, str], *, nav: list[str]) -> str:
     """Build a site as `mkdocs.yml` does, and return its warnings: nothing if it was built."""
     (folder / "docs").mkdir()
-    for name, text in {"site.css": "", **pages}.items():
+    for name, text in {"site.css": "", "site.js": "", **pages}.items():
         (folder / "docs" / name).write_text(text, encoding="utf-8")
     inherited = {"INHERIT": str(ROOT / "mkdocs.yml"), "docs_dir": "docs", "site_dir": "site", "nav": nav}
     # Without what makes the reference, and the pages outside of docs/.
