@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from idura_ciba import CibaClient, ClientSecretBasic, FinalPoll, HazardAware, TransportError
+from idura_ciba import ClientSecretBasic, FinalPoll, HazardAware, State, TransportError
 from idura_ciba.simulator import MemoryTransport, Script, SimulatedIdura, SimulatorServer
 from idura_ciba.testing import virtual_clock
 from tests.certificates import issue, server_context
@@ -104,18 +104,13 @@ async def test_the_private_authority(tmp_path: Path, *, known: bool) -> None:
     idura = SimulatedIdura(seed=1, interval=1)
     idura.script(SWEDE, Script.approve())
     idura.register_client("urn:my:app", secret="hush")
-    transport = example("private_authority")["transport"](str(file))
     server = server_context(issue("127.0.0.1", nth=1, by=authority), tmp_path)
-    auth = ClientSecretBasic("urn:my:app", "hush")
-    async with (
-        transport._lent,
-        transport,
-        SimulatorServer(idura, tls=server),
-        CibaClient(idura.issuer, auth, transport=transport) as ciba,
-    ):
+    verify = example("private_authority")["verify"]
+    async with SimulatorServer(idura, tls=server):
+        asked = verify(idura.issuer, ClientSecretBasic("urn:my:app", "hush"), str(file), swedish())
         if known:
-            assert (await ciba.authenticate(swedish())).person_confirmed
+            assert (await asked).state is State.APPROVED
         else:
             with pytest.raises(TransportError) as caught:
-                await ciba.authenticate(swedish())
+                await asked
             assert caught.value.code == "tls"
