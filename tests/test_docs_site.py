@@ -326,6 +326,16 @@ def test_codes_become_anchors_where_they_are_explained(hooks: object) -> None:
     assert made.endswith("| `a` |\n")
 
 
+def test_long_names_break_in_tables_only(hooks: object) -> None:
+    """After their parts."""
+    cell, prose = (
+        "<td><code>IDURA_CIBA_GUARD</code> <code>short</code></td></tr>",
+        "<p><code>IDURA_CIBA_GUARD</code></p>",
+    )
+    broken = hooks.on_page_content(cell + prose, page=None, config=None, files=None)  # type: ignore[attr-defined]
+    assert broken == cell.replace("IDURA_CIBA_GUARD", "IDURA_<wbr>CIBA_<wbr>GUARD") + prose
+
+
 def test_links_in_code_stay_what_they_are(hooks: object) -> None:
     """Only those of the prose are changed, also where their text is code."""
     text = "[a](b) `[a](b)` [`x`](b)\n```python\n[a](b)\n```\n"

@@ -34,6 +34,10 @@ OUTSIDE: Final = {
 SOURCE: Final = "https://github.com/idura-ciba/idura_ciba/blob/main"
 
 _MARKER: Final = re.compile(r"^<!-- generated: (.+?) -->$", re.MULTILINE)
+#: Code in a cell: all that has no attributes, which is the code of pages and not of the reference.
+_CELL_CODE: Final = re.compile(r"(?<=[>\s(,])<code>([^<]{12,})</code>(?=(?:(?!<td|</tr).)*?</td>)", re.DOTALL)
+#: After a dot, a bracket, an equals sign, a slash or an underscore; not within an entity such as `&lt;`.
+_PART: Final = re.compile(r"(?<=[._(=/])(?=\w)")
 _SPAN: Final = re.compile(r"`(\w+)`")
 _LINK: Final = re.compile(r"(\]\()([^)\s]+)(\))")
 _CODE: Final = re.compile(r"(^ *(```+)[^\n]*\n.*?^ *\2 *$|`[^`\n]+`)", re.MULTILINE | re.DOTALL)
@@ -61,6 +65,12 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
     # Before what is generated, whose links are the site's already.
     markdown = outside_code(markdown, lambda text: _LINK.sub(lambda found: _lead(found, home, path, files), text))
     return _MARKER.sub(lambda found: _generate(found[1]), markdown)
+
+
+def on_page_content(html: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Let long names in tables break where their parts end, and nowhere else."""
+    del page, config, files
+    return _CELL_CODE.sub(lambda code: f"<code>{_PART.sub('<wbr>', code[1])}</code>", html)
 
 
 def _generate(name: str) -> str:
