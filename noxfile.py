@@ -173,7 +173,7 @@ def examples(session: nox.Session) -> None:
 @nox.session(python=PYTHONS[:1])
 def docs(session: nox.Session) -> None:
     """Build the documentation site into `build/site`, strictly, and test it; `-- serve` shows it while you write."""
-    install(session, "-e", ".[cli,fleet,otel,xlsx]", groups=("docs", "test"))
+    install(session, "-e", ".[cli,desk,fleet,otel,xlsx]", groups=("docs", "test"))
     if session.posargs == ["serve"]:
         session.run("mkdocs", "serve", "--watch", "idura_ciba")
         return
