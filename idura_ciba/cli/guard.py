@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from contextlib import suppress
 from enum import IntEnum
@@ -12,6 +13,7 @@ from typer.core import TyperCommand
 
 from idura_ciba import State, UsageError, explain
 from idura_ciba.checks import explained
+from idura_ciba.cli.options import as_shown, name_values
 from idura_ciba.cli.text import discard, say
 from idura_ciba.errors import CibaError, JournalError
 
@@ -57,6 +59,23 @@ def _code_of(error: CibaError) -> ExitCode:
 
 class Guarded(TyperCommand):
     """A command that prints errors as sentences and exits silently on Ctrl-C."""
+
+    def __init__(self, *args: Any, **given: Any) -> None:
+        super().__init__(*args, **given)
+        name_values(self.params, self.callback)
+
+    def get_help_option(self, ctx: Any) -> Any:
+        """Return the option --help, which takes no value."""
+        option = super().get_help_option(ctx)
+        if option is not None:
+            option.metavar = ""
+        return option
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help; nothing in it is cut off in a terminal of 80 columns."""
+        shown = copy.copy(self)
+        shown.params = as_shown(self.params)
+        super(Guarded, shown).format_help(ctx, formatter)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
