@@ -53,7 +53,7 @@ from idura_ciba.cli.people import Choices, People
 from idura_ciba.cli.progress import duration
 from idura_ciba.cli.rehearsal import find_or_start
 from idura_ciba.cli.shared import SharedJob
-from idura_ciba.cli.simulated import Elsewhere, known_phones, require_phone_of, simulated_client
+from idura_ciba.cli.simulated import SEED, Elsewhere, known_phones, require_phone_of, simulated_client
 from idura_ciba.cli.text import counted, say
 from idura_ciba.eids import Eid, Eids
 from idura_ciba.simulator import SimulatedEid, SimulatedIdura
@@ -415,7 +415,7 @@ def _beside_journal(journal: Path) -> Path:
 def _trial(journal: Path | None, phones: tuple[SimulatedEid, ...], modules: list[str] | None) -> SimulatedIdura:
     """Return the provider of a trial: one that survives a kill, if the batch can be resumed."""
     if journal is None:
-        return SimulatedIdura(eids=phones, interval=1, expires_in=_SIMULATED_LIFE)
+        return SimulatedIdura(eids=phones, interval=1, expires_in=_SIMULATED_LIFE, seed=SEED)
     idura = Elsewhere(eids=phones, interval=1, expires_in=_SIMULATED_LIFE)
     settings = {"interval": 1, "expires_in": _SIMULATED_LIFE, "modules": modules}
     idura.connect = partial(find_or_start, _beside_journal(journal), settings)

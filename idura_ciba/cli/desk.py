@@ -19,7 +19,7 @@ from idura_ciba.cli.connection import ResumeSecretOption, takes_settings
 from idura_ciba.cli.eids import EidModuleOption, RequirePersonOption, ScopeOption, known_eids
 from idura_ciba.cli.files import PRIVATE
 from idura_ciba.cli.phones import INSTALL, LIBRARIES
-from idura_ciba.cli.simulated import known_phones, simulated_client
+from idura_ciba.cli.simulated import SEED, known_phones, simulated_client
 from idura_ciba.desk.book import day_file
 from idura_ciba.phone.hands import Hands
 from idura_ciba.simulator import SimulatedIdura
@@ -105,7 +105,7 @@ def desk(
             advice="Leave out --state, or ask real people",
         )
     hands, phones = Hands(), known_phones(eid_module)
-    idura = SimulatedIdura(eids=phones, people=hands) if simulate else None
+    idura = SimulatedIdura(eids=phones, people=hands, seed=SEED) if simulate else None
     hosts = _public_hosts(host, port, public_host or ())
     connection: AbstractAsyncContextManager[CibaClient]
     if idura is not None:

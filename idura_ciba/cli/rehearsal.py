@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from idura_ciba import ArgumentError
 from idura_ciba.cli.files import PRIVATE, replace_file
-from idura_ciba.cli.simulated import CLIENT_ID, known_phones
+from idura_ciba.cli.simulated import CLIENT_ID, SEED, known_phones
 from idura_ciba.simulator import Arrival, SimulatedIdura, SimulatorServer
 
 __all__ = ["find_or_start", "serve"]
@@ -95,7 +95,10 @@ async def serve(place: Path, settings: Mapping[str, Any], *, idle: float = IDLE)
     former = _read(place)
     secret = former.get("secret") or secrets.token_urlsafe(32)
     idura = SimulatedIdura(
-        eids=known_phones(settings.get("modules")), interval=settings["interval"], expires_in=settings["expires_in"]
+        eids=known_phones(settings.get("modules")),
+        interval=settings["interval"],
+        expires_in=settings["expires_in"],
+        seed=SEED,
     )
     idura.register_client(CLIENT_ID, secret=secret)
     last = time.monotonic()

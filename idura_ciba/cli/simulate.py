@@ -18,7 +18,7 @@ from idura_ciba import ArgumentError
 from idura_ciba.cli.eids import EidModuleOption, known_eids
 from idura_ciba.cli.files import read_secret
 from idura_ciba.cli.phones import INSTALL, PhonePage, phone_page
-from idura_ciba.cli.simulated import CLIENT_ID, known_phones
+from idura_ciba.cli.simulated import CLIENT_ID, SEED, known_phones
 from idura_ciba.cli.text import OUT, counted, say
 from idura_ciba.eids import EIDS, Eids
 from idura_ciba.phone.hands import Hands
@@ -35,7 +35,7 @@ LOOK = 0.2
 def simulate(
     *,
     port: Annotated[int, typer.Option(min=0, max=65535, help="TCP port; 0 for any free one.")] = PORT,
-    seed: Annotated[int, typer.Option(help="Seed of the made-up names, words and behaviour.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the made-up names, words and behaviour.")] = SEED,
     approve_after: Annotated[
         float | None,
         typer.Option(min=0.0, help="Everyone approves after this many seconds; by default people differ."),
