@@ -138,11 +138,6 @@ async def test_the_resume_example(simulated_idura: SimulatedIdura, make_ciba_cli
     assert login.claims["ssn"] == SWEDE
 
 
-def test_the_tests_example(simulated_idura: SimulatedIdura, make_ciba_client: Callable[..., CibaClient]) -> None:
-    """It passes, and on no other clock than the virtual one."""
-    example("tests")["test_a_login"](simulated_idura, make_ciba_client)
-
-
 def test_the_example_by_hand(simulated_idura: SimulatedIdura, make_ciba_client: Callable[..., CibaClient]) -> None:
     """It plays somebody who chooses other words than were read."""
     example("by_hand")["test_a_caller_who_hears_badly"](simulated_idura, make_ciba_client)
