@@ -116,11 +116,12 @@ class Columns:
         one, like = len(unknown) == 1, next(((cell, field) for cell, field in unknown.items() if field), None)
         first = next(iter(unknown))
         rename = f"Rename it, or pass --column {like[1]}='{_shown(like[0])}'; " if like else ""
-        ignore = f"--ignore-column '{_shown(like[0] if like else first)}'"
+        named = _shown(like[0] if like else first)
+        meant = f"--ignore-column '{named}', or --keep '{named}' to have it in the results"
         raise ArgumentError(
             f"{'A column is' if one else 'Columns are'} not used: {', '.join(shown)}",
             code="column_unknown",
-            advice=f"{rename}{'if' if like else 'If'} it should be ignored, pass {ignore}",
+            advice=f"{rename}{'if' if like else 'If'} it should be ignored, pass {meant}",
         )
 
     def is_meant(self, cell: str) -> bool:

@@ -28,6 +28,7 @@ def test_columns_that_nobody_reads_are_named_at_once() -> None:
     assert "not used: call-initiator (like call_initiator), Mesage (like message), Town." in str(error)
     assert "--column call_initiator='call-initiator'" in str(error)
     assert "--ignore-column 'call-initiator'" in str(error)
+    assert "or --keep 'call-initiator' to have it in the results" in str(error)
     assert "A column is not used: Town. If it should be ignored" in str(refused(["ssn", "Town"]))
 
 
