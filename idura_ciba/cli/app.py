@@ -57,10 +57,12 @@ def _show_version(wanted: bool) -> None:
 def _options(
     context: typer.Context,
     version: Annotated[
-        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version and exit.")
+        bool,
+        typer.Option("--version", metavar="", is_eager=True, callback=_show_version, help="Show the version and exit."),
     ] = False,
     verbose: Annotated[
-        int, typer.Option("--verbose", "-v", count=True, help="Log states; -vv also logs polls. No secrets.")
+        int,
+        typer.Option("--verbose", "-v", metavar="", count=True, help="Log states; -vv also logs polls. Never secrets."),
     ] = 0,
 ) -> None:
     """Ask people to prove who they are through their eID app, with OpenID Connect CIBA at Idura Verify.
