@@ -110,7 +110,7 @@ async def serve(
         if reason:
             raise ArgumentError(f"Cannot listen on port {port}: {reason}", code="port", advice="Pass another --port")
         for line in _introduction(server.issuer, client_id, secret):
-            say(line, to=console)
+            say(line, to=console, whole=line.startswith(" "))
         chronicle = Chronicle(idura.ledger, eids)
         while True:
             for line in chronicle.lines(time.time()):
