@@ -82,7 +82,7 @@ def install(session: nox.Session, *requirements: str, groups: tuple[str, ...]) -
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """Run the tests; with the Python that runs nox, they must also reach the required coverage."""
-    install(session, "-e", ".[cli,fleet,otel,xlsx]", groups=("test",))
+    install(session, "-e", ".[cli,desk,fleet,otel,xlsx]", groups=("test",))
     # Images of containers forbid it. Then each of the hundred processes that tests start compiles the whole package.
     session.env["PYTHONDONTWRITEBYTECODE"] = ""
     if session.posargs or session.python != PYTHONS[0]:
@@ -100,12 +100,13 @@ def lowest(session: nox.Session) -> None:
     """Run the tests with the oldest allowed dependencies."""
     project = PYPROJECT["project"]
     extras = project["optional-dependencies"]
-    bounds = [*project["dependencies"], *extras["cli"], *extras["fleet"], *extras["otel"], *extras["xlsx"]]
+    tested = ("cli", "desk", "fleet", "otel", "xlsx")
+    bounds = [*project["dependencies"], *(bound for name in tested for bound in extras[name])]
     constraints = Path(session.create_tmp()) / "lowest.txt"
     # A constraint names no extras.
     oldest = (re.sub(r"\[.*\]", "", bound).replace(">=", "==") for bound in bounds)
     constraints.write_text("\n".join([OLDEST_JOSERFC, *oldest]))
-    install(session, "-c", str(constraints), "-e", ".[cli,fleet,otel,xlsx]", groups=("test",))
+    install(session, "-c", str(constraints), "-e", ".[cli,desk,fleet,otel,xlsx]", groups=("test",))
     session.run("pytest", *(session.posargs or ALL_CORES))
 
 
@@ -120,7 +121,7 @@ def lint(session: nox.Session) -> None:
 @nox.session(python=PYTHONS[:1])
 def types(session: nox.Session) -> None:
     """Check the types of the package, and that a user's type checker knows the type of every public name."""
-    install(session, "-e", ".[cli,fleet,otel,xlsx]", groups=("test", "types"))
+    install(session, "-e", ".[cli,desk,fleet,otel,xlsx]", groups=("test", "types"))
     session.run("mypy", *session.posargs)
     complete = session.run(
         *("pyright", "--verifytypes", "idura_ciba", "--ignoreexternal", "--outputjson"),
@@ -138,28 +139,28 @@ def types(session: nox.Session) -> None:
 @nox.session(python=PYTHONS[:1])
 def companions(session: nox.Session) -> None:
     """Run the tests with what people put around aiohttp and logins; without it, `tests` skips them."""
-    install(session, "-e", ".[cli,fleet,otel,xlsx]", groups=("test", "companions"))
+    install(session, "-e", ".[cli,desk,fleet,otel,xlsx]", groups=("test", "companions"))
     session.run("pytest", *WITH_COMPANIONS, *session.posargs, env=COMPANIONS)
 
 
 @nox.session(python=PYTHONS[:1])
 def fleet(session: nox.Session) -> None:
     """Run the tests of replicas over a PostgreSQL of their own; `apt-get install postgresql pgbouncer` brings both."""
-    install(session, "-e", ".[cli,fleet,otel,xlsx]", groups=("test",))
+    install(session, "-e", ".[cli,desk,fleet,otel,xlsx]", groups=("test",))
     session.run("pytest", "tests/fleet", *ALL_CORES, *session.posargs, env=FLEET)
 
 
 @nox.session(python=PYTHONS[:1])
 def elsewhere(session: nox.Session) -> None:
     """Kill and resume a batch without each of the names that Windows and macOS lack, one at a time."""
-    install(session, "-e", ".[cli,fleet,otel,xlsx]", groups=("test",))
+    install(session, "-e", ".[cli,desk,fleet,otel,xlsx]", groups=("test",))
     session.run("pytest", "tests/cli/test_batch_elsewhere.py", *ALL_CORES, *session.posargs, env=ELSEWHERE)
 
 
 @nox.session(python=PYTHONS[:1])
 def examples(session: nox.Session) -> None:
     """Run the programs of docs/examples, which are stopped in the middle, and check their types."""
-    install(session, "-e", ".[cli,fleet,otel,xlsx]", groups=("test", "types", "examples"))
+    install(session, "-e", ".[cli,desk,fleet,otel,xlsx]", groups=("test", "types", "examples"))
     session.run("pytest", *WITH_EXAMPLES, *session.posargs, env=EXAMPLES | FLEET)
     session.run("mypy", "--strict", "docs/examples")
     session.run("pyright", "--pythonpath", str(Path(session.bin) / "python"), "docs/examples")
@@ -169,7 +170,7 @@ def examples(session: nox.Session) -> None:
 def interop(session: nox.Session) -> None:
     """Log in at node-oidc-provider, which nobody here wrote, and let real time pass."""
     provider = install_provider(session)
-    install(session, "-e", ".[cli,fleet,otel,xlsx]", groups=("test",))
+    install(session, "-e", ".[cli,desk,fleet,otel,xlsx]", groups=("test",))
     session.run("pytest", *INTEROP, "-m", "interop", *session.posargs, env=provider)
 
 
@@ -177,7 +178,7 @@ def interop(session: nox.Session) -> None:
 def newest(session: nox.Session) -> None:
     """Run the HTTP tests and the interop tests with the newest pre-releases of all dependencies."""
     provider = install_provider(session)
-    install(session, "-e", ".[cli,fleet,otel,xlsx]", groups=("test", "companions"))
+    install(session, "-e", ".[cli,desk,fleet,otel,xlsx]", groups=("test", "companions"))
     session.install("--pre", "--upgrade", *PYPROJECT["project"]["dependencies"])
     session.run("pip", "list")
     session.run("pytest", "tests/http", *ALL_CORES, env=COMPANIONS)
@@ -232,7 +233,7 @@ def wheel(session: nox.Session) -> None:
     session.run("python", "-m", "build", "--outdir", str(temporary), str(ROOT), silent=True)
     (source,), (built,) = temporary.glob("*.tar.gz"), temporary.glob("*.whl")
     session.run("twine", "check", "--strict", str(source), str(built))
-    install(session, f"{built}[cli,fleet,otel,xlsx]", groups=("test",))
+    install(session, f"{built}[cli,desk,fleet,otel,xlsx]", groups=("test",))
     # The tests come from the archive. Its copy of the package would be imported instead of the wheel.
     shutil.unpack_archive(source, temporary, filter="data")
     session.chdir(temporary / source.name.removesuffix(".tar.gz"))

@@ -27,13 +27,14 @@ def pytest_configure(config: pytest.Config) -> None:
     fixtures = config.pluginmanager.hasplugin("idura_ciba.pytest_plugin")
     present = {
         "idura_ciba[cli]": fixtures and importlib.util.find_spec("typer") is not None,
+        "idura_ciba[desk]": all(map(importlib.util.find_spec, ("aiohttp_sse", "jinja2"))),
         "idura_ciba[xlsx]": importlib.util.find_spec("openpyxl") is not None,
         "hypothesis": importlib.util.find_spec("hypothesis") is not None,
         # An older one would run the tests on a real clock.
         "pytest-asyncio>=1.5": config.hook.pytest_asyncio_loop_factories.has_spec(),
     }
     if missing := [name for name, found in present.items() if not found]:
-        raise pytest.UsageError(f"the tests need {', '.join(missing)}: pip install -e '.[cli,xlsx]' --group test")
+        raise pytest.UsageError(f"the tests need {', '.join(missing)}: pip install -e '.[cli,desk,xlsx]' --group test")
 
     from hypothesis import settings  # noqa: PLC0415 - only here is it known to be installed
 

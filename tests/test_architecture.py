@@ -30,8 +30,9 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"trust"}),
     frozenset({"checks", "transaction"}),
     frozenset({"client"}),
-    frozenset({"batch", "otel", "pytest_plugin", "sync", "testing"}),
+    frozenset({"batch", "otel", "pytest_plugin", "sync", "testing", "web"}),
     frozenset({"fleet"}),
+    frozenset({"desk", "phone"}),
     frozenset({"", "__main__", "cli"}),
 )
 RANKS = {room: rank for rank, floor in enumerate(FLOORS) for room in floor}
@@ -44,12 +45,14 @@ ONLY: Mapping[str, frozenset[str]] = {
     "protocol": frozenset({"redaction", "errors"}),
     # What it records is what observers may know.
     "otel": frozenset({"redaction", "errors", "protocol", "observe"}),
+    # A local tool's guard knows nothing of what it guards.
+    "web": frozenset({"redaction", "errors", "aio"}),
     # It must not share our misreadings of the protocol.
     "simulator": frozenset({"redaction", "errors", "aio", "credentials", "options", "polling"}),
 }
 
 #: Rooms that only these may import: what asks real people must not lean on what pretends to.
-ONLY_FOR: Mapping[str, frozenset[str]] = {"simulator": frozenset({"pytest_plugin", "cli"})}
+ONLY_FOR: Mapping[str, frozenset[str]] = {"simulator": frozenset({"pytest_plugin", "cli", "phone"})}
 
 #: What the pure core must not touch of the standard library: waiting, time, chance and the outside.
 IMPURE = frozenset(
@@ -84,13 +87,15 @@ HOMES: Mapping[str, frozenset[str]] = {
     "aiohttp.client_proto": frozenset({"http.pool"}),
     "aiohttp.client_reqrep": frozenset({"http.pool"}),
     "aiohttp.connector": frozenset({"http.pool"}),
-    "aiohttp.web": frozenset({"ping.aiohttp_web", "simulator.server"}),
+    "aiohttp.web": frozenset({"desk", "phone", "ping.aiohttp_web", "simulator.server", "web"}),
+    "aiohttp_sse": frozenset({"web.stream"}),
     "yarl": frozenset({"http.exchange", "http.proxies", "http.session"}),
     "attrs": frozenset(RANKS),
     "authlib": frozenset({"credentials", "trust"}),
     "cryptography": frozenset(
         {"batch.sealing", "cli.keys", "credentials", "fleet.sealing", "simulator", "transaction.resume"}
     ),
+    "jinja2": frozenset({"web.pages"}),
     "joserfc": frozenset({"credentials", "simulator", "trust"}),
     "openpyxl": frozenset({"batch.workbook"}),
     "opentelemetry": frozenset({"otel"}),

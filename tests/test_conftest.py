@@ -80,7 +80,7 @@ sys.exit(pytest.main())
         check=False,
     )
     assert ran.returncode == pytest.ExitCode.USAGE_ERROR
-    assert ran.stderr.strip() == f"ERROR: the tests need {missing}: pip install -e '.[cli,xlsx]' --group test"
+    assert ran.stderr.strip() == f"ERROR: the tests need {missing}: pip install -e '.[cli,desk,xlsx]' --group test"
 
 
 def test_nothing_sleeps() -> None:

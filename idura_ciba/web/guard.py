@@ -1,0 +1,221 @@
+"""Who may see a local tool's pages and act on them: whoever was given the address, in a browser on this machine.
+
+A port on loopback is open to every program and every user of the machine, and to every web page that any browser on it
+shows. So each request must pass, in this order:
+
+1. `Host` is loopback with this very port. A page elsewhere whose name was rebound to 127.0.0.1 has another one.
+2. `Sec-Fetch-Site` and `Origin`, if there, are this origin's; only a person who follows a link may come from elsewhere.
+   `SameSite` alone is not enough: all ports of a host are one site, and share their cookies.
+3. The cookie, which one gets for the secret in the address. The answer redirects to the address without the secret.
+4. What changes anything is a short form with this origin's `Origin` and a CSRF token.
+
+The secret in the address that is printed may be used again, in another browser. One that a program is started with can
+be read by other users of the machine (`ps`), so `once=True` makes one that works a single time.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable, Collection, Iterator
+from hmac import compare_digest
+from html import escape
+from typing import Final
+
+from aiohttp import web
+from attrs import frozen
+
+from idura_ciba.redaction import Redacted
+
+__all__ = ["HEADERS", "MAX_BODY", "Guard"]
+
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+#: Bytes of a form, at most; those of these pages have a few hundred.
+MAX_BODY: Final = 16_384
+#: Bytes of randomness in each secret.
+_ENTROPY = 32
+_HTTP_PORT = 80
+_FORM = "application/x-www-form-urlencoded"
+_OWN_SITES = frozenset({None, "same-origin", "none"})  # absent in old browsers and other programs; `none`: typed in
+
+#: On every answer. `'self'` may frame, because `demo --web` shows two pages of one server side by side.
+#: With the policy `no-referrer`, browsers would send `Origin: null` with a form, which no check can tell from an attack
+#: (Fetch, "serializing a request origin"); with `same-origin`, nothing leaves either.
+HEADERS: Final = {
+    "Content-Security-Policy": "; ".join(
+        (
+            *("default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self'", "connect-src 'self'"),
+            *("frame-src 'self'", "form-action 'self'", "base-uri 'none'", "frame-ancestors 'self'"),
+        )
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cache-Control": "no-store",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+
+_PAGE = """\
+<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark"><title>{what}</title></head>
+<body><main><h1>{what}</h1><p>{advice}</p></main></body>
+</html>
+"""
+_PRINTED = "Open the address that the command has printed."
+_STALE = "Go back, reload the page and try again."
+
+
+@frozen
+class _Refusal(Exception):  # noqa: N818 - it is an answer, not a fault
+    """Why a request is not answered, and what its sender can do; both become a page."""
+
+    status: int
+    what: str
+    advice: str
+
+    def answer(self) -> web.Response:
+        text = _PAGE.format(what=escape(self.what), advice=escape(self.advice))
+        response = web.Response(status=self.status, text=text, content_type="text/html")
+        # Whoever is refused may not have sent all yet, and nobody will read it.
+        response.force_close()
+        return response
+
+
+class Guard:
+    """The guard of one server; the module says what it checks.
+
+    Args:
+        name: What it guards, in one word; part of the cookie's name.
+        unsafe_hosts: Values of `Host` besides loopback's under which it may be reached, such as `desk.example:8701`.
+            Whoever can reach them can read everything that is sent, unless something in front speaks TLS.
+
+    Attributes:
+        csrf: What a form must have in its field `csrf`.
+        unsafe_hosts: As given, in lower case.
+    """
+
+    def __init__(self, name: str, *, unsafe_hosts: Collection[str] = ()) -> None:
+        self.csrf: Redacted = _secret()
+        self.unsafe_hosts: frozenset[str] = frozenset(host.lower() for host in unsafe_hosts)
+        self._name = name
+        self._key, self._session = _secret(), _secret()
+        self._tickets: set[str] = set()
+
+    def address(self, origin: str, path: str = "/", *, once: bool = False) -> Redacted:
+        """The address to open in a browser.
+
+        Args:
+            origin: The server's own, such as `http://127.0.0.1:8701`.
+            path: Of the page.
+            once: Whether it works a single time, because other users may see it.
+        """
+        key = self._key
+        if once:
+            key = _secret()
+            self._tickets.add(key)
+        return Redacted(f"{origin}{path}?key={key}")
+
+    def application(self) -> web.Application:
+        """A guarded application, to which pages are added by `add_subapp`."""
+        app = web.Application(middlewares=[self._check], client_max_size=MAX_BODY)
+        app.on_response_prepare.append(_add_headers)
+        return app
+
+    @web.middleware
+    async def _check(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        """Let a request pass, or answer why not."""
+        try:
+            port = _local_port(request)
+            host = self._check_host(request, port)
+            self._check_site(request, host)
+            entered = self._enter(request, port)
+            if entered is not None:
+                return entered
+            if request.method not in {"GET", "HEAD"}:
+                await self._check_form(request)
+        except _Refusal as refusal:
+            return refusal.answer()
+        return await handler(request)
+
+    def _check_host(self, request: web.Request, port: int) -> str:
+        hosts = [host.lower() for host in request.headers.getall("Host", [])]
+        if len(hosts) != 1 or hosts[0] not in {*_loopback(port), *self.unsafe_hosts}:
+            raise _Refusal(403, "This page has another address", _PRINTED)
+        return hosts[0]
+
+    def _check_site(self, request: web.Request, host: str) -> None:
+        """Refuse what a page of another origin has sent, unless a person has followed a link there."""
+        fetch = {name: request.headers.get(f"Sec-Fetch-{name}") for name in ("Site", "Mode", "Dest")}
+        followed = request.method == "GET" and fetch["Mode"] == "navigate" and fetch["Dest"] == "document"
+        origins = request.headers.getall("Origin", [])
+        own = {f"http://{host}", *({f"https://{host}"} if host in self.unsafe_hosts else ())}
+        if not (fetch["Site"] in _OWN_SITES or followed) or not own.issuperset(origins):
+            raise _Refusal(403, "Another page has sent this", "Nothing was done. Use the page's own buttons.")
+        if request.method not in {"GET", "HEAD"} and not origins:
+            raise _Refusal(403, "Nothing says which page has sent this", "Nothing was done. Use a current browser.")
+
+    def _enter(self, request: web.Request, port: int) -> web.Response | None:
+        """Require the cookie, or exchange the secret in the address for it."""
+        cookie = f"idura_ciba_{self._name}_{port}"  # cookies do not tell ports apart
+        inside = _equal(request.cookies.get(cookie, ""), self._session)
+        key = request.query.get("key") if request.method == "GET" else None
+        if key is None:
+            if not inside:
+                raise _Refusal(403, "This browser has not been let in", _PRINTED)
+            return None
+        if not (self._accept(key) or inside):
+            raise _Refusal(403, "This address is no longer valid", "Open the one that the command has printed last.")
+        # One slash: two would make what follows a host.
+        response = web.Response(status=303, headers={"Location": "/" + request.rel_url.raw_path.lstrip("/")})
+        response.set_cookie(cookie, self._session, path="/", httponly=True, samesite="Strict")
+        return response
+
+    def _accept(self, key: str) -> bool:
+        if _equal(key, self._key):
+            return True
+        ticket = next((ticket for ticket in self._tickets if _equal(key, ticket)), None)
+        if ticket is None:
+            return False
+        self._tickets.remove(ticket)
+        return True
+
+    async def _check_form(self, request: web.Request) -> None:
+        if request.content_type != _FORM:
+            raise _Refusal(415, "This is not a form", "Nothing was done. Use the page's own buttons.")
+        try:
+            form = await request.post()
+        except web.HTTPRequestEntityTooLarge:
+            form = None
+        if form is None:
+            raise _Refusal(413, "This is too long", f"Nothing was done. A form has at most {MAX_BODY} bytes.")
+        if not _equal(str(form.get("csrf", "")), self.csrf):
+            raise _Refusal(403, "This page is out of date", f"Nothing was done. {_STALE}")
+
+
+def _secret() -> Redacted:
+    return Redacted(secrets.token_urlsafe(_ENTROPY))
+
+
+def _equal(given: str, secret: str) -> bool:
+    """Compare in constant time, also what is not ASCII."""
+    return compare_digest(given.encode(errors="replace"), secret.encode())
+
+
+def _local_port(request: web.Request) -> int:
+    """The port at which the request has arrived; 0, which no `Host` has, where the connection is gone."""
+    name = request.get_extra_info("sockname")
+    return int(name[1]) if isinstance(name, tuple) else 0
+
+
+def _loopback(port: int) -> Iterator[str]:
+    for name in ("127.0.0.1", "localhost", "[::1]"):
+        yield f"{name}:{port}"
+        if port == _HTTP_PORT:
+            yield name
+
+
+async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:
+    response.headers.update(HEADERS)

@@ -1,0 +1,129 @@
+// Keeps a page up to date and sends its forms without leaving it. Without this script, forms and links work as well.
+//
+//   <body data-events="events">        where the page's server-sent events are
+//   event "show": {"id", "html"}       replaces what is in the element with this id
+//   <form data-live>                   is sent in the background; what comes of it arrives as an event
+//   <time data-left="87.5">            counts these seconds down, as 1:27
+//   <progress data-left max value>     empties with them
+//   <button data-once>                 as soon as its form is sent, cannot be pressed again
+"use strict";
+
+const MISSED = "The page is not connected. It connects again by itself.";
+
+// --- what is shown ---------------------------------------------------------------------------------------------------
+
+function show({ id, html }) {
+  const place = document.getElementById(id);
+  if (!place || place.dataset.shown === html) return;
+  const focused = place.contains(document.activeElement) ? document.activeElement : null;
+  place.innerHTML = html;
+  place.dataset.shown = html;
+  startClocks(place);
+  if (!focused) return;
+  // The keyboard stays where it was; where that is gone, at the place that has changed.
+  const again = focused.id && document.getElementById(focused.id);
+  const next = again || place.querySelector("[data-focus]") || place;
+  if (next === place) place.tabIndex = -1;
+  next.focus({ preventScroll: true });
+}
+
+function notify(text) {
+  const notice = document.getElementById("notice");
+  notice.textContent = text;
+  notice.hidden = !text;
+}
+
+// --- clocks ----------------------------------------------------------------------------------------------------------
+
+// The server says how much is left, so a clock of this machine that is wrong does no harm.
+const clocks = new Map();
+
+function startClocks(place) {
+  for (const element of place.querySelectorAll("[data-left]")) {
+    clocks.set(element, performance.now() + 1000 * Number(element.dataset.left));
+  }
+  tick();
+}
+
+function tick() {
+  for (const [element, end] of clocks) {
+    if (!element.isConnected) {
+      clocks.delete(element);
+      continue;
+    }
+    const left = Math.max(0, (end - performance.now()) / 1000);
+    if (element instanceof HTMLProgressElement) {
+      element.value = left;
+    } else {
+      const whole = Math.ceil(left);
+      element.textContent = `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
+    }
+  }
+}
+
+// --- events ----------------------------------------------------------------------------------------------------------
+
+let source = null;
+let retry = 0;
+
+function listen() {
+  const path = document.body.dataset.events;
+  // A browser opens six connections to a server for all its tabs; one that nobody looks at needs none.
+  if (!path || source || document.hidden) return;
+  source = new EventSource(path);
+  source.addEventListener("open", () => {
+    document.body.dataset.connected = "yes";
+    notify("");
+  });
+  source.addEventListener("show", (event) => show(JSON.parse(event.data)));
+  source.addEventListener("error", () => {
+    document.body.dataset.connected = "no";
+    if (!document.hidden) notify(MISSED);
+    if (source && source.readyState === EventSource.CLOSED) {
+      // Refused, which a browser does not try again by itself.
+      leave();
+      clearTimeout(retry);
+      retry = setTimeout(listen, 2000);
+    }
+  });
+}
+
+function leave() {
+  if (source) source.close();
+  source = null;
+}
+
+// --- forms -----------------------------------------------------------------------------------------------------------
+
+async function send(form, button) {
+  const fields = new URLSearchParams(new FormData(form));
+  if (button && button.name) fields.set(button.name, button.value);
+  const once = form.querySelectorAll("[data-once]");
+  for (const each of once) each.disabled = true;
+  try {
+    const answer = await fetch(form.action, { method: "POST", body: fields, redirect: "manual" });
+    if (answer.ok || answer.type === "opaqueredirect") {
+      notify("");
+      form.dispatchEvent(new CustomEvent("sent", { bubbles: true }));
+      return;
+    }
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const said = [...page.querySelectorAll("h1, p")].map((each) => each.textContent.trim());
+    notify(said.map((text) => text.replace(/[.]?$/, ".")).join(" ") || `The server answered ${answer.status}.`);
+  } catch {
+    notify("The command does not answer. Is it still running?");
+  }
+  for (const each of once) each.disabled = false;
+}
+
+document.addEventListener("submit", (event) => {
+  if (!event.target.matches("form[data-live]")) return;
+  event.preventDefault();
+  send(event.target, event.submitter);
+});
+document.addEventListener("visibilitychange", () => (document.hidden ? leave() : listen()));
+addEventListener("pagehide", leave);
+addEventListener("pageshow", listen);
+setInterval(tick, 250);
+startClocks(document);
+listen();
