@@ -115,6 +115,7 @@ MAX_CLIENT_LINES = 399
 
 #: Tests that belong to no module, and why.
 WITHOUT_MODULE: Mapping[str, str] = {
+    "browser/": "uses the pages as people do",
     "interop/": "runs against a provider that is not ours",
     "test_architecture.py": "reads every module",
     "test_cost.py": "counts what a poll and a pending login cost",

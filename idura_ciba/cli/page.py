@@ -26,16 +26,17 @@ BEGIN: Final = '<!doctype html>\n<html lang="en"><!-- idura-ciba batch --><head>
 
 #: States with a colour of their own.
 _COLOURED: Final = frozenset({State.APPROVED, State.DENIED, State.EXPIRED})
+#: The colours are those of the pages in `idura_ciba/web`.
 _STYLE: Final = """
 :root {
   color-scheme: light dark;
-  --paper: #fff; --ink: #1b1b1b; --quiet: #555; --line: #ddd; --link: #0b57d0; --bar: #1565c0; --median: #b3261e;
-  --approved: #2e7d32; --denied: #c62828; --expired: #b26a00; --other: #6a1b9a;
+  --paper: #fff; --ink: #131a26; --quiet: #505c70; --line: #d4dbe7; --accent: #1f4fd8; --median: #b3261e;
+  --approved: #0c6b45; --denied: #b3261e; --expired: #8a5200; --other: #6a3fb5;
 }
 @media screen and (prefers-color-scheme: dark) {
   :root {
-    --paper: #161616; --ink: #eee; --quiet: #aaa; --line: #444; --link: #a8c7fa; --bar: #64a5f0; --median: #f2b8b5;
-    --approved: #6bbf70; --denied: #ef7b74; --expired: #f0b455; --other: #c792ea;
+    --paper: #0d121b; --ink: #eef2f8; --quiet: #a9b5c7; --line: #2e3a4d; --accent: #8fb0ff; --median: #ff9d95;
+    --approved: #6fdcaa; --denied: #ff9d95; --expired: #f5c26b; --other: #c9a6ff;
   }
 }
 body {
@@ -43,18 +44,20 @@ body {
   background: var(--paper); color: var(--ink); overflow-wrap: anywhere;
 }
 h1 { font-size: 1.5rem; line-height: 1.25; } h2 { font-size: 1.1rem; margin: 2rem 0 .5rem; }
-a { color: var(--link); }
+a { color: var(--accent); }
 table { border-collapse: collapse; }
 th, td { padding: .25rem .8rem .25rem 0; text-align: left; vertical-align: top; font-weight: inherit; }
 th { color: var(--quiet); } tr { border-bottom: 1px solid var(--line); }
-td.number { text-align: right; font-variant-numeric: tabular-nums; }
-table.shares { width: 100%; } table.shares td:last-child { width: 45%; padding-right: 0; }
+td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+table.shares { width: 100%; overflow-wrap: normal; }
+table.shares td:last-child { width: 40%; padding-right: 0; }
+@media (max-width: 30rem) { table.shares td:last-child { width: 25%; } }
 svg.share { display: block; width: 100%; height: .75rem; margin-top: .375rem; }
 svg.plot { display: block; width: calc(100% - 3.5rem); height: 12rem; margin: 1.75rem 0 3.25rem 3.5rem; }
 svg.plot { overflow: visible; }
 .approved { fill: var(--approved); } .denied { fill: var(--denied); } .expired { fill: var(--expired); }
 .other { fill: var(--other); }
-.bar { fill: var(--bar); stroke: var(--paper); }
+.bar { fill: var(--accent); stroke: var(--paper); }
 text { font: .75rem system-ui, sans-serif; fill: var(--quiet); }
 line { stroke: var(--line); } line.median { stroke: var(--median); stroke-width: 2; stroke-dasharray: 5 3; }
 text.median { fill: var(--median); }
