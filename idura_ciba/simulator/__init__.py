@@ -23,6 +23,7 @@ from idura_ciba.simulator.memory import MemoryTransport
 from idura_ciba.simulator.messages import SimReply, SimRequest
 from idura_ciba.simulator.orders import Rules
 from idura_ciba.simulator.people import Person
+from idura_ciba.simulator.phones import Phones, Prompt, PromptState
 from idura_ciba.simulator.pings import PingSender, SimPing
 from idura_ciba.simulator.provider import SimulatedIdura
 from idura_ciba.simulator.scenario import Crowd, Population, Script
@@ -40,8 +41,11 @@ __all__ = [
     "MemoryTransport",
     "OrderRecord",
     "Person",
+    "Phones",
     "PingSender",
     "Population",
+    "Prompt",
+    "PromptState",
     "Rules",
     "Script",
     "SimPing",

@@ -64,6 +64,7 @@ class _Client:
     secret: bytes | None = field(default=None, repr=False)
     certificate: bytes | None = field(default=None, repr=False)
     subject: str | None = None
+    name: str | None = None
 
 
 class ClientRegistry:
@@ -88,6 +89,7 @@ class ClientRegistry:
         secret: str | None,
         certificate: bytes | None = None,
         subject: str | None = None,
+        name: str | None = None,
     ) -> None:
         """Add a client, or replace its credentials.
 
@@ -98,7 +100,11 @@ class ClientRegistry:
             raise ValueError("a client has either keys or a secret, or a certificate, or the subject of one")
         keys = None if jwks is None else KeySet.import_key_set(cast("KeySetSerialization", jwks))
         known = None if secret is None else secret.encode()
-        self._clients[client_id] = _Client(client_id, keys, known, certificate, subject)
+        self._clients[client_id] = _Client(client_id, keys, known, certificate, subject, name)
+
+    def name_of(self, client_id: str) -> str:
+        """What people are told of who asks: the client's name, or its id."""
+        return self._clients[client_id].name or client_id
 
     def authenticate(
         self,

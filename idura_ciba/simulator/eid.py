@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from random import Random
+from typing import Any
 
 from attrs import field, frozen
 
@@ -76,6 +77,8 @@ class Wish:
         is_number: Whether `person` is an identity number.
         qualifiers: Further parts of the hint, by prefix.
         requested_expiry: The lifetime that the client asks for, in seconds.
+        message: The `binding_message`.
+        detail: The first object in `authorization_details`.
     """
 
     eid: SimulatedEid
@@ -83,6 +86,8 @@ class Wish:
     is_number: bool = True
     qualifiers: Mapping[str, str] = field(factory=dict)
     requested_expiry: int | None = None
+    message: str | None = field(default=None, repr=False)
+    detail: Mapping[str, Any] = field(factory=dict, repr=False)
 
 
 def by_acr(eids: Iterable[SimulatedEid]) -> Mapping[str, SimulatedEid]:
@@ -122,9 +127,10 @@ def read_wish(form: Mapping[str, str], eids: Mapping[str, SimulatedEid]) -> Wish
     if eid is None:
         raise Refusal("invalid_request", "acr_values must name one eID of this tenant")
     person, is_number, qualifiers = _read_hint(eid, hint)
-    _check_message(eid, form.get("binding_message"))
-    _check_details(eid, form.get("authorization_details"))
-    return Wish(eid, person, is_number, qualifiers, _read_expiry(form.get("requested_expiry")))
+    message = form.get("binding_message")
+    _check_message(eid, message)
+    detail = _read_detail(eid, form.get("authorization_details"))
+    return Wish(eid, person, is_number, qualifiers, _read_expiry(form.get("requested_expiry")), message, detail)
 
 
 def _check_scope(scope: str | None) -> None:
@@ -171,12 +177,12 @@ def _check_message(eid: SimulatedEid, message: str | None) -> None:
         raise Refusal("invalid_binding_message", "the message is too long")
 
 
-def _check_details(eid: SimulatedEid, text: str | None) -> None:
-    """Check `authorization_details`: one object of the eID's type and no unknown member (RFC 9396 section 5)."""
+def _read_detail(eid: SimulatedEid, text: str | None) -> Mapping[str, Any]:
+    """Read `authorization_details`: one object of the eID's type and no unknown member (RFC 9396 section 5)."""
     if text is None:
         if eid.details is not None:
             raise Refusal("invalid_request", "authorization_details is missing")
-        return
+        return {}
     try:
         details = json.loads(text)
     except (ValueError, RecursionError):
@@ -185,12 +191,14 @@ def _check_details(eid: SimulatedEid, text: str | None) -> None:
         raise Refusal("invalid_authorization_details", "a JSON array of objects is required")
     if not all(isinstance(detail, dict) and isinstance(detail.get("type"), str) for detail in details):
         raise Refusal("invalid_authorization_details", "each object needs a type")
+    first: Mapping[str, Any] = details[0]
     if eid.details is None:
-        return
-    if len(details) != 1 or details[0]["type"] not in {detail["type"] for detail in eid.details}:
+        return first
+    if len(details) != 1 or first["type"] not in {detail["type"] for detail in eid.details}:
         raise Refusal("invalid_authorization_details", "the type does not fit the eID")
-    if details[0] not in eid.details:
+    if first not in eid.details:
         raise Refusal("invalid_authorization_details", "the members do not fit the type")
+    return first
 
 
 def _read_expiry(text: str | None) -> int | None:

@@ -11,12 +11,14 @@ Rules, in the order in which a poll is checked:
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Literal
 
 from attrs import define, field, frozen
 
 from idura_ciba.simulator.eid import Wish
 from idura_ciba.simulator.ledger import OrderRecord
+from idura_ciba.simulator.people import Person, dice, invent_person
 from idura_ciba.simulator.scenario import Script
 
 __all__ = ["Order", "Rules", "Verdict"]
@@ -98,6 +100,30 @@ class Order:
     dice_key: str = field(repr=False)
     in_flight: int = 0
     jkt: str | None = None
+    _announce: Callable[[], None] = lambda: None
+
+    @property
+    def words(self) -> str | None:
+        """The word pair that is read to the person, if the eID has one."""
+        words = self.wish.eid.words
+        return None if words is None else words(dice(self.dice_key, "words"))
+
+    def holder(self, seed: int) -> Person:
+        """The person who is asked, made up from the provider's seed; or the other one who answers."""
+        wish = self.wish
+        number = wish.person if wish.is_number else wish.eid.invent_number(seed, wish.person)
+        return invent_person(seed, wish.eid.name, self.script.answered_by or number)
+
+    def decide(self, script: Script, now: float) -> None:
+        """Take another script in the middle of the order: what it decides is decided now."""
+        self.script = script
+        self.record.decision, self.record.decided_at = script.decision, now if script.decision else None
+        self._announce()
+
+    def when_decided(self, announce: Callable[[], None]) -> None:
+        """Call this now, and again for each change of what the person decides and when."""
+        self._announce = announce
+        announce()
 
     def is_open(self, now: float) -> bool:
         """Whether the prompt is still on the phone."""

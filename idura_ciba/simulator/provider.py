@@ -23,7 +23,8 @@ from idura_ciba.simulator.grants import Grant
 from idura_ciba.simulator.ledger import Ledger, OrderRecord
 from idura_ciba.simulator.messages import JSON, Refusal, SimReply, SimRequest, error_body, json_bytes
 from idura_ciba.simulator.orders import Order, Rules, Verdict
-from idura_ciba.simulator.people import dice, invent_person, invent_uuid
+from idura_ciba.simulator.people import dice, invent_uuid
+from idura_ciba.simulator.phones import Phones
 from idura_ciba.simulator.pings import PingRule, Pings, SimPing
 from idura_ciba.simulator.proofs import Proofs
 from idura_ciba.simulator.request_object import EncryptionKey, RequestObjects
@@ -70,6 +71,7 @@ class SimulatedIdura:
         mtls_address: Where clients that present a certificate go, if that is elsewhere; the server sets it.
         ledger: What really happened.
         faults: Rules for faults; see `FaultRule`.
+        phones: What is on people's phones, for those who play them by hand.
         ping_rule: What becomes of pings; None: each leaves once, when the person has decided.
     """
 
@@ -112,6 +114,7 @@ class SimulatedIdura:
         self._scripts: dict[str, tuple[Script, ...]] = {}
         self._orders: dict[str, Order] = {}
         self._latest: dict[tuple[str, str], Order] = {}
+        self.phones: Phones = Phones(self._latest, self._clients.name_of, seed)
         self._ordered: Counter[tuple[str, str]] = Counter()
         self._arrivals: Counter[Endpoint] = Counter()
         self._trace_dice = dice(seed, "trace")
@@ -125,6 +128,7 @@ class SimulatedIdura:
         secret: str | None = None,
         certificate: bytes | None = None,
         subject: str | None = None,
+        name: str | None = None,
         request_alg: str | None = None,
         request_jwks: Mapping[str, object] | None = None,
         request_encrypted: bool = False,
@@ -138,13 +142,14 @@ class SimulatedIdura:
             secret: For `client_secret_basic`, `client_secret_post` and `client_secret_jwt`.
             certificate: In DER, for `self_signed_tls_client_auth`.
             subject: As RFC 4514 writes it, for `tls_client_auth`.
+            name: What people are told of who asks; None: `client_id`.
             request_alg: Its `backchannel_authentication_request_signing_alg`: each authentication request must be
                 signed by this algorithm. None: none may be.
             request_jwks: The JWK set for that; None: `jwks`.
             request_encrypted: Whether they must be encrypted for the `encryption_key`, too.
             notification_endpoint: Where the client wants pings; None: it polls, and gets none.
         """
-        self._clients.register(client_id, jwks=jwks, secret=secret, certificate=certificate, subject=subject)
+        self._clients.register(client_id, jwks=jwks, secret=secret, certificate=certificate, subject=subject, name=name)
         self._requests.register(client_id, request_alg, request_jwks or jwks, encrypted=request_encrypted)
         self._pings.register(client_id, notification_endpoint)
 
@@ -338,10 +343,10 @@ class SimulatedIdura:
         order = self._begin(key, wish, record, now)
         order.jkt = jkt
         if token is not None:
-            self._pings.plan(token, record, self.ping_rule)
+            order.when_decided(lambda: self._pings.plan(token, record, self.ping_rule))
         answer = {"auth_req_id": record.auth_req_id, "expires_in": expires_in, "interval": int(order.interval)}
-        if wish.eid.words is not None:
-            answer["bindingMessage"] = wish.eid.words(dice(order.dice_key, "words"))
+        if (words := order.words) is not None:
+            answer["bindingMessage"] = words
         return json_bytes(answer)
 
     def _refuse_second(self, key: tuple[str, str], record: OrderRecord, now: float) -> None:
@@ -399,10 +404,9 @@ class SimulatedIdura:
         record, wish, script = order.record, order.wish, order.script
         record.tokens_issued_at = now
         made_up = dice(order.dice_key, "tokens")
-        number = wish.person if wish.is_number else wish.eid.invent_number(self._seed, wish.person)
         claims = claims_of(
             wish,
-            invent_person(self._seed, wish.eid.name, script.answered_by or number),
+            order.holder(self._seed),
             issuer=self.issuer,
             client_id=record.client_id,
             session=invent_uuid(made_up),

@@ -18,7 +18,7 @@ _OPENED, _ACKNOWLEDGED = 0.45, 0.71
 
 @frozen(kw_only=True)
 class Script:
-    """What one person does with one order. Made with `approve`, `deny`, `never` and `wrong_words`.
+    """What one person does with one order. Made with `approve`, `deny`, `never`, `wrong_words` and `by_hand`.
 
     Attributes:
         decision: The person's answer; None: no answer.
@@ -84,6 +84,11 @@ class Script:
     def never(cls, *, opened_after: float = math.inf, acknowledged_after: float = math.inf) -> Self:
         """Leave the order unanswered; by default the app is never opened either."""
         return cls(decision=None, after=math.inf, opened_after=opened_after, acknowledged_after=acknowledged_after)
+
+    @classmethod
+    def by_hand(cls) -> Self:
+        """Do nothing, until somebody plays the person: see `SimulatedIdura.phones`."""
+        return cls.never()
 
     def phase(self, elapsed: float) -> int:
         """The phase: 0 before the app is open, 1 before the request is acknowledged, 2 before identification."""

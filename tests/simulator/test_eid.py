@@ -92,7 +92,7 @@ def test_an_eid_of_ones_own_is_read_by_what_it_declares() -> None:
     """With its own prefix, its own numbers and its own bound; nothing is asked of the details."""
     form = {"scope": "openid", "login_hint": "no:1234", "acr_values": "urn:example:plain", "binding_message": "Hello"}
     eids = by_acr([*EIDS, PLAIN])
-    assert read_wish(form, eids) == Wish(PLAIN, "1234")
+    assert read_wish(form, eids) == Wish(PLAIN, "1234", message="Hello")
     for name, value in (("login_hint", "sub:ssn:1234"), ("login_hint", "no:12"), ("binding_message", "Hello!")):
         with pytest.raises(Refusal):
             read_wish({**form, name: value}, eids)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from idura_ciba.simulator import Wish
 from idura_ciba.simulator.norwegian_bankid import NORWEGIAN_BANKID, invent_words
@@ -22,7 +23,7 @@ WISH = Wish(NORWEGIAN_BANKID, "01023990128")
 
 def test_it_is_understood(read: Callable[..., Wish]) -> None:
     """The acr decides the eID, the hint the person."""
-    assert read(ASKED) == WISH
+    assert read(ASKED) == evolve(WISH, detail={"type": "customerServiceCall.v1"})
 
 
 def test_the_norwegian_level_may_be_asked_for(read: Callable[..., Wish]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import pytest
+from attrs import evolve
 
 from idura_ciba.simulator import Wish
 from idura_ciba.simulator.swedish_bankid import SWEDISH_BANKID
@@ -22,8 +23,8 @@ WISH = Wish(SWEDISH_BANKID, "209801011231")
 
 
 def test_it_is_understood(read: Callable[..., Wish]) -> None:
-    """The acr decides the eID, the hint the person."""
-    assert read(ASKED) == WISH
+    """The acr decides the eID, the hint the person; what the person is shown is kept."""
+    assert read(ASKED) == evolve(WISH, detail={"type": "phoneAuth", "callInitiator": "RP"})
 
 
 @pytest.mark.parametrize("initiator", ["RP", "user"])
