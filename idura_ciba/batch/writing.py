@@ -21,7 +21,7 @@ from idura_ciba.batch.system import BINARY
 from idura_ciba.errors import ArgumentError
 from idura_ciba.protocol.machine import State
 
-__all__ = ["ResultFile", "header", "render", "separator"]
+__all__ = ["ResultFile", "csv_line", "header", "render", "separator"]
 
 _COLUMNS: Final = (
     "key", "state", "code", "explanation", "subject", "person_confirmed", "acr", "trace_id", "asked_at", "ended_at",
@@ -64,7 +64,7 @@ def render(
         rest = {"claims": dict(result.claims), **({} if kept is None else {"kept": dict(kept)})}
         return json.dumps({**members, **rest}).encode() + b"\n"
     cells = [*members.values(), *(result.claims.get(name) for name in claims), *(kept or {}).values()]
-    return _csv(cells, delimiter)
+    return csv_line(cells, delimiter)
 
 
 def header(claims: Sequence[str], keep: Sequence[str] = (), *, excel: bool = False) -> bytes:
@@ -78,7 +78,7 @@ def header(claims: Sequence[str], keep: Sequence[str] = (), *, excel: bool = Fal
     taken = {*_COLUMNS, *claims}
     kept = [f"input_{name}" if name in taken else name for name in keep]
     mark = codecs.BOM_UTF8 if excel else b""
-    return mark + _csv([*_COLUMNS, *claims, *kept], separator(excel=excel))
+    return mark + csv_line([*_COLUMNS, *claims, *kept], separator(excel=excel))
 
 
 def separator(*, excel: bool) -> str:
@@ -90,7 +90,8 @@ def _instant(at: float | None) -> str | None:
     return None if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
 
 
-def _csv(cells: Sequence[object], delimiter: str) -> bytes:
+def csv_line(cells: Sequence[object], delimiter: str) -> bytes:
+    """Return one line of CSV, of whose cells no spreadsheet runs any as a formula."""
     line = io.StringIO()
     csv.writer(line, delimiter=delimiter).writerow(map(_cell, cells))
     return line.getvalue().encode()

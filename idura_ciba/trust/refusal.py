@@ -10,7 +10,7 @@ from typing import Literal, NoReturn
 
 from idura_ciba.errors import IdTokenRejected
 
-__all__ = ["REMEDIES", "Code", "refuse"]
+__all__ = ["DISTRUSTED", "REMEDIES", "Code", "refuse"]
 
 #: What a program can tell apart. One of the answer's size is the transport's too: one situation, one code.
 Code = Literal[
@@ -65,6 +65,8 @@ REMEDIES: Mapping[Code, str] = {
     "id_token_replayed": _DISTRUST,
     "id_token_signature": _DISTRUST,
 }
+#: The codes with which somebody may be cheating.
+DISTRUSTED: frozenset[str] = frozenset(code for code, remedy in REMEDIES.items() if remedy.endswith(_DISTRUST))
 
 
 def refuse(code: Code, claim: str, reason: str) -> NoReturn:

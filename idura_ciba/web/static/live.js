@@ -1,6 +1,7 @@
 // Keeps a page up to date and sends its forms without leaving it. Without this script, forms and links work as well.
 //
 //   <body data-events="events">        where the page's server-sent events are
+//   <body data-missed data-silent>     what to say in another language: not connected, and no answer to a form
 //   event "show": {"id", "html"}       replaces what is in the element with this id
 //   <form data-live>                   is sent in the background; what comes of it arrives as an event
 //   <time data-left="87.5">            counts these seconds down, as 1:27
@@ -9,15 +10,18 @@
 "use strict";
 
 const MISSED = "The page is not connected. It connects again by itself.";
+const SILENT = "The command does not answer. Is it still running?";
 
 // --- what is shown ---------------------------------------------------------------------------------------------------
 
 function show({ id, html }) {
   const place = document.getElementById(id);
   if (!place || place.dataset.shown === html) return;
+  const open = [...place.querySelectorAll("details[open][id]")].map((each) => each.id);
   const focused = place.contains(document.activeElement) ? document.activeElement : null;
   place.innerHTML = html;
   place.dataset.shown = html;
+  for (const id of open) document.getElementById(id)?.setAttribute("open", "");
   startClocks(place);
   if (!focused) return;
   // The keyboard stays where it was; where that is gone, at the place that has changed.
@@ -78,7 +82,7 @@ function listen() {
   source.addEventListener("show", (event) => show(JSON.parse(event.data)));
   source.addEventListener("error", () => {
     document.body.dataset.connected = "no";
-    if (!document.hidden) notify(MISSED);
+    if (!document.hidden) notify(document.body.dataset.missed || MISSED);
     if (source && source.readyState === EventSource.CLOSED) {
       // Refused, which a browser does not try again by itself.
       leave();
@@ -111,7 +115,7 @@ async function send(form, button) {
     const said = [...page.querySelectorAll("h1, p")].map((each) => each.textContent.trim());
     notify(said.map((text) => text.replace(/[.]?$/, ".")).join(" ") || `The server answered ${answer.status}.`);
   } catch {
-    notify("The command does not answer. Is it still running?");
+    notify(document.body.dataset.silent || SILENT);
   }
   for (const each of once) each.disabled = false;
 }
