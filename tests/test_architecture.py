@@ -122,6 +122,7 @@ WITHOUT_MODULE: Mapping[str, str] = {
     "test_conftest.py": "tests the guards of all other tests",
     "test_docs.py": "runs what the documentation shows",
     "test_docs_bound.py": "runs the page on bound tokens",
+    "test_docs_desk.py": "runs the page on the desk",
     "test_docs_errors.py": "holds the page on states and codes",
     "test_docs_fapi.py": "runs the page on FAPI-CIBA",
     "test_docs_fleet.py": "runs the page on replicas",

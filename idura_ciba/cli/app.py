@@ -13,6 +13,7 @@ from rich.console import Console
 from idura_ciba import __version__
 from idura_ciba.cli.batch import batch
 from idura_ciba.cli.demo import demo
+from idura_ciba.cli.desk import desk
 from idura_ciba.cli.doctor import doctor
 from idura_ciba.cli.fleet import fleet
 from idura_ciba.cli.guard import Guarded
@@ -31,7 +32,7 @@ app: typer.Typer = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (demo, verify, batch, simulate, keygen, doctor):
+for _command in (demo, verify, desk, batch, simulate, keygen, doctor):
     app.command(cls=Guarded)(_command)
 app.add_typer(fleet, name="fleet")
 

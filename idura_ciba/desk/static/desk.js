@@ -1,6 +1,5 @@
 // The desk's own behaviour, beside that of live.js. Without this script the page works too.
 //
-//   event "said": {"id", "text"}     says something to people who do not see the page
 //   <button data-busy="...">         says this, and cannot be pressed again, as soon as its form is sent
 //   <input data-reveals="id">        shows what is typed into that field
 "use strict";
@@ -9,7 +8,7 @@ for (const box of document.querySelectorAll("[data-reveals]")) {
   const field = document.getElementById(box.dataset.reveals);
   box.closest("[hidden]").hidden = false;
   box.addEventListener("change", () => {
-    field.type = box.checked ? "text" : "password";
+    field.classList.toggle("masked", !box.checked);
   });
 }
 

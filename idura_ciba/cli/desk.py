@@ -1,0 +1,246 @@
+"""`idura-ciba desk`: an agent's screen on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import os
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, suppress
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import typer
+
+from idura_ciba import ArgumentError, CibaClient
+from idura_ciba.cli.config import (
+    AlgOption,
+    ClientIdOption,
+    IduraPathsOption,
+    IssuerOption,
+    KeyFileOption,
+    MethodOption,
+    ResumeSecretOption,
+    SecretFileOption,
+    Settings,
+    resume_secret,
+)
+from idura_ciba.cli.eids import EidModuleOption, RequirePersonOption, ScopeOption, known_eids
+from idura_ciba.cli.files import PRIVATE
+from idura_ciba.cli.simulated import known_phones, simulated_client
+from idura_ciba.cli.stopping import stoppable
+from idura_ciba.cli.text import OUT, counted, say
+from idura_ciba.simulator import SimulatedIdura
+
+try:
+    from idura_ciba.desk.app import desk_app
+    from idura_ciba.desk.book import DeskBook, Snapshot, day_file
+    from idura_ciba.web.guard import Guard
+    from idura_ciba.web.serving import serving
+except ImportError:  # the extra is not installed
+    HAS_EXTRA = False
+else:
+    HAS_EXTRA = True
+
+__all__ = ["Language", "desk", "private_file", "state_file"]
+
+Language = Literal["en", "sv", "no", "da"]
+
+#: No well-known service has it, and the simulator's is the one before.
+PORT: Final = 8701
+_PAGE, _TRIAL = "Page", "Trial without a tenant"
+#: Below the server's root, as in `demo --web`.
+_PATH: Final = "/desk/"
+#: Seconds that pages have to show that the desk closes.
+_LAST_WORD: Final = 0.3
+
+
+def desk(
+    *,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, rich_help_panel=_PAGE, help="TCP port; 0 for any free one.")
+    ] = PORT,
+    host: Annotated[
+        str,
+        typer.Option(
+            rich_help_panel=_PAGE,
+            help="Where to listen. Anything but this machine lets others in who have the address, and without TLS in "
+            "front of it everybody on the way can read the numbers.",
+        ),
+    ] = "127.0.0.1",
+    public_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--public-host",
+            rich_help_panel=_PAGE,
+            metavar="NAME[:PORT]",
+            help="With --host: the name by which browsers reach the page. Repeatable.",
+        ),
+    ] = None,
+    open_browser: Annotated[
+        bool, typer.Option("--open/--no-open", rich_help_panel=_PAGE, help="Open the page in this machine's browser.")
+    ] = True,
+    language: Annotated[
+        Language | None,
+        typer.Option(rich_help_panel=_PAGE, help="Language of the page; by default the one that the browser prefers."),
+    ] = None,
+    state: Annotated[
+        Path | None,
+        typer.Option(
+            rich_help_panel=_PAGE,
+            help="File for what is under way, so that a restart loses nobody, and beside it one for the list of the "
+            "day; both can only be read with the client's credential.",
+        ),
+    ] = None,
+    message: Annotated[
+        str, typer.Option(rich_help_panel="Person", help="What the form proposes as the message in the app.")
+    ] = "",
+    scope: ScopeOption = None,
+    require_person: RequirePersonOption = False,
+    eid_module: EidModuleOption = None,
+    issuer: IssuerOption = None,
+    idura_paths: IduraPathsOption = False,
+    client_id: ClientIdOption = None,
+    key_file: KeyFileOption = None,
+    secret_file: SecretFileOption = None,
+    client_auth: MethodOption = None,
+    alg: AlgOption = None,
+    resume_secret_file: ResumeSecretOption = None,
+    simulate: Annotated[
+        bool, typer.Option("--simulate", rich_help_panel=_TRIAL, help="Ask made-up people on this machine.")
+    ] = False,
+) -> None:
+    """Verify callers on a page in the browser: choose the eID, type the number, read the words, see who it is.
+
+    The page is for this machine only, and for whoever has the address that is printed. No number is kept. Ctrl-C stops
+    it; people who are being asked can still answer, and the next start goes on with them.
+
+    Try it: idura-ciba desk --simulate
+    """
+    if not HAS_EXTRA:
+        raise ArgumentError(
+            "The pages of the desk need the extra `desk`",
+            code="desk_extra",
+            advice="pip install 'idura_ciba[cli,desk]'",
+        )
+    settings = Settings(
+        issuer=issuer,
+        idura_paths=idura_paths,
+        client_id=client_id,
+        key_file=key_file,
+        secret_file=secret_file,
+        method=client_auth,
+        alg=alg,
+        resume_secret=resume_secret(resume_secret_file),
+    )
+    eids = known_eids(eid_module)
+    if simulate and state is not None:
+        raise ArgumentError(
+            "A simulated provider forgets everybody when it stops, so there is nothing to keep",
+            code="state",
+            advice="Leave out --state, or ask real people",
+        )
+    hosts = _public_hosts(host, port, public_host or ())
+    connection: AbstractAsyncContextManager[CibaClient]
+    if simulate:
+        connection, store = simulated_client(SimulatedIdura(eids=known_phones(eid_module))), None
+    else:
+        connection, store = settings.client(), private_file(state or state_file())
+
+    async def run() -> None:
+        stopped = asyncio.Event()
+        with stoppable(stopped.set, stopped.set):
+            async with (
+                connection as client,
+                DeskBook(client, store, eids=eids, scope=scope, require_person=require_person) as book,
+            ):
+                guard = Guard("desk", unsafe_hosts=hosts)
+                app = guard.application()
+                app.add_subapp(_PATH, desk_app(book, guard, language=language, message=message, simulated=simulate))
+                async with serving(app, guard, host=host, port=port, path=_PATH, open_browser=open_browser) as address:
+                    _introduce(address, simulated=simulate, store=store, hosts=hosts)
+                    await stopped.wait()
+                    book.stop()
+                    await asyncio.sleep(_LAST_WORD)
+                _part(book.snapshot(), simulated=simulate)
+
+    asyncio.run(run())
+
+
+def state_file() -> Path:
+    """Where a desk keeps what is under way, unless it is told otherwise.
+
+    Spec: XDG Base Directory Specification, `XDG_STATE_HOME`.
+    """
+    home = os.environ.get("LOCALAPPDATA") if os.name == "nt" else os.environ.get("XDG_STATE_HOME")
+    return Path(home or Path.home() / ".local" / "state") / "idura-ciba" / "desk.db"
+
+
+def private_file(path: Path) -> Path:
+    """Make the folder and the files of a desk its user's alone; what SQLite puts beside them has the same mode.
+
+    Raises:
+        UsageError: They cannot be made.
+    """
+    reason = ""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for each in (path, day_file(path)):
+            os.close(os.open(each, os.O_RDWR | os.O_CREAT, PRIVATE))
+            each.chmod(PRIVATE)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+    if reason:
+        raise ArgumentError(
+            f"The file {path} cannot be used: {reason}", code="state", advice="Choose another one with --state"
+        )
+    return path
+
+
+def _public_hosts(host: str, port: int, names: Sequence[str]) -> frozenset[str]:
+    """What browsers may say in `Host`, besides this machine's own names."""
+    with suppress(ValueError):
+        address = ipaddress.ip_address(host)
+        if address.is_loopback:
+            return frozenset()
+        if not names and not address.is_unspecified:
+            names = (f"[{host}]" if address.version == 6 else host,)  # noqa: PLR2004 - IPv6
+    if host == "localhost":
+        return frozenset()
+    if not names or not port:
+        raise ArgumentError(
+            f"The host {host} can be reached from other machines, and nothing says how",
+            code="web_host",
+            advice="Name with --public-host what stands in the browser's address, and a --port that stays",
+        )
+    return frozenset({*names, *(f"{name}:{port}" for name in names)})
+
+
+def _introduce(address: str, *, simulated: bool, store: Path | None, hosts: frozenset[str]) -> None:
+    say("The desk is open. Ctrl-C closes it. Open this address, and show it to nobody:", to=OUT)
+    say(f"  {address}", to=OUT)
+    if simulated:
+        say("Nobody is really asked: the provider, the people and their names are made up.", to=OUT, style="dim")
+    if store is not None:
+        say(f"What is under way is kept in {store}, sealed.", to=OUT, style="dim")
+    if hosts:
+        say(
+            "Warning: other machines can reach this page. Without TLS in front of it, everybody on the way can read "
+            "the numbers that are typed and this address, and act as the agent.",
+            style="red",
+            prose=True,
+        )
+
+
+def _part(last: Snapshot, *, simulated: bool) -> None:
+    """Say what becomes of those who are being asked."""
+    if not last.open:
+        say("The desk is closed. Nobody is being asked.")
+        return
+    asked = f"{counted(len(last.open), 'call')} still open: the requests stay on the phones and can be answered"
+    if simulated:
+        say(f"The desk is closed. {asked}, but the simulated provider has stopped too.", prose=True)
+        return
+    until = max((entry.until or last.now for entry in last.open), default=last.now)
+    in_time = f" within {until - last.now:.0f} s" if until > last.now else ""
+    say(f"The desk is closed. {asked}. Start it again{in_time} to go on with them.", prose=True)
