@@ -142,6 +142,11 @@ def test_the_tests_example(simulated_idura: SimulatedIdura, make_ciba_client: Ca
     example("tests")["test_a_login"](simulated_idura, make_ciba_client)
 
 
+def test_the_example_by_hand(simulated_idura: SimulatedIdura, make_ciba_client: Callable[..., CibaClient]) -> None:
+    """It plays somebody who chooses other words than were read."""
+    example("by_hand")["test_a_caller_who_hears_badly"](simulated_idura, make_ciba_client)
+
+
 def test_the_raw_example() -> None:
     """It sends what it says."""
     assert example("raw")["request"].parameters()["login_hint"] == "cpr:0000000000"

@@ -228,7 +228,6 @@ def _introduce(address: str, *, simulated: bool, store: Path | None, hosts: froz
             "Warning: other machines can reach this page. Without TLS in front of it, everybody on the way can read "
             "the numbers that are typed and this address, and act as the agent.",
             style="red",
-            prose=True,
         )
 
 
@@ -239,8 +238,8 @@ def _part(last: Snapshot, *, simulated: bool) -> None:
         return
     asked = f"{counted(len(last.open), 'call')} still open: the requests stay on the phones and can be answered"
     if simulated:
-        say(f"The desk is closed. {asked}, but the simulated provider has stopped too.", prose=True)
+        say(f"The desk is closed. {asked}, but the simulated provider has stopped too.")
         return
     until = max((entry.until or last.now for entry in last.open), default=last.now)
     in_time = f" within {until - last.now:.0f} s" if until > last.now else ""
-    say(f"The desk is closed. {asked}. Start it again{in_time} to go on with them.", prose=True)
+    say(f"The desk is closed. {asked}. Start it again{in_time} to go on with them.")

@@ -7,6 +7,7 @@ import json
 import secrets
 import time
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -16,9 +17,11 @@ from rich.console import Console
 from idura_ciba import ArgumentError
 from idura_ciba.cli.eids import EidModuleOption, known_eids
 from idura_ciba.cli.files import read_secret
+from idura_ciba.cli.phones import INSTALL, PhonePage, phone_page
 from idura_ciba.cli.simulated import CLIENT_ID, known_phones
 from idura_ciba.cli.text import OUT, counted, say
 from idura_ciba.eids import EIDS, Eids
+from idura_ciba.phone.hands import Hands
 from idura_ciba.simulator import Crowd, Ledger, OrderRecord, Script, SimulatedIdura, SimulatorServer
 
 __all__ = ["Chronicle", "serve", "simulate"]
@@ -44,30 +47,52 @@ def simulate(
     jwks: Annotated[
         Path | None, typer.Option(help="Its public key set instead, as `idura-ciba keygen` writes it.")
     ] = None,
+    by_hand: Annotated[
+        bool, typer.Option("--by-hand", help="Nobody does anything until you do it on their phone.")
+    ] = False,
+    phone: Annotated[
+        bool | None,
+        typer.Option("--phone/--no-phone", help="Serve the page with the phones; by default if it is installed."),
+    ] = None,
+    phone_port: Annotated[int, typer.Option(min=0, max=65535, help="Its TCP port; 0 for any free one.")] = 0,
     eid_module: EidModuleOption = None,
 ) -> None:
     """Serve a simulated Idura on 127.0.0.1, until Ctrl-C.
 
-    It prints the settings for a client, then a line for each order. Nobody is really asked. By default most made-up
-    people approve within half a minute, some decline, and some never answer.
+    It prints the settings for a client, the address of a page with the people's phones, then a line for each order.
+    Nobody is really asked. Until you open the page, most made-up people approve within half a minute, some decline, and
+    some never answer. From then on you play whoever is asked.
 
     Try it from another terminal: set the variables that it prints, then run: idura-ciba verify --eid no
     """
+    if by_hand and (approve_after is not None or phone is False):
+        raise ArgumentError(
+            "With --by-hand, nobody does anything but on the page with the phones",
+            code="by_hand",
+            advice="Leave out --approve-after and --no-phone",
+        )
+    crowd = Crowd() if approve_after is None else lambda _dice: Script.approve(approve_after)
+    hands = Hands(crowd, by_hand=by_hand or (None if approve_after is None else False))
     idura = SimulatedIdura(
         eids=known_phones(eid_module),
         seed=seed,
         expires_in=expires_in,
         interval=interval,
-        people=Crowd() if approve_after is None else lambda _dice: Script.approve(approve_after),
+        people=hands,
     )
-    secret = None
+    eids, secret = known_eids(eid_module), None
+    page = None
+    if phone is not False:
+        page = phone_page(idura, hands, eids, port=phone_port, required=by_hand or phone is True)
+        if page is None:
+            say(f"For a page with the people's phones, run: {INSTALL}", style="dim")
     if jwks is not None:
         _register_keys(idura, client_id, jwks)
     else:
         secret = client_secret or secrets.token_urlsafe(32)
         idura.register_client(client_id, secret=secret)
     try:
-        serving = serve(idura, port=port, client_id=client_id, secret=secret, console=OUT, eids=known_eids(eid_module))
+        serving = serve(idura, port=port, client_id=client_id, secret=secret, console=OUT, eids=eids, page=page)
         asyncio.run(serving)
     except KeyboardInterrupt:
         say("Stopped.")
@@ -85,7 +110,14 @@ def _register_keys(idura: SimulatedIdura, client_id: str, path: Path) -> None:
 
 
 async def serve(
-    idura: SimulatedIdura, *, port: int, client_id: str, secret: str | None, console: Console, eids: Eids = EIDS
+    idura: SimulatedIdura,
+    *,
+    port: int,
+    client_id: str,
+    secret: str | None,
+    console: Console,
+    eids: Eids = EIDS,
+    page: PhonePage | None = None,
 ) -> None:
     """Serve until cancelled.
 
@@ -96,37 +128,41 @@ async def serve(
         secret: The client's secret; None where it has keys.
         console: Where to tell what happens.
         eids: What people call the eIDs that it serves.
+        page: Serves the page with the phones; None: there is none.
 
     Raises:
         UsageError: The port is taken.
     """
     server = SimulatorServer(idura, port=port)
     reason = ""
-    try:
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(server.aclose)
         try:
             await server.start()
         except OSError as error:
             reason = error.strerror or type(error).__name__
         if reason:
             raise ArgumentError(f"Cannot listen on port {port}: {reason}", code="port", advice="Pass another --port")
-        for line in _introduction(server.issuer, client_id, secret):
+        address = None if page is None else await stack.enter_async_context(page())
+        for line in _introduction(server.issuer, client_id, secret, address):
             say(line, to=console, whole=line.startswith(" "))
         chronicle = Chronicle(idura.ledger, eids)
         while True:
             for line in chronicle.lines(time.time()):
                 say(line, to=console)
             await asyncio.sleep(LOOK)
-    finally:
-        await server.aclose()
 
 
-def _introduction(issuer: str, client_id: str, secret: str | None) -> Iterator[str]:
+def _introduction(issuer: str, client_id: str, secret: str | None, phones: str | None) -> Iterator[str]:
     yield f"A simulated Idura listens at {issuer}. Nobody is really asked. Ctrl-C stops it."
     yield "To try it, run in another terminal:"
     yield f"  export IDURA_CIBA_ISSUER={issuer}"
     yield f"  export IDURA_CIBA_CLIENT_ID={client_id}"
     yield "  export IDURA_CIBA_KEY_FILE=KEY.pem" if secret is None else f"  export IDURA_CIBA_CLIENT_SECRET={secret}"
     yield "  idura-ciba verify --eid no"
+    if phones is not None:
+        yield "To see the people's phones and play them, open:"
+        yield f"  {phones}"
 
 
 class Chronicle:

@@ -22,7 +22,7 @@ from idura_ciba.errors import StateError
 from idura_ciba.redaction import Redacted
 from idura_ciba.simulator.eid import SimulatedEid
 from idura_ciba.simulator.orders import Order
-from idura_ciba.simulator.people import Person, dice
+from idura_ciba.simulator.people import Person, dice, invent_person
 
 __all__ = ["Phones", "Prompt", "PromptState"]
 
@@ -184,6 +184,10 @@ class Phones:
         self._latest = latest
         self._client_name = client_name
         self._seed = seed
+
+    def person(self, eid: str, number: str) -> Person:
+        """Return whose number it is with an eID, by its short name: what the tokens of a login will say."""
+        return invent_person(self._seed, eid, number)
 
     def prompts(self, now: float) -> list[Prompt]:
         """Return the prompts that can be answered, the oldest first."""

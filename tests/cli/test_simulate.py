@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import signal
 import socket
 import sys
@@ -16,7 +17,10 @@ import pytest
 
 from idura_ciba import CibaClient, ClientSecretBasic, FrejaID, PrivateKeyJwt, UsageError
 from idura_ciba.cli.keys import generate_key
+from idura_ciba.cli.phones import phone_page
 from idura_ciba.cli.simulate import Chronicle, serve
+from idura_ciba.eids import EIDS
+from idura_ciba.phone.hands import Hands
 from idura_ciba.simulator import Ledger, OrderRecord, Script, SimRequest, SimulatedIdura
 
 SE = "209801011231"
@@ -75,6 +79,21 @@ async def test_it_serves_until_it_is_stopped(paper: Callable[..., Any]) -> None:
 
 
 @pytest.mark.sockets
+async def test_it_tells_where_the_phones_are(paper: Callable[..., Any]) -> None:
+    """On a line of its own, with the secret that lets in."""
+    sheet, hands = paper(), Hands()
+    idura = SimulatedIdura(people=hands)
+    page = phone_page(idura, hands, EIDS, port=0)
+    serving = asyncio.create_task(
+        serve(idura, port=0, client_id="urn:a", secret="hush", console=sheet.console, page=page)
+    )
+    await sheet.until("/phone/?key=")
+    serving.cancel()
+    await asyncio.gather(serving, return_exceptions=True)
+    assert re.fullmatch(r"  http://127\.0\.0\.1:\d+/phone/\?key=[\w-]{43}", sheet.lines[-1])
+
+
+@pytest.mark.sockets
 async def test_a_port_that_is_taken_is_told(paper: Callable[..., Any]) -> None:
     """Another program has it: a sentence, not a traceback."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -126,6 +145,48 @@ def test_keys_can_be_registered(invoke: Callable[..., Any], served: Served, tmp_
     ran = invoke("simulate", "--jwks", str(tmp_path / "jwks.json"), "--client-id", "me")
     assert ran.exit_code == 0
     assert served.options["secret"] is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "at_first", "with_page", "page"),
+    [
+        ((), False, True, True),
+        (("--phone", "--phone-port", "0"), False, True, True),
+        (("--no-phone",), False, True, False),
+        (("--by-hand",), True, True, True),
+        (("--approve-after", "3"), False, False, True),
+    ],
+)
+def test_people_are_played_from_when_the_page_is_opened(
+    arguments: tuple[str, ...], at_first: bool, with_page: bool, page: bool, invoke: Callable[..., Any], served: Served
+) -> None:
+    """Or from the beginning; and never, where they are told what to do."""
+    assert invoke("simulate", *arguments).exit_code == 0
+    assert (served.options["page"] is not None) == page
+    hands = served.idura._people
+    assert isinstance(hands, Hands)
+    assert hands.by_hand == at_first
+    hands.page_opened()
+    assert hands.by_hand == with_page
+
+
+def test_without_the_page_it_says_how_to_get_it(
+    invoke: Callable[..., Any], served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And serves all the same; whoever does not want it is told nothing."""
+    monkeypatch.setattr("idura_ciba.cli.simulate.phone_page", lambda *_args, **_options: None)
+    ran = invoke("simulate")
+    assert (ran.exit_code, served.options["page"]) == (0, None)
+    assert "run: pip install 'idura_ciba[desk]'" in ran.stderr
+    assert "pip" not in invoke("simulate", "--no-phone").stderr
+
+
+@pytest.mark.parametrize("other", [("--approve-after", "3"), ("--no-phone",)])
+def test_who_plays_cannot_be_said_twice(other: tuple[str, ...], invoke: Callable[..., Any]) -> None:
+    """Nobody would ever answer, or not those who should."""
+    ran = invoke("simulate", "--by-hand", *other)
+    assert ran.exit_code == 2
+    assert "Leave out --approve-after and --no-phone" in " ".join(ran.stderr.split())
 
 
 @pytest.mark.parametrize("content", ["[]", "no JSON", '{"keys": [{"kty": "RSA"}]}'])

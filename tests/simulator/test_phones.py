@@ -89,6 +89,7 @@ def test_a_step_implies_those_before_it(played: Wire) -> None:
     prompt.approve(played.now)
     # The name is the one that was shown.
     assert claims_of(played.poll(order, at=3))["given_name"] == prompt.holder.given_name
+    assert played.idura.phones.person("se", SWEDE) == prompt.holder
 
 
 def test_somebody_says_no(played: Wire) -> None:

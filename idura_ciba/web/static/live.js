@@ -3,10 +3,10 @@
 //   <body data-events="events">        where the page's server-sent events are
 //   <body data-missed data-silent>     what to say in another language: not connected, and no answer to a form
 //   event "show": {"id", "html"}       replaces what is in the element with this id
-//   <form data-live>                   is sent in the background; what comes of it arrives as an event
+//   <form data-live>                   is sent in the background, once at a time; what comes of it arrives as an event
 //   <time data-left="87.5">            counts these seconds down, as 1:27
 //   <progress data-left max value>     empties with them
-//   <button data-once>                 as soon as its form is sent, cannot be pressed again
+//   <... data-rings>                   is counted in the title, for whoever looks at another tab
 "use strict";
 
 const MISSED = "The page is not connected. It connects again by itself.";
@@ -14,21 +14,31 @@ const SILENT = "The command does not answer. Is it still running?";
 
 // --- what is shown ---------------------------------------------------------------------------------------------------
 
+const shown = new WeakMap();
+
 function show({ id, html }) {
   const place = document.getElementById(id);
-  if (!place || place.dataset.shown === html) return;
+  if (!place || shown.get(place) === html) return;
   const open = [...place.querySelectorAll("details[open][id]")].map((each) => each.id);
   const focused = place.contains(document.activeElement) ? document.activeElement : null;
   place.innerHTML = html;
-  place.dataset.shown = html;
+  shown.set(place, html);
   for (const id of open) document.getElementById(id)?.setAttribute("open", "");
   startClocks(place);
+  countInTitle();
   if (!focused) return;
   // The keyboard stays where it was; where that is gone, at the place that has changed.
   const again = focused.id && document.getElementById(focused.id);
   const next = again || place.querySelector("[data-focus]") || place;
   if (next === place) place.tabIndex = -1;
   next.focus({ preventScroll: true });
+}
+
+const title = document.title;
+
+function countInTitle() {
+  const waiting = document.querySelectorAll("[data-rings]").length;
+  document.title = waiting ? `(${waiting}) ${title}` : title;
 }
 
 function notify(text) {
@@ -72,8 +82,7 @@ let retry = 0;
 
 function listen() {
   const path = document.body.dataset.events;
-  // A browser opens six connections to a server for all its tabs; one that nobody looks at needs none.
-  if (!path || source || document.hidden) return;
+  if (!path || source) return;
   source = new EventSource(path);
   source.addEventListener("open", () => {
     document.body.dataset.connected = "yes";
@@ -100,24 +109,25 @@ function leave() {
 // --- forms -----------------------------------------------------------------------------------------------------------
 
 async function send(form, button) {
+  // Not by disabling the button: that would take the keyboard's focus away.
+  if (form.dataset.sending) return;
+  form.dataset.sending = "yes";
   const fields = new URLSearchParams(new FormData(form));
   if (button && button.name) fields.set(button.name, button.value);
-  const once = form.querySelectorAll("[data-once]");
-  for (const each of once) each.disabled = true;
   try {
     const answer = await fetch(form.action, { method: "POST", body: fields, redirect: "manual" });
     if (answer.ok || answer.type === "opaqueredirect") {
       notify("");
       form.dispatchEvent(new CustomEvent("sent", { bubbles: true }));
-      return;
+    } else {
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const said = [...page.querySelectorAll("h1, p")].map((each) => each.textContent.trim());
+      notify(said.map((text) => text.replace(/[.]?$/, ".")).join(" ") || `The server answered ${answer.status}.`);
     }
-    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    const said = [...page.querySelectorAll("h1, p")].map((each) => each.textContent.trim());
-    notify(said.map((text) => text.replace(/[.]?$/, ".")).join(" ") || `The server answered ${answer.status}.`);
   } catch {
     notify(document.body.dataset.silent || SILENT);
   }
-  for (const each of once) each.disabled = false;
+  delete form.dataset.sending;
 }
 
 document.addEventListener("submit", (event) => {
@@ -125,9 +135,16 @@ document.addEventListener("submit", (event) => {
   event.preventDefault();
   send(event.target, event.submitter);
 });
-document.addEventListener("visibilitychange", () => (document.hidden ? leave() : listen()));
+// A browser opens six connections to a server for all its tabs; one that nobody looks at for long needs none.
+let absence = 0;
+document.addEventListener("visibilitychange", () => {
+  clearTimeout(absence);
+  if (document.hidden) absence = setTimeout(leave, 300_000);
+  else listen();
+});
 addEventListener("pagehide", leave);
 addEventListener("pageshow", listen);
 setInterval(tick, 250);
 startClocks(document);
+countInTitle();
 listen();

@@ -1,0 +1,62 @@
+"""The page with the simulated people's phones, where the extra that it needs is installed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Final
+
+from idura_ciba import ArgumentError
+from idura_ciba.eids import Eids
+from idura_ciba.phone.hands import Hands
+from idura_ciba.simulator import SimulatedIdura
+
+__all__ = ["INSTALL", "PhonePage", "phone_page"]
+
+#: How to get the page.
+INSTALL: Final = "pip install 'idura_ciba[desk]'"
+#: What it needs; anything else that is missing is a fault.
+_LIBRARIES: Final = frozenset({"aiohttp_sse", "jinja2", "markupsafe"})
+
+#: Serves the page, and says the address to open.
+PhonePage = Callable[[], AbstractAsyncContextManager[str]]
+
+
+def phone_page(
+    idura: SimulatedIdura, hands: Hands, eids: Eids, *, port: int, required: bool = False
+) -> PhonePage | None:
+    """Return what serves the page; None: it is not installed.
+
+    Args:
+        idura: The provider.
+        hands: Its `people`.
+        eids: What people call the eIDs.
+        port: Where to listen; 0: any free port.
+        required: Whether it is an error that it is not installed.
+
+    Raises:
+        UsageError: It is required and not installed (`phone`).
+    """
+    try:
+        from idura_ciba.phone.app import phone_app  # noqa: PLC0415 - the extra may not be installed
+        from idura_ciba.web.guard import Guard  # noqa: PLC0415
+        from idura_ciba.web.serving import serving  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in _LIBRARIES:
+            raise
+        if not required:
+            return None
+        missing = ArgumentError(
+            "The page with the phones needs jinja2 and aiohttp-sse", code="phone", advice=f"Run: {INSTALL}"
+        )
+        raise missing from None
+
+    @asynccontextmanager
+    async def serve() -> AsyncIterator[str]:
+        guard = Guard("phone")
+        app = guard.application()
+        app.add_subapp("/phone/", phone_app(idura, guard, hands=hands, eids=eids))
+        async with serving(app, guard, port=port, path="/phone/") as address:
+            yield address
+
+    return serve
