@@ -87,7 +87,7 @@ HOMES: Mapping[str, frozenset[str]] = {
     "aiohttp.client_proto": frozenset({"http.pool"}),
     "aiohttp.client_reqrep": frozenset({"http.pool"}),
     "aiohttp.connector": frozenset({"http.pool"}),
-    "aiohttp.web": frozenset({"desk", "phone", "ping.aiohttp_web", "simulator.server", "web"}),
+    "aiohttp.web": frozenset({"cli.web_demo", "desk", "phone", "ping.aiohttp_web", "simulator.server", "web"}),
     "aiohttp_sse": frozenset({"web.stream"}),
     "yarl": frozenset({"http.exchange", "http.proxies", "http.session"}),
     "attrs": frozenset(RANKS),

@@ -218,7 +218,7 @@ def _public_hosts(host: str, port: int, names: Sequence[str]) -> frozenset[str]:
 
 def _introduce(address: str, *, simulated: bool, store: Path | None, hosts: frozenset[str]) -> None:
     say("The desk is open. Ctrl-C closes it. Open this address, and show it to nobody:", to=OUT)
-    say(f"  {address}", to=OUT)
+    say(f"  {address}", to=OUT, whole=True)
     if simulated:
         say("Nobody is really asked: the provider, the people and their names are made up.", to=OUT, style="dim")
     if store is not None:

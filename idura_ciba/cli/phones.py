@@ -11,12 +11,12 @@ from idura_ciba.eids import Eids
 from idura_ciba.phone.hands import Hands
 from idura_ciba.simulator import SimulatedIdura
 
-__all__ = ["INSTALL", "PhonePage", "phone_page"]
+__all__ = ["INSTALL", "LIBRARIES", "PhonePage", "phone_page"]
 
 #: How to get the page.
 INSTALL: Final = "pip install 'idura_ciba[desk]'"
 #: What it needs; anything else that is missing is a fault.
-_LIBRARIES: Final = frozenset({"aiohttp_sse", "jinja2", "markupsafe"})
+LIBRARIES: Final = frozenset({"aiohttp_sse", "jinja2", "markupsafe"})
 
 #: Serves the page, and says the address to open.
 PhonePage = Callable[[], AbstractAsyncContextManager[str]]
@@ -42,7 +42,7 @@ def phone_page(
         from idura_ciba.web.guard import Guard  # noqa: PLC0415
         from idura_ciba.web.serving import serving  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in _LIBRARIES:
+        if (error.name or "").partition(".")[0] not in LIBRARIES:
             raise
         if not required:
             return None
