@@ -189,6 +189,11 @@ def a2_final_poll(scale: Scale) -> Demands:
         yield Demand("A2", f"{case}: missed", f"<= {most:.2%}", reached, met)
         reached = f"{result.late}; {result.grace_polls / len(result.polls):.2f} of them after the end, each"
         yield Demand("A2", f"{case}: polls after the final poll", "0", reached, result.late == 0)
+    case, strategy = Case("med18", 30.0, 5.0, rounds=True), FinalPoll(Fixed())
+    result = run(shipped(strategy), case, 5 * scale.short, teach=strategy, guard=0.0)
+    without = run(shipped(FinalPoll(Fixed())), case, 2 * scale.short, guard=0.0)
+    reached = f"{result.missed_share:.2%}; {without.missed_share:.2%} where nothing is learned"
+    yield Demand("A2", f"{case}, rounds down: missed", "<= 3.0%", reached, result.missed_share <= 0.03)  # noqa: PLR2004
 
 
 def a3_known_people(scale: Scale) -> Demands:

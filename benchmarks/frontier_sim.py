@@ -152,6 +152,7 @@ class Case:
         way: Median seconds of one message one way; log-normal.
         detour: Seconds more that each takes.
         words: What is said instead of the person's step, if anything.
+        rounds: Whether the provider counts whole seconds, and rounds the beginning down.
     """
 
     people: str
@@ -161,6 +162,7 @@ class Case:
     way: float = 0.055
     detour: float = 0.0
     words: Callable[[Random], str] | None = None
+    rounds: bool = False
 
     def __str__(self) -> str:
         """As the tables name it."""
@@ -256,7 +258,9 @@ def run(
     learn = getattr(teach, "finished", None)
     crowd, ways, lots = Random(f"people {seed}"), Random(f"way {seed}"), Random(f"lots {seed}")
     for nth in range(count):
-        login = Login(case, *people.draw(crowd), 1000.0 + nth, ways, lots)
+        # Each begins at another moment of a second: the golden ratio spreads them evenly.
+        rounded_off = 0.618 * nth % 1.0 if case.rounds else 0.0
+        login = Login(case, *people.draw(crowd), 1000.0 + nth, ways, lots, rounded_off)
         polls, over = 0, False
         while not over:
             at = client(login.view())
@@ -285,6 +289,7 @@ class Login:
     requested_at: float
     ways: Random
     lots: Random
+    rounded_off: float = 0.0
     server: Lenient = field(init=False)
     issued_at: float = field(init=False)
     timing: Timing = field(init=False)
@@ -292,6 +297,7 @@ class Login:
     history: History = field(init=False)
     slow_downs: int = field(default=0, init=False)
     decided: bool = field(default=False, init=False)
+    expired_at: float | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         case = self.case
@@ -323,6 +329,7 @@ class Login:
         self.history.count(answer, at, self.now, interval=self.timing.interval)
         if not isinstance(answer, StillPending | SlowedDown):
             self.decided = answer is DECIDED
+            self.expired_at = self.now if answer is EXPIRED else None
             return True
         self.slow_downs += isinstance(answer, SlowedDown)
         self.timing = self.history.note(answer, at, self.now, self.timing)
@@ -330,7 +337,7 @@ class Login:
 
     def answer(self, at: float) -> TokenAnswer:
         """What the provider says to a poll that arrives then."""
-        if at >= self.issued_at + self.case.lifetime:
+        if at >= self.issued_at + self.case.lifetime - self.rounded_off:
             return EXPIRED  # whatever the person has done
         if self.server.too_fast(at):
             return SlowedDown(None)
@@ -345,14 +352,14 @@ class Login:
         result.slow_downs += self.slow_downs
         if self.decided:
             result.delays.append(self.now - self.issued_at - self.took)
-        elif self.took < self.case.lifetime:
+        elif self.took < self.case.lifetime - self.rounded_off:
             result.missed += 1
         elif math.isinf(self.took):
             result.unanswered_polls.append(polls)
 
     def record(self) -> Record:
         """What the strategy is told."""
-        return self.history.record(self.timing, decided=self.decided)
+        return self.history.record(self.timing, decided=self.decided, expired_at=self.expired_at)
 
 
 def _step(steps: tuple[tuple[float, str], ...], at: float) -> str | None:

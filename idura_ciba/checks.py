@@ -14,7 +14,7 @@ from idura_ciba.aio.clock import Clock
 from idura_ciba.credentials.client_auth import ClientAuth
 from idura_ciba.errors import CibaError
 from idura_ciba.http.backchannel import Backchannel
-from idura_ciba.http.capabilities import Needs, mismatches
+from idura_ciba.http.capabilities import Needs, mentions, mismatches
 from idura_ciba.http.provider import IDURA_PATHS, Endpoints, Provider, is_idura
 from idura_ciba.protocol.answers import ErrorAnswer, TokenAnswer, UnusableAnswer
 from idura_ciba.protocol.documents import ProviderMetadata, parse_discovery
@@ -136,6 +136,11 @@ def _compare(metadata: ProviderMetadata, needs: Needs, acr_values: Iterable[str]
         )
     if not found:
         yield _ok("settings: the discovery document contradicts none of this client's")
+    listed, unmentioned = mentions(metadata, needs)
+    if listed:
+        yield _ok(f"supported: the document lists {'; '.join(listed)}")
+    if unmentioned:
+        yield _ok(f"not mentioned: the document says nothing of {'; '.join(unmentioned)}")
 
 
 def _check_tls(issuer: str) -> Finding:

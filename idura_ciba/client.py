@@ -131,16 +131,13 @@ class CibaClient:
         self.queue: ClientQueue = client_queue(scheduler)  # its place in the scheduler; a fleet changes the rate
         self.strategy: Strategy = usual(pinged=pings is not None) if strategy is None else as_strategy(strategy)
         holds = Holds(clock)
+        self.pings: PingReceiver | None = pings  # a fleet passes on those whose login is at another replica
         desk = None if pings is None else attached(pings, hmac.digest(secret, b"notification tokens", "sha256"))
         self._pending = Pending(holds, on_close, desk)
         context = Context(
             backchannel=Backchannel(provider, client_auth, carrier, clock, source, max_token_size, self.queue, signer),
             verifier=IdTokenVerifier(
-                issuer,
-                client_auth.client_id,
-                self._keys,
-                tags,
-                clock,
+                *(issuer, client_auth.client_id, self._keys, tags, clock),
                 algorithms=algorithms,
                 leeway=leeway,
                 max_size=whole_number("max_token_size", max_token_size),
@@ -168,8 +165,8 @@ class CibaClient:
         """Create a client from the environment variables that the command reads too.
 
         IDURA_CIBA_ISSUER and IDURA_CIBA_CLIENT_ID, and IDURA_CIBA_KEY_FILE or IDURA_CIBA_CLIENT_SECRET; where needed,
-        those that `idura_ciba.credentials.environment` lists besides: the method, the algorithm, a certificate, DPoP,
-        and the key that opens encrypted ID tokens.
+        those that `idura_ciba.credentials.environment` lists besides: how the client proves itself and binds tokens,
+        how requests are signed, which ID tokens are accepted, and the key that opens encrypted ones.
 
         Args:
             environ: The variables; None: those of this process.

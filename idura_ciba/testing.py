@@ -234,6 +234,8 @@ def run_virtual(main: Coroutine[Any, Any, _T], *, start: float = 0.0) -> _T:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return run()
-    with ThreadPoolExecutor(1, "run_virtual") as threads:
-        return threads.submit(copy_context().run, run).result()
+        pass  # and run below: what `main` raises would drag this error along
+    else:
+        with ThreadPoolExecutor(1, "run_virtual") as threads:
+            return threads.submit(copy_context().run, run).result()
+    return run()

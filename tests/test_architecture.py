@@ -128,6 +128,7 @@ WITHOUT_MODULE: Mapping[str, str] = {
     "test_docs_fleet.py": "runs the page on replicas",
     "test_docs_id_tokens.py": "holds the page on ID tokens to what is accepted",
     "test_docs_ping.py": "runs the page on pings",
+    "test_docs_providers.py": "holds the page on providers to what logs people in",
     "test_docs_recipes.py": "runs its recipes for Kubernetes, DBOS and Temporal",
     "test_docs_service.py": "runs the page on services",
     "test_docs_signed.py": "runs the page on signed requests",

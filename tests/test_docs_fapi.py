@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from joserfc.jwk import RSAKey
 
-from idura_ciba.simulator import Script, SimRequest, SimulatedIdura, SimulatorServer
+from idura_ciba.simulator import Rules, Script, SimRequest, SimulatedIdura, SimulatorServer
 from idura_ciba.simulator.exchange import Exchange
 from tests.certificates import issue, server_context
 from tests.fakes import private_key, public_jwk, unb64
@@ -61,10 +62,22 @@ async def test_a_client_with_these_settings_logs_people_in(tmp_path: Path, monke
     assert not [name for request in bank.requests for name in request.headers if name.lower().startswith("x-fapi")]
 
 
+@pytest.mark.sockets
+@pytest.mark.parametrize(("script", "found"), [(Script.approve(), True), (Script.deny(), False)])
+async def test_the_code_for_every_provider(script: Script, found: bool) -> None:
+    """At the simulator; `tests/interop/test_same_code.py` runs it at others."""
+    idura = SimulatedIdura(seed=1, interval=1, rules=Rules(userinfo="signed"))
+    idura.script(SWEDE, script)
+    settings = example("anywhere_settings")["idura"](RSAKey.generate_key(2048).as_pem(private=True).decode())
+    idura.register_client("my-client", jwks=settings["client_auth"].public_jwks())
+    async with SimulatorServer(idura):
+        assert (await example("anywhere")["who_is_it"](idura.issuer, settings, swedish()) is not None) is found
+
+
 def test_each_rule_names_a_test_that_exists() -> None:
     """A file, or one test in it."""
-    rows = re.findall(r"^\|.*\| (`tests/.*`) \|$", (ROOT / "docs" / "fapi-ciba.md").read_text("utf-8"), re.MULTILINE)
-    assert len(rows) == 9
-    for named in (name for row in rows for name in re.findall(r"`(tests/[^`]+)`", row)):
+    page = (ROOT / "docs" / "fapi-ciba.md").read_text("utf-8")
+    assert len(re.findall(r"^\|.*\| `tests/.*` \|$", page, re.MULTILINE)) == 9 + 4
+    for named in re.findall(r"`(tests/[^`]+)`", page):
         path, _, test = named.partition("::")
         assert f"def {test}(" in (ROOT / path).read_text("utf-8") or not test

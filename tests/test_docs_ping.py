@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import time
+from random import Random
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import pytest
 from aiohttp import web
 
 from idura_ciba import ClientSecretPost
+from idura_ciba.fleet.sqlite import SqliteStore
 from idura_ciba.ping import Ping, PingCounts, PingReceiver
 from idura_ciba.ping.receiver import attached
 from idura_ciba.redaction import Redacted
 from idura_ciba.simulator import PingSender, Script, SimPing, SimulatedIdura, SimulatorServer
 from tests.desks import needs
+from tests.fleet.replicas import Line
 from tests.logins import SWEDE, swedish
 from tests.pages import DOCS, example
 from tests.test_client_pings import WAYS
@@ -81,6 +84,23 @@ async def test_fastapi_serves_it_as_the_page_says() -> None:
     assert await status(app) == 204
     assert await status(mounted) == 307
     assert pings.counts == PingCounts(unknown=1)
+
+
+async def test_in_a_fleet_there_is_nothing_to_do() -> None:
+    """Each replica has a receiver, and both know the login's ping; `tests/fleet/test_pings.py` has it all."""
+    join, receivers = example("ping_fleet")["join"], [PingReceiver(), PingReceiver()]
+    store = SqliteStore()
+    await store.open()
+    auth = ClientSecretPost("urn:my:app", "hush")
+    fleets = [join("https://bank.example", auth, b"s" * 32, cast("str", Line(store)), pings) for pings in receivers]
+    async with fleets[0], fleets[1]:
+        woken: list[None] = []
+        nonce, token = receivers[0].desk.issue(Random(1))
+        receivers[0].desk.expect(nonce, "an id", lambda: woken.append(None))
+        assert receivers[1].receive("POST", [f"Bearer {token}"], b'{"auth_req_id": "an id"}') == 204
+        await asyncio.sleep(1)
+    await store.aclose()
+    assert (len(woken), receivers[0].counts, receivers[1].counts) == (1, PingCounts(accepted=1), PingCounts(unknown=1))
 
 
 async def test_a_ping_goes_to_the_replica_that_has_its_login() -> None:

@@ -201,6 +201,17 @@ def test_a_deadlock_is_an_error_that_names_who_waits() -> None:
     assert ended == ["tidied up"]
 
 
+def test_what_it_runs_raises_its_own_error_only() -> None:
+    """Nothing is said of how the loop was found."""
+
+    async def fails() -> None:
+        raise KeyError
+
+    with pytest.raises(KeyError) as caught:
+        run_virtual(fails())
+    assert caught.value.__context__ is None
+
+
 def test_sleeping_for_ever_is_a_deadlock() -> None:
     """An infinite sleep never ends, and the clock stays a number."""
     with pytest.raises(DeadlockError):

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import typer
+from attrs import evolve
 
 from idura_ciba import (
     ArgumentError,
     CibaClient,
-    FinalPoll,
     Fixed,
     HazardAware,
     IndexScheduler,
@@ -29,18 +29,8 @@ from idura_ciba.aio.clock import Clock
 from idura_ciba.batch import Journal
 from idura_ciba.batch.reading import FIELDS, Format, RowReader
 from idura_ciba.cli.batch_files import BadRows, Files, column_names, opened, rows_in
-from idura_ciba.cli.config import (
-    AlgOption,
-    ClientIdOption,
-    IduraPathsOption,
-    IssuerOption,
-    KeyFileOption,
-    MethodOption,
-    ResumeSecretOption,
-    SecretFileOption,
-    Settings,
-    resume_secret,
-)
+from idura_ciba.cli.config import Settings, resume_secret
+from idura_ciba.cli.connection import ResumeSecretOption, takes_settings
 from idura_ciba.cli.eids import (
     EidModuleOption,
     EidOption,
@@ -88,6 +78,7 @@ _SIMULATED_LIFE: Final = 30
 _FILES, _LIMITS, _SHARED, _TRIAL = "Files", "Limits", "Several machines", "Trial without a tenant"
 
 
+@takes_settings
 @takes_eid_options
 def batch(
     source: Annotated[str, typer.Argument(metavar="IN", help="CSV, JSON or Excel file; - for standard input.")],
@@ -184,13 +175,7 @@ def batch(
     require_person: RequirePersonOption = False,
     eid_module: EidModuleOption = None,
     eid_option: EidOptionOption = None,
-    issuer: IssuerOption = None,
-    idura_paths: IduraPathsOption = False,
-    client_id: ClientIdOption = None,
-    key_file: KeyFileOption = None,
-    secret_file: SecretFileOption = None,
-    client_auth: MethodOption = None,
-    alg: AlgOption = None,
+    settings: Settings,
     simulate: Annotated[
         bool, typer.Option("--simulate", rich_help_panel=_TRIAL, help="Ask made-up people on this machine.")
     ] = False,
@@ -249,7 +234,7 @@ def batch(
                 out, journal=journal, words=words, keeps_journal=store is None and (not simulate or out != "-")
             )
         )
-        _require_own_files(source, files, bad_rows, report, {"--key-file": key_file, "--secret-file": secret_file})
+        _require_own_files(source, files, bad_rows, report, settings.files())
         rejected = stack.enter_context(BadRows(bad_rows))
         people.repeated = rejected.add
         if dry_run:
@@ -259,23 +244,14 @@ def batch(
         _require_fitting(files, chosen, excel=excel, simulate=simulate)
         places = max_in_flight or (_IN_FLIGHT if budget is None else max(1, round(_FILLING * budget * _INTERVAL)))
         scheduler = IndexScheduler(rate=budget)
-        polling = FinalPoll(_STRATEGIES[strategy]())
+        polling = settings.final_poll(_STRATEGIES[strategy]())
         if simulate:
             require_phone_of(chosen, options, phones)
             connection: AbstractAsyncContextManager[CibaClient] = simulated_client(
                 _trial(files.journal, phones, eid_module), strategy=polling, scheduler=scheduler
             )
         else:
-            settings = Settings(
-                issuer=issuer,
-                idura_paths=idura_paths,
-                client_id=client_id,
-                key_file=key_file,
-                secret_file=secret_file,
-                method=client_auth,
-                alg=alg,
-                resume_secret=resume_secret(resume_secret_file),
-            )
+            settings = evolve(settings, resume_secret=resume_secret(resume_secret_file))
             connection = settings.client(strategy=polling, scheduler=scheduler)
         make: Callable[..., Job] = Job
         if store is not None:

@@ -31,8 +31,14 @@ def check_client(settings: Settings) -> Iterator[Finding]:
         yield problem(error)
     else:
         yield Finding("ok", f"client: {clean(auth.client_id)} authenticates with {_describe(auth)}")
-    if settings.key_file is not None and settings.key_file.exists() and os.name == "posix":
-        yield _check_mode(settings.key_file)
+        try:
+            settings.needs()
+        except UsageError as error:
+            yield problem(error)
+    for name in ("key_file", "request_key_file", "decryption_key_file"):
+        path: Path | None = getattr(settings, name)
+        if path is not None and path.exists() and os.name == "posix":
+            yield _check_mode(name.replace("_", " "), path)
 
 
 def _describe(auth: ClientAuth) -> str:
@@ -54,12 +60,12 @@ def _kind(jwk: Mapping[str, object]) -> str:
     return f"{int.from_bytes(base64.urlsafe_b64decode(modulus + '==')).bit_length()}-bit RSA"
 
 
-def _check_mode(path: Path) -> Finding:
+def _check_mode(what: str, path: Path) -> Finding:
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & 0o077:
-        text = f"key file: other users can access {path} (mode {mode:04o}); protect it with chmod 600"
+        text = f"{what}: other users can access {path} (mode {mode:04o}); protect it with chmod 600"
         return Finding("warning", text)
-    return Finding("ok", f"key file: only its owner can access {path}")
+    return Finding("ok", f"{what}: only its owner can access {path}")
 
 
 # --- at the provider --------------------------------------------------------------------------------------------------
@@ -79,7 +85,7 @@ async def check_at_provider(
     """
     needs = Needs()
     with suppress(UsageError):  # reported by `check_client`
-        needs = Needs.of(settings.client_auth(), None, needs.id_token_algorithms)
+        needs = settings.needs()
     try:
         issuer = settings.require_issuer()
     except UsageError as error:

@@ -1,124 +1,38 @@
-"""The tenant and the client: options, with environment variables as their defaults."""
+"""The tenant and the client, as the command is told: read once, and turned into a client."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Any
 from urllib.request import getproxies
 
-import typer
 from attrs import field, frozen
 
-from idura_ciba import AiohttpTransport, CibaClient, ClientAuth, Endpoints, FairScheduler
+from idura_ciba import AiohttpTransport, CibaClient, ClientAuth, Endpoints, FairScheduler, FinalPoll, Fixed
 from idura_ciba.cli.files import read_secret
+from idura_ciba.credentials.around import layers
 from idura_ciba.credentials.environment import (
-    ALG,
-    CERTIFICATE,
-    CLIENT_AUTH,
     CLIENT_ID,
     ISSUER,
-    KEY_FILE,
     SECRET,
     Method,
-    bound,
     client_auth,
+    client_options,
     missing,
-    options_from,
 )
-from idura_ciba.polling.strategy import StrategyLike
+from idura_ciba.credentials.request_object import request_signer
+from idura_ciba.http.capabilities import Needs
+from idura_ciba.http.transport import trusting
+from idura_ciba.polling.final_poll import GUARD
+from idura_ciba.polling.strategy import Strategy, StrategyLike
 from idura_ciba.redaction import Redacted
 
-__all__ = [
-    "AlgOption",
-    "ClientIdOption",
-    "IduraPathsOption",
-    "IssuerOption",
-    "KeyFileOption",
-    "Method",
-    "MethodOption",
-    "ResumeSecretOption",
-    "SecretFileOption",
-    "Settings",
-    "command_transport",
-    "resume_secret",
-]
+__all__ = ["RESUME_SECRET", "Settings", "resume_secret"]
 
-_PANEL = "Tenant and client"
 RESUME_SECRET = "IDURA_CIBA_RESUME_SECRET"  # noqa: S105 - its name, not its value
-
-IssuerOption = Annotated[
-    str | None,
-    typer.Option(
-        "--issuer",
-        envvar=ISSUER,
-        rich_help_panel=_PANEL,
-        help="Issuer URL; at Idura, https://NAME.idura.broker",
-    ),
-]
-ClientIdOption = Annotated[
-    str | None,
-    typer.Option("--client-id", envvar=CLIENT_ID, rich_help_panel=_PANEL, help="Client id, as registered."),
-]
-KeyFileOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--key-file",
-        envvar=KEY_FILE,
-        rich_help_panel=_PANEL,
-        help=f"File with the private key, PEM or JWK; for tls also the certificate, unless {CERTIFICATE} names one.",
-    ),
-]
-SecretFileOption = Annotated[
-    str | None,
-    typer.Option(
-        "--secret-file",
-        rich_help_panel=_PANEL,
-        help=f"File with the client secret; by default it is read from the variable {SECRET}.",
-    ),
-]
-MethodOption = Annotated[
-    Method | None,
-    typer.Option(
-        "--client-auth",
-        envvar=CLIENT_AUTH,
-        rich_help_panel=_PANEL,
-        help="Client authentication method; by default private-key if there is a key file, else basic.",
-    ),
-]
-AlgOption = Annotated[
-    str | None,
-    typer.Option(
-        "--alg",
-        envvar=ALG,
-        rich_help_panel=_PANEL,
-        help="Signing algorithm; by default the one that the JWK names, else the usual one for the key type.",
-    ),
-]
-IduraPathsOption = Annotated[
-    bool,
-    typer.Option(
-        "--idura-paths",
-        rich_help_panel=_PANEL,
-        help="The issuer is a domain of your own at Idura: endpoints that it does not name are at Idura's paths.",
-    ),
-]
-ResumeSecretOption = Annotated[
-    str | None,
-    typer.Option(
-        "--resume-secret-file",
-        rich_help_panel=_PANEL,
-        help="File with a secret that all machines have, 32 or more random characters; by default it is read from the "
-        f"variable {RESUME_SECRET}.",
-    ),
-]
-
-
-def command_transport() -> AiohttpTransport:
-    """HTTP as every command does it: through the proxies that the environment names, where it names any."""
-    return AiohttpTransport(trust_env=bool(getproxies()))
 
 
 @asynccontextmanager
@@ -139,7 +53,10 @@ def resume_secret(path: str | None) -> bytes | None:
 
 @frozen(kw_only=True)
 class Settings:
-    """The configuration of one client of one tenant."""
+    """The configuration of one client of one tenant.
+
+    Attributes are named as the options are; `cert_file` and those after it are for other providers than Idura.
+    """
 
     issuer: str | None = None
     client_id: str | None = None
@@ -149,6 +66,19 @@ class Settings:
     alg: str | None = None
     idura_paths: bool = False
     resume_secret: bytes | None = field(default=None, repr=False)
+    cert_file: Path | None = None
+    audience: str | None = None
+    send_client_id: bool | None = None
+    dpop: bool = False
+    sign_requests: bool = False
+    request_alg: str | None = None
+    request_key_file: Path | None = None
+    id_token_algorithms: tuple[str, ...] = ()
+    trusted_audiences: tuple[str, ...] = ()
+    trusted_origins: tuple[str, ...] = ()
+    decryption_key_file: Path | None = None
+    ca_file: Path | None = None
+    guard: float | None = None
 
     def require_issuer(self) -> str:
         """Return the issuer.
@@ -160,9 +90,34 @@ class Settings:
             "issuer", f"Pass --issuer or set {ISSUER}; to try without a tenant, pass --simulate to verify or batch"
         )
 
+    def files(self) -> Mapping[str, Path | str | None]:
+        """Return the files that are read, by option."""
+        return {
+            "--key-file": self.key_file,
+            "--secret-file": self.secret_file,
+            "--cert-file": self.cert_file,
+            "--request-key-file": self.request_key_file,
+            "--decryption-key-file": self.decryption_key_file,
+            "--ca-file": self.ca_file,
+        }
+
     def endpoints(self) -> Endpoints | None:
         """Return what is known of the endpoints."""
-        return Endpoints(idura_paths=True) if self.idura_paths else None
+        if not self.idura_paths and not self.trusted_origins:
+            return None
+        return Endpoints(idura_paths=self.idura_paths or None, trusted_origins=self.trusted_origins)
+
+    def transport(self) -> AiohttpTransport:
+        """HTTP as every command does it: through the proxies that the environment names, where it names any.
+
+        Raises:
+            UsageError: The file of the certificate authority cannot be used.
+        """
+        return AiohttpTransport(trust_env=bool(getproxies()), ca_file=self.ca_file)
+
+    def final_poll(self, strategy: Strategy) -> FinalPoll:
+        """Return a strategy with its last poll as far from the end as is set."""
+        return FinalPoll(strategy, GUARD if self.guard is None else self.guard)
 
     def client(
         self, *, strategy: StrategyLike | None = None, scheduler: FairScheduler | None = None
@@ -176,33 +131,69 @@ class Settings:
         Raises:
             UsageError: A setting is missing or unusable.
         """
-        transport = command_transport()
         issuer, auth = self.require_issuer(), self.client_auth()
+        transport = self.transport()
         client = CibaClient(
             issuer,
             auth,
-            strategy=strategy,
+            strategy=self.final_poll(Fixed()) if strategy is None else strategy,
             scheduler=scheduler,
             endpoints=self.endpoints(),
             transport=transport,
             resume_secret=self.resume_secret,
-            **options_from(os.environ),
+            **self.options(),
         )
         return _closing(client, transport)
 
-    def client_auth(self) -> ClientAuth:
-        """Load the key or the secret.
+    def options(self) -> dict[str, Any]:
+        """Return further arguments of the client.
 
         Raises:
-            UsageError: It is missing or unusable, or `--alg` is given for a secret.
+            UsageError: A file or an option cannot be used.
+        """
+        return client_options(
+            decryption_key_file=self.decryption_key_file,
+            id_token_algorithms=self.id_token_algorithms,
+            trusted_audiences=self.trusted_audiences,
+            sign_requests=self.sign_requests,
+            request_alg=self.request_alg,
+            request_key_file=self.request_key_file,
+        )
+
+    def needs(self) -> Needs:
+        """Return what the client needs of its provider.
+
+        Raises:
+            UsageError: A setting is missing or unusable.
+        """
+        auth, options = self.client_auth(), self.options()
+        signer = request_signer(options.get("sign_requests", False), auth)
+        return Needs.of(auth, signer, options.get("id_token_algorithms", Needs().id_token_algorithms))
+
+    def client_auth(self) -> ClientAuth:
+        """Load the key, the certificate or the secret.
+
+        Raises:
+            UsageError: It is missing or unusable, or an option is given that does not apply to it.
         """
         client_id = self.client_id or missing("client id", f"Pass --client-id or set {CLIENT_ID}")
         method = self.method or ("private-key" if self.key_file else "basic")
         secret = Redacted(os.environ.get(SECRET, ""))
         if self.secret_file and method != "private-key":
             secret = read_secret(self.secret_file, what="client secret")
-        certificate = os.environ.get(CERTIFICATE)
         auth = client_auth(
-            client_id, key_file=self.key_file, secret=secret, method=method, alg=self.alg, certificate=certificate
+            client_id,
+            key_file=self.key_file,
+            secret=secret,
+            method=method,
+            alg=self.alg,
+            certificate=self.cert_file,
+            audience=self.audience,
+            send_client_id=self.send_client_id,
+            dpop=self.dpop,
         )
-        return bound(auth, os.environ)
+        if self.ca_file is not None:
+            for layer in layers(auth):
+                if (tls := getattr(layer, "tls", None)) is not None:
+                    trusting(tls, self.ca_file)
+        return auth

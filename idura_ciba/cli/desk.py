@@ -11,36 +11,18 @@ from pathlib import Path
 from typing import Annotated, Final, Literal
 
 import typer
+from attrs import evolve
 
 from idura_ciba import ArgumentError, CibaClient
-from idura_ciba.cli.config import (
-    AlgOption,
-    ClientIdOption,
-    IduraPathsOption,
-    IssuerOption,
-    KeyFileOption,
-    MethodOption,
-    ResumeSecretOption,
-    SecretFileOption,
-    Settings,
-    resume_secret,
-)
+from idura_ciba.cli.config import Settings, resume_secret
+from idura_ciba.cli.connection import ResumeSecretOption, takes_settings
 from idura_ciba.cli.eids import EidModuleOption, RequirePersonOption, ScopeOption, known_eids
 from idura_ciba.cli.files import PRIVATE
+from idura_ciba.cli.phones import INSTALL, LIBRARIES
 from idura_ciba.cli.simulated import known_phones, simulated_client
-from idura_ciba.cli.stopping import stoppable
-from idura_ciba.cli.text import OUT, counted, say
+from idura_ciba.desk.book import day_file
+from idura_ciba.phone.hands import Hands
 from idura_ciba.simulator import SimulatedIdura
-
-try:
-    from idura_ciba.desk.app import desk_app
-    from idura_ciba.desk.book import DeskBook, Snapshot, day_file
-    from idura_ciba.web.guard import Guard
-    from idura_ciba.web.serving import serving
-except ImportError:  # the extra is not installed
-    HAS_EXTRA = False
-else:
-    HAS_EXTRA = True
 
 __all__ = ["Language", "desk", "private_file", "state_file"]
 
@@ -49,12 +31,9 @@ Language = Literal["en", "sv", "no", "da"]
 #: No well-known service has it, and the simulator's is the one before.
 PORT: Final = 8701
 _PAGE, _TRIAL = "Page", "Trial without a tenant"
-#: Below the server's root, as in `demo --web`.
-_PATH: Final = "/desk/"
-#: Seconds that pages have to show that the desk closes.
-_LAST_WORD: Final = 0.3
 
 
+@takes_settings
 def desk(
     *,
     port: Annotated[
@@ -98,13 +77,7 @@ def desk(
     scope: ScopeOption = None,
     require_person: RequirePersonOption = False,
     eid_module: EidModuleOption = None,
-    issuer: IssuerOption = None,
-    idura_paths: IduraPathsOption = False,
-    client_id: ClientIdOption = None,
-    key_file: KeyFileOption = None,
-    secret_file: SecretFileOption = None,
-    client_auth: MethodOption = None,
-    alg: AlgOption = None,
+    settings: Settings,
     resume_secret_file: ResumeSecretOption = None,
     simulate: Annotated[
         bool, typer.Option("--simulate", rich_help_panel=_TRIAL, help="Ask made-up people on this machine.")
@@ -117,22 +90,13 @@ def desk(
 
     Try it: idura-ciba desk --simulate
     """
-    if not HAS_EXTRA:
-        raise ArgumentError(
-            "The pages of the desk need the extra `desk`",
-            code="desk_extra",
-            advice="pip install 'idura_ciba[cli,desk]'",
-        )
-    settings = Settings(
-        issuer=issuer,
-        idura_paths=idura_paths,
-        client_id=client_id,
-        key_file=key_file,
-        secret_file=secret_file,
-        method=client_auth,
-        alg=alg,
-        resume_secret=resume_secret(resume_secret_file),
-    )
+    try:
+        from idura_ciba.cli.desk_page import DeskPage, serve_desk  # noqa: PLC0415 - the extra may not be installed
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in LIBRARIES:
+            raise
+        missing = ArgumentError("The pages need jinja2 and aiohttp-sse", code="desk_extra", advice=f"Run: {INSTALL}")
+        raise missing from None
     eids = known_eids(eid_module)
     if simulate and state is not None:
         raise ArgumentError(
@@ -140,31 +104,31 @@ def desk(
             code="state",
             advice="Leave out --state, or ask real people",
         )
+    hands, phones = Hands(), known_phones(eid_module)
+    idura = SimulatedIdura(eids=phones, people=hands) if simulate else None
     hosts = _public_hosts(host, port, public_host or ())
     connection: AbstractAsyncContextManager[CibaClient]
-    if simulate:
-        connection, store = simulated_client(SimulatedIdura(eids=known_phones(eid_module))), None
+    if idura is not None:
+        connection, store = simulated_client(idura), None
     else:
+        settings = evolve(settings, resume_secret=resume_secret(resume_secret_file))
         connection, store = settings.client(), private_file(state or state_file())
 
-    async def run() -> None:
-        stopped = asyncio.Event()
-        with stoppable(stopped.set, stopped.set):
-            async with (
-                connection as client,
-                DeskBook(client, store, eids=eids, scope=scope, require_person=require_person) as book,
-            ):
-                guard = Guard("desk", unsafe_hosts=hosts)
-                app = guard.application()
-                app.add_subapp(_PATH, desk_app(book, guard, language=language, message=message, simulated=simulate))
-                async with serving(app, guard, host=host, port=port, path=_PATH, open_browser=open_browser) as address:
-                    _introduce(address, simulated=simulate, store=store, hosts=hosts)
-                    await stopped.wait()
-                    book.stop()
-                    await asyncio.sleep(_LAST_WORD)
-                _part(book.snapshot(), simulated=simulate)
-
-    asyncio.run(run())
+    page = DeskPage(
+        host=host,
+        port=port,
+        hosts=hosts,
+        open_browser=open_browser,
+        language=language,
+        message=message,
+        eids=eids,
+        scope=scope,
+        require_person=require_person,
+        store=store,
+        idura=idura,
+        hands=hands,
+    )
+    asyncio.run(serve_desk(connection, page))
 
 
 def state_file() -> Path:
@@ -214,32 +178,3 @@ def _public_hosts(host: str, port: int, names: Sequence[str]) -> frozenset[str]:
             advice="Name with --public-host what stands in the browser's address, and a --port that stays",
         )
     return frozenset({*names, *(f"{name}:{port}" for name in names)})
-
-
-def _introduce(address: str, *, simulated: bool, store: Path | None, hosts: frozenset[str]) -> None:
-    say("The desk is open. Ctrl-C closes it. Open this address, and show it to nobody:", to=OUT)
-    say(f"  {address}", to=OUT, whole=True)
-    if simulated:
-        say("Nobody is really asked: the provider, the people and their names are made up.", to=OUT, style="dim")
-    if store is not None:
-        say(f"What is under way is kept in {store}, sealed.", to=OUT, style="dim")
-    if hosts:
-        say(
-            "Warning: other machines can reach this page. Without TLS in front of it, everybody on the way can read "
-            "the numbers that are typed and this address, and act as the agent.",
-            style="red",
-        )
-
-
-def _part(last: Snapshot, *, simulated: bool) -> None:
-    """Say what becomes of those who are being asked."""
-    if not last.open:
-        say("The desk is closed. Nobody is being asked.")
-        return
-    asked = f"{counted(len(last.open), 'call')} still open: the requests stay on the phones and can be answered"
-    if simulated:
-        say(f"The desk is closed. {asked}, but the simulated provider has stopped too.")
-        return
-    until = max((entry.until or last.now for entry in last.open), default=last.now)
-    in_time = f" within {until - last.now:.0f} s" if until > last.now else ""
-    say(f"The desk is closed. {asked}. Start it again{in_time} to go on with them.")

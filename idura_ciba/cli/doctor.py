@@ -13,17 +13,8 @@ from rich.text import Text
 from idura_ciba.aio.clock import Clock
 from idura_ciba.checks import Finding
 from idura_ciba.cli.checks import check_at_provider, check_client
-from idura_ciba.cli.config import (
-    AlgOption,
-    ClientIdOption,
-    IduraPathsOption,
-    IssuerOption,
-    KeyFileOption,
-    MethodOption,
-    SecretFileOption,
-    Settings,
-    command_transport,
-)
+from idura_ciba.cli.config import Settings
+from idura_ciba.cli.connection import takes_settings
 from idura_ciba.cli.guard import ExitCode
 from idura_ciba.cli.text import OUT, say
 from idura_ciba.protocol.http import Transport
@@ -34,15 +25,10 @@ __all__ = ["doctor", "examine"]
 _STYLES: Final = {"ok": "green", "warning": "yellow", "problem": "bold red"}
 
 
+@takes_settings
 def doctor(
     *,
-    issuer: IssuerOption = None,
-    idura_paths: IduraPathsOption = False,
-    client_id: ClientIdOption = None,
-    key_file: KeyFileOption = None,
-    secret_file: SecretFileOption = None,
-    client_auth: MethodOption = None,
-    alg: AlgOption = None,
+    settings: Settings,
     probe: Annotated[
         bool,
         typer.Option("--probe", help="Send the credentials once, in a poll for a login that does not exist."),
@@ -59,20 +45,11 @@ def doctor(
 
     Exit codes: 0 no problem, 1 at least one problem. Warnings do not count.
     """
-    settings = Settings(
-        issuer=issuer,
-        idura_paths=idura_paths,
-        client_id=client_id,
-        key_file=key_file,
-        secret_file=secret_file,
-        method=client_auth,
-        alg=alg,
-    )
     raise typer.Exit(asyncio.run(_examine_over_http(settings, probe=probe, acr_values=acr or ())))
 
 
 async def _examine_over_http(settings: Settings, *, probe: bool, acr_values: Sequence[str]) -> ExitCode:
-    async with command_transport() as transport:
+    async with settings.transport() as transport:
         return await examine(settings, transport, Clock(), probe=probe, acr_values=acr_values, console=OUT)
 
 

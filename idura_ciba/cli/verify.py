@@ -12,16 +12,8 @@ import typer
 
 from idura_ciba import ArgumentError, EidRequest
 from idura_ciba.aio.clock import Clock
-from idura_ciba.cli.config import (
-    AlgOption,
-    ClientIdOption,
-    IduraPathsOption,
-    IssuerOption,
-    KeyFileOption,
-    MethodOption,
-    SecretFileOption,
-    Settings,
-)
+from idura_ciba.cli.config import Settings
+from idura_ciba.cli.connection import takes_settings
 from idura_ciba.cli.eids import (
     PANEL,
     EidModuleOption,
@@ -56,6 +48,7 @@ _SIMULATED_AFTER = 4.0
 _RESULT, _TRIAL = "Result", "Trial without a tenant"
 
 
+@takes_settings
 @takes_eid_options
 def verify(
     *,
@@ -98,13 +91,7 @@ def verify(
             rich_help_panel=_RESULT, help="Where such a login is saved; default idura-ciba-resume-ID.json here."
         ),
     ] = None,
-    issuer: IssuerOption = None,
-    idura_paths: IduraPathsOption = False,
-    client_id: ClientIdOption = None,
-    key_file: KeyFileOption = None,
-    secret_file: SecretFileOption = None,
-    client_auth: MethodOption = None,
-    alg: AlgOption = None,
+    settings: Settings,
     simulate: Annotated[
         bool, typer.Option("--simulate", rich_help_panel=_TRIAL, help="Ask a made-up person on this machine.")
     ] = False,
@@ -127,15 +114,6 @@ def verify(
 
     Try it: idura-ciba verify --simulate --eid no
     """
-    settings = Settings(
-        issuer=issuer,
-        idura_paths=idura_paths,
-        client_id=client_id,
-        key_file=key_file,
-        secret_file=secret_file,
-        method=client_auth,
-        alg=alg,
-    )
     eids, phones = known_eids(eid_module), known_phones(eid_module)
     chosen = None if eid is None else eids.find(eid)
     # A configuration that cannot work is found before anybody is asked for a number.

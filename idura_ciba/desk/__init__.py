@@ -3,7 +3,8 @@
     book        `DeskBook`: starts logins, follows them, goes on after a restart; knows nothing of pages
     entry       a login as the desk knows it
     diary       the logins of the day, sealed, in a file
-    texts       what the desk says, in four languages
+    catalogue   what the desk says, in four languages
+    texts       says it in the one that the agent reads
     listing     the day as a table for a spreadsheet
     view        what a page shows of all that
     app         `desk_app`: the pages

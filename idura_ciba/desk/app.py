@@ -44,7 +44,13 @@ _LONGEST: Final = 4000
 
 
 def desk_app(
-    book: DeskBook, guard: Guard, *, language: str | None = None, message: str = "", simulated: bool = False
+    book: DeskBook,
+    guard: Guard,
+    *,
+    language: str | None = None,
+    message: str = "",
+    simulated: bool = False,
+    phones: str = "",
 ) -> web.Application:
     """Make the pages of a desk, for `add_subapp` of a guarded application.
 
@@ -54,17 +60,20 @@ def desk_app(
         language: One of `LANGUAGES`; None: as the browser prefers.
         message: What the form proposes as the message in the app.
         simulated: Whether nobody is really asked, which the page then says.
+        phones: Where their phones are, as seen from the page; empty: nowhere.
     """
-    return _Desk(book, guard, language, message, simulated=simulated).application()
+    return _Desk(book, guard, language, message, simulated=simulated, phones=phones).application()
 
 
 class _Desk:
-    def __init__(self, book: DeskBook, guard: Guard, language: str | None, message: str, *, simulated: bool) -> None:
+    def __init__(
+        self, book: DeskBook, guard: Guard, language: str | None, message: str, *, simulated: bool, phones: str
+    ) -> None:
         self._book = book
         self._guard = guard
         self._language = language
         self._message = message
-        self._pages = Pages(Path(__file__).parent, simulated=simulated, csrf=str(guard.csrf))
+        self._pages = Pages(Path(__file__).parent, simulated=simulated, phones=phones, csrf=str(guard.csrf))
         self._feeds = {each: Feed(partial(self._state, each)) for each in LANGUAGES}
 
     def application(self) -> web.Application:
@@ -104,6 +113,7 @@ class _Desk:
         except (UsageError, StoreError) as error:
             about_number = _refuses(eid, number, options)
             wrong, said = complaint(error, eid, self._language_of(request), about_number=about_number)
+            id_ = new_id() if error.code in {"form_used", "login_id"} else id_
             return self._page(
                 request, eid, status=422, id=id_, given=options, note=note, wrong=wrong, error=said, **_message(form)
             )

@@ -106,7 +106,8 @@ class DeskBook:
         self.eids: Eids = eids
         self._clock = clock or Clock()
         self._fleet = Fleet(ciba, SqliteStore(store, clock=self._clock), clock=self._clock)
-        self._diary = Diary(None if store is None else day_file(store), Sealing.of(ciba))
+        self._sealing = Sealing.of(ciba)
+        self._diary = Diary(None if store is None else day_file(store), self._sealing)
         self._fields: dict[str, Any] = {"require_person": True} if require_person else {}
         self._fields |= {} if scope is None else {"scope": scope}
         self._entries: dict[str, Entry] = {}
@@ -190,7 +191,7 @@ class DeskBook:
         """Ask a person; returns once the provider has accepted, or has not.
 
         Args:
-            id_: The id of the form, from `new_id`. If a login of this id was started, that is returned.
+            id_: The id of the form, from `new_id`. If a login of this id was started for this person, that is returned.
             eid: The short name of the eID.
             number: Whom to ask, in any written form. It is not kept.
             note: The agent's own note.
@@ -200,17 +201,34 @@ class DeskBook:
             The login; or the one through which this person is being asked already, with `again_at`.
 
         Raises:
-            UsageError: Something in the form cannot work, the person is being asked by something else
-                (`AlreadyPending`), or the desk stops. Nobody was asked, and the id can be used again.
-            StoreError: The file cannot be written. Nobody was asked.
+            UsageError: Something in the form cannot work, it was sent for somebody else (`form_used`), the person is
+                being asked by something else (`AlreadyPending`), or the desk stops. Nobody was asked.
+            StoreError: The file cannot be written, or the form is of an earlier day (`login_id`). Nobody was asked.
         """
-        if (entry := self._entries.get(id_)) is not None and id_ not in self._starting:
-            return entry
-        if id_ not in self._starting:
-            chosen = self.eids.find(eid)
-            request = self._request(chosen, Redacted(number), Redacted(note), options)
+        chosen = self.eids.find(eid)
+        request = self._request(chosen, Redacted(number), Redacted(note), options)
+        tag = self._sealing.tag(request).hex()
+        if (entry := self._entries.get(id_)) is not None:
+            if entry.tag != tag:
+                # A page from the browser's memory, filled in for the next caller: they would get another one's answer.
+                raise ArgumentError(
+                    "this form was sent before, for somebody else", code="form_used", advice="send a new form"
+                )
+            if id_ not in self._starting:
+                return entry
+        else:
             self._check_open()
-            self._starting[id_] = task = self._tasks.spawn(self._begin(id_, chosen, request, note))
+            entry = Entry(
+                id=id_,
+                nth=self._next(),
+                eid=chosen.name,
+                label=chosen.label,
+                note=note.strip(),
+                asked_at=self._clock.wall(),
+                tag=tag,
+            )
+            self._put(entry, keep=True)
+            self._starting[id_] = task = self._tasks.spawn(self._begin(entry, request))
             task.add_done_callback(lambda _: self._starting.pop(id_, None))
         # To its end even if the caller's connection is gone: the phone may ring.
         return await asyncio.shield(self._starting[id_])
@@ -253,21 +271,19 @@ class DeskBook:
 
     # --- one login --------------------------------------------------------------------------------------------------
 
-    async def _begin(self, id_: str, eid: Eid, request: EidRequest, note: str) -> Entry:
-        now = self._clock.wall()
-        today = [entry.nth for entry in self._entries.values() if entry.asked_at >= self._midnight()]
-        entry = Entry(
-            id=id_, nth=max(today, default=0) + 1, eid=eid.name, label=eid.label, note=note.strip(), asked_at=now
-        )
-        self._put(entry, keep=True)
+    def _next(self) -> int:
+        midnight = self._midnight()
+        return max((entry.nth for entry in self._entries.values() if entry.asked_at >= midnight), default=0) + 1
+
+    async def _begin(self, entry: Entry, request: EidRequest) -> Entry:
         try:
-            login = await self._fleet.start(request, id=id_)
+            login = await self._fleet.start(request, id=entry.id)
         except AlreadyPending as error:
             self._drop(entry)
             first = self._entries.get(error.login_id or "")
             if first is None:
                 raise
-            first = evolve(first, again_at=now, until=error.until)
+            first = evolve(first, again_at=self._clock.wall(), until=error.until)
             self._put(first)
             return first
         except (UsageError, StoreError):

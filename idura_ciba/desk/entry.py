@@ -52,6 +52,7 @@ class Entry:
         hint: The provider's latest word, while nothing is known of what it means. Foreign text.
         words: Words to read aloud, until the end.
         until: When the prompt goes from the phone at the latest, in seconds since the epoch; None if it is not known.
+        tag: The person's, meaningless without the client's key: a form that comes again must be about the same one.
         again_at: When somebody last wanted to ask this person again, which rang nobody; None if nobody did.
         ended_at: When it ended; None before.
         name: The person's name as the ID token has it; None unless approved, or without that claim.
@@ -74,6 +75,7 @@ class Entry:
     hint: Redacted | None = field(default=None, converter=_hidden)
     words: Redacted | None = field(default=None, converter=_hidden)
     until: float | None = None
+    tag: str = field(default="", repr=False)
     again_at: float | None = None
     ended_at: float | None = None
     name: Redacted | None = field(default=None, converter=_hidden)
@@ -124,6 +126,7 @@ class Entry:
             "asked_at": self.asked_at,
             "state": self.state.value,
             "until": self.until,
+            "tag": self.tag,
             "ended_at": self.ended_at,
             "name": self.name,
             "level": self.level,

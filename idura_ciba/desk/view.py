@@ -8,8 +8,9 @@ from typing import Final
 
 from attrs import frozen
 
+from idura_ciba.desk.catalogue import CATALOGUE
 from idura_ciba.desk.entry import Entry, Verdict
-from idura_ciba.desk.texts import CATALOGUE, Say, sayer
+from idura_ciba.desk.texts import Say, sayer
 from idura_ciba.eids.eid import Eid, Option
 from idura_ciba.eids.raw import RAW
 from idura_ciba.errors import CibaError
@@ -32,6 +33,13 @@ _TONES: Final[Mapping[Verdict, str]] = {
 }
 #: Whether the phone rang is unknown in all of these.
 _PERHAPS_RUNG: Final = frozenset({"start_unknown", "interrupted"})
+
+#: What to say where no field is at fault, by the error's code.
+_ABOUT_NOTHING_TYPED: Final = {
+    "form_used": "error_form_used",
+    "login_id": "error_form_used",
+    "closed": "error_stopping",
+}
 
 
 @frozen(kw_only=True)
@@ -178,6 +186,6 @@ def complaint(error: CibaError, eid: Eid, language: str, *, about_number: bool) 
         return error.code.partition("_")[0], say(f"error_{error.code}", eid=eid.label)
     if eid.takes(error.code):
         return error.code, say("error_option", eid=eid.label)
-    if error.code == "closed":
-        return "", say("error_stopping")
+    if error.code in _ABOUT_NOTHING_TYPED:
+        return "", say(_ABOUT_NOTHING_TYPED[error.code])
     return "", f"{say('error_other')} {error}"

@@ -4,6 +4,7 @@
     login             `FleetLogin`, a login on whichever replica it is asked for
     own, writing      a login that this worker asks for, and what it writes of it
     listening         what others want of it
+    pings             passes pings on to the replica that asks
     worker            this worker among the others
     takeover          goes on with what others have left
     lease             whether this replica may act, or others may have taken what it had

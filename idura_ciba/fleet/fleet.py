@@ -37,6 +37,7 @@ from idura_ciba.fleet.learning import Learning
 from idura_ciba.fleet.listening import Listening
 from idura_ciba.fleet.login import FleetLogin, FleetOutcome, Watch, asked_elsewhere
 from idura_ciba.fleet.own import Own
+from idura_ciba.fleet.pings import Pings
 from idura_ciba.fleet.sealing import Sealing
 from idura_ciba.fleet.shared_batch import Plan, Replica, SharedBatch
 from idura_ciba.fleet.signs import Signs
@@ -117,6 +118,8 @@ class Fleet:
         self._own: dict[str, Own] = {}
         self._tasks = Tasks()
         self._spawn = self._tasks.spawn
+        beside = partial(self._spawn, for_all=True)
+        self._pings = Pings(ciba.pings, self._store, self._sealing, self._worker.once, beside)
         self._beginning: dict[asyncio.Task[Own], str] = {}
         self._closing = False
         self.watch: Watch = Watch()
@@ -139,8 +142,13 @@ class Fleet:
             await self._store.aclose()
             raise
         listening = Listening(
-            self._store, self._worker, self._own, watch=self.watch, note=self._note, spawn=self._spawn
+            *(self._store, self._worker, self._own),
+            watch=self.watch,
+            note=self._note,
+            hear=self._pings.hear,
+            spawn=self._spawn,
         )
+        self._pings.begin()
         await self._learning.consult()
         for work in (self._worker.live(), listening.listen(), self._forget(), self._learning.live()):
             self._spawn(work, for_all=True)
@@ -240,6 +248,7 @@ class Fleet:
             return
         self._closing = self._worker.closing = True
         left = {each.id: each.token for each in await self._ciba.close(patience=patience)}
+        self._pings.end()
         self._share.granted.set()  # whoever waits for that is refused as well
         if self._beginning:
             await asyncio.wait(self._beginning)  # the client has let none of them wait

@@ -39,12 +39,12 @@ _SOURCES: MutableMapping[Shared, str] = WeakKeyDictionary()
 
 
 class Learning:
-    """Shares what one client's strategy learns.
+    """Shares what one client's strategy learns, and what the strategies in it do.
 
     Args:
         store: Where the others find it.
         sealing: Hides it.
-        strategy: The client's. One without `export` and `consult`, within `FinalPoll` or not, has nothing to share.
+        strategy: The client's. Where nothing in it has `export` and `consult`, there is nothing to share.
         once: Tries something that needs the store, and goes on if that is away.
     """
 
@@ -55,37 +55,56 @@ class Learning:
         strategy: Strategy,
         once: Callable[[Awaitable[object]], Awaitable[None]],
     ) -> None:
-        self._store = store
-        self._sealing = sealing
-        self._once = once
-        self._harmless = Harmless("sharing what a strategy has learned")
-        self._strategy = sharing(strategy)
-        self._source = self._kind = ""
-        # What was published. At first what it knew before it had learned anything, which is worth no row.
-        self._published: Mapping[str, Any] | None = None
-        self._consulted: list[str] = []
-        if self._strategy is not None:
-            self._published = self._harmless.call(_export, self._strategy)
-            version = (self._published or {}).get("version", "")
-            self._kind, self._source = f"{type(self._strategy).__qualname__} {version}", _source_of(self._strategy)
+        harmless = Harmless("sharing what a strategy has learned")
+        self._parts = [Part(store, sealing, part, once, harmless) for part in sharing(strategy)]
 
     async def live(self) -> None:
         """Exchange now and then; for ever."""
-        while self._strategy is not None:
+        while self._parts:
             await asyncio.sleep(EXCHANGE_EVERY)
             await self.publish()
             await self.consult()
 
     async def publish(self) -> None:
-        """Let the others have what was learned here, if that is anything new."""
-        exported = None if self._strategy is None else self._harmless.call(_export, self._strategy)
+        """Let the others have what was learned here, where that is anything new."""
+        await asyncio.gather(*(part.publish() for part in self._parts))
+
+    async def consult(self) -> None:
+        """Have what the others have learned."""
+        await asyncio.gather(*(part.consult() for part in self._parts))
+
+
+class Part:
+    """Shares what one strategy learns by itself; arguments as for `Learning`."""
+
+    def __init__(
+        self,
+        store: Store,
+        sealing: Sealing,
+        strategy: Shared,
+        once: Callable[[Awaitable[object]], Awaitable[None]],
+        harmless: Harmless,
+    ) -> None:
+        self._store = store
+        self._sealing = sealing
+        self._once = once
+        self._harmless = harmless
+        self._strategy = strategy
+        # What was published. At first what it knew before it had learned anything, which is worth no row.
+        self._published: Mapping[str, Any] | None = harmless.call(_export, strategy)
+        self.consulted: list[str] = []
+        version = (self._published or {}).get("version", "")
+        self._kind, self._source = f"{type(strategy).__qualname__} {version}", _source_of(strategy)
+
+    async def publish(self) -> None:
+        """See `Learning`."""
+        exported = self._harmless.call(_export, self._strategy)
         if exported is not None and exported != self._published:
             await self._once(self._write(exported))
 
     async def consult(self) -> None:
-        """Have what the others have learned."""
-        if self._strategy is not None:
-            await self._once(self._read(self._strategy))
+        """See `Learning`."""
+        await self._once(self._read())
 
     async def _write(self, exported: Mapping[str, Any]) -> None:
         sealed = self._harmless.call(self._hide, exported)
@@ -93,12 +112,12 @@ class Learning:
             await self._store.publish(self._source, self._kind, experience=sealed)
             self._published = exported
 
-    async def _read(self, strategy: Shared) -> None:
+    async def _read(self) -> None:
         found = [self._sealing.show(self._kind, blob) for blob in await self._store.consult(self._source, self._kind)]
         texts = sorted(json.dumps(each["experience"]) for each in found if "experience" in each)
-        if texts != self._consulted:  # it takes milliseconds
-            self._consulted = texts
-            self._harmless.call(partial(_consult, strategy), [json.loads(text) for text in texts])
+        if texts != self.consulted:  # it takes milliseconds
+            self.consulted = texts
+            self._harmless.call(partial(_consult, self._strategy), [json.loads(text) for text in texts])
 
     def _hide(self, exported: Mapping[str, Any]) -> bytes:
         sealed = self._sealing.hide(self._kind, {"experience": exported})

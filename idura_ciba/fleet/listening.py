@@ -22,6 +22,7 @@ class Listening:
         own: The logins that it asks for, by id.
         watch: Wakes those who wait here.
         note: Writes down the progress of a login.
+        hear: Is given what others pass on of pings.
         spawn: Begins a task.
     """
 
@@ -33,6 +34,7 @@ class Listening:
         *,
         watch: Watch,
         note: Callable[[Own], Coroutine[Any, Any, None]],
+        hear: Callable[[str], None],
         spawn: Callable[[Coroutine[Any, Any, None]], Awaitable[None]],
     ) -> None:
         self._store = store
@@ -40,11 +42,15 @@ class Listening:
         self._own = own
         self._watch = watch
         self._note = note
+        self._hear = hear
         self._spawn = spawn
 
     async def listen(self) -> None:
         """Until the store is closed."""
         async for change in self._store.changes():
+            if change.ping is not None:
+                self._hear(change.ping)
+                continue
             if change.login is None:
                 self._spawn(self._look_around())
             elif change.wish is not None:

@@ -17,7 +17,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from idura_ciba.errors import StoreError
 from idura_ciba.fleet.batch_store import Member
 from idura_ciba.fleet.postgres_batches import BATCHES, PostgresBatches
-from idura_ciba.fleet.postgres_changes import AGAIN, CHANNEL, OPTIONS, PATIENCE, changes
+from idura_ciba.fleet.postgres_changes import AGAIN, CHANNEL, OPTIONS, PASS_ON, PATIENCE, changes
 from idura_ciba.fleet.postgres_signs import (
     CLOSED,
     EXPERIENCE,
@@ -334,6 +334,10 @@ class PostgresStore(PostgresBatches):
             login=login,
             wish=Wish.WATCH.value,
         )
+
+    async def pass_on(self, ping: str) -> None:
+        """See `Store.pass_on`."""
+        await self._run(PASS_ON, ping=ping)
 
     async def get(self, login: str) -> Stored | None:
         """See `Store.get`."""

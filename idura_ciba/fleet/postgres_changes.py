@@ -13,9 +13,13 @@ import psycopg
 from idura_ciba.fleet.silence import SILENCE, hanging_up
 from idura_ciba.fleet.store import Change, Wish
 
-__all__ = ["AGAIN", "CHANNEL", "OPTIONS", "PATIENCE", "changes"]
+__all__ = ["AGAIN", "CHANNEL", "OPTIONS", "PASS_ON", "PATIENCE", "changes"]
 
 CHANNEL: Final = "ciba_fleet"
+#: That of pings; with each of them only what is told.
+PINGS: Final = "ciba_fleet_ping"
+#: Tells of one.
+PASS_ON: Final = f"SELECT pg_notify('{PINGS}', %(ping)s)"
 #: Seconds until a new connection is tried after one was lost, and between two looks where nothing can be heard.
 AGAIN: Final = 1.0
 #: Seconds to wait for a connection, and for a server that is connected to; psycopg's own are 130.
@@ -48,12 +52,15 @@ async def changes(
                 if listen_dsn is None and await _is_pooled(connection):
                     break
                 with hanging_up(connection):
-                    await connection.execute(f"LISTEN {CHANNEL}".encode())
+                    await connection.execute(f"LISTEN {CHANNEL}; LISTEN {PINGS}".encode())
                 yield Change(None)
                 heard_at = now()
                 while not closed.is_set():
                     async for notice in connection.notifies(timeout=AGAIN):
                         heard_at = now()
+                        if notice.channel == PINGS:
+                            yield Change(None, ping=notice.payload)
+                            continue
                         login, wish = json.loads(notice.payload)
                         yield Change(login, wish and Wish(wish))
                     if now() > heard_at + SILENCE:

@@ -21,6 +21,8 @@ __all__ = ["LAYOUT", "Sealing"]
 LAYOUT: Final = 1
 #: NIST SP 800-38D section 8.2: the usual length for AES-GCM.
 _NONCE: Final = 12
+#: What a ping is encrypted for, as anything else is for its login.
+_PING: Final = "a ping"
 #: Bytes of a tag.
 _TAG: Final = 16
 
@@ -58,6 +60,18 @@ class Sealing:
         """Decrypt one; None if it cannot be read here."""
         token: str | None = self.show(login, bytes.fromhex(text)).get("token")
         return token
+
+    def hide_ping(self, notice: bytes) -> str:
+        """Encrypt what is passed on of a ping."""
+        return self.hide(_PING, {"ping": notice.hex()}).hex()
+
+    def show_ping(self, text: str) -> bytes | None:
+        """Decrypt it; None if no replica of this client has written it."""
+        try:
+            said: str = self.show(_PING, bytes.fromhex(text))["ping"]
+        except (ValueError, KeyError):
+            return None
+        return bytes.fromhex(said)
 
     def show(self, login: str, blob: bytes | None) -> dict[str, Any]:
         """Decrypt; nothing if there is nothing, or if it was not made for this login and by this client."""

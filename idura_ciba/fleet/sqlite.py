@@ -267,6 +267,10 @@ class SqliteStore(SqliteBatches):
         """See `Store.watch`."""
         self._tell(Change(login, Wish.WATCH))
 
+    async def pass_on(self, ping: str) -> None:
+        """See `Store.pass_on`."""
+        self._tell(Change(None, ping=ping))
+
     async def get(self, login: str) -> Stored | None:
         """See `Store.get`."""
         row = self._run(f"SELECT {_COLUMNS} FROM login WHERE login = ?", login).fetchone()

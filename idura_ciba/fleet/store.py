@@ -145,10 +145,13 @@ class Change:
     Attributes:
         login: Its id; None if changes may have been missed, so that whoever waits should look again.
         wish: What somebody wants.
+        ping: What a replica passes on to the others about a ping of the provider's, encrypted; then nothing else has
+            changed.
     """
 
     login: str | None
     wish: Wish | None = None
+    ping: str | None = field(default=None, repr=False)
 
 
 @frozen
@@ -343,6 +346,10 @@ class Store(BatchStore, Protocol):
 
     async def watch(self, login: str) -> None:
         """Want the progress of a login to be written down; its owner hears of it as a `Change`."""
+        ...
+
+    async def pass_on(self, ping: str) -> None:
+        """Tell whoever listens of a ping, as a `Change`. Nothing is written: whoever does not hear it polls later."""
         ...
 
     async def get(self, login: str) -> Stored | None:

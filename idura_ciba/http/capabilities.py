@@ -31,13 +31,15 @@ from idura_ciba.protocol.documents import ProviderMetadata
 from idura_ciba.protocol.requests import GRANT_TYPE
 from idura_ciba.redaction import clean
 
-__all__ = ["Mismatch", "Needs", "mismatches"]
+__all__ = ["Mismatch", "Needs", "mentions", "mismatches"]
 
 #: How many of a document's values an error shows; a document may list a hundred.
 SHOWN = 8
 _DELIVERY = "backchannel_token_delivery_modes_supported"
 _ID_TOKENS = "id_token_signing_alg_values_supported"
 _METHODS = "token_endpoint_auth_methods_supported"
+#: RFC 8705 section 3.3.
+_BOUND = "tls_client_certificate_bound_access_tokens"
 _METHOD_ALGS = "token_endpoint_auth_signing_alg_values_supported"
 _REQUESTS = "backchannel_authentication_request_signing_alg_values_supported"
 _PROOFS = "dpop_signing_alg_values_supported"
@@ -57,6 +59,7 @@ class Needs:
         proof_alg: What it signs proofs of DPoP with, or None.
         request_alg: What it signs requests with, or None.
         request_encryption: How it encrypts them, or None.
+        binds_to_certificate: Whether its tokens are bound to a certificate.
     """
 
     delivery_mode: str = "poll"
@@ -66,6 +69,7 @@ class Needs:
     proof_alg: str | None = None
     request_alg: str | None = None
     request_encryption: tuple[str, str] | None = None
+    binds_to_certificate: bool = False
 
     @classmethod
     def of(
@@ -87,6 +91,7 @@ class Needs:
             proof_alg=next((layer.proof_alg for layer in layers(client_auth) if isinstance(layer, DPoP)), None),
             request_alg=signer.alg if signer else None,
             request_encryption=signer.encryption if signer else None,
+            binds_to_certificate="x5t#S256" in getattr(client_auth, "confirmation", {}),
         )
 
 
@@ -158,6 +163,34 @@ def mismatches(
                 "see that this eID is enabled; some documents list the values of logins in a browser only",
                 is_certain=False,
             )
+
+
+def mentions(metadata: ProviderMetadata, needs: Needs) -> tuple[list[str], list[str]]:
+    """Sort what a client needs: what the provider's document lists, and what it says nothing of. Each in words.
+
+    What it contradicts is in neither; see `mismatches`.
+    """
+    wanted = (
+        (_DELIVERY, f"{needs.delivery_mode} delivery", [needs.delivery_mode]),
+        (_ID_TOKENS, f"ID tokens signed by {_shown(needs.id_token_algorithms)}", needs.id_token_algorithms),
+        (_METHODS, f"client authentication by {needs.auth_method}", [needs.auth_method]),
+        (_METHOD_ALGS, f"assertions signed by {needs.auth_alg}", [needs.auth_alg]),
+        (_REQUESTS, f"requests signed by {needs.request_alg}", [needs.request_alg]),
+        (_PROOFS, f"DPoP signed by {needs.proof_alg}", [needs.proof_alg]),
+    )
+    listed, unmentioned = [], []
+    for member, words, values in wanted:
+        found, needed = metadata.listed(member), [value for value in values if value is not None]
+        if not needed:
+            continue
+        if not found:
+            unmentioned.append(words)
+        elif _same(found) & _same(needed):
+            listed.append(words)
+    if needs.binds_to_certificate:
+        said = metadata.members.get(_BOUND) is True
+        (listed if said else unmentioned).append("tokens bound to a certificate")
+    return listed, unmentioned
 
 
 def _authentication(metadata: ProviderMetadata, needs: Needs, *, is_certain: bool) -> Iterator[Mismatch]:

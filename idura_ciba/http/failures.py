@@ -92,7 +92,7 @@ def _of_tls(cause: BaseException) -> str:
         if isinstance(text, str) and pattern.fullmatch(text)
     ]
     if getattr(cause, "verify_code", None) in _UNKNOWN_ISSUER:
-        known.append("if a CA of your own has signed it, name its file in SSL_CERT_FILE")
+        known.append("if a CA of your own has signed it, name its file in ca_file, --ca-file or SSL_CERT_FILE")
     return ": ".join(known)
 
 

@@ -20,11 +20,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import ssl
 from types import TracebackType
 from typing import ClassVar, Self
 
 import aiohttp
-from attrs import asdict
+from attrs import asdict, evolve
 
 from idura_ciba.aio.cancellation import is_cancelled
 from idura_ciba.errors import ArgumentError, TransportError, TransportTimeout
@@ -35,7 +37,7 @@ from idura_ciba.http.resolver import OwnResolver
 from idura_ciba.http.session import Session
 from idura_ciba.protocol.http import HttpRequest, HttpResponse
 
-__all__ = ["AiohttpTransport"]
+__all__ = ["AiohttpTransport", "trusting"]
 
 #: Seconds for name lookup, TCP and TLS together.
 CONNECT_TIMEOUT = 10.0
@@ -53,6 +55,8 @@ class AiohttpTransport:
         session: Carries the requests, through its documented interface, and is never closed; everything configured on
             it works (headers, cookies, proxies, tracing, middlewares, a connector). None: a pool of the transport's
             own.
+        ca_file: File of PEM with the certificate of an authority of your own, trusted beside those of the system. Not
+            with `session`, whose connector has a TLS of its own. A client certificate has one too: `auth.tls`.
         trust_env: Read proxies from the environment, and their credentials also from netrc. Not with `session`, which
             has its own `trust_env`.
         connect_timeout: Seconds for name lookup, TCP and TLS together.
@@ -62,7 +66,7 @@ class AiohttpTransport:
             an eID may omit the national number. The pool's connections always persist: it can tell.
 
     Raises:
-        UsageError: Both a session and `trust_env`.
+        UsageError: Both a session and `trust_env` or `ca_file`, or a file that cannot be read.
     """
 
     #: Whether the installed aiohttp is as `pool.py` expects; None before the first check.
@@ -72,6 +76,7 @@ class AiohttpTransport:
         self,
         *,
         session: aiohttp.ClientSession | None = None,
+        ca_file: str | os.PathLike[str] | None = None,
         trust_env: bool = False,
         connect_timeout: float = CONNECT_TIMEOUT,
         keep_alive: float = KEEP_ALIVE,
@@ -82,7 +87,13 @@ class AiohttpTransport:
                 "trust_env does not apply to a session that you pass",
                 advice="pass trust_env=True to aiohttp.ClientSession instead",
             )
+        if session is not None and ca_file is not None:
+            raise ArgumentError(
+                "ca_file does not apply to a session that you pass",
+                advice="pass ssl= to its aiohttp.TCPConnector instead",
+            )
         self._lent = session
+        self._tls = None if ca_file is None else trusting(ssl.create_default_context(), ca_file)
         self._trust_env = trust_env
         self._connect_timeout = connect_timeout
         self._keep_alive = keep_alive
@@ -123,6 +134,8 @@ class AiohttpTransport:
         """
         loop = asyncio.get_running_loop()
         failure: TransportError
+        if self._tls is not None and request.tls is None:
+            request = evolve(request, tls=self._tls)
         exchange = Exchange(request, self._connect_timeout, loop.time())
         try:
             with exchange.limit():
@@ -200,3 +213,21 @@ class AiohttpTransport:
                 type(error).__name__,
                 error,
             )
+
+
+def trusting(context: ssl.SSLContext, ca_file: str | os.PathLike[str]) -> ssl.SSLContext:
+    """Let a context trust the authorities in a file of PEM, too; returns it.
+
+    Raises:
+        UsageError: The file cannot be read, or holds no certificate.
+    """
+    try:
+        context.load_verify_locations(ca_file)
+    except OSError as error:  # of which `ssl.SSLError` is a kind
+        unreadable = not isinstance(error, ssl.SSLError)
+        raise ArgumentError(
+            f"The file of the certificate authority cannot be {'read' if unreadable else 'used'}: {os.fspath(ca_file)}",
+            code="ca_file",
+            advice="Pass a file that can be read" if unreadable else "Pass PEM with -----BEGIN CERTIFICATE-----",
+        ) from None
+    return context

@@ -22,7 +22,8 @@ def aiohttp_handler(receiver: PingReceiver) -> Callable[[web.Request], Awaitable
         fields = request.headers.getall("Authorization", [])
         status = receiver.refusal(request.method, fields)
         if status is None:
-            body = b""
+            # Where a middleware has read it, aiohttp has kept it, and there is nothing left to read.
+            body = await request.read() if request.content.at_eof() else b""
             while len(body) <= MAX_BODY and (part := await request.content.readany()):
                 body += part
             status = receiver.receive(request.method, fields, body)

@@ -9,10 +9,13 @@ token exists.
 | is of a login here | is another one | forged | nothing |
 | is of a login here | is that of the login | accepted, then repeated | the first one makes it poll |
 | is of a login that has ended here | is that of the login | late | nothing |
-| is of no login here | is not known here | unknown | it is remembered, and offered to a hook |
+| is of no login here | is not known here | unknown | it is remembered, offered to a hook, and passed on |
 
 A ping may overtake the acknowledgement, or arrive after a restart and before its login is resumed. So one that is
 unknown is kept, and its login polls as soon as it begins here.
+
+What is kept, and passed on to replicas, is a notice: the nonce, and a mark of the `auth_req_id`. It makes no ping.
+It is passed on once for each token, so that nobody can have the others told of more than there are logins.
 """
 
 from __future__ import annotations
@@ -23,21 +26,24 @@ import threading
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from random import Random
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from attrs import asdict, define, evolve, frozen
 
 from idura_ciba.errors import ArgumentError
 from idura_ciba.observe import Harmless
-from idura_ciba.ping.tokens import NotificationTokens
+from idura_ciba.ping.tokens import NONCE, NotificationTokens
 from idura_ciba.redaction import Redacted
 
-__all__ = ["OnUnknown", "Ping", "PingCounts", "PingDesk", "Verdict"]
+__all__ = ["OnUnknown", "PassOn", "Ping", "PingCounts", "PingDesk", "Verdict"]
 
 #: Pings without a login, and logins that have ended, that are remembered. Only the provider can make one: this bounds
 #: memory, and not an attack.
 REMEMBERED = 4096
+
+T = TypeVar("T")
 
 Verdict = Literal["accepted", "repeated", "late", "unknown", "forged", "malformed"]
 
@@ -57,6 +63,8 @@ class Ping:
 
 #: Is offered the pings whose login is not here.
 OnUnknown = Callable[[Ping], Awaitable[None] | None]
+#: Is given the notices of pings whose login is not here, in the event loop of the client.
+PassOn = Callable[[bytes], None]
 
 
 @frozen(kw_only=True)
@@ -102,6 +110,7 @@ class PingDesk:
 
     def __init__(self, on_unknown: OnUnknown | None = None) -> None:
         self._on_unknown = on_unknown
+        self._pass_on: PassOn | None = None
         self._harmless = Harmless("on_unknown")
         self._tasks: set[asyncio.Future[None]] = set()
         self._tokens: NotificationTokens | None = None
@@ -110,7 +119,7 @@ class PingDesk:
         # By nonce.
         self._awaited: dict[bytes, _Awaited] = {}
         self._ended: OrderedDict[bytes, str] = OrderedDict()
-        self._unknown: OrderedDict[bytes, str] = OrderedDict()
+        self._unknown: OrderedDict[bytes, bytes] = OrderedDict()  # to marks
         self._counts = PingCounts()
 
     # --- for the client ---------------------------------------------------------------------------------------------
@@ -143,7 +152,7 @@ class PingDesk:
             awaited = self._awaited[nonce] = _Awaited(auth_req_id, wake)
             known = self._unknown.pop(nonce, None)
             if known is not None:
-                awaited.pinged = _same(known, auth_req_id)
+                awaited.pinged = self._is_of(auth_req_id, nonce, known)
                 self._count("early" if awaited.pinged else "forged")
         if awaited.pinged:
             wake()
@@ -154,6 +163,31 @@ class PingDesk:
             awaited = self._awaited.pop(nonce, None)
             if awaited is not None and over:
                 _remember(self._ended, nonce, awaited.auth_req_id)
+
+    # --- among replicas ---------------------------------------------------------------------------------------------
+
+    def share(self, pass_on: PassOn | None) -> None:
+        """Have pings whose login is not here passed on to the other replicas of this client; None: no longer."""
+        with self._lock:
+            self._loop = asyncio.get_running_loop()
+            self._pass_on = pass_on
+
+    def heard(self, notice: bytes) -> bool:
+        """Take a notice that another replica has passed on; returns whether it made a login poll here."""
+        nonce, mark = notice[:NONCE], notice[NONCE:]
+        wake = None
+        with self._lock:
+            if nonce in self._awaited or nonce in self._ended:
+                verdict = self._judge(nonce, mark)
+                self._count(verdict)
+                if verdict == "accepted":
+                    wake = self._awaited[nonce].wake
+            else:
+                # Its login may come here, when its replica has died. Whoever was sent the ping has counted it.
+                _remember(self._unknown, nonce, mark)
+        if wake is not None:
+            self._call(wake)
+        return wake is not None
 
     # --- for whoever receives pings ---------------------------------------------------------------------------------
 
@@ -174,39 +208,50 @@ class PingDesk:
     def arrived(self, ping: Ping) -> Verdict:
         """Take a ping."""
         nonce = None if self._tokens is None else self._tokens.nonce_of(ping.token)
-        wake = None
+        if self._tokens is None or nonce is None:
+            self.note("forged")
+            return "forged"
+        mark = self._tokens.mark(nonce, ping.auth_req_id)
+        act: Callable[[], None] | None = None
         with self._lock:
-            verdict: Verdict = "forged" if nonce is None else self._judge(nonce, ping.auth_req_id)
+            is_new = nonce not in self._unknown
+            verdict = self._judge(nonce, mark)
             self._count(verdict)
-            if nonce is not None and verdict == "accepted":
-                wake = self._awaited[nonce].wake
-        if wake is not None:
-            self._call(wake)
-        elif verdict == "unknown" and self._on_unknown is not None:
+            if verdict == "accepted":
+                act = self._awaited[nonce].wake
+            elif verdict == "unknown" and is_new and self._pass_on is not None:
+                act = partial(self._pass_on, nonce + mark)
+        if act is not None:
+            self._call(act)
+        if verdict == "unknown" and self._on_unknown is not None:
             self._harmless.call(self._offer, ping)
         return verdict
 
-    def _judge(self, nonce: bytes, auth_req_id: str) -> Verdict:
+    def _judge(self, nonce: bytes, mark: bytes) -> Verdict:
         awaited = self._awaited.get(nonce)
         if awaited is not None:
-            if not _same(awaited.auth_req_id, auth_req_id):
+            if not self._is_of(awaited.auth_req_id, nonce, mark):
                 return "forged"
             before, awaited.pinged = awaited.pinged, True
             return "repeated" if before else "accepted"
         if nonce in self._ended:
-            return "late" if _same(self._ended[nonce], auth_req_id) else "forged"
-        before = _same(self._unknown.get(nonce, ""), auth_req_id)
-        _remember(self._unknown, nonce, auth_req_id)
+            return "late" if self._is_of(self._ended[nonce], nonce, mark) else "forged"
+        before = hmac.compare_digest(self._unknown.get(nonce, b""), mark)
+        _remember(self._unknown, nonce, mark)
         return "repeated" if before else "unknown"
 
-    def _call(self, wake: Callable[[], None]) -> None:
+    def _is_of(self, auth_req_id: str, nonce: bytes, mark: bytes) -> bool:
+        assert self._tokens is not None  # noqa: S101 - for type checkers: there is a nonce
+        return hmac.compare_digest(self._tokens.mark(nonce, auth_req_id), mark)
+
+    def _call(self, act: Callable[[], None]) -> None:
         loop = self._loop
-        assert loop is not None  # noqa: S101 - for type checkers: `expect` has set it
+        assert loop is not None  # noqa: S101 - for type checkers: `expect` or `share` has set it
         with suppress(RuntimeError):  # the loop is closed, so nobody waits any more
             if _running_loop() is loop:
-                wake()
+                act()
             else:
-                loop.call_soon_threadsafe(wake)
+                loop.call_soon_threadsafe(act)
 
     def _offer(self, ping: Ping) -> None:
         assert self._on_unknown is not None  # noqa: S101 - for type checkers: asked before
@@ -228,13 +273,8 @@ class PingDesk:
         self._counts = evolve(self._counts, **changes)
 
 
-def _same(one: str, other: str) -> bool:
-    # An `auth_req_id` is foreign text, and may hold half of a surrogate pair.
-    return hmac.compare_digest(one.encode(errors="surrogatepass"), other.encode(errors="surrogatepass"))
-
-
-def _remember(some: OrderedDict[bytes, str], nonce: bytes, auth_req_id: str) -> None:
-    some[nonce] = auth_req_id
+def _remember(some: OrderedDict[bytes, T], nonce: bytes, what: T) -> None:
+    some[nonce] = what
     some.move_to_end(nonce)
     if len(some) > REMEMBERED:
         some.popitem(last=False)

@@ -45,6 +45,12 @@ class NotificationTokens:
         """The token with this nonce, in the syntax of bearer tokens (RFC 6750 section 2.1)."""
         return Redacted(urlsafe_b64encode(nonce + hmac.digest(self._key, nonce, "sha256")[:_MAC]).decode())
 
+    def mark(self, nonce: bytes, auth_req_id: str) -> bytes:
+        """Stands for an `auth_req_id` among the replicas of this client, and says nothing of it or of the token."""
+        # An `auth_req_id` is foreign text, and may hold half of a surrogate pair. What a token is made of is shorter.
+        named = b"ping" + nonce + auth_req_id.encode(errors="surrogatepass")
+        return hmac.digest(self._key, named, "sha256")[:_MAC]
+
     def nonce_of(self, token: str) -> bytes | None:
         """The nonce of one of this client's tokens; None for everything else. Takes the same time for each."""
         text = token.encode("ascii", "replace")

@@ -7,6 +7,7 @@
     life_table  how long people take: counts, and the survival curve fitted to them
     experience  the life tables: bounded in number, stored, and shared between processes
     final_poll  the wrapper that places the last poll before the end
+    early_end   how far from the end that is, at providers that end early
 
 May import tenacity's waits, `options` and what lies below. Never sleeps, sends or ends a login. Never polls faster than
 the provider's interval: `protocol.timing` enforces it.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from attrs import field, frozen
 
+from idura_ciba.polling.early_end import GUARD, EarlyEnd
 from idura_ciba.polling.strategy import (
     Indexed,
     Learning,
@@ -24,14 +26,11 @@ __all__ = ["GUARD", "FinalPoll"]
 ROUND_TRIP = 0.25
 #: Seconds. A poll that leaves this close to the end arrives after it.
 TOO_LATE = 0.05
-#: Seconds before the earliest possible end: enough for the poll to arrive, and no more. The optimum is flat from 0.15
-#: to 0.3.
-GUARD = 0.2
 #: Seconds of delay that a missed decision counts as: the person has to be asked again.
 MISSED = 30.0
 
 
-@frozen
+@frozen(eq=False)
 class FinalPoll:
     """Places one poll just before the end, whatever the inner strategy says, and fits the one before it.
 
@@ -39,22 +38,31 @@ class FinalPoll:
     With a 30 s lifetime and a 5 s interval this saves nine in ten of the answers that would be missed; at 120 s it
     costs nothing. If the inner strategy gives up, the last poll still goes out.
 
+    A provider that counts whole seconds may end up to two seconds early. The first login that shows it moves the last
+    polls of all later ones forward by as much (`idura_ciba.polling.early_end` has the rules). Have one object for each
+    provider, as clients do by themselves.
+
     Args:
         inner: Any strategy or function.
-        guard: Seconds before the earliest possible end at which the last poll leaves. A provider that counts whole
-            seconds and rounds down needs 1.2.
+        guard: Seconds before the earliest possible end at which the last poll leaves, at least. 1.2 for a provider of
+            which you know that it rounds down: then not even the first login shows it.
     """
 
     inner: Strategy = field(converter=as_strategy)
     guard: float = GUARD
-    #: The inner strategy's `Learning.finished`; None if it does not learn.
-    finished: Callable[[Record], None] | None = field(init=False, eq=False, repr=False)
     # Looked up once: `isinstance` with a protocol costs as much as the rest of a decision.
-    _indexed: Indexed | None = field(init=False, eq=False, repr=False)
+    _learning: Callable[[Record], None] | None = field(init=False, repr=False)
+    _indexed: Indexed | None = field(init=False, repr=False)
+    _early: EarlyEnd = field(init=False, repr=False)
 
-    @finished.default
-    def _find_finished(self) -> Callable[[Record], None] | None:
+    @_learning.default
+    def _find_learning(self) -> Callable[[Record], None] | None:
+        # A wrapper has None here if the strategy inside does not learn.
         return self.inner.finished if isinstance(self.inner, Learning) else None
+
+    @_early.default
+    def _on_time(self) -> EarlyEnd:
+        return EarlyEnd(self.guard)
 
     @_indexed.default
     def _find_indexed(self) -> Indexed | None:
@@ -84,6 +92,29 @@ class FinalPoll:
             return max(view.not_before, middle)
         return wanted
 
+    @property
+    def distance(self) -> float:
+        """Seconds before the earliest possible end at which last polls leave: the guard, or what was learned."""
+        return self._early.distance
+
+    def finished(self, record: Record) -> None:
+        """See how the login ended, and let the inner strategy learn."""
+        self._early.learn(record)
+        if self._learning is not None:
+            self._learning(record)
+
+    def export(self) -> dict[str, Any]:
+        """Return how early this provider's logins have ended; the inner strategy has an export of its own."""
+        return self._early.export()
+
+    def consult(self, exports: Iterable[Mapping[str, Any]]) -> None:
+        """Keep the distance that other processes have found to be needed.
+
+        Raises:
+            UsageError: One is not an export; nothing was changed.
+        """
+        self._early.consult(exports)
+
     def index(self, view: PollView, at: float) -> float:
         """The inner index; it stands still while a poll would cost the last one, and jumps when the last one is due.
 
@@ -105,7 +136,7 @@ class FinalPoll:
 
     def _final_poll(self, view: PollView) -> tuple[float, float]:
         """When the last poll leaves, and for how many seconds before it no other may leave."""
-        return view.earliest_end - self.guard, view.interval + max(ROUND_TRIP, _round_trip(view))
+        return view.earliest_end - self._early.distance, view.interval + max(ROUND_TRIP, _round_trip(view))
 
     def _at_stake(self, view: PollView, urgent_at: float) -> float:
         # The slope of an index is the probability that there is an answer by then.

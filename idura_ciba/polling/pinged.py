@@ -58,6 +58,6 @@ class WhenPinged:
         return next_poll(self.inner, view)
 
 
-def usual(*, pinged: bool) -> Strategy:
+def usual(*, pinged: bool) -> FinalPoll:
     """What a client polls by whose caller has not chosen: as often as the provider allows, or seldom between pings."""
     return FinalPoll(WhenPinged() if pinged else Fixed())

@@ -6,8 +6,9 @@ of a client, and a decision can be replayed from a log.
 
 from __future__ import annotations
 
+import math
 import sys
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from random import Random
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -26,7 +27,9 @@ __all__ = [
     "StrategyLike",
     "as_strategy",
     "check_duration",
+    "learns_decisions",
     "next_poll",
+    "parts",
     "sharing",
 ]
 
@@ -109,6 +112,12 @@ class Record:
         decided_by_at: The same for the poll that brought the decision; None unless `answered`.
         hints: The provider's progress hints, each once and in order, with the instant at which the poll that first
             brought it got its connection; untrusted text.
+        announced_end: The first instant at which it may have expired, by the provider's own word; a caller's limit does
+            not count.
+        expired_between: When the poll got its connection (or, if the provider held it, its answer) that was answered
+            `expired_token`, and when that answer had arrived. None if the provider did not say so before the end was
+            certainly over, if it may have spoken of an answer that was lost, or if the login was resumed: its instants
+            come from a wall clock then, perhaps another machine's.
     """
 
     key: Hashable
@@ -118,6 +127,8 @@ class Record:
     last_pending_at: float | None
     decided_by_at: float | None
     hints: tuple[tuple[str, float], ...] = ()
+    announced_end: float = math.inf
+    expired_between: tuple[float, float] | None = None
 
 
 @runtime_checkable
@@ -205,12 +216,23 @@ def as_strategy(strategy: StrategyLike) -> Strategy:
     return strategy if isinstance(strategy, Strategy) else _FunctionStrategy(strategy)
 
 
-def sharing(strategy: Strategy) -> Shared | None:
-    """The part of a strategy that shares what it learns: itself, or what stands in it, as in `FinalPoll`."""
+def parts(strategy: Strategy) -> Iterator[object]:
+    """Yield a strategy and what stands in it, as in `FinalPoll`, from the outside in."""
     part: object = strategy
-    while part is not None and not isinstance(part, Shared):
+    while part is not None:
+        yield part
         part = getattr(part, "inner", None)
-    return part
+
+
+def sharing(strategy: Strategy) -> tuple[Shared, ...]:
+    """The parts of a strategy that share what they learn."""
+    return tuple(part for part in parts(strategy) if isinstance(part, Shared))
+
+
+def learns_decisions(strategy: Strategy) -> bool:
+    """Whether a strategy learns how long people take; what only wraps one, as `FinalPoll` does, learns other things."""
+    *_, innermost = parts(strategy)
+    return isinstance(innermost, Learning)
 
 
 def next_poll(strategy: Strategy, view: PollView) -> float | None:

@@ -109,7 +109,7 @@ class SimulatedIdura:
         self._clients = ClientRegistry(self.ledger.totals, tolerance=rules.clock_tolerance)
         self._proofs = Proofs(self.ledger.proofs, nonces=rules.dpop_nonces, tolerance=rules.clock_tolerance, seed=seed)
         self._requests = RequestObjects(tolerance=rules.clock_tolerance, encryption_key=encryption_key)
-        self._metadata = metadata or {}
+        self._metadata = dict(metadata or {})
         self._service = TokenService(self._keys, lambda: self._rules, seed)
         self._scripts: dict[str, tuple[Script, ...]] = {}
         self._orders: dict[str, Order] = {}

@@ -17,13 +17,14 @@ from idura_ciba.errors import UsageError
 from idura_ciba.http.backchannel import Answered, Backchannel
 from idura_ciba.observe import Harmless, Observers, PollEvent
 from idura_ciba.ping.desk import PingDesk
-from idura_ciba.polling.strategy import Indexed, Record, Strategy, next_poll
+from idura_ciba.polling.strategy import Indexed, Record, Strategy, learns_decisions, next_poll
 from idura_ciba.protocol.answers import TokenAnswer
 from idura_ciba.protocol.machine import Event
 from idura_ciba.protocol.timing import Timing
 from idura_ciba.redaction import Redacted
 from idura_ciba.scheduling.scheduler import ClientQueue
 from idura_ciba.transaction.caller import Callers
+from idura_ciba.transaction.ending import DECISIONS, EXPIRIES
 from idura_ciba.transaction.history import History
 from idura_ciba.transaction.resume import Sealer
 from idura_ciba.trust.id_token import IdTokenVerifier
@@ -63,7 +64,9 @@ class Context:
     #: The strategy, if it can say what a poll is worth.
     priced: Indexed | None = field(init=False)
     #: Called with the record of each transaction that has ended, if the strategy learns; never raises.
-    learn: Callable[[Record], None] | None = field(init=False)
+    _learn: Callable[[Record], None] | None = field(init=False)
+    #: Whether it learns how long people take.
+    _learns_decisions: bool = field(init=False)
     #: The key that transactions' random names are derived with.
     names: bytes = field(init=False, repr=False)
 
@@ -104,6 +107,18 @@ class Context:
             return None
         return self.priced.due(history.view(timing, now=self.clock.monotonic(), rng=self.rng), price)
 
+    def learn_from(self, history: History, timing: Timing, event: Event, *, certain: bool) -> None:
+        """Let the strategy learn, if it does, from a login that has ended with this event.
+
+        `certain` unless the provider may have spoken of an answer that was lost, or began to count by another clock.
+        """
+        if self._learn is None:
+            return
+        decided = event in DECISIONS
+        said_at = self.clock.monotonic() if certain and event in EXPIRIES else None
+        self._learn(history.record(timing, decided=decided, expired_at=said_at))
+        self.queue.note(learned=decided and self._learns_decisions)
+
     def tell_poll(self, name: str, event: Event, answered: Answered[TokenAnswer], *, reference: str | None) -> None:
         """Tell the observers of a poll of the transaction of this name."""
         elapsed, trace_id, wall = answered.received_at - answered.sent_at, answered.trace_id, self.clock.wall()
@@ -119,11 +134,15 @@ class Context:
     def _priced(self) -> Indexed | None:
         return self.strategy if isinstance(self.strategy, Indexed) else None
 
-    @learn.default
-    def _learn(self) -> Callable[[Record], None] | None:
+    @_learn.default
+    def _find_learn(self) -> Callable[[Record], None] | None:
         # A wrapper has None here if the strategy inside does not learn.
         finished: Callable[[Record], None] | None = getattr(self.strategy, "finished", None)
         return None if finished is None else partial(Harmless("a strategy that learns").call, finished)
+
+    @_learns_decisions.default
+    def _find_learns_decisions(self) -> bool:
+        return learns_decisions(self.strategy)
 
     @names.default
     def _names(self) -> bytes:

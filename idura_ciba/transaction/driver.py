@@ -19,7 +19,7 @@ from idura_ciba.eids.phase import phase_of
 from idura_ciba.errors import CibaError
 from idura_ciba.http.backchannel import Answered
 from idura_ciba.observe import TransactionEvent
-from idura_ciba.polling.final_poll import GUARD
+from idura_ciba.polling.final_poll import GUARD, FinalPoll
 from idura_ciba.protocol.answers import SlowedDown, TokenAnswer, Tokens, why
 from idura_ciba.protocol.machine import Event, State, advance, is_verdict, judge
 from idura_ciba.protocol.timing import GRACE_PATIENCE, Timing
@@ -217,7 +217,8 @@ class Driver:
     @property
     def urgent_at(self) -> float:
         """From this monotonic instant on it comes first: an answer that is not fetched by the end is lost."""
-        return self._timing.earliest_end - GUARD
+        strategy = self._shared.strategy
+        return self._timing.earliest_end - (strategy.distance if isinstance(strategy, FinalPoll) else GUARD)
 
     def due(self, price: float) -> float:
         """The monotonic instant from which a poll is worth `price` seconds of expected unseen waiting."""
@@ -378,9 +379,8 @@ class Driver:
         self._ended = Ended(outcome, resumable=resumable, prompting=keeps_prompting(state, event))
         self._advance(event, *((error.code, error.what) if error else ()))
         self._next_at = None
-        if self._shared.learn:
-            self._shared.learn(self._history.record(self._timing, decided=event in DECISIONS))
-            self._shared.queue.note(learned=event in DECISIONS)
+        certain = not (self._in_doubt or self.said.resumed)
+        self._shared.learn_from(self._history, self._timing, event, certain=certain)
         self._shared.queue.forget(self)
         watchers, self._watchers = self._watchers, None  # nobody need wait for it any more
         if watchers is not None:

@@ -16,10 +16,12 @@ from idura_ciba.protocol.timing import Timing
 from idura_ciba.transaction.history import History
 from idura_ciba.transaction.outcome import Outcome
 
-__all__ = ["DECISIONS", "STOPPED", "Ended", "ended_by_answer", "ended_by_clock", "keeps_prompting"]
+__all__ = ["DECISIONS", "EXPIRIES", "STOPPED", "Ended", "ended_by_answer", "ended_by_clock", "keeps_prompting"]
 
 #: Events after which the person has decided.
 DECISIONS = frozenset({Event.APPROVED, Event.DENIED, Event.PROOF_REJECTED})
+#: Events that may stand for the provider's word that the login has expired.
+EXPIRIES = frozenset({Event.EXPIRED, Event.ENDED_UNHEARD})
 #: Events by which this side stops, while the prompt stays on the phone.
 STOPPED = frozenset({Event.ABANDONED, Event.HANDED_OVER})
 

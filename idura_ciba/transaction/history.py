@@ -154,8 +154,17 @@ class History:
             pinged_at=self.pinged_at,
         )
 
-    def record(self, timing: Timing, *, decided: bool) -> Record:
-        """What a strategy may learn from, at the end; `decided` if the last poll brought a decision."""
+    def record(self, timing: Timing, *, decided: bool, expired_at: float | None = None) -> Record:
+        """What a strategy may learn from, at the end.
+
+        Args:
+            timing: As of the last poll.
+            decided: Whether the last poll brought a decision.
+            expired_at: When the provider's word was here that the login had expired; None if it did not say so.
+        """
+        expired_between = None
+        if self._asked_at is not None and expired_at is not None and expired_at < timing.provider_end:
+            expired_between = (self._asked_at, expired_at)
         return Record(
             key=(self.kind, timing.expires_in),
             requested_at=timing.requested_at,
@@ -164,6 +173,8 @@ class History:
             last_pending_at=self._pending_at,
             decided_by_at=self._asked_at if decided else None,
             hints=self._hints,
+            announced_end=timing.requested_at + timing.expires_in,
+            expired_between=expired_between,
         )
 
 

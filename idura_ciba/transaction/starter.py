@@ -121,7 +121,7 @@ class Starter:
             expected=checkpoint.expected,
             caller=self.context.callers.present(checkpoint.reference, checkpoint.phases),
             timing=timing,
-            said=Said.of(checkpoint.spoken_words, checkpoint.nonce),
+            said=Said.of(checkpoint.spoken_words, checkpoint.nonce, resumed=True),
             state=State.IN_DOUBT if (checkpoint.in_doubt if doubt is None else doubt) else State.PENDING,
             polls=checkpoint.polls,
             tokens=checkpoint.tokens,

@@ -82,16 +82,14 @@ def test_a_secret_is_accepted_and_not_shown() -> None:
     assert found == Finding("ok", "client: me authenticates with a client secret; Idura recommends a private key")
 
 
-def test_what_binds_tokens_is_described(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_what_binds_tokens_is_described(tmp_path: Path) -> None:
     """Whose certificate it is, and what is bound to what."""
     path = issue("client", by=issue("authority")).write(tmp_path / "both.pem")
     path.chmod(0o600)
     described, mode = check_client(Settings(client_id="me", key_file=path, method="tls"))
     assert mode.level == "ok"
     assert described == Finding("ok", "client: me authenticates with a certificate for CN=client")
-    monkeypatch.setenv("IDURA_CIBA_CERT_FILE", str(path))
-    monkeypatch.setenv("IDURA_CIBA_DPOP", "1")
-    (described,) = check_client(Settings(client_id="me"))
+    (described,) = check_client(Settings(client_id="me", cert_file=path, dpop=True))
     assert described.text.endswith("tokens are bound to a certificate; tokens are bound by DPoP")
 
 
@@ -120,7 +118,7 @@ async def test_a_healthy_provider(idura: SimulatedIdura, clock: Clock) -> None:
     assert {finding.level for finding in found.values()} == {"ok"}
     assert list(found) == [
         "issuer", "discovery", "TLS", "clock",
-        "backchannel_authentication_endpoint", "token_endpoint", "jwks_uri", "settings", "keys",
+        "backchannel_authentication_endpoint", "token_endpoint", "jwks_uri", "settings", "supported", "keys",
     ]  # fmt: skip
     assert found["keys"].text == "keys: 1 usable, for RS256"
     assert "certificate" in found["TLS"].text

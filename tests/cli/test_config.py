@@ -89,11 +89,13 @@ async def test_a_client_is_made_of_it(key_file: Path) -> None:
         assert repr(client) == "<CibaClient https://a.example as urn:me, 0 pending>"
 
 
-def test_the_key_that_opens_tokens_comes_from_the_environment(key_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As for programs that use `from_env`."""
-    monkeypatch.setenv("IDURA_CIBA_DECRYPTION_KEY_FILE", "nowhere.pem")
+def test_the_key_that_opens_tokens_is_loaded_before_anybody_is_asked(key_file: Path) -> None:
+    """A missing one would cost a login that was approved."""
+    settings = Settings(
+        issuer="https://a.example", client_id="urn:me", key_file=key_file, decryption_key_file=Path("nowhere.pem")
+    )
     with pytest.raises(UsageError) as caught:
-        Settings(issuer="https://a.example", client_id="urn:me", key_file=key_file).client()
+        settings.client()
     assert caught.value.code == "key_file"
 
 

@@ -29,7 +29,7 @@ async def test_a_healthy_configuration(
     assert await examine(settings, transport, clock, probe=False, console=sheet.console) == 0
     *found, summary, said = sheet.lines
     assert all(line.startswith("ok       ") for line in found)
-    assert len(found) == 10
+    assert len(found) == 11
     assert summary == "No problem found."
     assert said == "No credentials were sent; --probe sends them once."
     assert "a secret of the tests" not in sheet.text
@@ -73,5 +73,5 @@ async def test_the_command_over_http(invoke: Callable[..., Any], tmp_path: Path)
         )
     assert ran.exit_code == 0
     levels = [line.split()[0] for line in ran.stdout.splitlines()]
-    assert levels == ["ok", "warning", *["ok"] * 10, "No"]
+    assert levels == ["ok", "warning", *["ok"] * 11, "No"]
     assert "probe: the provider accepts the credentials" in ran.stdout

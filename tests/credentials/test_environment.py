@@ -145,7 +145,7 @@ def test_tokens_are_bound_where_the_variables_say_so(tmp_path: Path) -> None:
     [
         ({"IDURA_CIBA_CLIENT_AUTH": "tls"}, "missing", "IDURA_CIBA_CERT_FILE"),
         ({"IDURA_CIBA_CLIENT_AUTH": "tls", "IDURA_CIBA_CERT_FILE": "/no"}, "certificate_file", "Check the path"),
-        ({"IDURA_CIBA_CLIENT_SECRET": SECRET, "IDURA_CIBA_DPOP": "maybe"}, "dpop", "Set it to 1"),
+        ({"IDURA_CIBA_CLIENT_SECRET": SECRET, "IDURA_CIBA_DPOP": "maybe"}, "yes_or_no", "Set it to 1"),
         ({"IDURA_CIBA_CLIENT_SECRET": SECRET, "IDURA_CIBA_CERT_FILE": "/no"}, "certificate_file", "Check the path"),
     ],
 )
@@ -155,3 +155,55 @@ def test_a_binding_that_cannot_be_is_told(environ: dict[str, str], code: str, sa
         from_environment({**COMMON, **environ})
     assert caught.value.code == code
     assert says in str(caught.value)
+
+
+# --- what other providers demand --------------------------------------------------------------------------------------
+
+
+def test_what_a_provider_demands_of_assertions_is_read(tmp_path: Path) -> None:
+    """For both methods with assertions, and for no other."""
+    path = tmp_path / "key.pem"
+    path.write_text(generate_key("ES256"))
+    demands = {"IDURA_CIBA_AUDIENCE": "endpoint", "IDURA_CIBA_SEND_CLIENT_ID": "no"}
+    for named in (
+        {"IDURA_CIBA_KEY_FILE": str(path)},
+        {"IDURA_CIBA_CLIENT_SECRET": SECRET, "IDURA_CIBA_CLIENT_AUTH": "secret-jwt"},
+    ):
+        _, auth = from_environment({**COMMON, **named, **demands})
+        assert isinstance(auth, PrivateKeyJwt | ClientSecretJwt)
+        assert (auth.audience, auth.send_client_id) == ("endpoint", False)
+        _, usual = from_environment({**COMMON, **named, **dict.fromkeys(demands, "")})
+        assert isinstance(usual, PrivateKeyJwt | ClientSecretJwt)
+        assert (usual.audience, usual.send_client_id) == ("issuer", True)
+    for name, value in demands.items():
+        with pytest.raises(UsageError) as caught:
+            from_environment({**COMMON, "IDURA_CIBA_CLIENT_SECRET": SECRET, name: value})
+        assert caught.value.code == "audience"
+
+
+def test_what_is_accepted_and_how_requests_are_signed_is_read(tmp_path: Path) -> None:
+    """As the arguments of a client."""
+    path = tmp_path / "key.pem"
+    path.write_text(generate_key("ES256"))
+    options = options_from(
+        {
+            "IDURA_CIBA_ID_TOKEN_ALGORITHMS": "PS256, ES256",
+            "IDURA_CIBA_TRUSTED_AUDIENCES": "https://a.example https://b.example",
+            "IDURA_CIBA_SIGN_REQUESTS": "1",
+            "IDURA_CIBA_REQUEST_KEY_FILE": str(path),
+        }
+    )
+    assert options.pop("sign_requests").signer(ClientSecretBasic("urn:me", SECRET)).alg == "ES256"
+    assert options == {
+        "id_token_algorithms": ("PS256", "ES256"),
+        "trusted_audiences": ("https://a.example", "https://b.example"),
+    }
+
+
+@pytest.mark.parametrize("name", ["DPOP", "SIGN_REQUESTS", "SEND_CLIENT_ID"])
+def test_a_variable_that_is_neither_yes_nor_no_is_refused(name: str) -> None:
+    """A slip must not leave tokens unbound."""
+    environ = {**COMMON, "IDURA_CIBA_CLIENT_SECRET": SECRET, f"IDURA_CIBA_{name}": "on"}
+    with pytest.raises(UsageError, match="neither yes nor no") as caught:
+        CibaClient.from_env(environ)
+    assert caught.value.code == "yes_or_no"

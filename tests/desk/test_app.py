@@ -148,6 +148,20 @@ async def test_an_answer_is_missing(desk: Desk) -> None:
     assert (await desk.browser.get("/desk/start")).headers["location"] == "./"
 
 
+async def test_an_old_form_for_the_next_caller_is_a_new_one(desk: Desk) -> None:
+    """Nobody is asked, and what comes back has an id of its own."""
+    id_ = new_id()
+    await desk.ask({"id": id_})
+    answer = await desk.ask({"id": id_, "number": "209602294564"})
+    assert (answer.status, "for somebody else" in answer.text) == (422, True)
+    assert f'value="{id_}">\n<input type="hidden" name="eid"' not in answer.text
+    desk.book._entries.clear()  # as if it were the next day
+    answer = await desk.ask({"id": id_})
+    assert (answer.status, f'value="{id_}"' in answer.text) == (422, False)
+    assert desk.book.snapshot().open == ()
+    assert len(desk.idura.ledger.orders) == 1
+
+
 async def test_nobody_is_asked_twice(desk: Desk) -> None:
     """A second form for the same person leads to the first login, which says so."""
     first = await desk.ask()

@@ -113,6 +113,26 @@ async def test_a_form_that_comes_twice_rings_once(
     assert len(simulated_idura.ledger.orders) == 1
 
 
+async def test_a_form_that_comes_again_for_somebody_else_is_refused(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient, tmp_path: Path
+) -> None:
+    """The browser may bring an old page back. The agent would see the first caller's answer as the second one's."""
+    simulated_idura.script(SWEDE, Script.approve(after=9))
+    id_ = new_id()
+    async with opened(make_ciba_client, tmp_path / "desk.db") as book:
+        _, second = await asyncio.gather(
+            swedish(book, id_), swedish(book, id_, number=OTHER_SWEDE), return_exceptions=True
+        )
+        assert isinstance(second, UsageError)
+        assert second.code == "form_used"
+        await ended(book, id_)
+    async with opened(make_ciba_client, tmp_path / "desk.db") as book:
+        with pytest.raises(UsageError, match="somebody else"):
+            await swedish(book, id_, number=OTHER_SWEDE)
+        assert (await swedish(book, id_)).id == id_
+    assert len(simulated_idura.ledger.orders) == 1
+
+
 async def test_whoever_asks_the_same_person_again_sees_the_first_login(
     simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
 ) -> None:

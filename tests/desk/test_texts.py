@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from idura_ciba import desk
-from idura_ciba.desk.texts import CATALOGUE, NAMES, preferred, sayer
+from idura_ciba.desk.catalogue import CATALOGUE
+from idura_ciba.desk.texts import preferred, sayer
 from idura_ciba.eids.phase import LANGUAGES
 
 HERE = Path(desk.__file__).parent
@@ -32,11 +33,6 @@ def test_every_text_is_used_and_every_used_text_is_there() -> None:
     used = {key for key in used if not key.endswith("_")}
     assert used - set(CATALOGUE) == set()
     assert {key for key in CATALOGUE if key not in used and not key.startswith(COMPOSED)} == set()
-
-
-def test_the_languages_are_those_of_the_phases() -> None:
-    """One agent reads both."""
-    assert tuple(NAMES) == LANGUAGES
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,15 @@ import pytest
 from attrs import evolve
 
 from idura_ciba import AlreadyPending, ArgumentError, Phase, State
+from idura_ciba.desk.catalogue import CATALOGUE
 from idura_ciba.desk.entry import DETAILS_LOST, Entry
-from idura_ciba.desk.texts import CATALOGUE, sayer
+from idura_ciba.desk.texts import sayer
 from idura_ciba.desk.view import call, complaint, fields, offered, person
 from idura_ciba.eids import EIDS, Eid, Option
 from idura_ciba.eids.phase import LANGUAGES
+from idura_ciba.errors import CibaError
 from idura_ciba.explain import closed
+from idura_ciba.fleet.store import login_exists
 
 ENTRY = Entry(id="a" * 32, nth=3, eid="no", label="Norwegian BankID", asked_at=10.0)
 SWEDISH = EIDS["se"]
@@ -107,9 +110,11 @@ def test_a_form_asks_what_the_eid_needs() -> None:
         (ArgumentError("x", code="note"), "note", "error_note"),
         (ArgumentError("x", code="call_initiator"), "call_initiator", "error_option"),
         (closed(), "", "error_stopping"),
+        (ArgumentError("x", code="form_used"), "", "error_form_used"),
+        (login_exists(), "", "error_form_used"),
     ],
 )
-def test_a_complaint_names_the_field(error: ArgumentError, field: str, key: str) -> None:
+def test_a_complaint_names_the_field(error: CibaError, field: str, key: str) -> None:
     """So that the keyboard is there."""
     said = complaint(error, SWEDISH, "da", about_number=False)
     assert said == (field, CATALOGUE[key][3].format(eid="Swedish BankID"))

@@ -147,9 +147,24 @@ async def test_a_strategy_without_experience_asks_nothing_of_the_store(
 
     monkeypatch.setattr(store, "publish", never)
     monkeypatch.setattr(store, "consult", never)
-    fleet = await replica(strategy=FinalPoll(Fixed()))
+    fleet = await replica(strategy=Fixed())
     await asyncio.sleep(2 * EXCHANGE_EVERY)
     await fleet.close()
+
+
+async def test_what_wraps_a_strategy_shares_beside_it(store: SqliteStore) -> None:
+    """One replica has lost an approval because the provider ended early; no other one need."""
+    one, two = (FinalPoll(HazardAware()) for _ in range(2))
+    learned = [beside(store, strategy) for strategy in (one, two)]
+    count(one, 20)
+    one.finished(Record(KIND, 0.0, 0.1, False, 100.0, None, (), 120.0, (119.8, 119.9)))  # noqa: FBT003
+    for learning in learned:
+        await learning.publish()
+        await learning.consult()
+    assert (one.distance, two.distance) == (1.2, 1.2)
+    assert isinstance(two.inner, HazardAware)
+    assert weight(two.inner) == pytest.approx(21, abs=0.5)
+    assert len(await store.consult("", "FinalPoll 1")) == 1, "nobody passes on what it only heard"
 
 
 async def test_a_store_that_is_away_is_asked_again(
@@ -261,7 +276,7 @@ async def test_a_strategy_that_breaks_is_told_once_and_harms_nothing(
     for _ in range(3):
         await learning.publish()
         await learning.consult()
-        learning._consulted.clear()
+        learning._parts[0].consulted.clear()
     assert [record.getMessage() for record in caplog.records] == [
         f"sharing what a strategy has learned failed with {name}; further failures are not logged"
     ]

@@ -24,6 +24,7 @@ class Beside:
         self.stopped: list[str] = []
         self.noted: list[str] = []
         self.looked = 0
+        self.pinged: list[str] = []
         self.watch = Watch()
         self.own = {login: Own(Owned(login, 1), self._transaction(login)) for login in "ab"}
 
@@ -61,7 +62,8 @@ class Beside:
             tasks.append(asyncio.get_running_loop().create_task(work))
             return tasks[-1]
 
-        await Listening(me, me, self.own, watch=self.watch, note=self.note, spawn=spawn).listen()
+        hear = self.pinged.append
+        await Listening(me, me, self.own, watch=self.watch, note=self.note, hear=hear, spawn=spawn).listen()
         await asyncio.gather(*tasks)
 
 
@@ -87,3 +89,11 @@ async def test_after_something_was_missed_everything_is_looked_at() -> None:
     waiting = beside.watch.next("a")
     await beside.hear()
     assert (beside.stopped, beside.looked, waiting.is_set()) == (["b"], 1, True)
+
+
+async def test_what_is_said_of_pings_is_no_change() -> None:
+    """Nobody looks around for it."""
+    beside = Beside(Change(None, ping="sealed"))
+    waiting = beside.watch.next("a")
+    await beside.hear()
+    assert (beside.pinged, beside.looked, waiting.is_set()) == (["sealed"], 0, False)

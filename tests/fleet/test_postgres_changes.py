@@ -15,7 +15,7 @@ psycopg = pytest.importorskip("psycopg")
 
 async def test_what_is_told_is_heard_until_the_end(dsn: str) -> None:
     """First that anything may have been missed."""
-    from idura_ciba.fleet.postgres_changes import CHANNEL, changes  # noqa: PLC0415 - needs the extra
+    from idura_ciba.fleet.postgres_changes import CHANNEL, PASS_ON, changes  # noqa: PLC0415 - needs the extra
 
     closed, told = asyncio.Event(), [("a", None), ("b", "stop"), (None, None)]
     heard: list[Change] = []
@@ -30,9 +30,10 @@ async def test_what_is_told_is_heard_until_the_end(dsn: str) -> None:
                 for login, wish in told:
                     statement = f"SELECT pg_notify('{CHANNEL}', json_build_array(%s::text, %s::text)::text)"
                     await connection.execute(statement.encode(), (login, wish))
-        if len(heard) == 4:
+                await connection.execute(PASS_ON.encode(), {"ping": "sealed"})
+        if len(heard) == 5:
             closed.set()
-    assert heard == [Change(None), Change("a"), Change("b", Wish.STOP), Change(None)]
+    assert heard == [Change(None), Change("a"), Change("b", Wish.STOP), Change(None), Change(None, ping="sealed")]
 
 
 async def test_behind_a_pooler_changes_are_looked_for(dsn: str, pooled_dsn: str) -> None:

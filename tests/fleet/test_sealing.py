@@ -34,3 +34,16 @@ async def test_a_tag_stands_for_a_person_and_says_nothing(make_ciba_client: Make
     assert one.tag(swede(1)) == two.tag(swede(1))
     assert len({one.tag(swede(1)), one.tag(swede(2)), other.tag(swede(1))}) == 3
     assert "s" * 32 not in repr(one)
+
+
+async def test_what_is_passed_on_of_a_ping_is_read_by_replicas_only(make_ciba_client: MakeClient) -> None:
+    """And is nothing else that they have written."""
+    one, two, other = (
+        Sealing.of(make_ciba_client(resume_secret=secret)) for secret in (b"s" * 32, b"s" * 32, b"o" * 32)
+    )
+    text = one.hide_ping(b"a notice")
+    assert two.show_ping(text) == b"a notice"
+    assert b"a notice".hex() not in text
+    for wrong in (text[:-2], "junk", "", one.hide_token("a ping", "00")):
+        assert two.show_ping(wrong) is None
+    assert other.show_ping(text) is None

@@ -492,7 +492,7 @@ async def test_what_has_ended_long_ago_is_forgotten(store: Store) -> None:
 
 
 async def test_whoever_listens_hears_of_every_change(store: Store) -> None:
-    """Acceptance, progress, wishes and the end; by their ids only."""
+    """Acceptance, progress, wishes, pings and the end; by their ids only."""
     heard: list[Change] = []
     more = asyncio.Event()
 
@@ -514,14 +514,22 @@ async def test_whoever_listens_hears_of_every_change(store: Store) -> None:
         await store.cancel("a")
         await store.watch("a")
         await store.note(Owned("a", 99), progress=b"nobody's")
+        await store.pass_on("sealed")
         await store.end(owned, state="abandoned", outcome=b"", gone=True)
-        while len(heard) < 4:
+        while len(heard) < 5:
             more.clear()
             await more.wait()
         await asyncio.sleep(0.05)
         await store.aclose()
         await listening
-    assert heard == [Change("a"), Change("a", Wish.STOP), Change("a", Wish.WATCH), Change("a")]
+    assert heard == [
+        Change("a"),
+        Change("a", Wish.STOP),
+        Change("a", Wish.WATCH),
+        Change(None, ping="sealed"),
+        Change("a"),
+    ]
+    assert "sealed" not in repr(heard)
 
 
 async def test_a_census_counts_workers_and_logins(store: Store) -> None:

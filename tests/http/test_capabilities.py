@@ -17,7 +17,7 @@ from idura_ciba.credentials.client_auth import (
     PrivateKeyJwt,
 )
 from idura_ciba.credentials.request_object import SignedRequests
-from idura_ciba.http.capabilities import Needs, mismatches
+from idura_ciba.http.capabilities import Needs, mentions, mismatches
 from idura_ciba.protocol.documents import ProviderMetadata
 from idura_ciba.protocol.requests import GRANT_TYPE
 
@@ -191,3 +191,36 @@ def test_a_clients_needs_are_read_off_its_settings(auth: ClientAuth, method: str
     )
     unsigned = Needs.of(auth, None, ["ES256"])
     assert (unsigned.request_alg, unsigned.request_encryption) == (None, None)
+
+
+def said_in(members: dict[str, Any]) -> ProviderMetadata:
+    """A document with these members."""
+    return ProviderMetadata(ISSUER, None, None, None, None, {"issuer": ISSUER, **members})
+
+
+def test_what_a_document_lists_and_what_it_leaves_out_is_told_apart() -> None:
+    """What it contradicts is in neither: that is a mismatch."""
+    needs = Needs(
+        auth_method="private_key_jwt",
+        auth_alg="ES256",
+        request_alg="PS256",
+        proof_alg="EdDSA",
+        id_token_algorithms=frozenset({"ES256", "RS256"}),
+        binds_to_certificate=True,
+    )
+    members = {
+        "backchannel_token_delivery_modes_supported": ["poll", "ping"],
+        "id_token_signing_alg_values_supported": ["RS256"],
+        "token_endpoint_auth_methods_supported": ["client_secret_basic"],
+        "dpop_signing_alg_values_supported": ["Ed25519"],
+    }
+    listed, unmentioned = mentions(said_in(members), needs)
+    assert listed == ["poll delivery", "ID tokens signed by ES256, RS256", "DPoP signed by EdDSA"]
+    assert unmentioned == [
+        "assertions signed by ES256",
+        "requests signed by PS256",
+        "tokens bound to a certificate",
+    ]
+    bound = said_in({**members, "tls_client_certificate_bound_access_tokens": True})
+    assert "tokens bound to a certificate" in mentions(bound, needs)[0]
+    assert mentions(said_in({}), Needs())[0] == []

@@ -57,7 +57,7 @@ class Hook(Exception):  # noqa: N818 - somebody else's
             aiohttp.ClientConnectorCertificateError(KEY, unknown_issuer()),
             False,
             "tls",
-            "get local issuer certificate: if a CA of your own has signed it, name its file in SSL_CERT_FILE)",
+            "if a CA of your own has signed it, name its file in ca_file, --ca-file or SSL_CERT_FILE)",
         ),
         (
             aiohttp.ClientConnectorCertificateError(KEY, verification(f"<{SECRET}>\n")),

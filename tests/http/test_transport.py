@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import gzip
+import ssl
 import tracemalloc
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,7 +16,7 @@ import aiohttp
 import pytest
 from attrs import evolve
 
-from idura_ciba.errors import TransportError, TransportTimeout
+from idura_ciba.errors import TransportError, TransportTimeout, UsageError
 from idura_ciba.http.delivery import fetch, until_connected
 from idura_ciba.http.transport import KEEP_ALIVE, AiohttpTransport
 from idura_ciba.protocol.http import HttpRequest
@@ -343,7 +344,7 @@ async def test_a_certificate_that_nobody_vouches_for_is_refused_once(connect: Co
         error = await failure(transport, server.request())
         assert (error.code, error.maybe_sent) == ("tls", False)
         assert "127.0.0.1 was not accepted (CERTIFICATE_VERIFY_FAILED: self-signed certificate" in str(error)
-        assert "name its file in SSL_CERT_FILE" in str(error)
+        assert "name its file in ca_file, --ca-file or SSL_CERT_FILE" in str(error)
         for again in (fetch(transport, server.request()), until_connected(lambda: transport.send(server.request()))):
             with pytest.raises(TransportError) as caught:
                 await again
@@ -465,3 +466,37 @@ async def test_what_comes_before_the_answer_is_not_the_answer(connect: Connect) 
             response = await transport.send(server.request())
             assert (response.status, response.body) == (200, b'{"a":1}')
         assert server.connections == 1
+
+
+@pytest.mark.sockets
+@pytest.mark.parametrize("trust_env", [False, True], ids=["pool", "session"])
+async def test_an_authority_of_ones_own_is_trusted_beside_those_of_the_system(
+    certificate: Path, *, trust_env: bool
+) -> None:
+    """For every connection but those with a client certificate, which have a TLS of their own."""
+    async with (
+        serving(http(), tls=server_tls(certificate)) as server,
+        AiohttpTransport(ca_file=certificate, trust_env=trust_env) as transport,
+    ):
+        assert (await transport.send(server.request())).body == b"{}"
+        error = await failure(transport, evolve(server.request(), tls=ssl.create_default_context()))
+        assert error.code == "tls"
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"])
+def test_a_file_that_is_no_authority_is_refused_before_anything_is_sent(content: str | None, tmp_path: Path) -> None:
+    """It would be found out when the first phone is to ring."""
+    path = tmp_path / "authority.pem"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(UsageError) as caught:
+        AiohttpTransport(ca_file=path)
+    assert caught.value.code == "ca_file"
+
+
+@pytest.mark.sockets
+async def test_a_session_brings_its_own_authorities() -> None:
+    """Two places for one thing would leave open which holds."""
+    async with aiohttp.ClientSession() as session:
+        with pytest.raises(UsageError, match="does not apply to a session"):
+            AiohttpTransport(session=session, ca_file="authority.pem")

@@ -10,7 +10,6 @@ import asyncio
 import base64
 import json
 import secrets
-import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
@@ -43,6 +42,7 @@ from idura_ciba import (
     SignedRequests,
 )
 from idura_ciba.http.transport import KEEP_ALIVE
+from tests.interop.visits import Findings, ask, call, header_of, table_of_logins, visit
 
 pytestmark = [pytest.mark.interop, pytest.mark.slow, pytest.mark.sockets]
 
@@ -74,44 +74,6 @@ CARELESS = "careless"
 
 
 @frozen
-class Login:
-    """What came of one case: an `Authentication`, several, or an error; and after how many seconds."""
-
-    result: object
-    seconds: float
-
-
-@frozen
-class Findings:
-    """Everything that the tests look at.
-
-    Attributes:
-        logins: What came of each case, by its label.
-        keys_before: The key ids that the provider published before it rotated them.
-        clients: What the witness counted, by client id.
-        people: The provider's answers, by person.
-        server_errors: How often the provider itself broke.
-    """
-
-    logins: Mapping[str, Login]
-    keys_before: frozenset[str]
-    clients: Mapping[str, Mapping[str, Any]]
-    people: Mapping[str, Sequence[str]]
-    server_errors: int
-
-    def outcome(self, label: str) -> Any:
-        """What a case returned, or else raise what it raised."""
-        result = self.logins[label].result
-        if isinstance(result, Exception):
-            raise result
-        return result
-
-    def answers(self, label: str) -> list[str]:
-        """What the provider answered about the people of a case."""
-        return [answer for person, given in self.people.items() if person.endswith(f"@{label}") for answer in given]
-
-
-@frozen
 class Service:
     """Makes the clients.
 
@@ -132,15 +94,15 @@ class Service:
 @pytest.fixture(scope="module")
 def findings(provider_issuer: str, way: str, print_at_end: Callable[[Sequence[Sequence[object]]], None]) -> Findings:
     """Let everybody log in, once for all tests."""
-    found = asyncio.run(visit(provider_issuer, way))
+    found = asyncio.run(log_in(provider_issuer, way))
     print_at_end([[f"by the {way}"]])
     print_at_end(table_of_logins(found))
     print_at_end(table_of_counters(found))
     return found
 
 
-async def visit(issuer: str, way: str) -> Findings:
-    """Register the clients, run all cases at once, and ask the witness."""
+async def log_in(issuer: str, way: str) -> Findings:
+    """Register the clients, and run all cases beside a careless client."""
     async with (
         aiohttp.ClientSession(issuer, connector=aiohttp.TCPConnector(force_close=True)) as http,
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE)) as lent,
@@ -155,18 +117,8 @@ async def visit(issuer: str, way: str) -> Findings:
             )
             for method, auth in auths.items()
         }
-        keys = await call(http, "GET", "/jwks")
-        async with asyncio.TaskGroup() as group:
-            group.create_task(misbehave(http))
-            logins = {
-                label: group.create_task(timed(case)) for label, case in cases_of(service, http, auths, clients).items()
-            }
-        seen = await call(http, "GET", "/__counters")
-    return Findings(
-        {label: login.result() for label, login in logins.items()},
-        frozenset(key["kid"] for key in keys["keys"]),
-        **seen,
-    )
+        _, found = await asyncio.gather(misbehave(http), visit(http, cases_of(service, http, auths, clients)))
+    return found
 
 
 def cases_of(
@@ -216,11 +168,6 @@ def cases_of(
         "resumed": resumed(service, auth),
         "earlier-token": by_earlier_token(ciba),
     }
-
-
-def ask(person: str, **options: Any) -> EidRequest:
-    """Ask by the person's name; this provider's ID tokens repeat it in the claim `person`."""
-    return EidRequest(login_hint=person, identity={("person",): person}, identity_guaranteed=True, **options)
 
 
 async def last_moment(service: Service, auth: ClientAuth) -> Authentication:
@@ -305,22 +252,6 @@ def algorithm_of(method: str) -> str:
     return "RS256" if method in SECRETS else method.removeprefix("signed-")
 
 
-async def call(http: aiohttp.ClientSession, method: str, path: str, content: object = None) -> Any:
-    """Talk to the provider without the client under test."""
-    async with http.request(method, path, json=content, headers={"Accept": "application/json"}) as answer:
-        return await answer.json()
-
-
-async def timed(case: Coroutine[Any, Any, object]) -> Login:
-    """Run a case and take its errors for results, any other exception included: a test says which it wants."""
-    began_at = time.monotonic()
-    try:
-        result = await case
-    except Exception as error:  # noqa: BLE001 - a case that breaks must not hide the others
-        result = error
-    return Login(result, time.monotonic() - began_at)
-
-
 async def misbehave(http: aiohttp.ClientSession) -> None:
     """Do once each thing that the witness counts."""
     secret = secrets.token_urlsafe()
@@ -350,30 +281,6 @@ async def misbehave(http: aiohttp.ClientSession) -> None:
     await post("/me", own)
 
 
-def table_of_logins(found: Findings) -> list[list[object]]:
-    """What came of each case, and what the provider answered on the way."""
-    table: list[list[object]] = [["case", "result", "seconds", "the provider's answers"]]
-    for label, login in found.logins.items():
-        if not label.startswith("crowd-"):
-            table.append([label, describe(login.result), f"{login.seconds:.1f}", ", ".join(found.answers(label))])
-    crowd = [describe(login.result) for label, login in found.logins.items() if label.startswith("crowd-")]
-    table.append(["crowd", ", ".join(f"{crowd.count(what)} {what}" for what in sorted(set(crowd))), "", ""])
-    return table
-
-
-def describe(result: object) -> str:
-    """A word or two for a result."""
-    match result:
-        case tuple():
-            return ", ".join(map(describe, result))
-        case Authentication():
-            return "approved"
-        case ProviderError():
-            return f"{type(result).__name__} {result.error}"
-        case _:
-            return type(result).__name__
-
-
 def table_of_counters(found: Findings) -> list[list[object]]:
     """What the witness counted, ours beside the careless client's."""
     ours = [counts for client_id, counts in found.clients.items() if client_id != CARELESS]
@@ -385,13 +292,6 @@ def table_of_counters(found: Findings) -> list[list[object]]:
         for name, number in careless["violations"].items()
     ]
     return table
-
-
-def header_of(login: Authentication) -> dict[str, Any]:
-    """The header of the ID token."""
-    encoded = login.id_token.split(".")[0]
-    header: dict[str, Any] = json.loads(base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)))
-    return header
 
 
 # --- tests ------------------------------------------------------------------------------------------------------------
@@ -514,8 +414,8 @@ def test_second_request_for_one_person(findings: Findings) -> None:
 def test_key_rotation_during_a_login(findings: Findings) -> None:
     """An ID token signed with a key that was not there when the client fetched the keys is verified all the same."""
     before, after = findings.outcome("rotation")
-    assert header_of(before)["kid"] in findings.keys_before
-    assert header_of(after)["kid"] not in findings.keys_before
+    assert header_of(before)["kid"] in findings.keys
+    assert header_of(after)["kid"] not in findings.keys
 
 
 def test_resumed_in_another_client(findings: Findings) -> None:
@@ -544,13 +444,7 @@ def test_crowd(findings: Findings, number: int) -> None:
 def test_nothing_careless_was_seen(findings: Findings) -> None:
     """Every counter of every client of ours is zero at the provider, and there was something to count."""
     ours = {client_id: counts for client_id, counts in findings.clients.items() if client_id != CARELESS}
-    seen = {
-        (client_id, name): number
-        for client_id, counts in ours.items()
-        for name, number in counts["violations"].items()
-        if number > 0
-    }
-    assert seen == {}
+    assert findings.violations(CARELESS) == {}
     assert findings.server_errors == 0
     assert ours.keys() == {"(metadata)", *(CLIENT_ID + method for method in METHODS)}
     assert sum(counts["prompts"] for counts in ours.values()) > len(METHODS) + CROWD

@@ -9,8 +9,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 const CIBA_GRANT = 'urn:openid:params:grant-type:ciba';
 
-// CIBA Core 7.3: what a client must assume when the acknowledgement names no interval, as here.
-const DEFAULT_INTERVAL_MS = 5000;
+// CIBA Core 7.3: what a client must assume when the acknowledgement names no interval.
+const DEFAULT_INTERVAL = 5;
+
+// By which it tells the provider which certificate a client presented, and whether the authority has issued it. What a
+// client sends under these names goes nowhere.
+export const CERTIFICATE = 'x-client-certificate';
+export const VERIFIED = 'x-client-verified';
 
 // Each answer takes this long, or two polls that overlap would never be seen together.
 const LATENCY_MS = 25;
@@ -87,7 +92,7 @@ export class Witness {
   #countsOf(clientId) {
     if (!this.#clients.has(clientId)) {
       const violations = Object.fromEntries(VIOLATIONS.map((name) => [name, 0]));
-      this.#clients.set(clientId, { fetches: 0, prompts: 0, polls: 0, violations });
+      this.#clients.set(clientId, { fetches: 0, prompts: 0, polls: 0, refreshes: 0, violations });
     }
     return this.#clients.get(clientId);
   }
@@ -101,12 +106,22 @@ export class Witness {
       if (!this.#acceptsJson(request)) counts.violations.json_not_accepted += 1;
       return () => {};
     }
+    if (request.method === 'GET' && request.url === '/me') {
+      const { violations } = this.#countsOf('(userinfo)');
+      if (!this.#acceptsJson(request)) violations.json_not_accepted += 1;
+      if (headerCount(request, 'authorization') !== 1) violations.repeated_credentials += 1;
+      return () => {};
+    }
 
     const form = new URLSearchParams(body.toString('utf8'));
     const clientId = clientIdOf(request, form);
     const counts = this.#countsOf(clientId);
     this.#inspect(request, form, clientId, counts.violations);
 
+    if (request.method === 'POST' && request.url === '/token' && form.get('grant_type') === 'refresh_token') {
+      counts.refreshes += 1;
+      return () => {};
+    }
     if (request.method === 'POST' && request.url === '/backchannel') return this.#prompt(form, clientId, counts);
     if (request.method === 'POST' && request.url === '/token' && form.get('grant_type') === CIBA_GRANT) {
       return this.#poll(form, clientId, counts, arrivedAt);
@@ -159,7 +174,12 @@ export class Witness {
       answers.push(answer.error ?? 'acknowledged');
       if (answer.auth_req_id === undefined) return;
       this.#transactions.set(answer.auth_req_id, {
-        clientId, answers, lastAt: performance.now(), underWay: 0, over: false,
+        clientId,
+        answers,
+        intervalMs: (answer.interval ?? DEFAULT_INTERVAL) * 1000,
+        lastAt: performance.now(),
+        underWay: 0,
+        over: false,
       });
     };
   }
@@ -174,7 +194,7 @@ export class Witness {
     }
     if (transaction.over) violations.poll_after_final_answer += 1;
     if (transaction.underWay > 0) violations.overlapping_polls += 1;
-    if (arrivedAt - transaction.lastAt < DEFAULT_INTERVAL_MS) violations.poll_too_early += 1;
+    if (arrivedAt - transaction.lastAt < transaction.intervalMs) violations.poll_too_early += 1;
     const lastAt = transaction.lastAt;
     transaction.lastAt = arrivedAt;
     transaction.underWay += 1;
@@ -197,7 +217,15 @@ export class Witness {
     await sleep(LATENCY_MS);
 
     const answer = await new Promise((resolve, reject) => {
-      const { method, url: path, headers } = request;
+      const { method, url: path, socket } = request;
+      const headers = { ...request.headers, 'x-forwarded-proto': socket.encrypted ? 'https' : 'http' };
+      delete headers[CERTIFICATE];
+      delete headers[VERIFIED];
+      const certificate = socket.encrypted ? socket.getPeerCertificate().raw : undefined;
+      if (certificate !== undefined) {
+        headers[CERTIFICATE] = certificate.toString('base64');
+        headers[VERIFIED] = String(socket.authorized);
+      }
       http.request({ host: '127.0.0.1', port: backend, agent: false, method, path, headers }, resolve)
         .on('error', reject)
         .end(body);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Any
 
 import aiohttp
 import pytest
@@ -14,13 +15,21 @@ from idura_ciba.ping.receiver import MAX_BODY, attached
 pytestmark = pytest.mark.sockets
 
 
-async def test_it_serves_pings() -> None:
+@web.middleware
+async def reads_first(request: web.Request, handler: Any) -> Any:
+    """Look at each body, as programs that log requests do."""
+    await request.read()
+    return await handler(request)
+
+
+@pytest.mark.parametrize("middlewares", [(), (reads_first,)], ids=["alone", "behind-a-middleware"])
+async def test_it_serves_pings(middlewares: Any) -> None:
     """With every answer that there is."""
     receiver = PingReceiver()
     nonce, token = attached(receiver, b"k" * 32).issue(Random(1))
     woken: list[None] = []
     receiver.desk.expect(nonce, "an id", lambda: woken.append(None))
-    app = web.Application()
+    app = web.Application(middlewares=middlewares)
     app.router.add_route("*", "/ping", aiohttp_handler(receiver))
     runner = web.AppRunner(app)
     await runner.setup()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from base64 import b64decode
 from random import Random
 
 import pytest
@@ -137,6 +138,92 @@ async def test_a_hook_may_be_a_coroutine_function_and_may_fail(caplog: pytest.Lo
     await asyncio.sleep(2)
     assert len(offered) == 2
     assert caplog.messages == ["on_unknown failed with ValueError; further failures are not logged"]
+
+
+# --- among replicas ---------------------------------------------------------------------------------------------------
+
+
+class Elsewhere:
+    """Another replica of the same client, which is sent the pings."""
+
+    def __init__(self) -> None:
+        self.desk = PingDesk()
+        self.desk.attach(KEY)
+        self.passed_on: list[bytes] = []
+        self.desk.share(self.passed_on.append)
+
+    def ping(self, login: Login, auth_req_id: str | None = None) -> str:
+        """The provider, or somebody else, pings a login of another replica."""
+        named = login.auth_req_id if auth_req_id is None else Redacted(auth_req_id)
+        return self.desk.arrived(Ping(named, login.token))
+
+
+async def test_a_notice_wakes_its_login(desk: PingDesk) -> None:
+    """Once, as a ping would; it holds neither the `auth_req_id` nor the token, and makes no ping."""
+    one, elsewhere = Login(desk, "one"), Elsewhere()
+    one.begin()
+    assert [elsewhere.ping(one), elsewhere.ping(one)] == ["unknown", "repeated"]
+    (notice,) = elsewhere.passed_on
+    assert b"one" not in notice
+    assert b64decode(one.token, b"-_") not in notice
+    assert notice[:20] == one.nonce
+    assert [desk.heard(notice), desk.heard(notice), len(one.woken)] == [True, False, 1]
+    assert (desk.counts, elsewhere.desk.counts) == (
+        PingCounts(accepted=1, repeated=1),
+        PingCounts(unknown=1, repeated=1),
+    )
+    desk.ended(one.nonce, over=True)
+    assert not desk.heard(notice)
+    assert desk.counts == PingCounts(accepted=1, repeated=1, late=1)
+
+
+async def test_a_notice_of_another_login_wakes_nobody(desk: PingDesk) -> None:
+    """Whoever has a token knows the login that it is of, and no other."""
+    one, other, elsewhere = Login(desk, "one"), Login(desk, "other", 2), Elsewhere()
+    one.begin()
+    other.begin()
+    elsewhere.ping(other, "one")
+    assert not desk.heard(elsewhere.passed_on[0])
+    assert (one.woken, other.woken, desk.counts) == ([], [], PingCounts(forged=1))
+
+
+async def test_only_pings_of_the_provider_are_passed_on_and_each_token_once() -> None:
+    """So nobody can make one replica shout at the others."""
+    elsewhere = Elsewhere()
+    one = Login(elsewhere.desk, "one")
+    mine = Login(elsewhere.desk, "mine", 2)
+    mine.begin()
+    for token in ("", "made up", str(one.token)[:-1]):
+        elsewhere.desk.arrived(Ping(Redacted("one"), Redacted(token)))
+    assert [mine.ping(), mine.ping("one")] == ["accepted", "forged"]
+    assert elsewhere.passed_on == []
+    for number in range(9):
+        elsewhere.ping(one, str(number))
+    assert len(elsewhere.passed_on) == 1
+    elsewhere.desk.share(None)
+    assert elsewhere.ping(Login(elsewhere.desk, "two", 3)) == "unknown"
+    assert len(elsewhere.passed_on) == 1
+
+
+async def test_a_notice_may_come_before_its_login(desk: PingDesk) -> None:
+    """Its replica has died, and it is taken over here: then it polls at once. Until then, it is counted elsewhere."""
+    one, elsewhere = Login(desk, "one"), Elsewhere()
+    elsewhere.ping(one)
+    assert not desk.heard(elsewhere.passed_on[0])
+    assert desk.counts == PingCounts()
+    assert one.ping() == "repeated"  # the provider has sent it twice
+    one.begin()
+    assert (len(one.woken), desk.counts) == (1, PingCounts(repeated=1, early=1))
+
+
+@pytest.mark.sockets
+async def test_a_ping_may_be_passed_on_from_another_thread() -> None:
+    """In the loop of the client."""
+    elsewhere, threads = Elsewhere(), list[threading.Thread]()
+    elsewhere.desk.share(lambda _: threads.append(threading.current_thread()))
+    assert await asyncio.to_thread(elsewhere.ping, Login(elsewhere.desk, "one")) == "unknown"
+    await asyncio.sleep(0)
+    assert threads == [threading.main_thread()]
 
 
 @pytest.mark.sockets

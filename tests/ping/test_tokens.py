@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import urlsafe_b64decode
 from random import Random
 from typing import cast
 
@@ -54,3 +55,13 @@ def test_the_generator_is_the_callers() -> None:
             return b"x" * size
 
     assert TOKENS.nonce(cast("Random", Chance())) == b"x" * NONCE
+
+
+def test_a_mark_is_of_one_ping_and_says_nothing_of_it() -> None:
+    """Of one login, under one token and one key; whatever the provider calls it."""
+    nonce, other = bytes(NONCE), bytes([1]) * NONCE
+    mark = TOKENS.mark(nonce, "one")
+    assert mark == TOKENS.mark(nonce, "one")
+    marks = {mark, TOKENS.mark(nonce, "two"), TOKENS.mark(other, "one"), TOKENS.mark(nonce, "\ud800")}
+    assert len({*marks, NotificationTokens(bytes(31) + b"\1").mark(nonce, "one")}) == 5
+    assert mark not in urlsafe_b64decode(TOKENS.token(nonce))

@@ -97,7 +97,8 @@ def test_a_guard_that_cannot_be_is_refused(guard: Any) -> None:
 
 def test_the_inner_strategy_may_be_a_function_and_nothing_less() -> None:
     """What cannot be asked is refused when it is given."""
-    assert FinalPoll(Fixed(), 0.2) == FinalPoll(Fixed())
+    assert FinalPoll(Fixed(), 0.2).guard == FinalPoll(Fixed()).guard
+    assert FinalPoll(Fixed()) != FinalPoll(Fixed()), "each learns by itself"
     with pytest.raises(UsageError, match="not a strategy"):
         FinalPoll(Fixed)  # type: ignore[arg-type]  # that is the point
 
@@ -373,16 +374,15 @@ class Steady:
 
 
 def test_what_the_inner_strategy_can_do_the_wrapper_can_do() -> None:
-    """A record is told on, once; where nobody learns, nobody is told."""
+    """A record is told on, once; where nobody else learns, nobody else is told."""
     record = Record("key", 0.0, 0.1, answered=False, last_pending_at=None, decided_by_at=None)
     inner = Steady()
     learning, other = FinalPoll(inner), FinalPoll(Fixed())
     assert isinstance(learning, Indexed)
     assert isinstance(other, Indexed)
-    assert learning.finished is not None
     learning.finished(record)
+    other.finished(record)
     assert inner.heard == [record]
-    assert other.finished is None
 
 
 def test_the_final_poll_is_worth_what_is_lost_without_it(view: Any) -> None:

@@ -8,10 +8,10 @@ import pytest
 
 from idura_ciba.errors import UsageError
 from idura_ciba.polling.basic import Fixed
-from idura_ciba.polling.final_poll import FinalPoll
+from idura_ciba.polling.final_poll import GUARD, FinalPoll
 from idura_ciba.polling.hazard import HazardAware
 from idura_ciba.polling.pinged import EAGER, WhenPinged, usual
-from idura_ciba.polling.strategy import Strategy, as_strategy, next_poll, sharing
+from idura_ciba.polling.strategy import Record, Strategy, as_strategy, next_poll, sharing
 
 
 def test_it_is_a_strategy_and_a_value() -> None:
@@ -46,12 +46,13 @@ def test_a_fallback_that_learns_goes_on_learning() -> None:
     """And shares what it has learned."""
     learning = HazardAware()
     assert WhenPinged(learning).finished == learning.finished
-    assert FinalPoll(WhenPinged(learning)).finished == learning.finished
-    assert sharing(FinalPoll(WhenPinged(learning))) is learning
+    FinalPoll(WhenPinged(learning)).finished(Record("kind", 0.0, 0.1, True, 9.0, 10.0))  # noqa: FBT003
+    assert learning.export()["tables"]
+    assert learning in sharing(FinalPoll(WhenPinged(learning)))
     assert WhenPinged().finished is None
 
 
 def test_a_client_whose_caller_has_not_chosen_polls_seldom_only_where_it_is_pinged() -> None:
     """With a last poll just before the end either way."""
-    assert usual(pinged=False) == FinalPoll(Fixed())
-    assert usual(pinged=True) == FinalPoll(WhenPinged())
+    assert [usual(pinged=pinged).inner for pinged in (False, True)] == [Fixed(), WhenPinged()]
+    assert [usual(pinged=pinged).guard for pinged in (False, True)] == [GUARD, GUARD]

@@ -18,6 +18,7 @@ from idura_ciba.polling.basic import Fixed
 from idura_ciba.polling.final_poll import FinalPoll
 from idura_ciba.polling.hazard import HazardAware
 from idura_ciba.polling.phase import PhaseAware
+from idura_ciba.polling.pinged import WhenPinged
 from idura_ciba.polling.strategy import (
     Indexed,
     Learning,
@@ -27,6 +28,7 @@ from idura_ciba.polling.strategy import (
     Strategy,
     as_strategy,
     check_duration,
+    learns_decisions,
     next_poll,
     sharing,
 )
@@ -83,10 +85,20 @@ def test_learning_and_an_index_are_no_duty() -> None:
 def test_what_a_strategy_shares_is_found_within() -> None:
     """In itself or in what it wraps, however deep; others share nothing."""
     hazard, phase = HazardAware(), PhaseAware()
-    assert sharing(hazard) is hazard
-    assert sharing(FinalPoll(FinalPoll(phase))) is phase
-    assert sharing(FinalPoll(Fixed())) is None
-    assert sharing(FinalPoll(lambda view: view.not_before)) is None
+    assert sharing(hazard) == (hazard,)
+    within = FinalPoll(phase)
+    around = FinalPoll(within)
+    assert sharing(around) == (around, within, phase)
+    assert sharing(Fixed()) == ()
+    assert sharing(as_strategy(lambda view: view.not_before)) == ()
+
+
+def test_only_the_innermost_strategy_learns_how_long_people_take() -> None:
+    """What wraps it learns other things."""
+    assert learns_decisions(FinalPoll(WhenPinged(HazardAware())))
+    assert learns_decisions(HazardAware())
+    assert not learns_decisions(FinalPoll(WhenPinged()))
+    assert not learns_decisions(FinalPoll(Fixed()))
 
 
 def test_a_strategy_is_taken_as_it_is() -> None:

@@ -15,24 +15,25 @@ MakeClient = Callable[..., CibaClient]
 
 
 @pytest.mark.parametrize(
-    ("strategy", "learns", "tells_prices"),
+    ("strategy", "learns", "decisions", "tells_prices"),
     [
-        (Fixed(), False, False),
-        (FinalPoll(Fixed()), False, True),  # it has an index of its own
-        (HazardAware(), True, True),
-        (PhaseAware(), True, True),
-        (FinalPoll(PhaseAware()), True, True),
+        (Fixed(), False, False, False),
+        (FinalPoll(Fixed()), True, False, True),  # it has an index of its own, and learns how logins end
+        (HazardAware(), True, True, True),
+        (PhaseAware(), True, True, True),
+        (FinalPoll(PhaseAware()), True, True, True),
     ],
     ids=str,
 )
 async def test_a_strategy_is_asked_once_what_it_can_do(
-    make_ciba_client: MakeClient, strategy: Strategy, *, learns: bool, tells_prices: bool
+    make_ciba_client: MakeClient, strategy: Strategy, *, learns: bool, decisions: bool, tells_prices: bool
 ) -> None:
     """Not at each poll; and what it cannot do is None."""
     async with make_ciba_client(strategy=strategy) as ciba:
         context = ciba._starter.context
     assert context.strategy is strategy
-    assert (context.learn is not None) is learns
+    assert (context._learn is not None) is learns
+    assert context._learns_decisions is decisions
     found: object = context.priced
     assert found is (strategy if tells_prices else None)
 
