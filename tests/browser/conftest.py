@@ -31,6 +31,10 @@ SIZES: Final = {1280: (1280, 800), 390: (390, 844)}
 SCHEMES: Final = ("light", "dark")
 #: What a user cannot work around, by axe's own grades; the lesser ones are printed.
 SERIOUS: Final = frozenset({"serious", "critical"})
+#: Rules of axe that another colour scheme can break.
+COLOUR_RULES: Final = ["color-contrast", "link-in-text-block"]
+#: A name of somebody else's that leads to this machine, as after DNS rebinding.
+REBOUND: Final = "rebound.example"
 #: Milliseconds until something that was to appear counts as missing.
 PATIENCE: Final = 10_000
 
@@ -66,8 +70,13 @@ class Album:
     rules: dict[str, int] = field(factory=dict)
     findings: list[Finding] = field(factory=list)
 
-    async def search(self, page: Page, state: str) -> None:
+    async def search(self, page: Page, state: str, *, colours_only: bool) -> None:
         """Let axe search a page and the frames in it for barriers.
+
+        Args:
+            page: The page.
+            state: The name of its picture.
+            colours_only: Look at nothing that another colour scheme does not change.
 
         Raises:
             AssertionError: One is serious.
@@ -76,7 +85,8 @@ class Album:
             # As a debugger's statement: the page's own policy allows no foreign script, and is not weakened for this.
             if not await frame.evaluate("typeof axe === 'object'"):
                 await frame.evaluate(self.axe)
-        found = await page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+        rules = {"runOnly": {"type": "rule", "values": COLOUR_RULES}} if colours_only else {}
+        found = await page.evaluate("options => axe.run(options)", {"resultTypes": ["violations"], **rules})
         self.rules[state] = len(found["passes"]) + len(found["violations"])
         new = [
             Finding(state, each["id"], each["impact"], " ".join(str(node["target"]) for node in each["nodes"]))
@@ -88,12 +98,12 @@ class Album:
 
 @define
 class Window:
-    """A browser with a single window, and without anything from earlier ones.
+    """A window of a browser that has nothing from earlier ones.
 
     Attributes:
         page: What it shows.
         width: Of the window, in pixels.
-        flow: Begins the names of its pictures.
+        shows: What its pictures are called.
         album: Where they go.
         requests: The addresses of everything that it has asked for.
         complaints: What the browser has complained of: errors in scripts, and what the policy has blocked.
@@ -101,7 +111,7 @@ class Window:
 
     page: Page
     width: int
-    flow: str
+    shows: str
     album: Album
     requests: list[str] = field(factory=list)
     complaints: list[str] = field(factory=list)
@@ -111,12 +121,17 @@ class Window:
         assert await self.overflow() <= 0, f"{state} is too wide"
         for scheme in SCHEMES:
             await self.page.emulate_media(color_scheme=scheme)
-            name = f"{self.flow}-{state}-{self.width}-{scheme}"
+            name = f"{self.shows}-{state}-{self.width}-{scheme}"
             # What comes in with a transition has come in, and the caret does not blink.
             await self.page.screenshot(
                 path=PICTURES / f"{name}.png", full_page=True, animations="disabled", caret="hide"
             )
-            await self.album.search(self.page, name)
+            await self.album.search(self.page, name, colours_only=scheme != SCHEMES[0])
+
+    async def beside(self, shows: str) -> Window:
+        """Open another window of the same browser."""
+        page = await self.page.context.new_page()
+        return Window(page, self.width, shows, self.album, self.requests, self.complaints)
 
     async def overflow(self) -> int:
         """By how many pixels the page, or one in a frame of it, is wider than its window."""
@@ -129,7 +144,7 @@ class Window:
         return [url for url in self.requests if urlsplit(url)[:2] != own and not url.startswith(("data:", "about:"))]
 
 
-#: Opens a window of this width; further options are those of a context.
+#: Opens a window of this width, for pictures of this name; further options are those of a context.
 OpenWindow = Callable[..., AbstractAsyncContextManager[Window]]
 
 
@@ -155,27 +170,32 @@ async def chromium() -> AsyncIterator[Browser]:
     program = _required(CHROMIUM)
     async with async_playwright() as playwright:
         # Root, who owns containers, gets no sandbox from Chromium; the pages are our own.
-        browser = await playwright.chromium.launch(executable_path=program, chromium_sandbox=os.geteuid() != 0)
+        browser = await playwright.chromium.launch(
+            executable_path=program,
+            chromium_sandbox=os.geteuid() != 0,
+            args=[f"--host-resolver-rules=MAP {REBOUND} 127.0.0.1"],
+        )
         yield browser
         await browser.close()
 
 
 @pytest.fixture
-def open_window(chromium: Browser, album: Album, request: pytest.FixtureRequest) -> OpenWindow:
-    """Opens windows that ask nobody else for anything, and in which no script fails."""
-    flow = request.path.stem.removeprefix("test_")
+def open_window(chromium: Browser, album: Album) -> OpenWindow:
+    """Opens windows in which nothing fails, unless `complaining`, and that ask no other server, unless `straying`."""
 
     @asynccontextmanager
-    async def opened(width: int, *, unsafe_complaints: bool = False, **options: Any) -> AsyncIterator[Window]:
+    async def opened(
+        width: int, shows: str, *, complaining: bool = False, straying: bool = False, **options: Any
+    ) -> AsyncIterator[Window]:
         size = SIZES[width]
         context = await chromium.new_context(viewport={"width": size[0], "height": size[1]}, **options)
         context.set_default_timeout(PATIENCE)
-        window = Window(await context.new_page(), width, flow, album)
+        window = Window(await context.new_page(), width, shows, album)
         _listen(context, window)
         try:
             yield window
-            assert window.foreign() == []
-            assert unsafe_complaints or window.complaints == []
+            assert straying or window.foreign() == []
+            assert complaining or window.complaints == []
         finally:
             await context.close()
 

@@ -50,7 +50,7 @@ def _report(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("width", SIZES)
 async def test_a_report_fits_its_window(report: Path, width: int, open_window: OpenWindow) -> None:
     """It leads to the invalid rows; on a desk also with text twice as large, and on the smallest of phones."""
-    async with open_window(width) as window:
+    async with open_window(width, "report") as window:
         await window.page.goto(report.as_uri())
         await window.look("whole")
         if width == 390:
@@ -65,7 +65,7 @@ async def test_a_report_fits_its_window(report: Path, width: int, open_window: O
 
 async def test_a_report_prints_on_two_sheets_of_paper(report: Path, open_window: OpenWindow) -> None:
     """A4, in dark ink whatever the screen is like; poppler, if there, makes pictures of what a printer gets."""
-    async with open_window(1280, color_scheme="dark") as window:
+    async with open_window(1280, "report", color_scheme="dark") as window:
         await window.page.goto(report.as_uri())
         paper = PICTURES / "report-paper.pdf"
         await window.page.pdf(path=paper, prefer_css_page_size=True)
