@@ -47,6 +47,10 @@ WITH_EXAMPLES = (
     "tests/fleet/test_fleet_examples.py",
 )
 EXAMPLES = {"IDURA_CIBA_EXAMPLE_LIBRARIES": "required"}
+#: Tests of the built documentation site and of what publishes it. The variable names its folder, and says that it must
+#: be there.
+WITH_SITE = ("tests/test_docs_site.py", "tests/test_docs_generated.py", "tests/test_workflows.py")
+SITE = "IDURA_CIBA_SITE"
 #: Tells the tests that PostgreSQL, its driver and PgBouncer must be there.
 FLEET = {"IDURA_CIBA_FLEET": "required"}
 #: Has a test take names away one at a time, and not only all at once.
@@ -172,6 +176,17 @@ def examples(session: nox.Session) -> None:
 
 
 @nox.session(python=PYTHONS[:1])
+def docs(session: nox.Session) -> None:
+    """Build the documentation site into `build/site`, strictly, and test it; `-- serve` shows it while you write."""
+    install(session, "-e", ".[cli,desk,fleet,otel,xlsx]", groups=("docs", "test"))
+    if session.posargs == ["serve"]:
+        session.run("mkdocs", "serve", "--watch", "idura_ciba")
+        return
+    session.run("mkdocs", "build", "--strict")
+    session.run("pytest", *WITH_SITE, *session.posargs, env={SITE: str(ROOT / "build" / "site")})
+
+
+@nox.session(python=PYTHONS[:1])
 def interop(session: nox.Session) -> None:
     """Log in at node-oidc-provider, which nobody here wrote, and let real time pass."""
     provider = install_provider(session)
@@ -250,7 +265,7 @@ def bench(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS[:1])
 def wheel(session: nox.Session) -> None:
-    """Build the files of a release, and test the wheel with its source out of reach."""
+    """Build the files of a release, test the wheel with its source out of reach, and leave both in `dist`."""
     temporary = Path(session.create_tmp()).resolve()
     shutil.rmtree(temporary)  # what an earlier run left
     install(session, groups=("build",))
@@ -271,3 +286,8 @@ def wheel(session: nox.Session) -> None:
     )
     session.run("idura-ciba", "--help", silent=True)
     session.run("pytest", *(session.posargs or ALL_CORES))
+    # What was tested is what is published.
+    shutil.rmtree(ROOT / "dist", ignore_errors=True)
+    (ROOT / "dist").mkdir()
+    for file in (source, built):
+        shutil.copy(file, ROOT / "dist")

@@ -12,7 +12,7 @@ from attrs import frozen
 
 from idura_ciba.aio.clock import Clock
 from idura_ciba.credentials.client_auth import ClientAuth
-from idura_ciba.errors import CibaError
+from idura_ciba.errors import CibaError, help_url
 from idura_ciba.http.backchannel import Backchannel
 from idura_ciba.http.capabilities import Needs, mentions, mismatches
 from idura_ciba.http.provider import IDURA_PATHS, Endpoints, Provider, is_idura
@@ -47,9 +47,10 @@ def _ok(text: str) -> Finding:
 
 
 def explained(error: CibaError) -> str:
-    """An error's sentences, followed by the provider's own words if it gave any."""
+    """An error's sentences, the provider's own words if it gave any, and where the documentation explains the code."""
     description = getattr(error, "error_description", None)
-    return f'{error} The provider says: "{clean(description)}"' if description else str(error)
+    words = f' The provider says: "{clean(description)}"' if description else ""
+    return f"{error}{words} See {error.help_url}"
 
 
 def problem(error: CibaError) -> Finding:
@@ -132,7 +133,8 @@ def _compare(metadata: ProviderMetadata, needs: Needs, acr_values: Iterable[str]
     found = [*mismatches(metadata, needs, is_idura=is_idura(metadata.issuer), acr_values=acr_values)]
     for each in found:
         yield Finding(
-            "problem" if each.is_certain else "warning", f"settings: {each.text}; {each.advice} [{each.code}]"
+            "problem" if each.is_certain else "warning",
+            f"settings: {each.text}; {each.advice} [{each.code}] See {help_url(each.code)}",
         )
     if not found:
         yield _ok("settings: the discovery document contradicts none of this client's")

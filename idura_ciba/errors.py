@@ -32,7 +32,7 @@ No error contains a national id, a secret, an assertion or a token, and every er
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Final, Literal, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,6 +64,15 @@ __all__ = [
 ]
 
 
+#: Where the documentation is; `pyproject.toml` and `mkdocs.yml` have the same, which a test holds.
+DOCUMENTATION: Final = "https://idura-ciba.github.io/idura_ciba/"
+
+
+def help_url(code: str) -> str:
+    """Where the documentation explains a code."""
+    return f"{DOCUMENTATION}errors/#{code}"
+
+
 class CibaError(Exception):
     """The root of every error that leaves this package.
 
@@ -93,6 +102,11 @@ class CibaError(Exception):
         self.advice = advice
         if code is not None:
             self.code = code
+
+    @property
+    def help_url(self) -> str:
+        """Where the documentation explains this code; the code is all that the address says of the login."""
+        return help_url(self.code)
 
     @property
     def resume_token(self) -> Redacted | None:
@@ -149,6 +163,11 @@ class UsageError(CibaError):
 
 class ArgumentError(UsageError, ValueError):
     """An argument of the call cannot work; its code names the argument, or the rule that it breaks."""
+
+    @property
+    def help_url(self) -> str:
+        """Where the documentation explains errors of this kind. Eids of your own may bring arguments of their own."""
+        return help_url("an-argument-cannot-work")
 
 
 class StateError(UsageError):

@@ -6,6 +6,7 @@ import pytest
 
 from idura_ciba import CibaClient, ClientSecretBasic, Denied, Endpoints, StateError, UsageError
 from idura_ciba.checks import Finding, explained, problem
+from idura_ciba.errors import DOCUMENTATION
 from idura_ciba.redaction import Redacted
 from idura_ciba.simulator import Fault, MemoryTransport, SimulatedIdura
 from idura_ciba.testing import virtual_clock
@@ -71,11 +72,11 @@ async def test_a_closed_client_checks_nothing(make_ciba_client: MakeClient) -> N
         await ciba.check()
 
 
-def test_an_error_is_its_sentences_and_then_the_providers() -> None:
-    """The provider's own words come last, in quotation marks, on one line, whatever is in them."""
-    error = Denied("the person said no", phone="The prompt is gone")
-    assert explained(error) == "The person said no. The prompt is gone. [denied]"
+def test_an_error_is_its_sentences_and_then_the_providers_and_then_its_page() -> None:
+    """The provider's own words come in quotation marks, on one line, whatever is in them."""
+    error, page = Denied("the person said no", phone="The prompt is gone"), f"{DOCUMENTATION}errors/#denied"
+    assert explained(error) == f"The person said no. The prompt is gone. [denied] See {page}"
     error.error_description = Redacted("user \x1b[31mdeclined\nit")
-    assert explained(error).endswith(r'[denied] The provider says: "user \x1b[31mdeclined\nit"')
-    assert explained(UsageError("wrong")) == "Wrong. [usage]"
+    assert explained(error).endswith(rf'[denied] The provider says: "user \x1b[31mdeclined\nit" See {page}')
+    assert explained(UsageError("wrong")) == f"Wrong. [usage] See {DOCUMENTATION}errors/#usage"
     assert problem(error) == Finding("problem", explained(error))

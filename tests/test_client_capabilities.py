@@ -10,6 +10,7 @@ from joserfc.jwk import RSAKey
 
 from idura_ciba import CibaClient, Endpoints, PrivateKeyJwt, SignedRequests, StateError
 from idura_ciba.batch import verify_many
+from idura_ciba.errors import DOCUMENTATION
 from idura_ciba.http.provider import COOL_DOWN
 from idura_ciba.simulator import MemoryTransport, Script, SimulatedIdura
 from idura_ciba.testing import virtual_clock
@@ -60,7 +61,7 @@ async def test_what_cannot_work_is_told_before_anybody_is_asked(
         problems = [found.text for found in await ciba.check() if found.level == "problem"]
     assert len(problems) == 1
     assert problems[0].startswith("settings: ")
-    assert problems[0].endswith(f"[{code}]")
+    assert problems[0].endswith(f"[{code}] See {DOCUMENTATION}errors/#{code}")
     assert idura.ledger.orders == []
 
 

@@ -28,18 +28,19 @@ from idura_ciba.cli.config import Settings
 from idura_ciba.eids import EIDS
 from idura_ciba.eids.written_contact import read_email, read_phone
 from idura_ciba.eids.written_number import Damage, read_danish, read_finnish, read_norwegian, read_swedish
+from idura_ciba.errors import DOCUMENTATION
 from idura_ciba.protocol.machine import TRANSITIONS, Event
 from idura_ciba.simulator import MemoryTransport, Rules, Script, SimulatedIdura
 from idura_ciba.testing import run_virtual, virtual_clock
 from tests.fakes import private_key
 from tests.pages import DOCS, PAGES, ROOT, example, program
 
-GUIDES = "\n".join(path.read_text(encoding="utf-8") for path in sorted(DOCS.glob("*.md")))
+GUIDES = "\n".join(path.read_text(encoding="utf-8") for path in sorted(DOCS.rglob("*.md")))
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SECURITY = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
 MARKDOWN = sorted(
     path.relative_to(ROOT).as_posix()
-    for pattern in ("*.md", "docs/*.md", "benchmarks/*.md", "tests/**/*.md")
+    for pattern in ("*.md", "docs/**/*.md", "benchmarks/*.md", "tests/**/*.md")
     for path in ROOT.glob(pattern)
 )
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -375,7 +376,22 @@ def test_every_link_leads_somewhere(page: str) -> None:
         path, _, anchor = link.partition("#")
         target = (ROOT / page).parent / path if path else ROOT / page
         assert target.exists(), link
-        assert not anchor or anchor in anchors(target.read_text(encoding="utf-8")), link
+        if anchor:
+            text = target.read_text(encoding="utf-8")
+            # On the site, each code of the page of codes is an anchor; elsewhere the link shows the page.
+            codes = program("site/generated.py").anchored_codes(text) if target.name == "errors.md" else ()
+            assert anchor in {*anchors(text), *codes}, link
+
+
+@pytest.mark.parametrize("page", MARKDOWN)
+def test_every_row_belongs_to_a_table(page: str) -> None:
+    """And has a cell for each column of it: a blank line cuts a table in two, and what is below it is no table."""
+    text = re.sub(r"^```.*?^```", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    for block in re.findall(r"(?:^ *\|.*\n)+", text, re.MULTILINE):
+        head, rule, *rows = block.splitlines()
+        assert re.fullmatch(r"[\s|:-]+", rule), head
+        widths = {len(re.findall(r"(?<!\\)\|", re.sub(r"`[^`]*`", "", row))) for row in (head, rule, *rows)}
+        assert len(widths) == 1, head
 
 
 def test_what_the_test_of_links_sees() -> None:
@@ -419,11 +435,12 @@ def test_the_files_that_a_contributor_is_sent_to_exist() -> None:
 
 
 def test_the_project_has_one_address() -> None:
-    """All of its addresses, and what README's links become, begin with that of the source."""
-    urls = PYPROJECT["project"]["urls"]
+    """Its addresses, and what README's links become, begin with that of the source; that of the site is its own."""
+    urls = dict(PYPROJECT["project"]["urls"])
+    assert urls.pop("Documentation") == DOCUMENTATION
     substitutions = PYPROJECT["tool"]["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]["substitutions"]
     addresses = [*urls.values(), *(re.search(r"https://[^)]*", each["replacement"])[0] for each in substitutions)]
-    assert len(addresses) == 6
+    assert len(addresses) == 5
     assert all(address.startswith(urls["Source"]) for address in addresses)
 
 

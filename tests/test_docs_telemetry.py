@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 import importlib.util
 import json
 import os
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, Self
 
 import pytest
 
-from idura_ciba import CibaError, ClientSecretBasic, FairScheduler, State
-from idura_ciba.observe import FleetEvent
+import idura_ciba
+from idura_ciba import ClientSecretBasic, State
 from idura_ciba.protocol.http import HttpRequest, HttpResponse
 from idura_ciba.protocol.machine import Event
-from idura_ciba.simulator import Fault, MemoryTransport, Script, SimulatedIdura
+from idura_ciba.simulator import MemoryTransport, Script, SimulatedIdura
 from idura_ciba.testing import virtual_clock
-from tests.fakes import swede, swedish_number
-from tests.logins import SWEDE, MakeClient, on, polls, swedish
+from tests.logins import SWEDE, swedish
 from tests.otel.recorded import Recorded
 from tests.pages import DOCS, example, program
 
-#: What the docstring of `FleetEvent` names.
-FLEET_KINDS = frozenset(re.findall(r"`(\w+)`, (?:a|the|this)", " ".join(str(FleetEvent.__doc__).split())))
 PAGE = (DOCS / "telemetry.md").read_text(encoding="utf-8")
+SCENE = program("site/telemetry_scene.py")
+METRICS = (Path(idura_ciba.__file__).parent / "otel" / "metrics.py").read_text(encoding="utf-8")
 DASHBOARD = DOCS / "telemetry" / "dashboard.json"
 
 
@@ -90,58 +89,23 @@ async def test_whoever_asks_for_it_sends_the_trace_context(simulated_idura: Simu
 # --- the tables -------------------------------------------------------------------------------------------------------
 
 
-class Busy:
-    """A client with connections; those of the tests have none."""
-
-    def snapshot(self) -> dict[str, Any]:
-        """One to a server."""
-        connections = [{"host": "acme.idura.broker", "port": 443, "active": 1, "idle": 2}]
-        scheduler = FairScheduler(rate=50).snapshot().plain()
-        return {"pending": 0, "closed": False, "scheduler": scheduler, "connections": connections}
+def test_the_table_of_spans_names_what_is_recorded() -> None:
+    """Every span, and what begins and ends it."""
+    recorded = SCENE.spans()
+    assert set(table("Traces")) == set(recorded)
+    assert {"ciba.state", "error.type", "ciba.reference"} <= set(recorded["ciba login"])
 
 
-async def live_through(idura: SimulatedIdura, make: MakeClient, recorded: Recorded) -> None:
-    """Whatever gives a span or a metric one of its attributes."""
-    ends = [Script.approve(after=9), Script.deny(after=5), Script.approve(after=5, answered_by="197810128222")]
-    for nth, end in enumerate(ends):
-        idura.script(swedish_number(nth), end)
-    idura.faults += [polls(Fault.answer(503), 2), on("bc-authorize", Fault.answer(401), nth=4)]
-    async with make(observers=[recorded.telemetry]) as ciba:
-        logins = [await ciba.start(swede(nth), reference=f"call {nth}") for nth in range(len(ends))]
-        with pytest.raises(CibaError):
-            await ciba.start(swede(9))
-        await asyncio.gather(*(login.outcome() for login in logins))
-    for kind in FLEET_KINDS:
-        recorded.telemetry(FleetEvent(kind, "0f1e2d3c"))
-
-
-async def test_the_table_of_spans_names_what_is_recorded(
-    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
-) -> None:
-    """Every span, and no attribute that none has; they may have more."""
-    recorded = Recorded(polls="spans")
-    await live_through(simulated_idura, make_ciba_client, recorded)
-    rows = table("Traces")
-    assert set(rows) == {span.name for span in recorded.spans}
-    for name, (_, named) in rows.items():
-        had = set[str]().union(*(dict(span.attributes or {}) for span in recorded.named(name)))
-        assert set(re.findall(r"`(ciba\.[a-z_.]+|[a-z]+\.[a-z_.]+)`", named)) <= had
-
-
-async def test_the_table_of_metrics_is_what_is_recorded(
-    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
-) -> None:
-    """Each metric with its unit and all of its attributes."""
-    recorded, busy = Recorded(), Busy()
-    recorded.telemetry.attach(busy)
-    await live_through(simulated_idura, make_ciba_client, recorded)
-    points = recorded.metrics()
-    rows = table("Metrics")
-    assert set(rows) == set(points)
-    for name, (unit, _, named) in rows.items():
-        assert unit == recorded.units()[name]
-        had = set[str]().union(*(which for which, _ in points[name]))
-        assert set(re.findall(r"`([a-z_.]+)`", named)) == had, name
+def test_the_table_of_metrics_is_what_is_recorded() -> None:
+    """Each metric that there is has a row, with its unit and whatever tells its points apart."""
+    shown = program("site/generated.py").GENERATED["metrics"]()
+    rows = {row.split(" | ")[0].strip("| `"): row for row in shown.splitlines()[2:]}
+    created = re.findall(r'"((?:ciba|http)\.client\.[a-z_.]+|ciba\.fleet\.events)",', METRICS)
+    scheduler = re.findall(r'^            \("(\w+)", "', METRICS, re.MULTILINE)
+    assert set(rows) == {*created, *(f"ciba.scheduler.{name}" for name in scheduler)}
+    assert len(rows) > 14
+    assert " | counter, `{login}` | " in rows["ciba.client.logins"]
+    assert rows["ciba.client.logins"].endswith("| `ciba.acr_values`, `ciba.state`, `error.type` |")
 
 
 # --- picture and files ------------------------------------------------------------------------------------------------
@@ -235,24 +199,22 @@ def groupings(expression: Any) -> Iterator[str]:
 
 #: What a label may be compared with.
 VALUES: Mapping[str, frozenset[str]] = {
-    "ciba_kind": FLEET_KINDS,
+    "ciba_kind": frozenset(SCENE.FLEET_KINDS),
     "ciba_state": frozenset(state.value for state in State),
     "ciba_result": frozenset({event.value for event in Event} | {"answered", "refused"}),
     "error_type": frozenset(re.findall(r"`(\w+)`", (DOCS / "errors.md").read_text(encoding="utf-8"))),
 }
 
 
-async def test_every_query_asks_for_what_there_is(
-    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
-) -> None:
+def test_every_query_asks_for_what_there_is() -> None:
     """By the names that Prometheus gets from its own exporter: metrics, labels, and the values compared with."""
     parser, exporter = library("promql_parser"), library("opentelemetry.exporter.prometheus")
     prometheus = library("prometheus_client")
     reader = exporter.PrometheusMetricReader()
-    recorded, busy = Recorded(reader=reader), Busy()
+    recorded, busy = Recorded(reader=reader), SCENE.Busy()
     try:
         recorded.telemetry.attach(busy)
-        await live_through(simulated_idura, make_ciba_client, recorded)
+        SCENE.live_through(recorded.telemetry)
         labels: dict[str, set[str]] = {}
         for metric in prometheus.REGISTRY.collect():
             for sample in metric.samples:

@@ -32,6 +32,7 @@ from idura_ciba.redaction import Redacted
 
 __all__ = ["RESUME_SECRET", "Settings", "resume_secret"]
 
+#: A secret that all machines have, 32 or more random characters; it seals what they store.
 RESUME_SECRET = "IDURA_CIBA_RESUME_SECRET"  # noqa: S105 - its name, not its value
 
 

@@ -12,7 +12,6 @@ from rich.console import Console
 
 from idura_ciba import ArgumentError, CibaClient, CibaError, EidRequest, Outcome, State
 from idura_ciba.aio.clock import Clock
-from idura_ciba.checks import explained
 from idura_ciba.cli.board import Row, Show, follow, showing
 from idura_ciba.cli.guard import ExitCode
 from idura_ciba.cli.phones import INSTALL, LIBRARIES
@@ -139,7 +138,7 @@ async def _ask(client: CibaClient, request: EidRequest, row: Row, show: Show, cl
         transaction = await client.start(request)
     except CibaError as error:
         outcome = Outcome.not_begun(error)
-        row.state, row.note = outcome.state, explained(error)
+        row.state, row.note = outcome.state, str(error)
         show(row)
         return outcome
     return await follow(transaction, row, show, clock=clock, verdict=verdict_on)

@@ -15,6 +15,7 @@ from idura_ciba.redaction import Redacted
 
 __all__ = ["person_for", "read_person"]
 
+#: The national number. Without it, and without an option for it, `verify` asks on the terminal.
 PERSON_VARIABLE: Final = "IDURA_CIBA_SSN"
 
 

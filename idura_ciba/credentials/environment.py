@@ -54,7 +54,7 @@ Method = Literal["private-key", "basic", "post", "secret-jwt", "tls", "self-sign
 ISSUER: Final = "IDURA_CIBA_ISSUER"
 CLIENT_ID: Final = "IDURA_CIBA_CLIENT_ID"
 KEY_FILE: Final = "IDURA_CIBA_KEY_FILE"
-#: The command has no option for it: other users can see arguments, and the shell's history keeps them.
+#: The client secret. No option has it: other users can see arguments, and the shell's history keeps them.
 SECRET: Final = "IDURA_CIBA_CLIENT_SECRET"  # noqa: S105 - its name, not its value
 CLIENT_AUTH: Final = "IDURA_CIBA_CLIENT_AUTH"
 ALG: Final = "IDURA_CIBA_ALG"

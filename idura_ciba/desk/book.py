@@ -292,7 +292,7 @@ class DeskBook:
         except CibaError as error:
             return self._end(entry, _failed(error))
         self._tasks.spawn(self._follow(entry, login))
-        entry = evolve(entry, state=State.PENDING, words=login.spoken_words)
+        entry = evolve(self._entries[entry.id], state=State.PENDING, words=login.spoken_words)
         self._put(entry)
         return entry
 
@@ -359,8 +359,8 @@ class DeskBook:
         self._tell()
 
     def _drop(self, entry: Entry) -> None:
-        del self._entries[entry.id]
         self._diary.forget(entry.id)
+        del self._entries[entry.id]
         self._tell()
 
     def _tell(self) -> None:

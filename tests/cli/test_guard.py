@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from idura_ciba import Denied, State, UsageError
 from idura_ciba.cli.guard import ExitCode, Guarded
+from idura_ciba.errors import DOCUMENTATION
 
 SECRET = "209801011231"
 
@@ -32,8 +33,12 @@ def run(error: BaseException | None) -> tuple[int, str]:
         (typer.Exit(4), 4, ""),
         (KeyboardInterrupt(), 130, ""),
         (typer.Abort(), 130, ""),
-        (UsageError("that cannot work", advice="do this"), 2, "That cannot work. Do this. [usage]\n"),
-        (Denied("no"), 1, "No. [denied]\n"),
+        (
+            UsageError("that cannot work", advice="do this"),
+            2,
+            f"That cannot work. Do this. [usage] See {DOCUMENTATION}errors/#usage\n",
+        ),
+        (Denied("no"), 1, f"No. [denied] See {DOCUMENTATION}errors/#denied\n"),
     ],
 )
 def test_an_error_becomes_a_sentence_and_a_code(error: BaseException | None, code: int, said: str) -> None:

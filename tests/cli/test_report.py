@@ -15,6 +15,7 @@ from idura_ciba import (
     Outcome,
 )
 from idura_ciba.cli.report import Report
+from idura_ciba.errors import DOCUMENTATION
 from idura_ciba.simulator import Script, SimulatedIdura
 
 NO, SE = "01023990128", "209801011231"
@@ -80,14 +81,14 @@ async def test_a_login_without_a_number_says_so(connect: Callable[[], CibaClient
 
 
 async def test_a_no_is_explained(connect: Callable[[], CibaClient], idura: SimulatedIdura) -> None:
-    """The sentences, the provider's own words and the trace id, which stands in the sentences already."""
+    """The sentences, with the trace id in them, the provider's own words, and where to read more."""
     idura.script(NO, Script.deny())
     async with connect() as client:
         outcome = await (await client.start(NorwegianBankID(NO))).outcome()
     report = Report.of(outcome, resume_file=Path("x.json"))
     (line,) = report.lines()
     assert line.startswith("denied: ")
-    assert line.endswith('The provider says: "user declined"')
+    assert line.endswith(f'The provider says: "user declined" See {DOCUMENTATION}errors/#denied')
     told = json.loads(report.json())
     assert told["code"] == "denied"
     assert told["error_description"] == "user declined"

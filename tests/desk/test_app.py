@@ -7,6 +7,7 @@ import html
 import logging
 import re
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -16,12 +17,13 @@ from idura_ciba import Phase, State
 from idura_ciba.desk.app import desk_app
 from idura_ciba.desk.book import DeskBook, new_id
 from idura_ciba.desk.entry import Entry
+from idura_ciba.eids import Eid, Eids, Option
 from idura_ciba.errors import StoreError
 from idura_ciba.simulator import Script, SimulatedIdura
 from idura_ciba.testing import virtual_clock
 from idura_ciba.web.guard import Guard
 from idura_ciba.web.serving import serving
-from tests.browsers import Answer, Browser
+from tests.browsers import Answer, Browser, Events
 from tests.logins import NORWEGIAN, SWEDE, MakeClient
 
 pytestmark = pytest.mark.sockets
@@ -55,6 +57,12 @@ class Desk:
             "note": "Case 1",
         }
         return await self.browser.post("/desk/start", {**own, **(fields or {})}, **headers)
+
+    @asynccontextmanager
+    async def listening(self, language: str) -> AsyncIterator[Events]:
+        """What a tab hears; an event that never comes is a failure, and not for ever waited for."""
+        async with asyncio.timeout(10), self.browser.listening(f"/desk/events/{language}") as events:
+            yield events
 
     async def ask_norwegian(self) -> Answer:
         """Send the form for a Norwegian."""
@@ -148,6 +156,43 @@ async def test_an_answer_is_missing(desk: Desk) -> None:
     assert (await desk.browser.get("/desk/start")).headers["location"] == "./"
 
 
+async def test_a_form_asks_whatever_an_eid_of_ones_own_needs(
+    make_ciba_client: MakeClient,
+) -> None:
+    """Few choices as buttons, many in a list where nothing is chosen yet, any text, hidden if it may say who it is."""
+    many = tuple(f"level {number}" for number in range(5))
+    own = Eid(
+        name="own",
+        label="Our <own> eID",
+        fields={"login_hint": "employee:{ssn}", "acr_values": "urn:x"},
+        person="Staff number",
+        options=(
+            Option(name="few", help="few", choices=("a", "b"), required=True),
+            Option(name="many", help="many", choices=many),
+            Option(name="secret", help="secret", secret=True),
+        ),
+    )
+    async with DeskBook(make_ciba_client(), eids=Eids(own), clock=virtual_clock()) as book:
+        guard = Guard("desk")
+        app = guard.application()
+        app.add_subapp("/desk/", desk_app(book, guard))
+        async with serving(app, guard, path="/desk/") as address:
+            browser = Browser(str(address).partition("/desk/")[0], csrf=guard.csrf)
+            await browser.open(address)
+            page = (await browser.get("/desk/")).text
+            fields = {"id": new_id(), "eid": "own", "number": "4711", "o_few": "a", "o_secret": "x y"}
+            refused = await browser.post("/desk/start", {**fields, "o_many": "level 9"})
+    assert "Our &lt;own&gt; eID" in page
+    assert "Staff number" in page
+    assert page.count('type="radio"') == 2
+    assert re.search(r'<select id="o_many"[^>]*>\s*<option value=""></option>', page)
+    assert re.search(r'name="o_secret" type="text" class="masked" value=""', page)
+    assert refused.status == 422
+    assert re.search(r'<select id="o_many"[^>]*aria-invalid="true"', refused.text)
+    assert "x y" not in refused.text
+    assert "4711" not in refused.text
+
+
 async def test_an_old_form_for_the_next_caller_is_a_new_one(desk: Desk) -> None:
     """Nobody is asked, and what comes back has an id of its own."""
     id_ = new_id()
@@ -200,7 +245,7 @@ async def test_the_day_can_be_taken_along(desk: Desk) -> None:
 
 async def test_every_tab_sees_every_change(desk: Desk) -> None:
     """The whole state when it connects, then what is new; and something is said to those who do not see it."""
-    async with desk.browser.listening("/desk/events/sv") as one, desk.browser.listening("/desk/events/en") as two:
+    async with desk.listening("sv") as one, desk.listening("en") as two:
         for events in (one, two):
             assert [(await events.shown())["id"] for _ in range(2)] == ["calls", "today"]
         desk.book._put(evolve(ENTRY, phase=Phase.OPENED))
@@ -222,7 +267,7 @@ async def test_foreign_text_is_text(desk: Desk) -> None:
     approved = evolve(ended, id="d" * 32, state=State.APPROVED, phase=Phase.APPROVED, code=None)
     for entry in (evil, ended, approved):
         desk.book._put(entry)
-    async with desk.browser.listening("/desk/events/en") as events:
+    async with desk.listening("en") as events:
         sent = [(await events.shown())["html"] for _ in range(2)]
     for text in (await desk.page(), *sent):
         assert SCRIPT not in text
@@ -258,7 +303,7 @@ async def test_the_number_is_in_no_answer_no_address_and_no_log(desk: Desk, capl
     answers += [await desk.ask({"number": f" {SWEDE}x"}), await desk.ask({"eid": "freja", "country": "SE"})]
     answers += [await desk.browser.get(target) for target in ("/desk/", "/desk/day.csv", "/desk/nowhere")]
     answers.append(await desk.ask({"number": f"{SWEDE}{'9' * 5000}"}))
-    async with desk.browser.listening("/desk/events/en") as events:
+    async with desk.listening("en") as events:
         sent = [(await events.shown())["html"] for _ in range(2)]
     everything = "".join([*(repr(answer.headers) + answer.text for answer in answers), *sent, caplog.text])
     for spelled in (SWEDE, SWEDE[2:], f"{SWEDE[:8]}-{SWEDE[8:]}", f"{SWEDE[2:8]}-{SWEDE[8:]}"):
@@ -291,7 +336,7 @@ async def test_what_goes_wrong_has_a_page_for_people(
 
 async def test_a_desk_that_stops_tells_every_tab(desk: Desk) -> None:
     """And refuses what comes after it."""
-    async with desk.browser.listening("/desk/events/no") as events:
+    async with desk.listening("no") as events:
         for _ in range(2):
             await events.shown()
         desk.book.stop()

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
+from attrs import asdict
 
 from idura_ciba import AlreadyPending, Phase, State, UsageError
 from idura_ciba.aio.clock import Clock
@@ -29,6 +30,7 @@ async def test_a_login_goes_through_its_phases_to_a_name(
     seen = []
     async with opened(make_ciba_client) as book:
         begun = await swedish(book, "a" * 32, note="Case 17")
+        assert SWEDE[2:] not in repr(asdict(begun)) + "".join(map(str, asdict(begun).values()))
         assert (begun.state, begun.verdict, begun.nth, begun.note) == (State.PENDING, "asking", 1, "Case 17")
         async for snapshot in book.snapshots():
             seen.append(snapshot)

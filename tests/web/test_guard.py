@@ -142,6 +142,15 @@ async def test_two_hosts_are_refused(here: Site) -> None:
     assert here.reached == []
 
 
+async def test_no_host_is_refused(here: Site) -> None:
+    """HTTP/1.0 has none, so nothing says under which name the browser came."""
+    browser = await here.browser()
+    assert (
+        await exchange(here.origin, f"GET /page HTTP/1.0\r\nCookie: {browser.cookie}\r\n\r\n".encode())
+    ).status == 403
+    assert here.reached == []
+
+
 @pytest.mark.parametrize("name", ["127.0.0.1", "localhost", "LOCALHOST", "[::1]"])
 async def test_loopback_has_three_names(name: str, here: Site) -> None:
     """People type each of them."""
