@@ -136,11 +136,12 @@ class _Page:
         raise web.HTTPSeeOther("./")
 
     async def _watch(self, _: web.Application) -> AsyncIterator[None]:
-        """Look at the phones as long as the server runs."""
+        """Look at the phones as long as somebody else does: of thousands of people, that takes its time."""
 
         async def look() -> None:
             while True:
-                self._look()
+                if self._feed.listeners:
+                    self._look()
                 await asyncio.sleep(LOOK)
 
         task = asyncio.create_task(look())

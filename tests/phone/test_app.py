@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
@@ -15,7 +16,9 @@ import pytest
 from attrs import define, field
 
 from idura_ciba import EidRequest, FrejaID, NorwegianBankID, SwedishBankID
+from idura_ciba.phone import app
 from idura_ciba.phone.app import masked, phone_app
+from idura_ciba.phone.board import Board
 from idura_ciba.phone.hands import Hands
 from idura_ciba.simulator import Script, SimRequest, SimulatedIdura
 from idura_ciba.simulator.people import invent_swedish_number
@@ -71,9 +74,9 @@ async def playing(hands: Hands | None = None) -> AsyncIterator[Played]:
     played.idura = SimulatedIdura(people=played.hands or (lambda _: Script.by_hand()), signing_alg="ES256")
     played.idura.register_client("urn:a", secret="s", name=f"Nordvik {SCRIPT}")
     guard = Guard("test")
-    app = guard.application()
-    app.add_subapp("/phone/", phone_app(played.idura, guard, hands=played.hands, wall=lambda: played.now))
-    async with serving(app, guard, path="/phone/") as address:
+    whole = guard.application()
+    whole.add_subapp("/phone/", phone_app(played.idura, guard, hands=played.hands, wall=lambda: played.now))
+    async with serving(whole, guard, path="/phone/") as address:
         played.browser = Browser(address.partition("/phone/")[0], csrf=guard.csrf)
         await played.browser.open(address)
         yield played
@@ -235,6 +238,21 @@ async def test_open_pages_are_told_what_changes(played: Played) -> None:
         assert "Nobody answered in time" in (await one.shown())["html"]
 
 
+async def test_nobody_looks_at_phones_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch may ask thousands of people at this provider while the page is closed."""
+    looks: list[float] = []
+    look = Board.look
+    monkeypatch.setattr(app, "LOOK", 0.001)
+    monkeypatch.setattr(Board, "look", lambda board, now: looks.append(now) or look(board, now))
+    async with playing() as played:
+        await asyncio.sleep(0.02)
+        assert looks == []
+        async with played.browser.listening("/phone/events") as events:
+            await events.shown()
+            await asyncio.sleep(0.02)
+        assert looks
+
+
 async def test_a_page_that_comes_back_is_told_everything(played: Played) -> None:
     """Reloading or losing the connection loses nothing."""
     played.ask(HELLO)
@@ -270,9 +288,9 @@ async def test_whoever_opens_the_page_plays_and_can_let_go() -> None:
 async def test_a_provider_with_people_of_its_own_offers_no_choice() -> None:
     """Then nobody acts by themselves, and nothing can be switched."""
     idura, guard = SimulatedIdura(people=lambda _: Script.by_hand()), Guard("test")
-    app = guard.application()
-    app.add_subapp("/phone/", phone_app(idura, guard))
-    async with serving(app, guard, path="/phone/") as address:
+    whole = guard.application()
+    whole.add_subapp("/phone/", phone_app(idura, guard))
+    async with serving(whole, guard, path="/phone/") as address:
         browser = Browser(address.partition("/phone/")[0], csrf=guard.csrf)
         await browser.open(address)
         page = (await browser.get("/phone/")).text
