@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.async_api import expect
 
-from idura_ciba import CibaClient, PrivateKeyJwt, ProviderError, SwedishBankID
+from idura_ciba import CibaClient, ClientSecretPost, PrivateKeyJwt, ProviderError, SwedishBankID
 from idura_ciba.cli.keys import generate_key
-from idura_ciba.cli.simulated import simulated_client
 from idura_ciba.simulator import Script, SimulatedIdura, SimulatorServer
 from tests.browser.conftest import SIZES, OpenWindow
 from tests.browser.scene import FREJA, NORWEGIAN, OTHER_SWEDE, SWEDE, Desk, reach, served, staged
@@ -150,16 +149,20 @@ async def test_an_agent_stops_waiting(width: int, open_window: OpenWindow) -> No
 
 
 async def test_a_second_order_from_elsewhere_cancels_both(open_window: OpenWindow) -> None:
-    """As at BankID: the phone says so, and the desk says that it did not work."""
+    """As at BankID: the phone says so, and the desk that nobody is confirmed."""
     async with staged() as scene, open_window(1280, "desk") as window:
         desk, phones = await scene.enter(window)
         call = await desk.ask(SWEDE)
-        async with simulated_client(scene.idura) as stranger:
+        await phones.see("wants to know who you are")
+        scene.idura.register_client("urn:another:client", secret="known to both of them")
+        async with CibaClient(
+            scene.idura.issuer, ClientSecretPost("urn:another:client", "known to both of them")
+        ) as other:
             with pytest.raises(ProviderError):
-                await stranger.start(SwedishBankID(SWEDE, call_initiator="RP", message="Hello"))
+                await other.start(SwedishBankID(SWEDE, call_initiator="RP", message="Hello"))
         await phones.see("The request was cancelled")
         await phones.window.look("cancelled")
-        await expect(call.locator(".badge")).not_to_have_text("Waiting")
+        await desk.see(call, "Not confirmed")
         await desk.window.look("cancelled")
 
 
