@@ -97,10 +97,10 @@ class Desk:
         """The page."""
         return self.window.page
 
-    async def ask(self, number: str) -> Locator:
-        """Ask for a person, and return the place where the call is shown."""
+    async def ask(self, number: str, *, before: int | None = None) -> Locator:
+        """Ask for a person, and return the place where the call is shown; `before`: the calls that are shown so far."""
         calls = self.page.locator("article.call")
-        before = await calls.count()
+        before = await calls.count() if before is None else before
         await self.page.get_by_role("link", name=_LABELS[number]).click()
         if number in {SWEDE, OTHER_SWEDE}:
             await self.page.get_by_label("They called us").check()
