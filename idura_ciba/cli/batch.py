@@ -75,7 +75,7 @@ _IN_FLIGHT: Final = 100
 #: A simulated prompt lives shorter than a real one, so that a trial ends soon.
 _SIMULATED_LIFE: Final = 30
 
-_FILES, _LIMITS, _SHARED, _TRIAL = "Files", "Limits", "Several machines", "Trial without a tenant"
+_FILES, _LIMITS, _SHARED, _TRIAL = "Files", "Limits", "Several machines", "Trial without an account"
 
 
 @takes_settings

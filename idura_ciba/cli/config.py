@@ -88,7 +88,8 @@ class Settings:
             UsageError: No issuer was given.
         """
         return self.issuer or missing(
-            "issuer", f"Pass --issuer or set {ISSUER}; to try without a tenant, pass --simulate to verify or batch"
+            "issuer",
+            f"Pass --issuer or set {ISSUER}; to try without an account, pass --simulate to verify, desk or batch",
         )
 
     def files(self) -> Mapping[str, Path | str | None]:

@@ -16,7 +16,7 @@ from idura_ciba.credentials.environment import Method
 
 __all__ = ["ResumeSecretOption", "takes_settings"]
 
-_CLIENT: Final = "Tenant and client"
+_CLIENT: Final = "Provider and client"
 _DEMANDED: Final = "Other providers: what they demand"
 _ACCEPTED: Final = "Other providers: what is trusted"
 #: These three are arguments in a program: `Endpoints`, `AiohttpTransport` and `FinalPoll`.

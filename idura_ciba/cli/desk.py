@@ -30,7 +30,7 @@ Language = Literal["en", "sv", "no", "da"]
 
 #: No well-known service has it, and the simulator's is the one before.
 PORT: Final = 8701
-_PAGE, _TRIAL = "Page", "Trial without a tenant"
+_PAGE, _TRIAL = "Page", "Trial without an account"
 
 
 @takes_settings

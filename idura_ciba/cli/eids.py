@@ -108,7 +108,7 @@ ScopeOption = Annotated[
     typer.Option(
         "--scope",
         rich_help_panel=PANEL,
-        help="OAuth scopes, such as 'openid ssn' if the tenant allows it; openid by default.",
+        help="OAuth scopes, such as 'openid ssn' if the provider allows it; openid by default.",
     ),
 ]
 RequirePersonOption = Annotated[

@@ -45,7 +45,7 @@ SimulatedAnswer = Literal["approve", "deny", "never"]
 #: Seconds that a simulated person takes.
 _SIMULATED_AFTER = 4.0
 
-_RESULT, _TRIAL = "Result", "Trial without a tenant"
+_RESULT, _TRIAL = "Result", "Trial without an account"
 
 
 @takes_settings

@@ -60,7 +60,7 @@ _DAMAGES: Final[dict[Damage, tuple[str, str]]] = {
         "Name that country, or use its eID",
     ),
     "exponent": ("is in scientific notation, in which digits are lost", _AS_TEXT),
-    "format": ("is not in any accepted form", "Remove everything else"),
+    "format": ("is not in any accepted form", "Write the number and nothing else"),
     "leading_zero": ("is one digit short, as if a spreadsheet had dropped a leading zero", _AS_TEXT),
     "length": ("has too few or too many digits", "Compare it with the source"),
     "letters": ("has letters in the place of digits", "Write 0 for O and 1 for l, and no words next to the number"),

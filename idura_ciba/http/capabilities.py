@@ -151,7 +151,7 @@ def mismatches(
         yield Mismatch(
             "grant_unsupported",
             "the document's list of grant types lacks that of CIBA",
-            "see that CIBA is enabled for this tenant and client",
+            "see that CIBA is enabled for this client",
             is_certain=False,
         )
     known = metadata.listed("acr_values_supported")
