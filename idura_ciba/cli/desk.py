@@ -19,7 +19,7 @@ from idura_ciba.cli.connection import ResumeSecretOption, takes_settings
 from idura_ciba.cli.eids import EidModuleOption, RequirePersonOption, ScopeOption, known_eids
 from idura_ciba.cli.files import PRIVATE
 from idura_ciba.cli.phones import INSTALL, LIBRARIES
-from idura_ciba.cli.simulated import SEED, known_phones, simulated_client
+from idura_ciba.cli.simulated import NAME, SEED, known_phones, simulated_client
 from idura_ciba.desk.book import day_file
 from idura_ciba.phone.hands import Hands
 from idura_ciba.simulator import SimulatedIdura
@@ -109,7 +109,7 @@ def desk(
     hosts = _public_hosts(host, port, public_host or ())
     connection: AbstractAsyncContextManager[CibaClient]
     if idura is not None:
-        connection, store = simulated_client(idura), None
+        connection, store = simulated_client(idura, name=NAME), None
     else:
         settings = evolve(settings, resume_secret=resume_secret(resume_secret_file))
         connection, store = settings.client(), private_file(state or state_file())

@@ -18,7 +18,7 @@ from idura_ciba import ArgumentError
 from idura_ciba.cli.eids import EidModuleOption, known_eids
 from idura_ciba.cli.files import read_secret
 from idura_ciba.cli.phones import INSTALL, PhonePage, phone_page
-from idura_ciba.cli.simulated import CLIENT_ID, SEED, known_phones
+from idura_ciba.cli.simulated import CLIENT_ID, NAME, SEED, known_phones
 from idura_ciba.cli.text import OUT, counted, say
 from idura_ciba.eids import EIDS, Eids
 from idura_ciba.phone.hands import Hands
@@ -86,11 +86,12 @@ def simulate(
         page = phone_page(idura, hands, eids, port=phone_port, required=by_hand or phone is True)
         if page is None:
             say(f"For a page with the people's phones, run: {INSTALL}", style="dim")
+    name = NAME if client_id == CLIENT_ID else None
     if jwks is not None:
-        _register_keys(idura, client_id, jwks)
+        _register_keys(idura, client_id, jwks, name)
     else:
         secret = client_secret or secrets.token_urlsafe(32)
-        idura.register_client(client_id, secret=secret)
+        idura.register_client(client_id, secret=secret, name=name)
     try:
         serving = serve(idura, port=port, client_id=client_id, secret=secret, console=OUT, eids=eids, page=page)
         asyncio.run(serving)
@@ -98,11 +99,11 @@ def simulate(
         say("Stopped.")
 
 
-def _register_keys(idura: SimulatedIdura, client_id: str, path: Path) -> None:
+def _register_keys(idura: SimulatedIdura, client_id: str, path: Path, name: str | None) -> None:
     text = read_secret(str(path), what="key set")
     failed = False
     try:
-        idura.register_client(client_id, jwks=json.loads(text))
+        idura.register_client(client_id, jwks=json.loads(text), name=name)
     except Exception:  # noqa: BLE001 - JSON, or one of a dozen kinds that key libraries raise: all mean the same
         failed = True
     if failed:

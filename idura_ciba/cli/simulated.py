@@ -13,9 +13,20 @@ from idura_ciba.eids.registry import declared
 from idura_ciba.polling.strategy import StrategyLike
 from idura_ciba.simulator import EIDS, SimulatedEid, SimulatedIdura, SimulatorServer
 
-__all__ = ["CLIENT_ID", "SEED", "Elsewhere", "known_phones", "require_phone", "require_phone_of", "simulated_client"]
+__all__ = [
+    "CLIENT_ID",
+    "NAME",
+    "SEED",
+    "Elsewhere",
+    "known_phones",
+    "require_phone",
+    "require_phone_of",
+    "simulated_client",
+]
 
 CLIENT_ID: Final = "urn:idura-ciba:cli"
+#: What the phones say of who asks: a caller who saw an id would not know whom they are talking to.
+NAME: Final = "Acme Insurance"
 #: Chosen so that the test numbers that the documentation names approve when they are first asked, within 20 seconds.
 #: With seed 0 two of them never answer, which looks to a newcomer as if nothing worked.
 SEED: Final = 5

@@ -11,7 +11,7 @@ from typing import Final
 from aiohttp import web
 from rich.console import Console
 
-from idura_ciba.cli.simulated import simulated_client
+from idura_ciba.cli.simulated import NAME, simulated_client
 from idura_ciba.cli.stopping import stoppable
 from idura_ciba.cli.text import say
 from idura_ciba.desk.app import desk_app
@@ -25,10 +25,8 @@ from idura_ciba.web.serving import serving
 
 __all__ = ["play_web", "staged"]
 
-#: Who asks, as the phones say.
-NAME: Final = "Acme Insurance"
 #: What the desk proposes to show on the phone.
-MESSAGE: Final = "Your call with Acme Insurance"
+MESSAGE: Final = f"Your call with {NAME}"
 #: Seconds between polls; Idura says 3, and nobody likes to wait.
 INTERVAL: Final = 1
 

@@ -14,6 +14,7 @@ from typing import Self
 import pytest
 from attrs import define, field
 
+from idura_ciba.cli.simulated import NAME
 from idura_ciba.desk.book import new_id
 from idura_ciba.simulator import Script, SimulatedIdura, SimulatorServer
 from tests.browsers import Browser
@@ -129,6 +130,8 @@ async def test_a_trial_says_that_it_is_one_and_keeps_nothing(tmp_path: Path) -> 
     assert 'href="../phone/"' in await desk.page()
     assert (await desk.browser.get("/phone/")).status == 200
     await desk.ask(eid="no", number=NO)
+    phones = await desk.browser.get("/phone/")
+    assert f"{NAME} wants to know who you are" in phones.text
     printed = await desk.end(signal.SIGTERM)
     assert "the simulated provider has stopped too" in printed
     assert not store.exists()

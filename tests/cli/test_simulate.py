@@ -19,6 +19,7 @@ from idura_ciba import CibaClient, ClientSecretBasic, FrejaID, PrivateKeyJwt, Us
 from idura_ciba.cli.keys import generate_key
 from idura_ciba.cli.phones import phone_page
 from idura_ciba.cli.simulate import Chronicle, serve
+from idura_ciba.cli.simulated import CLIENT_ID, NAME
 from idura_ciba.eids import EIDS
 from idura_ciba.phone.hands import Hands
 from idura_ciba.simulator import Ledger, OrderRecord, Script, SimRequest, SimulatedIdura
@@ -211,10 +212,19 @@ def test_people_approve_or_are_a_crowd(
     assert unlike or ends == {("approved", 3.0)}
 
 
-def place(served: Served, now: float) -> OrderRecord:
+@pytest.mark.parametrize(("client_id", "said"), [(CLIENT_ID, NAME), ("urn:mine", "urn:mine")])
+def test_a_phone_says_who_asks(client_id: str, said: str, invoke: Callable[..., Any], served: Served) -> None:
+    """By a name that a caller understands, unless the client is one's own."""
+    assert invoke("simulate", "--client-id", client_id).exit_code == 0
+    place(served, 0, client_id)
+    (prompt,) = served.idura.phones.prompts(0)
+    assert prompt.client == said
+
+
+def place(served: Served, now: float, client_id: str = CLIENT_ID) -> OrderRecord:
     """Order a prompt at the provider that would have been served."""
     request = FrejaID(phone=f"+4670{now:07.0f}")
-    secret = ClientSecretBasic("urn:idura-ciba:cli", served.options["secret"])
+    secret = ClientSecretBasic(client_id, served.options["secret"])
     credentials = secret.credentials(issuer="", endpoint="", now=0, jti="")
     headers = {**credentials.headers, "Content-Type": "application/x-www-form-urlencoded"}
     body = urlencode(request.parameters()).encode()

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from idura_ciba.cli.web_demo import MESSAGE, NAME, staged
+from idura_ciba.cli.simulated import NAME
+from idura_ciba.cli.web_demo import MESSAGE, staged
 from idura_ciba.desk.book import new_id
 from tests.browsers import TYPED, Browser
 
