@@ -168,8 +168,8 @@ class Guard:
             return None
         if not (self._accept(key) or inside):
             raise _Refusal(403, "This address is no longer valid", "Open the one that the command has printed last.")
-        # One slash: two would make what follows a host.
-        response = web.Response(status=303, headers={"Location": "/" + request.rel_url.raw_path.lstrip("/")})
+        # One slash: two, of either kind, would make what follows a host.
+        response = web.Response(status=303, headers={"Location": "/" + request.rel_url.raw_path.lstrip("/\\")})
         response.set_cookie(cookie, self._session, path="/", httponly=True, samesite="Strict")
         return response
 
@@ -183,14 +183,18 @@ class Guard:
         return True
 
     async def _check_form(self, request: web.Request) -> None:
-        if request.content_type != _FORM:
+        is_plain = (request.charset or "utf-8").lower() == "utf-8" and "Content-Encoding" not in request.headers
+        if request.content_type != _FORM or not is_plain:
             raise _Refusal(415, "This is not a form", "Nothing was done. Use the page's own buttons.")
+        form, refusal = None, _Refusal(400, "This form cannot be read", f"Nothing was done. {_STALE}")
         try:
             form = await request.post()
         except web.HTTPRequestEntityTooLarge:
-            form = None
+            refusal = _Refusal(413, "This is too long", f"Nothing was done. A form has at most {MAX_BODY} bytes.")
+        except ValueError:
+            pass  # bytes that are no text, all of which the error holds
         if form is None:
-            raise _Refusal(413, "This is too long", f"Nothing was done. A form has at most {MAX_BODY} bytes.")
+            raise refusal
         if not _equal(str(form.get("csrf", "")), self.csrf):
             raise _Refusal(403, "This page is out of date", f"Nothing was done. {_STALE}")
 
