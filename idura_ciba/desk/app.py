@@ -98,14 +98,17 @@ class _Desk:
     async def _start(self, request: web.Request) -> web.Response:
         form = await self._form(request)
         eid, id_ = self._eid(form.get("eid")), form.get("id", "")
-        if not _ID.fullmatch(id_):
-            raise web.HTTPBadRequest
         number, note = Redacted(form.get("number", "")), form.get("note", "")
         options = {
             name.removeprefix(_OPTION): Redacted(value)
             for name, value in form.items()
             if name.startswith(_OPTION) and value
         }
+        # Another eID than the form's would ring the person's other app. And what an eID does not declare as an option
+        # may be any field of the request, such as what the answer must prove.
+        declared = {option.name for option in eid.options}
+        if not _ID.fullmatch(id_) or eid.name != form.get("eid") or not declared.issuperset(options):
+            raise web.HTTPBadRequest
         if eid.message != "forbidden" and form.get("message"):
             options["message"] = Redacted(form["message"])
         try:

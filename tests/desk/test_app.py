@@ -152,8 +152,25 @@ async def test_an_answer_is_missing(desk: Desk) -> None:
     answer = await desk.ask({"o_call_initiator": ""})
     assert answer.status == 422
     assert "Choose an answer" in answer.text
-    assert (await desk.ask({"o_unheard_of": "1"})).status == 422
     assert (await desk.browser.get("/desk/start")).headers["location"] == "./"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"eid": "of a desk with other eIDs"},
+        {"eid": ""},
+        {"id": "../" * 8},
+        *({f"o_{name}": "1"} for name in ("unheard_of", "scope", "login_hint", "identity_guaranteed", "note", "self")),
+    ],
+)
+async def test_what_no_form_of_the_page_has_asks_nobody(
+    desk: Desk, fields: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Least of all through another eID than the form says, or with other claims to prove; and it is no bug."""
+    assert (await desk.ask(fields)).status == 400
+    assert desk.idura.ledger.orders == []
+    assert caplog.records == []
 
 
 async def test_a_form_asks_whatever_an_eid_of_ones_own_needs(
