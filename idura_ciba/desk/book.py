@@ -279,15 +279,16 @@ class DeskBook:
         try:
             login = await self._fleet.start(request, id=entry.id)
         except AlreadyPending as error:
-            self._drop(entry)
+            self._withdraw(entry)
             first = self._entries.get(error.login_id or "")
             if first is None:
                 raise
-            first = evolve(first, again_at=self._clock.wall(), until=error.until)
+            # On the desk again, even if the agent was done with it: nothing else says why nobody is rung.
+            first = evolve(first, again_at=self._clock.wall(), until=error.until, is_done=False)
             self._put(first)
             return first
         except (UsageError, StoreError):
-            self._drop(entry)
+            self._withdraw(entry)
             raise
         except CibaError as error:
             return self._end(entry, _failed(error))
@@ -357,6 +358,15 @@ class DeskBook:
             self._diary.write(entry)
         self._entries[entry.id] = entry
         self._tell()
+
+    def _withdraw(self, entry: Entry) -> None:
+        """Nobody was asked, whatever the disk says; what it cannot forget now, the next start calls interrupted."""
+        try:
+            self._drop(entry)
+        except StoreError as error:
+            _logger.warning("the desk: %s", error.what)
+            del self._entries[entry.id]
+            self._tell()
 
     def _drop(self, entry: Entry) -> None:
         self._diary.forget(entry.id)

@@ -168,6 +168,22 @@ async def test_a_prompt_that_nobody_waits_for_still_holds_the_person(
     assert len(simulated_idura.ledger.orders) == 2
 
 
+async def test_whoever_is_asked_again_is_on_the_desk_again(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
+) -> None:
+    """Although the agent was done with the first login: nothing else says why nobody was rung."""
+    simulated_idura.script(SWEDE, Script.never())
+    async with opened(make_ciba_client) as book:
+        first = await swedish(book)
+        await book.cancel(first.id)
+        await ended(book, first.id)
+        book.done(first.id)
+        again = await swedish(book)
+        assert (again.id, again.is_done, again.again_at is None) == (first.id, False, False)
+        assert not book.snapshot().ended[0].is_done
+        assert len(simulated_idura.ledger.orders) == 1
+
+
 async def test_what_cannot_work_asks_nobody_and_leaves_the_form_as_it_was(
     simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
 ) -> None:

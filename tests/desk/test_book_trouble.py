@@ -47,6 +47,19 @@ async def test_a_day_that_cannot_be_written_asks_nobody(
         assert (await swedish(book, id_)).id == id_
 
 
+async def test_a_form_that_rang_nobody_is_gone_whatever_the_disk_says(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would stand there as a request on its way, and for ever: the person's first login is what the agent needs."""
+    simulated_idura.script(SWEDE, Script.never())
+    async with opened(make_ciba_client) as book:
+        first = await swedish(book)
+        with monkeypatch.context() as patch:
+            patch.setattr(Diary, "forget", _away)
+            assert (await swedish(book)).id == first.id
+        assert [entry.id for entry in book.snapshot().open] == [first.id]
+
+
 async def test_an_answer_in_hand_is_shown_whatever_the_disk_says(
     simulated_idura: SimulatedIdura,
     make_ciba_client: MakeClient,
