@@ -236,12 +236,16 @@ class DeskBook:
     async def cancel(self, id_: str) -> bool:
         """Stop waiting for a person; the prompt stays on the phone until it expires, and cannot be withdrawn.
 
+        While the request is on its way, this waits for what the provider says of it.
+
         Returns:
             Whether there is such a login, and it had not ended.
 
         Raises:
             StoreError: The file cannot be used.
         """
+        if id_ in self._starting:
+            await asyncio.wait([self._starting[id_]])
         login = self._logins.get(id_)
         return login is not None and await login.cancel()
 

@@ -372,3 +372,19 @@ async def test_a_person_asked_by_a_login_that_the_desk_does_not_know(make_ciba_c
             await swedish(book)
         assert refused.value.until is not None
         book._entries[first.id] = first
+
+
+async def test_a_request_on_its_way_can_be_cancelled(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
+) -> None:
+    """As soon as the provider has it: before that, there is nothing to stop waiting for."""
+    simulated_idura.script(SWEDE, Script.approve(after=30))
+    simulated_idura.faults = [on("bc-authorize", Fault.delay(3.0))]
+    async with opened(make_ciba_client) as book:
+        id_ = new_id()
+        asking = asyncio.create_task(swedish(book, id_))
+        await asyncio.sleep(1)
+        assert await book.cancel(id_)
+        assert (await ended(book, id_)).verdict == "stopped"
+        assert (await asking).id == id_
+        assert not await book.cancel(id_)
