@@ -14,6 +14,7 @@ import logging
 import secrets
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, time
+from itertools import count
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -277,7 +278,9 @@ class DeskBook:
 
     def _next(self) -> int:
         midnight = self._midnight()
-        return max((entry.nth for entry in self._entries.values() if entry.asked_at >= midnight), default=0) + 1
+        nth = max((entry.nth for entry in self._entries.values() if entry.asked_at >= midnight), default=0) + 1
+        others = {entry.nth for entry in self._entries.values()}  # yesterday's last ones, too
+        return next(each for each in count(nth) if each not in others)
 
     async def _begin(self, entry: Entry, request: EidRequest) -> Entry:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -388,3 +389,18 @@ async def test_a_request_on_its_way_can_be_cancelled(
         assert (await ended(book, id_)).verdict == "stopped"
         assert (await asking).id == id_
         assert not await book.cancel(id_)
+
+
+async def test_whoever_is_asked_after_midnight_has_a_number_of_their_own(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
+) -> None:
+    """Numbers begin again each day, and yesterday's last calls are still on the desk."""
+    for person in (SWEDE, NORWEGIAN):
+        simulated_idura.script(person, Script.never())
+    inner, shift = virtual_clock(), 0.0
+    async with DeskBook(make_ciba_client(), clock=Clock(wall=lambda: inner.wall() + shift)) as book:
+        today = datetime.fromtimestamp(inner.wall()).astimezone()
+        shift = (today.replace(hour=23, minute=59, second=0) - today).total_seconds()
+        assert (await swedish(book)).nth == 1
+        await asyncio.sleep(90)
+        assert (await norwegian(book)).nth == 2
