@@ -66,7 +66,7 @@ async def serving(
             advice="Serve on 127.0.0.1, or name in `unsafe_hosts` under which addresses others may come",
         )
     # Paths have no secrets in them, but an access log would have the address that is opened first.
-    runner = web.AppRunner(app, access_log=None, logger=_logger, shutdown_timeout=_PATIENCE)
+    runner = web.AppRunner(guard.entrance(app), access_log=None, logger=_logger, shutdown_timeout=_PATIENCE)
     await runner.setup()
     try:
         reason = ""

@@ -295,7 +295,7 @@ async def test_foreign_text_is_text(desk: Desk) -> None:
 
 async def test_nobody_starts_a_login_without_the_guard(desk: Desk) -> None:
     """Without the token, from another page, without the cookie, under a rebound name: nobody is asked."""
-    stranger = Browser(desk.browser.origin, csrf=desk.browser.csrf)
+    stranger = Browser(desk.browser.origin, desk.browser.root, csrf=desk.browser.csrf)
     desk_cookie = desk.browser.cookie
     for answer in (
         await desk.ask({"csrf": ""}),
