@@ -167,8 +167,9 @@ def _public_hosts(host: str, port: int, names: Sequence[str]) -> frozenset[str]:
         address = ipaddress.ip_address(host)
         if address.is_loopback:
             return frozenset()
-        if not names and not address.is_unspecified:
-            names = (f"[{host}]" if address.version == 6 else host,)  # noqa: PLR2004 - IPv6
+        if not address.is_unspecified:
+            # What is printed is this, and no name can be rebound to look like it.
+            names = (*names, f"[{host}]" if address.version == 6 else host)  # noqa: PLR2004 - IPv6
     if host == "localhost":
         return frozenset()
     if not names or not port:

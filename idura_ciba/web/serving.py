@@ -76,7 +76,9 @@ async def serving(
             reason = error.strerror or type(error).__name__
         if reason:
             raise ArgumentError(f"Cannot listen on port {port}: {reason}", code="port", advice="Choose another one")
-        name = f"[{host}]" if ":" in host else host
+        # Nobody can be sent to "any address"; browsers on this machine come by loopback then.
+        name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+        name = f"[{name}]" if ":" in name else name
         origin = f"http://{name}:{runner.addresses[0][1]}"
         if open_browser:
             # In a thread: a browser that runs in the terminal keeps whoever starts it waiting.

@@ -62,6 +62,7 @@ def test_without_the_extra_it_says_how_to_get_it(invoke: Callable[..., Any], mon
         ("192.0.2.1", [], ["192.0.2.1", "192.0.2.1:8701"]),
         ("2001:db8::1", [], ["[2001:db8::1]", "[2001:db8::1]:8701"]),
         ("::", ["desk.example"], ["desk.example", "desk.example:8701"]),
+        ("192.0.2.1", ["desk.example"], ["192.0.2.1", "192.0.2.1:8701", "desk.example", "desk.example:8701"]),
     ],
 )
 def test_beyond_this_machine_browsers_must_name_what_they_mean(host: str, names: list[str], found: list[str]) -> None:

@@ -50,6 +50,15 @@ async def test_other_machines_are_kept_out_unless_they_are_meant(host: str) -> N
     assert caught.value.code == "web_host"
 
 
+@pytest.mark.parametrize(("host", "name"), [(EVERYWHERE, "127.0.0.1"), ("::", "[::1]")])
+async def test_the_address_of_a_server_that_listens_everywhere_can_be_opened(host: str, name: str) -> None:
+    """On this machine; no browser is anywhere at "any address", and the guard knows none."""
+    guard = Guard("test", unsafe_hosts=["desk.example"])
+    async with serving(guard.application(), guard, host=host) as address:
+        assert address.startswith(f"http://{name}:")
+        assert (await Browser(address.partition("/?")[0]).open(address)).status == 303
+
+
 async def test_other_machines_may_come_where_they_are_meant() -> None:
     """Under the addresses that are named."""
     guard = Guard("test", unsafe_hosts=["desk.example:1"])
