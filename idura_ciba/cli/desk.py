@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import ipaddress
 import os
 from collections.abc import Sequence
@@ -150,6 +151,8 @@ def private_file(path: Path) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         for each in (path, day_file(path)):
+            if each.exists() and not each.is_file():
+                raise FileExistsError(errno.EEXIST, "it is no regular file")
             os.close(os.open(each, os.O_RDWR | os.O_CREAT, PRIVATE))
             each.chmod(PRIVATE)
     except OSError as error:
