@@ -218,8 +218,15 @@ class _Desk:
         shown = self._shown(snapshot, language)
         return [SentEvent.show(part, self._pages.render(f"{part}.html", **shown)) for part in ("calls", "today")]
 
-    async def _publishing(self, _: web.Application) -> AsyncIterator[None]:
-        task = asyncio.create_task(self._publish())
+    async def _publishing(self, app: web.Application) -> AsyncIterator[None]:
+        async def publish() -> None:
+            try:
+                await self._publish()
+            except Exception as error:  # noqa: BLE001 - whatever it is, nothing old may stand there as if it were new
+                _logger.error("the desk: %s", explain.internal(error))  # noqa: TRY400 - frames
+                await self._close(app)
+
+        task = asyncio.create_task(publish())
         yield
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

@@ -313,6 +313,20 @@ async def test_nobody_starts_a_login_without_the_guard(desk: Desk) -> None:
     assert desk.book.snapshot().open == ()
 
 
+async def test_a_page_that_can_be_told_nothing_more_is_not_left_as_if_it_were_new(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A bug ends the connections, so that pages say that they may be old; no log has its message."""
+    async with desk.listening("en") as events:
+        monkeypatch.setattr("idura_ciba.desk.app.call", lambda *_: {}[SWEDE])
+        assert (await desk.ask()).status == 303
+        while await events.block() is not None:
+            pass
+    assert (await desk.browser.get("/desk/events/en")).status == 503
+    assert "[internal]" in caplog.text
+    assert SWEDE not in caplog.text
+
+
 async def test_the_number_is_in_no_answer_no_address_and_no_log(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
     """Whatever is sent, and however verbosely is logged."""
     caplog.set_level(logging.DEBUG)
