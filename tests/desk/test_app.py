@@ -273,6 +273,10 @@ async def test_every_tab_sees_every_change(desk: Desk) -> None:
                 shown[found["id"]] = found["html"]
             assert said in shown["calls"]
             assert said in shown["said"]
+            assert "today" not in shown  # a long day is a long list
+        desk.book._put(evolve(ENTRY, state=State.EXPIRED, ended_at=ENTRY.asked_at + 120))
+        for events in (one, two):
+            assert [(await events.shown())["id"] for _ in range(3)] == ["calls", "today", "said"]
     assert (await desk.browser.get("/desk/events/xx")).status == 404
 
 
