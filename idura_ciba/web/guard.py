@@ -12,7 +12,8 @@ shows. So each request must pass, in this order:
 4. What changes anything is a short form with this origin's `Origin` and a CSRF token.
 
 The secret in the address that is printed may be used again, in another browser. One that a program is started with can
-be read by other users of the machine (`ps`), so `once=True` makes one that works a single time.
+be read by other users of the machine (`ps`), so `once=True` makes one that works a single time. Whoever was faster than
+the browser has come in by it; so when it comes again, all who are in are shut out, and have to open what is printed.
 """
 
 from __future__ import annotations
@@ -112,6 +113,7 @@ class Guard:
         self._root = Redacted("/" + secrets.token_urlsafe(_PATH_ENTROPY))
         self._key, self._session = _secret(), _secret()
         self._tickets: set[str] = set()
+        self._spent: set[str] = set()
 
     def address(self, origin: str, path: str = "/", *, once: bool = False) -> Redacted:
         """The address to open in a browser.
@@ -188,11 +190,12 @@ class Guard:
     def _accept(self, key: str) -> bool:
         if _equal(key, self._key):
             return True
-        ticket = next((ticket for ticket in self._tickets if _equal(key, ticket)), None)
-        if ticket is None:
-            return False
-        self._tickets.remove(ticket)
-        return True
+        if _take(self._spent, key):  # and forget it: who sees it in `ps` later shuts nobody out a second time
+            self._session = _secret()
+        elif _take(self._tickets, key):
+            self._spent.add(key)
+            return True
+        return False
 
     async def _check_form(self, request: web.Request) -> None:
         is_plain = (request.charset or "utf-8").lower() == "utf-8" and "Content-Encoding" not in request.headers
@@ -218,6 +221,13 @@ def _secret() -> Redacted:
 def _equal(given: str, secret: str) -> bool:
     """Compare in constant time, also what is not ASCII."""
     return compare_digest(given.encode(errors="replace"), secret.encode())
+
+
+def _take(tickets: set[str], key: str) -> bool:
+    """Take a ticket away; whether it was there."""
+    found = [ticket for ticket in tickets if _equal(key, ticket)]
+    tickets.difference_update(found)
+    return bool(found)
 
 
 def _local_port(request: web.Request) -> int:

@@ -122,6 +122,19 @@ async def test_an_address_for_one_use_works_once(here: Site) -> None:
     assert "no longer valid" in late.text
 
 
+async def test_whoever_was_faster_than_the_browser_is_shut_out(here: Site) -> None:
+    """The address that the browser was started with comes again: somebody else has read it. That counts once."""
+    once = here.guard.address(here.origin, "/page", once=True)
+    thief, browser = Browser(here.origin), Browser(here.origin)
+    assert (await thief.open(once)).status == 303
+    assert (await thief.get("/page")).text == "inside"
+    assert (await browser.open(once)).status == 403
+    assert (await thief.get("/page")).status == 403
+    assert (await browser.open(here.address)).status == 303
+    assert (await thief.open(once)).status == 403
+    assert (await browser.get("/page")).text == "inside"
+
+
 @pytest.mark.parametrize("key", ["", "wrong", "ä", "x" * 10_000])
 async def test_a_wrong_secret_is_refused(key: str, here: Site) -> None:
     """Also one that is not ASCII."""
