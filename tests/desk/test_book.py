@@ -264,6 +264,7 @@ async def test_a_login_that_nobody_wrote_down_may_have_rung(make_ciba_client: Ma
         entry = await swedish(book)
         book._fleet._store._run("DELETE FROM hold")  # type: ignore[attr-defined]
         await kill_fleet(book._fleet)
+        await book._fleet._store.aclose()
     async with opened(make_ciba_client, tmp_path / "other.db") as other:
         other._diary.write(entry)
     async with opened(make_ciba_client, tmp_path / "other.db") as other:
