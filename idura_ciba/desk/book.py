@@ -46,6 +46,8 @@ _logger = logging.getLogger("idura_ciba")
 
 #: Seconds for which a login stays after its end although its day is over: at midnight somebody may be on the phone.
 STAYS: Final = 3600.0
+#: Seconds after the end of a login for which its form may come again: a browser repeats what it got no answer to.
+REPEATED: Final = 60.0
 #: Seconds between two looks at what may be forgotten.
 LOOK: Final = 60.0
 #: Seconds until a store that could not be read is read again.
@@ -192,7 +194,8 @@ class DeskBook:
         """Ask a person; returns once the provider has accepted, or has not.
 
         Args:
-            id_: The id of the form, from `new_id`. If a login of this id was started for this person, that is returned.
+            id_: The id of the form, from `new_id`. If a login of this id was started for this person, and is not over
+                for more than a minute, that is returned.
             eid: The short name of the eID.
             number: Whom to ask, in any written form. It is not kept.
             note: The agent's own note.
@@ -202,18 +205,23 @@ class DeskBook:
             The login; or the one through which this person is being asked already, with `again_at`.
 
         Raises:
-            UsageError: Something in the form cannot work, it was sent for somebody else (`form_used`), the person is
-                being asked by something else (`AlreadyPending`), or the desk stops. Nobody was asked.
+            UsageError: Something in the form cannot work, it was sent for somebody else or for a login that is over
+                (`form_used`), the person is being asked by something else (`AlreadyPending`), or the desk stops. Nobody
+                was asked.
             StoreError: The file cannot be written, or the form is of an earlier day (`login_id`). Nobody was asked.
         """
         chosen = self.eids.find(eid)
         request = self._request(chosen, Redacted(number), Redacted(note), options)
         tag = self._sealing.tag(request).hex()
         if (entry := self._entries.get(id_)) is not None:
-            if entry.tag != tag:
+            is_over = entry.ended_at is not None and self._clock.wall() > entry.ended_at + REPEATED
+            if entry.tag != tag or is_over:
                 # A page from the browser's memory, filled in for the next caller: they would get another one's answer.
+                # Who calls later and says that they are the same person is another caller, too.
                 raise ArgumentError(
-                    "this form was sent before, for somebody else", code="form_used", advice="send a new form"
+                    "this form was sent before, for somebody else or for a login that is over",
+                    code="form_used",
+                    advice="send a new form",
                 )
             if id_ not in self._starting:
                 return entry

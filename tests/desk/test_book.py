@@ -136,6 +136,24 @@ async def test_a_form_that_comes_again_for_somebody_else_is_refused(
     assert len(simulated_idura.ledger.orders) == 1
 
 
+async def test_the_answer_to_an_earlier_caller_is_none_to_a_later_one(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
+) -> None:
+    """Who calls hours later may only say that they are the same person; an old page must not show the old yes."""
+    simulated_idura.script(SWEDE, Script.approve(after=9))
+    async with opened(make_ciba_client) as book:
+        begun = await swedish(book)
+        assert (await ended(book, begun.id)).confirmed
+        await asyncio.sleep(59)
+        assert (await swedish(book, begun.id)).id == begun.id
+        await asyncio.sleep(2)
+        with pytest.raises(UsageError) as refused:
+            await swedish(book, begun.id)
+        assert refused.value.code == "form_used"
+        assert (await swedish(book)).verdict == "asking"
+    assert len(simulated_idura.ledger.orders) == 2
+
+
 async def test_whoever_asks_the_same_person_again_sees_the_first_login(
     simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
 ) -> None:
