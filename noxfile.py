@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import nox
 
@@ -29,6 +30,10 @@ ALL_CORES = ("-n", str(min((os.cpu_count() or 1) + 1, 8)), "--dist", "worksteal"
 OPENID_CLIENT = "openid-client@6.8.9"
 #: Tests that take real time, or need node-oidc-provider.
 INTEROP = ("tests/interop", "tests/test_faults.py")
+#: Names of the system's browser. None is ever downloaded.
+CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
+#: Tell the tests in `tests/browser` where it is, and where axe-core is.
+BROWSER, BROWSER_NODE_MODULES = "IDURA_CIBA_BROWSER", "IDURA_CIBA_BROWSER_NODE_MODULES"
 #: Tells the tests in `tests/interop` where the provider is.
 NODE_MODULES = "IDURA_CIBA_INTEROP_NODE_MODULES"
 #: Tests that need the libraries of the group `companions`; the variable tells them that those must be there.
@@ -200,22 +205,42 @@ def newest(session: nox.Session) -> None:
     session.run("pytest", *INTEROP, "-m", "interop", env=provider)
 
 
+@nox.session(python=PYTHONS[:1])
+def browser(session: nox.Session) -> None:
+    """Use the pages in Chromium, on a desk and a phone, and keep pictures of all states in tests/browser/pictures."""
+    program = next(filter(None, map(shutil.which, CHROMIUMS)), None)
+    if program is None:
+        refuse(session, "needs Chromium: apt-get install chromium")
+    installed = install_locked(session, ROOT / "tests" / "browser")
+    install(session, "-e", ".[cli,desk,fleet,otel,xlsx]", groups=("test", "browser"))
+    environment = {BROWSER: str(program), BROWSER_NODE_MODULES: str(installed)}
+    session.run("pytest", "tests/browser", "-m", "browser", *session.posargs, env=environment)
+
+
 def install_provider(session: nox.Session) -> dict[str, str]:
-    """Install node-oidc-provider, once per lock file, and return the environment that tells where it is."""
+    """Install node-oidc-provider, and return the environment that tells where it is."""
+    return {NODE_MODULES: str(install_locked(session, ROOT / "tests" / "interop"))}
+
+
+def refuse(session: nox.Session, reason: str) -> NoReturn:
+    """Skip a session that the machine lacks something for; the CI must not."""
+    (session.error if "CI" in os.environ else session.skip)(reason)
+
+
+def install_locked(session: nox.Session, folder: Path) -> Path:
+    """Install what the lock file of a folder names, once, and return where its `node_modules` are."""
     npm = shutil.which("npm")
     if npm is None:
-        refuse = session.error if "CI" in os.environ else session.skip
-        refuse("needs Node.js with npm")
-    folder = ROOT / "tests" / "interop"
+        refuse(session, "needs Node.js with npm")
     lock = hashlib.sha256((folder / "package-lock.json").read_bytes()).hexdigest()
-    installed = session.cache_dir / f"interop-{lock[:16]}"
+    installed = session.cache_dir / f"{folder.name}-{lock[:16]}"
     if not (installed / "node_modules" / ".package-lock.json").exists():
         installed.mkdir(parents=True, exist_ok=True)
         for name in ("package.json", "package-lock.json", ".npmrc"):
             shutil.copy(folder / name, installed)
         with session.chdir(installed):
             session.run(npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts", external=True)
-    return {NODE_MODULES: str(installed)}
+    return installed
 
 
 @nox.session(python=PYTHONS[:1])

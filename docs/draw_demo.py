@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from idura_ciba import CibaClient, ClientSecretPost, Outcome
-from idura_ciba.cli.board import Row, follow, table
+from idura_ciba.cli.board import Board, Row, follow
 from idura_ciba.cli.demo import scenes, simulated, verdict_on
 from idura_ciba.simulator import MemoryTransport
 from idura_ciba.testing import run_virtual, virtual_clock
@@ -41,10 +41,10 @@ async def picture() -> str:
         asking = [asyncio.create_task(ask(index)) for index in range(len(cast))]
         await asyncio.sleep(MIDDLE)
         paper.print(f"\n[dim]after {MIDDLE} seconds[/]", highlight=False)
-        paper.print(table(rows, clock.wall()))
+        paper.print(Board(rows, clock.wall()))
         await asyncio.gather(*asking)
         paper.print("\n[dim]at the end[/]")
-        paper.print(table(rows, clock.wall()))
+        paper.print(Board(rows, clock.wall()))
     return paper.export_svg(title="idura-ciba demo", unique_id="demo")
 
 

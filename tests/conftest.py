@@ -21,6 +21,9 @@ import pytest
 # Its assertions say as much as those of a test.
 pytest.register_assert_rewrite("tests.jobs")
 
+#: Only `nox -s browser` installs what drives one.
+collect_ignore = [] if importlib.util.find_spec("playwright") else ["browser"]
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Say in one line what is not installed; otherwise set up hypothesis."""
@@ -51,7 +54,7 @@ def pytest_asyncio_loop_factories(
     from idura_ciba.testing import VirtualLoop  # noqa: PLC0415 - as above
 
     del config
-    if item.get_closest_marker("sockets") or item.get_closest_marker("interop"):
+    if any(map(item.get_closest_marker, ("sockets", "interop", "browser"))):
         return {"real": asyncio.new_event_loop}
     return {"virtual": VirtualLoop}
 

@@ -87,7 +87,7 @@ HOMES: Mapping[str, frozenset[str]] = {
     "aiohttp.client_proto": frozenset({"http.pool"}),
     "aiohttp.client_reqrep": frozenset({"http.pool"}),
     "aiohttp.connector": frozenset({"http.pool"}),
-    "aiohttp.web": frozenset({"desk", "phone", "ping.aiohttp_web", "simulator.server", "web"}),
+    "aiohttp.web": frozenset({"cli.web_demo", "desk", "phone", "ping.aiohttp_web", "simulator.server", "web"}),
     "aiohttp_sse": frozenset({"web.stream"}),
     "yarl": frozenset({"http.exchange", "http.proxies", "http.session"}),
     "attrs": frozenset(RANKS),
@@ -115,6 +115,7 @@ MAX_CLIENT_LINES = 399
 
 #: Tests that belong to no module, and why.
 WITHOUT_MODULE: Mapping[str, str] = {
+    "browser/": "uses the pages as people do",
     "interop/": "runs against a provider that is not ours",
     "test_architecture.py": "reads every module",
     "test_cost.py": "counts what a poll and a pending login cost",

@@ -453,6 +453,6 @@ def test_a_package_index_shows_no_broken_link() -> None:
     pairs = list(zip(links(README), links(shown), strict=True))
     assert len(pairs) > 10
     for link, built in pairs:
-        kind = "raw" if link.endswith((".png", ".svg")) else "blob"
+        kind = "raw" if link.endswith((".png", ".svg", ".webp")) else "blob"
         elsewhere = link.startswith(("https://", "#"))
         assert built == (link if elsewhere else f"{home}{kind}/v$HFPR_VERSION/{link}")

@@ -31,6 +31,8 @@ class Tally:
         codes: By the error's word, expiry and denial left out: they are no errors.
         seconds: Of those who answered, by whole seconds from the request to when the answer was heard.
         asked: Logins for which a request left.
+        first_at: When the first of them was asked, in seconds since the epoch; None if nobody was.
+        last_at: When the last of them ended.
         requests: Requests that they took: one each, and their polls.
         polls: By how many polls a login took.
         slow_downs: Polls that the provider found too early.
@@ -42,6 +44,8 @@ class Tally:
     codes: Counter[str] = field(factory=Counter)
     seconds: Counter[int] = field(factory=Counter)
     asked: int = 0
+    first_at: float | None = None
+    last_at: float | None = None
     requests: int = 0
     polls: Counter[int] = field(factory=Counter)
     slow_downs: int = 0
@@ -61,6 +65,8 @@ class Tally:
         if not one.asked_at or one.ended_at is None:
             return
         self.asked += 1
+        self.first_at = one.asked_at if self.first_at is None else min(self.first_at, one.asked_at)
+        self.last_at = one.ended_at if self.last_at is None else max(self.last_at, one.ended_at)
         self.requests += 1 + one.polls
         self.polls[one.polls] += 1
         self.slow_downs += one.slow_downs

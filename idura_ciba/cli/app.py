@@ -65,7 +65,7 @@ def _options(
 ) -> None:
     """Ask people to prove who they are through their eID app, with OpenID Connect CIBA at Idura Verify.
 
-    To see it work, run: idura-ciba demo
+    To see it work, run: idura-ciba demo, or in a browser: idura-ciba demo --web
     """
     del version
     if verbose:

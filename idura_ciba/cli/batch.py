@@ -45,10 +45,10 @@ from idura_ciba.cli.eids import (
     request_fields,
     takes_eid_options,
 )
-from idura_ciba.cli.files import PUBLIC, refuse_shared, refuse_unrelated, replace_file
+from idura_ciba.cli.files import refuse_shared, refuse_unrelated
 from idura_ciba.cli.guard import ExitCode
 from idura_ciba.cli.job import INBOUND_ONLY, Job, is_inbound_only, kept
-from idura_ciba.cli.page import BEGIN, page
+from idura_ciba.cli.page import BEGIN, write_report
 from idura_ciba.cli.people import Choices, People
 from idura_ciba.cli.progress import duration
 from idura_ciba.cli.rehearsal import find_or_start
@@ -287,17 +287,16 @@ def batch(
             for path in _journal_files(files.journal):
                 path.unlink(missing_ok=True)
     for line in ending.lines():
-        say(line, prose=True)
+        say(line)
     if report is not None:
         facts = {
             "eID": chosen.label if chosen else "as each row says",
             "strategy": strategy,
             "limits": f"{places:,} people at once" + (f", {budget:g} requests/s" if budget else ""),
-            "invalid rows": f"{people.bad:,}",
             "duration of this run": duration(ending.seconds),
+            "invalid rows": f"{people.bad:,}",
         }
-        replace_file(report, page(f"Batch {Path(source).name}", facts, ending.whole), mode=PUBLIC)
-        say(f"Report: {report}")
+        write_report(report, f"Batch {Path(source).name}", facts, ending.whole, bad_rows if people.bad else None)
     if ending.error is not None:
         raise ending.error
     raise typer.Exit(ending.code)
@@ -357,7 +356,7 @@ def _reading(source: str, choices: Choices, eids: Eids, **options: Any) -> Itera
 def _dry_run(reader: RowReader, people: People, rejected: BadRows, chosen: Eid | None) -> ExitCode:
     """Check all rows."""
     if chosen is not None and is_inbound_only(chosen.fields.get("acr_values")):
-        say(INBOUND_ONLY, style="yellow", prose=True)
+        say(INBOUND_ONLY, style="yellow")
     for bad in people.check(iter(reader)):
         rejected.add(bad)
     say(f"{counted(people.good, 'valid row')}, {people.bad:,} invalid, {counted(people.again, 'duplicate')}.")

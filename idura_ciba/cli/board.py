@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 
-from attrs import define
-from rich.console import Console, RenderableType
+from attrs import define, frozen
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.constrain import Constrain
 from rich.live import Live
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -18,10 +20,14 @@ from idura_ciba.aio.clock import Clock
 from idura_ciba.cli.text import say
 from idura_ciba.redaction import clean
 
-__all__ = ["Row", "Show", "drawing", "follow", "showing", "table"]
+__all__ = ["Board", "Row", "Show", "drawing", "follow", "room", "showing"]
 
 #: Seconds between two frames: short enough to show every step, long enough not to flicker.
 TICK = 0.25
+#: Columns that the notes need at least: the longest word that an eID says of its progress, "acknowledgement", fits.
+ROOM = 16
+#: What a table shows of each row, beside its note.
+_HEADINGS = ("eID", "state", "words", "polls", "time")
 
 _STYLES = {
     State.SUBMITTING: "dim",
@@ -92,20 +98,60 @@ async def follow(
     return outcome
 
 
-def table(rows: Sequence[Row], now: float) -> Table:
-    """Return the table of all rows. Every cell is `Text`, so that no markup in it is interpreted."""
-    picture = Table(box=None, pad_edge=False, expand=False)
-    worded = any(row.words for row in rows)
-    for heading in ("eID", "state", *(["words"] if worded else []), "polls", "time"):
-        picture.add_column(heading, justify="right" if heading == "polls" else "left", no_wrap=True)
-    picture.add_column("progress", overflow="fold")
-    for row in rows:
-        state = Text(row.state.value, _STYLES.get(row.state, "red"))
-        words = [Text(row.words, "bold")] if worded else []
-        picture.add_row(
-            Text(row.label), state, *words, Text(str(row.polls)), Text(row.time(now)), Text(row.note, "dim")
-        )
-    return picture
+@frozen
+class Board:
+    """The picture of all rows: a table, or where that would cut off words, a few lines for each row.
+
+    Everything in it is `Text`, so that no markup is interpreted.
+
+    Attributes:
+        rows: The rows.
+        now: Seconds since the epoch.
+    """
+
+    rows: Sequence[Row]
+    now: float
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw what fits."""
+        cells = [self._cells(row) for row in self.rows]
+        headings = [name for name in _HEADINGS if name != "words" or any(row.words for row in self.rows)]
+        widths = [max(cell_len(name), *(one[name].cell_len for one in cells)) for name in headings]
+        if sum(widths) + 2 * len(headings) + ROOM > options.max_width:
+            yield Group(*self._stacked())
+            return
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), expand=False)
+        for name in headings:
+            table.add_column(name, justify="right" if name == "polls" else "left", no_wrap=True)
+        table.add_column("progress", overflow="fold")
+        for row, one in zip(self.rows, cells, strict=True):
+            table.add_row(*(one[name] for name in headings), _note(row))
+        yield table
+
+    def _cells(self, row: Row) -> dict[str, Text]:
+        return {
+            "eID": Text(row.label),
+            "state": _state(row),
+            "words": Text(row.words, "bold"),
+            "polls": Text(str(row.polls)),
+            "time": Text(row.time(self.now)),
+        }
+
+    def _stacked(self) -> Iterator[RenderableType]:
+        for row in self.rows:
+            time = row.time(self.now)
+            yield Text.assemble((row.label, "bold"), "  ", _state(row), f", {time}" if time else "")
+            details = [Text(row.words, "bold")] if row.words else []
+            for detail in [*details, *([_note(row)] if row.note else [])]:
+                yield Padding(detail, (0, 0, 0, 2))
+
+
+def _state(row: Row) -> Text:
+    return Text(row.state.value, _STYLES.get(row.state, "red"))
+
+
+def _note(row: Row) -> Text:
+    return Text(row.note, "dim")
 
 
 @asynccontextmanager
@@ -114,8 +160,14 @@ async def showing(rows: Sequence[Row], console: Console, clock: Clock) -> AsyncI
     if not console.is_terminal or console.is_dumb_terminal:
         yield _Lines(rows, console, clock)
         return
-    async with drawing(lambda: table(rows, clock.wall()), console) as draw:
+    async with drawing(lambda: Board(rows, clock.wall()), console) as draw:
         yield lambda _row: draw()
+
+
+def room(console: Console) -> int:
+    """Return the columns of a terminal that a live picture may fill."""
+    # The ^C that terminals echo stands on the right: on a new line it would leave half a frame behind.
+    return max(1, console.width - 3)
 
 
 @asynccontextmanager
@@ -133,8 +185,7 @@ async def drawing(
     with Live(console=console, auto_refresh=False) as live:
 
         def draw() -> None:
-            # Room on the right for the ^C that terminals echo: on a new line it would leave half a frame behind.
-            live.update(Constrain(picture(), console.width - 3), refresh=True)
+            live.update(Constrain(picture(), room(console)), refresh=True)
 
         async def redraw() -> None:
             while True:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Annotated, Any, Final
 
 import typer
 from attrs import frozen
 from rich.console import Console
 
-from idura_ciba import CibaClient, CibaError, EidRequest, Outcome, State
+from idura_ciba import ArgumentError, CibaClient, CibaError, EidRequest, Outcome, State
 from idura_ciba.aio.clock import Clock
 from idura_ciba.cli.board import Row, Show, follow, showing
 from idura_ciba.cli.guard import ExitCode
+from idura_ciba.cli.phones import INSTALL, LIBRARIES
 from idura_ciba.cli.simulated import simulated_client
 from idura_ciba.cli.text import OUT, say
 from idura_ciba.eids import EIDS, Eid
@@ -70,13 +71,37 @@ def simulated(cast: Sequence[Scene]) -> SimulatedIdura:
     return idura
 
 
-def demo() -> None:
+def demo(
+    *,
+    in_browser: Annotated[
+        bool, typer.Option("--web", help="Play it yourself: an agent's desk and the people's phones in a browser.")
+    ] = False,
+    open_browser: Annotated[
+        bool, typer.Option("--open/--no-open", help="With --web: open the page in this machine's browser.")
+    ] = True,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="With --web: TCP port; 0 for any free one.")] = 0,
+) -> None:
     """Watch five logins through three eIDs, at a simulated Idura on this machine.
 
     Three people approve, one picks the wrong words, and one never answers. The demo takes about 13 seconds and needs
     neither credentials nor a network. Exit codes: 0 if all logins ended as planned, else 1.
+
+    With --web, you play both the agent and the people, until Ctrl-C.
     """
-    raise typer.Exit(asyncio.run(play(scenes(), OUT)))
+    if not in_browser:
+        raise typer.Exit(asyncio.run(play(scenes(), OUT)))
+    asyncio.run(_load_web()(OUT, port=port, open_browser=open_browser))
+
+
+def _load_web() -> Callable[..., Coroutine[Any, Any, None]]:
+    try:
+        from idura_ciba.cli.web_demo import play_web  # noqa: PLC0415 - the extra may not be installed
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in LIBRARIES:
+            raise
+        missing = ArgumentError("The pages need jinja2 and aiohttp-sse", code="desk_extra", advice=f"Run: {INSTALL}")
+        raise missing from None
+    return play_web
 
 
 async def play(cast: Sequence[Scene], console: Console) -> ExitCode:

@@ -103,7 +103,7 @@ async def serve_desk(connection: AbstractAsyncContextManager[CibaClient], page: 
 
 def _introduce(address: str, *, simulated: bool, store: Path | None, hosts: frozenset[str]) -> None:
     say("The desk is open. Ctrl-C closes it. Open this address, and show it to nobody:", to=OUT)
-    say(f"  {address}", to=OUT)
+    say(f"  {address}", to=OUT, whole=True)
     if simulated:
         say(
             "Nobody is really asked. People act by themselves until you open their phones, which the page leads to.",
@@ -118,7 +118,6 @@ def _introduce(address: str, *, simulated: bool, store: Path | None, hosts: froz
             "Warning: other machines can reach this page. Without TLS in front of it, everybody on the way can read "
             "the numbers that are typed and this address, and act as the agent.",
             style="red",
-            prose=True,
         )
 
 
@@ -129,8 +128,8 @@ def _part(last: Snapshot, *, simulated: bool) -> None:
         return
     asked = f"{counted(len(last.open), 'call')} still open: the requests stay on the phones and can be answered"
     if simulated:
-        say(f"The desk is closed. {asked}, but the simulated provider has stopped too.", prose=True)
+        say(f"The desk is closed. {asked}, but the simulated provider has stopped too.")
         return
     until = max((entry.until or last.now for entry in last.open), default=last.now)
     in_time = f" within {until - last.now:.0f} s" if until > last.now else ""
-    say(f"The desk is closed. {asked}. Start it again{in_time} to go on with them.", prose=True)
+    say(f"The desk is closed. {asked}. Start it again{in_time} to go on with them.")

@@ -42,7 +42,7 @@ def status(
         OUT.out(json.dumps(asdict(found)), highlight=False)
         return
     for line in _lines(found):
-        say(line, to=OUT)
+        say(line, to=OUT, whole=True)
 
 
 async def _look(address: str) -> Census:

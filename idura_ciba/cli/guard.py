@@ -72,7 +72,7 @@ class Guarded(TyperCommand):
             code, error = (ExitCode.CLOSED, None) if _is_closed(bug) else (ExitCode.FAILED, explain.internal(bug))
         if error is not None:
             with suppress(BrokenPipeError):
-                say(explained(error), style="red", prose=True)
+                say(explained(error), style="red")
         if code is ExitCode.CLOSED:
             discard(sys.stdout)
         raise typer.Exit(code)

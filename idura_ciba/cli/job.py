@@ -320,7 +320,7 @@ class Job:
     def _warn(self, request: EidRequest) -> None:
         if not self._warned and is_inbound_only(request.acr_values):
             self._warned = True
-            say(INBOUND_ONLY, style="yellow", prose=True)
+            say(INBOUND_ONLY, style="yellow")
 
     async def _is_asked(self, journal: Journal, key: str) -> bool:
         known = await journal.find(key) if journal.run > 1 else None

@@ -37,12 +37,12 @@ def keygen(
     auth = PrivateKeyJwt("keygen", pem, alg=alg)
     public = json.dumps(auth.public_jwks(), indent=2)
     write_new(out, pem, mode=PRIVATE)
-    say(f"private key: {out}, for {alg}, kid {auth.kid}")
+    say(f"private key: {out}, for {alg}, kid {auth.kid}", whole=True)
     if jwks is None:
         say("public key set; register it at the provider:")
         OUT.out(public, highlight=False)
     else:
         write_new(jwks, f"{public}\n", mode=PUBLIC)
-        say(f"public key set: {jwks}; register it at the provider")
+        say(f"public key set: {jwks}; register it at the provider", whole=True)
     if alg not in _BY_DEFAULT:
         say(f"Pass --alg {alg} whenever you use this key: a PEM file does not name its algorithm.")

@@ -125,6 +125,6 @@ def keep(ending: Ending, path: Path, *, resumed: bool) -> Path | None:
         else:
             write_new(path, ending.token, mode=PRIVATE)
     except UsageError as error:
-        say(explained(error), style="red", prose=True)
+        say(explained(error), style="red")
         return None
     return path

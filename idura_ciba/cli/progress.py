@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -14,7 +14,7 @@ from rich.text import Text
 
 from idura_ciba import State
 from idura_ciba.batch.tally import Tally
-from idura_ciba.cli.board import drawing
+from idura_ciba.cli.board import drawing, room
 from idura_ciba.cli.text import counted, say
 from idura_ciba.redaction import clean
 from idura_ciba.scheduling.scheduler import Snapshot
@@ -107,24 +107,40 @@ class Progress:
         counts = ", ".join(f"{count:,} {name}" for name, count in self.counts())
         return "; ".join(part for part in (self._rows(), counts, *self.facts(now)) if part)
 
-    def picture(self, now: float) -> Text:
-        """One frame. A single text, because drawing a table costs more than a login."""
+    def picture(self, now: float, width: int) -> Text:
+        """One frame of at most so many columns, unless a single phrase or name is longer.
+
+        It is a single text, because drawing a table costs more than a login.
+        """
         parts = [Text.assemble((clean(self.name), "bold"), f"  {self._rows()}")]
         if self.total is not None:
             share = min(1.0, self.done / self.total) if self.total else 1.0
             parts[0].append(f", {share:.0%}")
-            filled = round(share * _BAR)
-            parts.append(Text.assemble(("━" * filled, "green"), ("━" * (_BAR - filled), "dim")))
+            bar = min(_BAR, width)
+            filled = round(share * bar)
+            parts.append(Text.assemble(("━" * filled, "green"), ("━" * (bar - filled), "dim")))
         counts = [
             Text.assemble(f"{name} ", (f"{count:,}", _STYLES.get(State(name), "bold") if name in _NAMES else "bold"))
             for name, count in self.counts()
         ]
-        if counts:
-            parts.append(Text("   ").join(counts))
-        return Text("\n").join([*parts, Text(", ".join(self.facts(now)), "dim")])
+        facts = [Text(fact, "dim") for fact in self.facts(now)]
+        return Text("\n").join([*parts, *_filled(counts, "   ", width), *_filled(facts, ", ", width)])
 
     def _rows(self) -> str:
         return counted(self.done, "row") if self.total is None else f"{self.done:,} of {counted(self.total, 'row')}"
+
+
+def _filled(phrases: Sequence[Text], gap: str, width: int) -> Iterator[Text]:
+    """Join phrases to lines that break between two of them, as a number without its unit says nothing."""
+    line = Text()
+    for number, phrase in enumerate(phrases, 1):
+        mark = gap.rstrip() if number < len(phrases) else ""
+        if line.plain and line.cell_len + len(gap) + phrase.cell_len + len(mark) > width:
+            yield line + Text(gap.rstrip(), phrase.style)
+            line = Text()
+        line = Text.assemble(line, (gap if line.plain else "", phrase.style), phrase)
+    if line.plain:
+        yield line
 
 
 _NAMES: Final = frozenset(state.value for state in State)
@@ -144,7 +160,7 @@ async def reporting(progress: Progress, console: Console) -> AsyncIterator[None]
     """Show the progress while the context is open."""
     loop = asyncio.get_running_loop()
     if console.is_terminal and not console.is_dumb_terminal:
-        async with drawing(lambda: progress.picture(loop.time()), console, tick=TICK):
+        async with drawing(lambda: progress.picture(loop.time(), room(console)), console, tick=TICK):
             yield
         return
 

@@ -145,7 +145,7 @@ async def serve(
             raise ArgumentError(f"Cannot listen on port {port}: {reason}", code="port", advice="Pass another --port")
         address = None if page is None else await stack.enter_async_context(page())
         for line in _introduction(server.issuer, client_id, secret, address):
-            say(line, to=console)
+            say(line, to=console, whole=line.startswith(" "))
         chronicle = Chronicle(idura.ledger, eids)
         while True:
             for line in chronicle.lines(time.time()):

@@ -68,6 +68,7 @@ def require_phone_of(eid: Eid | None, options: Mapping[str, Any], phones: Iterab
 async def simulated_client(
     idura: SimulatedIdura,
     *,
+    name: str | None = None,
     strategy: StrategyLike | None = None,
     scheduler: FairScheduler | None = None,
 ) -> AsyncIterator[CibaClient]:
@@ -75,6 +76,7 @@ async def simulated_client(
 
     Args:
         idura: The provider.
+        name: What the phones call the client; its id by default.
         strategy: As for `CibaClient`.
         scheduler: As for `CibaClient`.
     """
@@ -85,7 +87,7 @@ async def simulated_client(
             yield client
         return
     auth = PrivateKeyJwt(CLIENT_ID, generate_key("ES256"))
-    idura.register_client(CLIENT_ID, jwks=auth.public_jwks())
+    idura.register_client(CLIENT_ID, jwks=auth.public_jwks(), name=name)
     async with (
         SimulatorServer(idura) as server,
         CibaClient(server.issuer, auth, strategy=strategy, scheduler=scheduler) as client,

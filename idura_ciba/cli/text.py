@@ -64,13 +64,13 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def say(text: str, *, to: Console = ERR, style: str = "", prose: bool = False) -> None:
-    """Print one line, whatever it contains.
+def say(text: str, *, to: Console = ERR, style: str = "", whole: bool = False) -> None:
+    """Print one line, whatever it contains; on a narrow terminal it breaks between words.
 
     Args:
         text: The line.
         to: The console.
         style: Its style on a terminal.
-        prose: Wrap between words on a narrow terminal. Commands and paths stay whole, so that they can be copied.
+        whole: Break it nowhere, so that the command or the path in it can be copied.
     """
-    to.print(Text(clean(text, limit=len(text)), style), soft_wrap=not (prose and to.is_terminal))
+    to.print(Text(clean(text, limit=len(text)), style), soft_wrap=whole or not to.is_terminal)

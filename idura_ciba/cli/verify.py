@@ -154,10 +154,10 @@ def verify(
         OUT.out(report.json(), highlight=False)
     else:
         for line in report.lines():
-            say(line, to=OUT, prose=True)
+            say(line, to=OUT)
     if saved:
-        say(f"Saved, readable only by you: {saved}")
-        say(f"Resume with: idura-ciba verify --resume {shlex.quote(str(saved))}")
+        say(f"Saved, readable only by you: {saved}", whole=True)
+        say(f"Resume with: idura-ciba verify --resume {shlex.quote(str(saved))}", whole=True)
     elif simulate and ending.token:
         say("Nothing was saved, because the simulated provider has stopped too.")
     raise typer.Exit(ending.code)

@@ -125,6 +125,8 @@ def _next(entry: Entry, say: Say) -> str:
     if entry.verdict == "distrusted":
         return say("next_distrusted")  # whatever else is known of it
     code = "start_unknown" if entry.code in _PERHAPS_RUNG else entry.code
+    if entry.state is not State.REJECTED and code == "invalid_client":
+        code = None  # a poll was refused, and the phone has rung
     verdict = "failed" if entry.verdict == "trouble" else entry.verdict
     return say(f"next_{code}", f"next_{entry.state.value}", f"next_{verdict}")
 

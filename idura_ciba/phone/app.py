@@ -165,7 +165,8 @@ class _Page:
 
     def _everything(self) -> Iterator[SentEvent]:
         yield SentEvent.show("phones", self._pages.render("phones.html", **self._values()))
-        yield SentEvent.show("hands", self._pages.render("hands.html"))
+        if self._hands is not None:
+            yield SentEvent.show("hands", self._pages.render("hands.html"))
 
     def _screen(self, phone: Phone) -> SentEvent:
         text = self._pages.render("screen.html", phone=phone, now=self._wall())

@@ -52,6 +52,15 @@ def test_everything_is_counted() -> None:
     assert tally.requests_each == 4.0
 
 
+def test_a_tally_knows_from_when_to_when_people_were_asked() -> None:
+    """In whatever order they ended; those who were not asked have no part in it."""
+    tally = counted(
+        result(took=50.0), result(took=2.0, asked_at=990.0, ended_at=992.0), result(asked_at=0.0, ended_at=2000.0)
+    )
+    assert (tally.first_at, tally.last_at) == (990.0, 1050.0)
+    assert (Tally().first_at, Tally().last_at) == (None, None)
+
+
 @pytest.mark.parametrize("instants", [{"asked_at": None}, {"asked_at": 0.0}, {"ended_at": None}], ids=str)
 def test_who_was_not_asked_took_no_requests(instants: dict[str, Any]) -> None:
     """They count by their state, and lower no average."""

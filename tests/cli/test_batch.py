@@ -6,6 +6,7 @@ import asyncio
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -220,11 +221,15 @@ def test_an_output_of_an_earlier_run_is_written_anew(folder: Path, invoke: Calla
 
 def test_a_report_is_a_page(folder: Path, invoke: Callable[..., Any]) -> None:
     """Over all runs, with nothing of anybody in it."""
-    people(folder, 3)
-    ran = invoke("batch", "people.csv", "--out", "r.csv", *SE, "--report", "report.html", "--budget", "50", **TENANT)
-    assert ran.exit_code == 0
-    text = (folder / "report.html").read_text("utf-8")
+    write(folder, "key,ssn", f"k0,{swedish_number(0)}", "b,nonsense")
+    (folder / "reports").mkdir()
+    report = ("--report", "reports/report.html")
+    ran = invoke("batch", "people.csv", "--out", "r.csv", *SE, *report, "--budget", "50", **TENANT)
+    assert ran.exit_code == 7
+    text = (folder / "reports" / "report.html").read_text("utf-8")
     assert "50 requests/s" in text
+    (link,) = re.findall(r'href="([^"]+)"', text)
+    assert "b" in (folder / "reports" / link).read_text("utf-8")
     assert "k0" not in text
     assert swedish_number(0) not in text
 

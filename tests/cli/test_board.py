@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from idura_ciba import CibaClient, NorwegianBankID, Outcome, State, SwedishBankID
 from idura_ciba.aio.clock import Clock
-from idura_ciba.cli.board import Row, follow, showing, table
+from idura_ciba.cli.board import Board, Row, follow, showing
 from idura_ciba.simulator import Arrival, Fault, Script, SimReply, SimulatedIdura
 
 NO, SE = "01023990128", "209801011231"
@@ -117,9 +118,31 @@ async def test_the_picture_goes_on_after_a_fault(paper: Callable[..., Any], cloc
 def test_a_table_of_people_who_have_not_been_asked(paper: Callable[..., Any]) -> None:
     """A row begins empty; without words there is no column for them."""
     sheet = paper()
-    sheet.console.print(table([Row("[b]a[/b]"), Row("c", state=State.IN_DOUBT, expires_at=5.0)], now=9.0))
+    sheet.console.print(Board([Row("[b]a[/b]"), Row("c", state=State.IN_DOUBT, expires_at=5.0)], now=9.0))
     assert sheet.lines == [
         "eID       state       polls  time      progress",
         "[b]a[/b]  submitting      0",
         "c         in_doubt        0  0 s left",
     ]
+
+
+@pytest.mark.parametrize(("width", "stacked"), [(84, True), (85, False)])
+def test_a_narrow_terminal_cuts_off_no_word(width: int, stacked: bool, paper: Callable[..., Any]) -> None:
+    """An agent reads the words aloud: where the table has no room for all of them, each row takes some lines."""
+    words, note = "Modig Orrfugl", "awaiting user request acknowledgement"
+    rows = [
+        Row("Norwegian BankID 1", words=words, state=State.INDETERMINATE, note=note, polls=10, expires_at=909.0),
+        Row("Swedish BankID 1"),
+    ]
+    sheet = paper(width=width)
+    sheet.console.print(Board(rows, now=9.0))
+    narrow = [
+        "Norwegian BankID 1  indeterminate, 900 s left",
+        f"  {words}",
+        f"  {note}",
+        "Swedish BankID 1  submitting",
+    ]
+    assert (sheet.lines == narrow) is stacked
+    assert words in sheet.text
+    assert max(map(len, sheet.lines)) <= width
+    assert {"acknowledgement", "indeterminate"} <= set(re.findall(r"\w+", sheet.text))

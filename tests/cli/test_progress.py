@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
 
 from idura_ciba import State
 from idura_ciba.batch import Result
@@ -164,13 +166,41 @@ def test_a_provider_that_bears_what_was_agreed_is_not_mentioned(rate: float, all
 def test_a_picture_of_a_busy_batch(busy: Progress, paper: Callable[..., Any]) -> None:
     """What the line says, with a bar."""
     sheet = paper(width=200)
-    sheet.console.print(busy.picture(120.0))
+    sheet.console.print(busy.picture(120.0, 200))
     assert sheet.lines == [
         "people.csv  1,012 of 12,000 rows, 8%",
         "━" * 40,
         "approved 6   denied 3   expired 1   from earlier runs 1,000   invalid 2",
         ", ".join(SAID),
     ]
+
+
+def test_a_narrow_picture_breaks_between_its_phrases(busy: Progress, paper: Callable[..., Any]) -> None:
+    """At 60 columns no number stands apart from what it counts, and nothing is too wide."""
+    sheet = paper(width=60)
+    sheet.console.print(busy.picture(120.0, 57))
+    assert sheet.lines == [
+        "people.csv  1,012 of 12,000 rows, 8%",
+        "━" * 40,
+        "approved 6   denied 3   expired 1",
+        "from earlier runs 1,000   invalid 2",
+        "5 pending, 20 s elapsed, about 6 h 06 min left,",
+        "0.5 results/s, median answer 4.6 s,",
+        "3.0 requests per login, 3 slow_downs,",
+        "the provider allows 2.5 requests/s, stopping",
+    ]
+
+
+@pytest.mark.unmeasured
+@given(st.integers(1, 120))
+def test_a_picture_is_as_wide_as_it_may_be(width: int) -> None:
+    """Unless a single phrase is wider; and nothing is lost."""
+    one = progress(total=12000, known=1000, bad=2)
+    add(one, 6, polls=2)
+    lines = one.picture(120.0, width).plain.split("\n")
+    longest = max(len(fact) for fact in [*one.facts(120.0), "people.csv  1,008 of 12,000 rows, 8%"])
+    assert max(map(len, lines)) <= max(width, longest + 1)
+    assert [fact for fact in one.facts(120.0) if not any(fact in line for line in lines)] == []
 
 
 @pytest.mark.parametrize(
@@ -180,7 +210,7 @@ def test_a_picture_of_a_busy_batch(busy: Progress, paper: Callable[..., Any]) ->
 def test_a_picture_before_anything_is_known(total: int | None, head: str, paper: Callable[..., Any]) -> None:
     """Also of a file without rows."""
     sheet = paper()
-    sheet.console.print(progress(total=total).picture(101.0))
+    sheet.console.print(progress(total=total).picture(101.0, 100))
     assert sheet.lines == [head, *(["━" * 40] if total is not None else []), "5 pending, 1 s elapsed"]
 
 

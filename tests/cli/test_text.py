@@ -44,11 +44,12 @@ def test_a_count_reads_as_a_sentence_does(count: int, said: str) -> None:
     assert counted(count, "row") == said
 
 
-@pytest.mark.parametrize(("terminal", "prose", "lines"), [(True, True, 2), (True, False, 1), (False, True, 1)])
-def test_only_prose_on_a_terminal_is_broken_into_lines(
-    terminal: bool, prose: bool, lines: int, paper: Callable[..., Any]
+@pytest.mark.parametrize(("terminal", "whole", "lines"), [(True, False, 2), (True, True, 1), (False, False, 1)])
+def test_lines_break_between_words_and_on_a_terminal_only(
+    terminal: bool, whole: bool, lines: int, paper: Callable[..., Any]
 ) -> None:
     """What may be copied, and what is piped, stays on one line."""
     sheet = paper(terminal=terminal, width=20)
-    say("sixteen letters, and some more", to=sheet.console, prose=prose)
+    say("sixteen letters, and some more", to=sheet.console, whole=whole)
     assert len(sheet.lines) == lines
+    assert sheet.lines[0].split()[:2] == ["sixteen", "letters,"]

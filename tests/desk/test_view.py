@@ -46,6 +46,7 @@ OWN = Eid(
         (State.REJECTED, "provider_error", "next_rejected"),
         (State.REJECTED, "invalid_client", "next_invalid_client"),
         (State.FAILED, "bad_answer", "next_failed"),
+        (State.FAILED, "invalid_client", "next_failed"),
         (State.FAILED, "never_connected", "next_never_connected"),
         (State.FAILED, "id_token_replayed", "next_distrusted"),
     ],

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from tests.interop.visits import running
-
-LINES = pytest.StashKey[list[str]]()
+from tests.tables import Table, print_tables, printer
 
 
 @pytest.fixture(scope="session", params=["pool", "session"])
@@ -26,22 +25,11 @@ def provider_issuer(tmp_path_factory: pytest.TempPathFactory, way: str) -> Itera
 
 
 @pytest.fixture(scope="session")
-def print_at_end(pytestconfig: pytest.Config) -> Callable[[Sequence[Sequence[object]]], None]:
-    """Takes a table for the end of the log, so that a reader there sees figures and not only green dots."""
-    lines = pytestconfig.stash.setdefault(LINES, [])
-
-    def add(table: Sequence[Sequence[object]]) -> None:
-        widths = [max(len(str(cell)) for cell in column) for column in zip(*table, strict=True)]
-        for row in table:
-            lines.append("  ".join(f"{cell!s:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
-        lines.append("")
-
-    return add
+def print_at_end(pytestconfig: pytest.Config) -> Callable[[Table], None]:
+    """Takes a table for the end of the log."""
+    return printer(pytestconfig)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Print the tables, where a test left any."""
-    lines = config.stash.get(LINES, [])
-    if lines:
-        terminalreporter.section("interoperability with oidc-provider")
-        terminalreporter.write("\n".join(lines))
+    print_tables(terminalreporter, config, "interoperability with oidc-provider")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import re
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from hashlib import sha256
 from typing import Any
 
 import aiohttp
@@ -334,7 +336,11 @@ async def test_every_answer_has_the_headers(here: Site) -> None:
     ):
         policy = dict(part.split(" ", 1) for part in answer.headers["content-security-policy"].split("; "))
         assert policy["default-src"] == "'none'"
-        assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
+        assert policy["script-src"] == policy["connect-src"] == "'self'"
+        own, style = policy["style-src"].split(" ")
+        assert own == "'self'"
+        for inline in re.findall(r"<style>(.*)</style>", answer.text):
+            assert style == f"'sha256-{b64encode(sha256(inline.encode()).digest()).decode()}'"
         assert policy["frame-ancestors"] == policy["form-action"] == "'self'"
         assert policy["base-uri"] == "'none'"
         assert answer.headers["x-content-type-options"] == "nosniff"
