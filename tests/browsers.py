@@ -75,11 +75,13 @@ class Browser:
 
     Attributes:
         origin: The server's.
+        root: The path below which the pages are; found when it is let in.
         cookie: What it sends as `Cookie`.
         csrf: What it sends in forms.
     """
 
     origin: str
+    root: str = ""
     cookie: str = ""
     csrf: str = field(default="", repr=False)
 
@@ -89,23 +91,24 @@ class Browser:
         return urlsplit(self.origin).netloc
 
     async def open(self, address: str) -> Answer:
-        """Open an address as a person does who has clicked on it in a terminal, and keep the cookie."""
-        target = address.removeprefix(self.origin)
-        answer = await self.get(target, **TYPED)
+        """Open an address as a person does who has clicked on it in a terminal, and keep the cookie and its path."""
+        # The cookie is not for this path, so it is not sent.
+        outside = Browser(self.origin)
+        answer = await outside.get(address.removeprefix(self.origin), **TYPED)
         if "set-cookie" in answer.headers:
             morsel = next(iter(SimpleCookie(answer.headers["set-cookie"]).values()))
-            self.cookie = f"{morsel.key}={morsel.value}"
+            self.cookie, self.root = f"{morsel.key}={morsel.value}", morsel["path"].removesuffix("/")
         return answer
 
     async def get(self, target: str, **headers: str | None) -> Answer:
         """Fetch something as a page does; other header fields replace a browser's own."""
-        return await exchange(self.origin, request("GET", target, self._fields(headers)))
+        return await exchange(self.origin, request("GET", self.root + target, self._fields(headers)))
 
     async def post(self, target: str, fields: Mapping[str, Any] | None = None, **headers: str | None) -> Answer:
         """Send a form as a page does."""
         body = urlencode({"csrf": self.csrf, **(fields or {})}).encode()
         own = {"Origin": self.origin, "Content-Type": FORM, **headers}
-        return await exchange(self.origin, request("POST", target, self._fields(own), body))
+        return await exchange(self.origin, request("POST", self.root + target, self._fields(own), body))
 
     def _fields(self, headers: Mapping[str, str | None]) -> dict[str, str | None]:
         own = {"Host": self.host, "Cookie": self.cookie or None, **OWN}
@@ -115,7 +118,11 @@ class Browser:
     async def listening(self, target: str) -> AsyncIterator[Events]:
         """Connect to server-sent events."""
         reader, writer = await connect(self.origin)
-        writer.write(request("GET", target, self._fields({"Accept": "text/event-stream", "Connection": "keep-alive"})))
+        writer.write(
+            request(
+                "GET", self.root + target, self._fields({"Accept": "text/event-stream", "Connection": "keep-alive"})
+            )
+        )
         status, headers = await read_head(reader)
         try:
             yield Events(reader, status, headers)

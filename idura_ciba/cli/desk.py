@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import ipaddress
 import os
 from collections.abc import Sequence
@@ -150,6 +151,8 @@ def private_file(path: Path) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         for each in (path, day_file(path)):
+            if each.exists() and not each.is_file():
+                raise FileExistsError(errno.EEXIST, "it is no regular file")
             os.close(os.open(each, os.O_RDWR | os.O_CREAT, PRIVATE))
             each.chmod(PRIVATE)
     except OSError as error:
@@ -167,8 +170,9 @@ def _public_hosts(host: str, port: int, names: Sequence[str]) -> frozenset[str]:
         address = ipaddress.ip_address(host)
         if address.is_loopback:
             return frozenset()
-        if not names and not address.is_unspecified:
-            names = (f"[{host}]" if address.version == 6 else host,)  # noqa: PLR2004 - IPv6
+        if not address.is_unspecified:
+            # What is printed is this, and no name can be rebound to look like it.
+            names = (*names, f"[{host}]" if address.version == 6 else host)  # noqa: PLR2004 - IPv6
     if host == "localhost":
         return frozenset()
     if not names or not port:

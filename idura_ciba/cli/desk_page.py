@@ -113,6 +113,7 @@ def _introduce(address: str, *, simulated: bool, store: Path | None, hosts: froz
     if store is not None:
         say(f"What is under way is kept in {store}, sealed.", to=OUT, style="dim")
     if hosts:
+        say("On other machines, open it with the name that you gave as --public-host.", to=OUT, style="dim")
         say(
             "Warning: other machines can reach this page. Without TLS in front of it, everybody on the way can read "
             "the numbers that are typed and this address, and act as the agent.",

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -39,6 +39,8 @@ _logger = logging.getLogger("idura_ciba")
 _ID: Final = re.compile(r"[0-9a-f]{32}")
 #: Options of eIDs stand in the form with this before their names, so that none is taken for a field of the form.
 _OPTION: Final = "o_"
+#: What changes by itself on the page, as templates.
+_PARTS: Final = ("calls", "today")
 #: Characters of any field; far more than a number, a message or a note has.
 _LONGEST: Final = 4000
 
@@ -98,14 +100,17 @@ class _Desk:
     async def _start(self, request: web.Request) -> web.Response:
         form = await self._form(request)
         eid, id_ = self._eid(form.get("eid")), form.get("id", "")
-        if not _ID.fullmatch(id_):
-            raise web.HTTPBadRequest
         number, note = Redacted(form.get("number", "")), form.get("note", "")
         options = {
             name.removeprefix(_OPTION): Redacted(value)
             for name, value in form.items()
             if name.startswith(_OPTION) and value
         }
+        # Another eID than the form's would ring the person's other app. And what an eID does not declare as an option
+        # may be any field of the request, such as what the answer must prove.
+        declared = {option.name for option in eid.options}
+        if not _ID.fullmatch(id_) or eid.name != form.get("eid") or not declared.issuperset(options):
+            raise web.HTTPBadRequest
         if eid.message != "forbidden" and form.get("message"):
             options["message"] = Redacted(form["message"])
         try:
@@ -211,25 +216,35 @@ class _Desk:
     def _state(self, language: str) -> list[SentEvent]:
         return self._parts(self._book.snapshot(), language)
 
-    def _parts(self, snapshot: Snapshot, language: str) -> list[SentEvent]:
+    def _parts(self, snapshot: Snapshot, language: str, parts: Sequence[str] = _PARTS) -> list[SentEvent]:
         shown = self._shown(snapshot, language)
-        return [SentEvent.show(part, self._pages.render(f"{part}.html", **shown)) for part in ("calls", "today")]
+        return [SentEvent.show(part, self._pages.render(f"{part}.html", **shown)) for part in parts]
 
-    async def _publishing(self, _: web.Application) -> AsyncIterator[None]:
-        task = asyncio.create_task(self._publish())
+    async def _publishing(self, app: web.Application) -> AsyncIterator[None]:
+        async def publish() -> None:
+            try:
+                await self._publish()
+            except Exception as error:  # noqa: BLE001 - whatever it is, nothing old may stand there as if it were new
+                _logger.error("the desk: %s", explain.internal(error))  # noqa: TRY400 - frames
+                await self._close(app)
+
+        task = asyncio.create_task(publish())
         yield
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
     async def _publish(self) -> None:
         before: dict[str, Entry] = {}
+        ended: tuple[Entry, ...] | None = None
         async for snapshot in self._book.snapshots():
+            # The list of a long day is far longer than the calls, and most changes are of those.
+            parts, ended = _PARTS if snapshot.ended != ended else _PARTS[:1], snapshot.ended
             now = {entry.id: entry for entry in _all(snapshot)}
             changed = [entry for id_, entry in now.items() if _is_news(before.get(id_), entry)]
             before = now
             for language, feed in self._feeds.items():
                 if feed.listeners:
-                    feed.publish(*self._parts(snapshot, language), *self._said(changed, snapshot.now, language))
+                    feed.publish(*self._parts(snapshot, language, parts), *self._said(changed, snapshot.now, language))
 
     def _said(self, changed: list[Entry], now: float, language: str) -> list[SentEvent]:
         """For those who do not see the page."""

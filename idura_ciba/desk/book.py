@@ -14,6 +14,7 @@ import logging
 import secrets
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, time
+from itertools import count
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -45,6 +46,8 @@ _logger = logging.getLogger("idura_ciba")
 
 #: Seconds for which a login stays after its end although its day is over: at midnight somebody may be on the phone.
 STAYS: Final = 3600.0
+#: Seconds after the end of a login for which its form may come again: a browser repeats what it got no answer to.
+REPEATED: Final = 60.0
 #: Seconds between two looks at what may be forgotten.
 LOOK: Final = 60.0
 #: Seconds until a store that could not be read is read again.
@@ -191,7 +194,8 @@ class DeskBook:
         """Ask a person; returns once the provider has accepted, or has not.
 
         Args:
-            id_: The id of the form, from `new_id`. If a login of this id was started for this person, that is returned.
+            id_: The id of the form, from `new_id`. If a login of this id was started for this person, and is not over
+                for more than a minute, that is returned.
             eid: The short name of the eID.
             number: Whom to ask, in any written form. It is not kept.
             note: The agent's own note.
@@ -201,18 +205,23 @@ class DeskBook:
             The login; or the one through which this person is being asked already, with `again_at`.
 
         Raises:
-            UsageError: Something in the form cannot work, it was sent for somebody else (`form_used`), the person is
-                being asked by something else (`AlreadyPending`), or the desk stops. Nobody was asked.
+            UsageError: Something in the form cannot work, it was sent for somebody else or for a login that is over
+                (`form_used`), the person is being asked by something else (`AlreadyPending`), or the desk stops. Nobody
+                was asked.
             StoreError: The file cannot be written, or the form is of an earlier day (`login_id`). Nobody was asked.
         """
         chosen = self.eids.find(eid)
         request = self._request(chosen, Redacted(number), Redacted(note), options)
         tag = self._sealing.tag(request).hex()
         if (entry := self._entries.get(id_)) is not None:
-            if entry.tag != tag:
+            is_over = entry.ended_at is not None and self._clock.wall() > entry.ended_at + REPEATED
+            if entry.tag != tag or is_over:
                 # A page from the browser's memory, filled in for the next caller: they would get another one's answer.
+                # Who calls later and says that they are the same person is another caller, too.
                 raise ArgumentError(
-                    "this form was sent before, for somebody else", code="form_used", advice="send a new form"
+                    "this form was sent before, for somebody else or for a login that is over",
+                    code="form_used",
+                    advice="send a new form",
                 )
             if id_ not in self._starting:
                 return entry
@@ -236,12 +245,16 @@ class DeskBook:
     async def cancel(self, id_: str) -> bool:
         """Stop waiting for a person; the prompt stays on the phone until it expires, and cannot be withdrawn.
 
+        While the request is on its way, this waits for what the provider says of it.
+
         Returns:
             Whether there is such a login, and it had not ended.
 
         Raises:
             StoreError: The file cannot be used.
         """
+        if id_ in self._starting:
+            await asyncio.wait([self._starting[id_]])
         login = self._logins.get(id_)
         return login is not None and await login.cancel()
 
@@ -273,21 +286,24 @@ class DeskBook:
 
     def _next(self) -> int:
         midnight = self._midnight()
-        return max((entry.nth for entry in self._entries.values() if entry.asked_at >= midnight), default=0) + 1
+        nth = max((entry.nth for entry in self._entries.values() if entry.asked_at >= midnight), default=0) + 1
+        others = {entry.nth for entry in self._entries.values()}  # yesterday's last ones, too
+        return next(each for each in count(nth) if each not in others)
 
     async def _begin(self, entry: Entry, request: EidRequest) -> Entry:
         try:
             login = await self._fleet.start(request, id=entry.id)
         except AlreadyPending as error:
-            self._drop(entry)
+            self._withdraw(entry)
             first = self._entries.get(error.login_id or "")
             if first is None:
                 raise
-            first = evolve(first, again_at=self._clock.wall(), until=error.until)
+            # On the desk again, even if the agent was done with it: nothing else says why nobody is rung.
+            first = evolve(first, again_at=self._clock.wall(), until=error.until, is_done=False)
             self._put(first)
             return first
         except (UsageError, StoreError):
-            self._drop(entry)
+            self._withdraw(entry)
             raise
         except CibaError as error:
             return self._end(entry, _failed(error))
@@ -357,6 +373,15 @@ class DeskBook:
             self._diary.write(entry)
         self._entries[entry.id] = entry
         self._tell()
+
+    def _withdraw(self, entry: Entry) -> None:
+        """Nobody was asked, whatever the disk says; what it cannot forget now, the next start calls interrupted."""
+        try:
+            self._drop(entry)
+        except StoreError as error:
+            _logger.warning("the desk: %s", error.what)
+            del self._entries[entry.id]
+            self._tell()
 
     def _drop(self, entry: Entry) -> None:
         self._diary.forget(entry.id)

@@ -344,10 +344,10 @@ CATALOGUE: Final[Mapping[str, tuple[str, str, str, str]]] = MappingProxyType(
             "Personen bliver allerede spurgt, eller en anmodning ligger stadig på telefonen. Det ringede ikke.",
         ),
         "error_form_used": (
-            "This form was sent before, for somebody else. Type the number once more: this is a new form.",
-            "Formuläret har redan skickats, för någon annan. Skriv numret en gång till: det här är ett nytt formulär.",
-            "Skjemaet er sendt før, for noen andre. Skriv nummeret en gang til: dette er et nytt skjema.",
-            "Formularen er sendt før, for en anden. Skriv nummeret én gang til: dette er en ny formular.",
+            "This form was sent before. Type the number once more: this is a new form.",
+            "Formuläret har redan skickats. Skriv numret en gång till: det här är ett nytt formulär.",
+            "Skjemaet er sendt før. Skriv nummeret en gang til: dette er et nytt skjema.",
+            "Formularen er sendt før. Skriv nummeret én gang til: dette er en ny formular.",
         ),
         "error_stopping": (
             "The desk is being stopped. Nobody was asked.",

@@ -354,6 +354,8 @@ class SqliteStore(SqliteBatches):
             if "FOREIGN KEY" in str(error):
                 raise worker_is_dead() from None
             raise
+        except sqlite3.OperationalError as error:  # such as a full disk: whoever has something to write tries again
+            raise _unusable(error) from None
 
     @contextmanager
     def _whole(self) -> Iterator[Any]:
@@ -361,10 +363,11 @@ class SqliteStore(SqliteBatches):
         self._run("BEGIN IMMEDIATE")
         try:
             yield self._run
+            self._run("COMMIT")
         except BaseException:
-            self._run("ROLLBACK")
+            if self._database is not None and self._database.in_transaction:  # of some errors, SQLite rolls back itself
+                self._run("ROLLBACK")
             raise
-        self._run("COMMIT")
 
     def _write(self, run: Any, owned: Owned, **members: object) -> bool:
         """Change a login, if the epoch is the present one (rule 2)."""
@@ -404,5 +407,5 @@ def _unusable(error: sqlite3.Error) -> StoreError:
     return StoreError(
         f"the store cannot be used ({error})",
         code="store_file",
-        advice="close whatever has it open, or name another file",
+        advice="close whatever has it open, free some space, or name another file",
     )

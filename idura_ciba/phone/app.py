@@ -104,7 +104,7 @@ class _Page:
         """Do one step on one phone. One that comes too late is no fault: the phone shows what has happened."""
         form = await request.post()
         number, step = str(form.get("phone", "")), str(form.get("step", ""))
-        phone = self._board.phones.get(int(number)) if number.isascii() and number.isdecimal() else None
+        phone = next((phone for each, phone in self._board.phones.items() if str(each) == number), None)
         if phone is not None:
             now = self._wall()
             with suppress(StateError):
@@ -123,8 +123,8 @@ class _Page:
         if prompt.state(now) != _STATES.get(what, prompt.state(now)):
             return
         if what == "choose":
-            chosen = int(choice) if choice.isascii() and choice.isdecimal() else len(prompt.choices)
-            prompt.choose_words(prompt.choices[chosen] if chosen < len(prompt.choices) else None, now)
+            chosen = (words for place, words in enumerate(prompt.choices) if str(place) == choice)
+            prompt.choose_words(next(chosen, None), now)
         elif what in _STEPS and not (what == "acknowledge" and prompt.choices):
             _STEPS[what](prompt, now)
 

@@ -5,12 +5,15 @@ shows. So each request must pass, in this order:
 
 1. `Host` is loopback with this very port. A page elsewhere whose name was rebound to 127.0.0.1 has another one.
 2. `Sec-Fetch-Site` and `Origin`, if there, are this origin's; only a person who follows a link may come from elsewhere.
-   `SameSite` alone is not enough: all ports of a host are one site, and share their cookies.
-3. The cookie, which one gets for the secret in the address. The answer redirects to the address without the secret.
+   `SameSite` alone is not enough: all ports of a host are one site.
+3. The cookie, which one gets for the secret in the address. The answer redirects to the page, below a path that nobody
+   can guess, and the cookie is for that path: a browser sends a cookie to all ports of its host (RFC 6265 section 8.5),
+   so it would give that of `/` to whatever else it visits on this machine.
 4. What changes anything is a short form with this origin's `Origin` and a CSRF token.
 
 The secret in the address that is printed may be used again, in another browser. One that a program is started with can
-be read by other users of the machine (`ps`), so `once=True` makes one that works a single time.
+be read by other users of the machine (`ps`), so `once=True` makes one that works a single time. Whoever was faster than
+the browser has come in by it; so when it comes again, all who are in are shut out, and have to open what is printed.
 """
 
 from __future__ import annotations
@@ -36,6 +39,8 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 MAX_BODY: Final = 16_384
 #: Bytes of randomness in each secret.
 _ENTROPY = 32
+#: Bytes of randomness in the path of the pages, which people see.
+_PATH_ENTROPY = 16
 _HTTP_PORT = 80
 _FORM = "application/x-www-form-urlencoded"
 _OWN_SITES = frozenset({None, "same-origin", "none"})  # absent in old browsers and other programs; `none`: typed in
@@ -95,6 +100,10 @@ class _Refusal(Exception):  # noqa: N818 - it is an answer, not a fault
         return response
 
 
+def _outside() -> _Refusal:
+    return _Refusal(403, "This browser has not been let in", _PRINTED)
+
+
 class Guard:
     """The guard of one server; the module says what it checks.
 
@@ -111,9 +120,11 @@ class Guard:
     def __init__(self, name: str, *, unsafe_hosts: Collection[str] = ()) -> None:
         self.csrf: Redacted = _secret()
         self.unsafe_hosts: frozenset[str] = frozenset(host.lower() for host in unsafe_hosts)
-        self._name = name
+        self._cookie = f"idura_ciba_{name}"
+        self._root = Redacted("/" + secrets.token_urlsafe(_PATH_ENTROPY))
         self._key, self._session = _secret(), _secret()
         self._tickets: set[str] = set()
+        self._spent: set[str] = set()
 
     def address(self, origin: str, path: str = "/", *, once: bool = False) -> Redacted:
         """The address to open in a browser.
@@ -130,30 +141,38 @@ class Guard:
         return Redacted(f"{origin}{path}?key={key}")
 
     def application(self) -> web.Application:
-        """A guarded application, to which pages are added by `add_subapp`."""
-        app = web.Application(middlewares=[self._check], client_max_size=MAX_BODY)
-        app.on_response_prepare.append(_add_headers)
-        return app
+        """A guarded application, to which pages are added by `add_subapp`; `entrance` leads to it."""
+        return web.Application(middlewares=[self._check_inside])
+
+    def entrance(self, app: web.Application) -> web.Application:
+        """What is served: the way in, and below a path of its own what `application` has made."""
+        outside = web.Application(middlewares=[self._check_origin], client_max_size=MAX_BODY)
+        outside.on_response_prepare.append(_add_headers)
+        outside.add_subapp(self._root, app)
+        outside.router.add_route("*", "/{page:.*}", self._enter)
+        return outside
 
     @web.middleware
-    async def _check(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
-        """Let a request pass, or answer why not."""
+    async def _check_origin(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        """Refuse what was not sent from here; and answer why, whoever has refused."""
         try:
-            port = _local_port(request)
-            host = self._check_host(request, port)
-            self._check_site(request, host)
-            entered = self._enter(request, port)
-            if entered is not None:
-                return entered
-            if request.method not in {"GET", "HEAD"}:
-                await self._check_form(request)
+            self._check_site(request, self._check_host(request))
+            return await handler(request)
         except _Refusal as refusal:
             return refusal.answer()
+
+    @web.middleware
+    async def _check_inside(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        """Refuse who has not been let in, and what changes anything and is no form of the page."""
+        if not _equal(request.cookies.get(self._cookie, ""), self._session):
+            raise _outside()
+        if request.method not in {"GET", "HEAD"}:
+            await self._check_form(request)
         return await handler(request)
 
-    def _check_host(self, request: web.Request, port: int) -> str:
+    def _check_host(self, request: web.Request) -> str:
         hosts = [host.lower() for host in request.headers.getall("Host", [])]
-        if len(hosts) != 1 or hosts[0] not in {*_loopback(port), *self.unsafe_hosts}:
+        if len(hosts) != 1 or hosts[0] not in {*_loopback(_local_port(request)), *self.unsafe_hosts}:
             raise _Refusal(403, "This page has another address", _PRINTED)
         return hosts[0]
 
@@ -168,40 +187,40 @@ class Guard:
         if request.method not in {"GET", "HEAD"} and not origins:
             raise _Refusal(403, "Nothing says which page has sent this", "Nothing was done. Use a current browser.")
 
-    def _enter(self, request: web.Request, port: int) -> web.Response | None:
-        """Require the cookie, or exchange the secret in the address for it."""
-        cookie = f"idura_ciba_{self._name}_{port}"  # cookies do not tell ports apart
-        inside = _equal(request.cookies.get(cookie, ""), self._session)
+    async def _enter(self, request: web.Request) -> web.Response:
+        """Exchange the secret in the address for the cookie, and lead to the page."""
         key = request.query.get("key") if request.method == "GET" else None
         if key is None:
-            if not inside:
-                raise _Refusal(403, "This browser has not been let in", _PRINTED)
-            return None
-        if not (self._accept(key) or inside):
+            raise _outside()
+        if not self._accept(key):
             raise _Refusal(403, "This address is no longer valid", "Open the one that the command has printed last.")
-        # One slash: two would make what follows a host.
-        response = web.Response(status=303, headers={"Location": "/" + request.rel_url.raw_path.lstrip("/")})
-        response.set_cookie(cookie, self._session, path="/", httponly=True, samesite="Strict")
+        response = web.Response(status=303, headers={"Location": f"{self._root}{request.rel_url.raw_path}"})
+        response.set_cookie(self._cookie, self._session, path=f"{self._root}/", httponly=True, samesite="Strict")
         return response
 
     def _accept(self, key: str) -> bool:
         if _equal(key, self._key):
             return True
-        ticket = next((ticket for ticket in self._tickets if _equal(key, ticket)), None)
-        if ticket is None:
-            return False
-        self._tickets.remove(ticket)
-        return True
+        if _take(self._spent, key):  # and forget it: who sees it in `ps` later shuts nobody out a second time
+            self._session = _secret()
+        elif _take(self._tickets, key):
+            self._spent.add(key)
+            return True
+        return False
 
     async def _check_form(self, request: web.Request) -> None:
-        if request.content_type != _FORM:
+        is_plain = (request.charset or "utf-8").lower() == "utf-8" and "Content-Encoding" not in request.headers
+        if request.content_type != _FORM or not is_plain:
             raise _Refusal(415, "This is not a form", "Nothing was done. Use the page's own buttons.")
+        form, refusal = None, _Refusal(400, "This form cannot be read", f"Nothing was done. {_STALE}")
         try:
             form = await request.post()
         except web.HTTPRequestEntityTooLarge:
-            form = None
+            refusal = _Refusal(413, "This is too long", f"Nothing was done. A form has at most {MAX_BODY} bytes.")
+        except ValueError:
+            pass  # bytes that are no text, all of which the error holds
         if form is None:
-            raise _Refusal(413, "This is too long", f"Nothing was done. A form has at most {MAX_BODY} bytes.")
+            raise refusal
         if not _equal(str(form.get("csrf", "")), self.csrf):
             raise _Refusal(403, "This page is out of date", f"Nothing was done. {_STALE}")
 
@@ -213,6 +232,13 @@ def _secret() -> Redacted:
 def _equal(given: str, secret: str) -> bool:
     """Compare in constant time, also what is not ASCII."""
     return compare_digest(given.encode(errors="replace"), secret.encode())
+
+
+def _take(tickets: set[str], key: str) -> bool:
+    """Take a ticket away; whether it was there."""
+    found = [ticket for ticket in tickets if _equal(key, ticket)]
+    tickets.difference_update(found)
+    return bool(found)
 
 
 def _local_port(request: web.Request) -> int:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
+import sys
 import webbrowser
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 from aiohttp import web
 
@@ -19,6 +22,18 @@ __all__ = ["serving"]
 #: Seconds that closing waits for requests in flight; event streams end at once.
 _PATIENCE = 2.0
 _browsers = OwnThreads("idura_ciba browser", 1)
+
+
+class _Discreet(logging.LoggerAdapter[logging.Logger]):
+    """Logs what kind of error there was. The error and its frames hold the request, and that may hold a number."""
+
+    def process(self, msg: str, kwargs: MutableMapping[str, Any]) -> tuple[str, MutableMapping[str, Any]]:
+        error = kwargs.pop("exc_info", None)
+        error = sys.exception() if error is True else error
+        return (f"the page: {msg} ({type(error).__name__})" if error else f"the page: {msg}"), kwargs
+
+
+_logger = _Discreet(logging.getLogger("idura_ciba"))
 
 
 @asynccontextmanager
@@ -51,7 +66,7 @@ async def serving(
             advice="Serve on 127.0.0.1, or name in `unsafe_hosts` under which addresses others may come",
         )
     # Paths have no secrets in them, but an access log would have the address that is opened first.
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_PATIENCE)
+    runner = web.AppRunner(guard.entrance(app), access_log=None, logger=_logger, shutdown_timeout=_PATIENCE)
     await runner.setup()
     try:
         reason = ""
@@ -61,7 +76,9 @@ async def serving(
             reason = error.strerror or type(error).__name__
         if reason:
             raise ArgumentError(f"Cannot listen on port {port}: {reason}", code="port", advice="Choose another one")
-        name = f"[{host}]" if ":" in host else host
+        # Nobody can be sent to "any address"; browsers on this machine come by loopback then.
+        name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+        name = f"[{name}]" if ":" in name else name
         origin = f"http://{name}:{runner.addresses[0][1]}"
         if open_browser:
             # In a thread: a browser that runs in the terminal keeps whoever starts it waiting.

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from attrs import frozen
 from playwright.async_api import Locator, Page, expect
@@ -55,7 +55,7 @@ class Scene:
         """Open the desk, and the phones beside it."""
         await window.page.goto(self.address)
         phones = await window.beside("phone")
-        await phones.page.goto(f"{self.origin}/phone/")
+        await phones.page.goto(at(window.page, "phone/"))
         return Desk(window), Phones(phones)
 
 
@@ -132,6 +132,11 @@ class Phones:
     async def see(self, words: str) -> None:
         """Wait until a phone shows these words."""
         await expect(self.page.locator(".handset", has_text=words).first).to_be_visible()
+
+
+def at(page: Page, path: str) -> str:
+    """The address of another page of the server; what comes before the path is drawn when it starts."""
+    return urljoin(page.url, f"../{path}")
 
 
 async def reach(page: Page, target: Locator) -> None:

@@ -17,7 +17,7 @@ from idura_ciba.desk.book import new_id
 from idura_ciba.redaction import Redacted
 from idura_ciba.simulator import Arrival, Fault, Script, SimulatedIdura
 from tests.browser.conftest import REBOUND, OpenWindow
-from tests.browser.scene import NORWEGIAN, SWEDE, Desk, Scene, staged
+from tests.browser.scene import NORWEGIAN, SWEDE, Desk, Scene, at, staged
 from tests.browsers import OWN, connect, request
 from tests.fakes import swedish_number
 from tests.tables import Table
@@ -99,7 +99,7 @@ async def test_another_page_can_do_nothing(
     """At another port of this machine, to which a browser sends the cookie, or at another name."""
     async with staged() as scene, open_window(1280, "attack", complaining=True, straying=True) as window:
         await window.page.goto(scene.address)
-        desk = f"{scene.origin}/desk"
+        desk = at(window.page, "desk")  # as if its path had got out
         fields = "".join(f"<input name='{name}' value='{value}'>" for name, value in FORM.items())
         html = (
             f"<form method=post action='{desk}/start'>{fields}<button>Kittens</button></form>"
@@ -203,7 +203,7 @@ async def test_two_tabs_with_one_form_ask_once(open_window: OpenWindow, report: 
         fields = await form.evaluate("form => [...new FormData(form)]")
         # A copy of the tab sends what the first one has sent.
         other = Desk(await window.beside("attack"))
-        await other.page.goto(f"{scene.origin}/desk/")
+        await other.page.goto(at(desk.page, "desk/"))
         script = """fields => Promise.all(
           [1, 2].map(() => fetch("start", {method: "POST", body: new URLSearchParams(fields)}))
         ).then(answers => answers.map(each => each.status))"""
@@ -223,7 +223,7 @@ async def test_a_listener_that_never_reads_holds_up_nobody(
         desk, phones = await scene.enter(window)
         (cookie,) = await window.page.context.cookies()
         fields = {**OWN, "Host": urlsplit(scene.origin).netloc, "Cookie": f"{cookie['name']}={cookie['value']}"}
-        asked = request("GET", "/desk/events/en", {**fields, "Connection": "keep-alive"})
+        asked = request("GET", urlsplit(at(desk.page, "desk/events/en")).path, {**fields, "Connection": "keep-alive"})
         silent = [await _ask_and_never_read(scene, asked) for _ in range(SILENT)]
         reader, writer = await connect(scene.origin)
         writer.write(asked)

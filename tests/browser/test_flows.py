@@ -13,7 +13,7 @@ from idura_ciba import CibaClient, ClientSecretPost, PrivateKeyJwt, ProviderErro
 from idura_ciba.cli.keys import generate_key
 from idura_ciba.simulator import Script, SimulatedIdura, SimulatorServer
 from tests.browser.conftest import SIZES, OpenWindow
-from tests.browser.scene import FREJA, NORWEGIAN, OTHER_SWEDE, SWEDE, Desk, reach, served, staged
+from tests.browser.scene import FREJA, NORWEGIAN, OTHER_SWEDE, SWEDE, Desk, at, reach, served, staged
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -241,7 +241,7 @@ async def test_an_agent_reads_their_own_language(width: int, locale: str, words:
     async with staged() as scene, open_window(width, f"desk-{locale[:2]}", locale=locale) as window:
         await window.page.goto(f"{scene.address}&eid=no" if "?" in scene.address else scene.address)
         assert words in await window.page.title()
-        await window.page.goto(f"{scene.origin}/desk/?eid=no")
+        await window.page.goto(at(window.page, "desk/?eid=no"))
         await window.page.locator("#number").fill(NORWEGIAN)
         await window.page.locator("#ask button").click()
         await window.page.locator(".words").wait_for()
@@ -256,7 +256,7 @@ async def test_a_reload_and_a_second_tab_show_the_same(open_window: OpenWindow) 
         await desk.page.reload()
         await expect(desk.page.locator("article.call")).to_have_count(1)
         other = Desk(await window.beside("desk"))
-        await other.page.goto(f"{scene.origin}/desk/")
+        await other.page.goto(at(desk.page, "desk/"))
         await other.page.locator("article.call summary").click()
         await other.page.get_by_role("button", name="Stop waiting").click()
         await expect(desk.page.locator("article.call .badge")).to_have_text("Stopped")
@@ -272,7 +272,7 @@ async def test_without_scripts_forms_and_links_work(open_window: OpenWindow) -> 
         call = await desk.ask(NORWEGIAN)
         words = await call.locator(".words").inner_text()
         for button in ("Open the app", words, "Approve with fingerprint"):
-            await phones.page.goto(f"{scene.origin}/phone/")
+            await phones.page.goto(at(phones.page, "phone/"))
             await phones.press(button)
         await expect(phones.page.get_by_text("You are identified")).to_be_visible()
         while await call.get_by_text("Waiting").count():

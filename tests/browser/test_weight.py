@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.browser.conftest import OpenWindow
-from tests.browser.scene import staged
+from tests.browser.scene import at, staged
 from tests.tables import Table
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
@@ -44,7 +44,7 @@ async def test_a_page_is_light_and_asks_nobody_else(
         for _ in range(LOADS):
             async with open_window(1280, page) as window:
                 await window.page.goto(scene.address)  # lets it in
-                await window.page.goto(f"{scene.origin}/{page}/", wait_until="load")
+                await window.page.goto(at(window.page, f"{page}/"), wait_until="load")
                 weights.append(await window.page.evaluate(_WEIGHED))
                 assert window.foreign() == []
     bytes_, paints = max(each["bytes"] for each in weights), [each["paint"] for each in weights]

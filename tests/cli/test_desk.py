@@ -62,6 +62,7 @@ def test_without_the_extra_it_says_how_to_get_it(invoke: Callable[..., Any], mon
         ("192.0.2.1", [], ["192.0.2.1", "192.0.2.1:8701"]),
         ("2001:db8::1", [], ["[2001:db8::1]", "[2001:db8::1]:8701"]),
         ("::", ["desk.example"], ["desk.example", "desk.example:8701"]),
+        ("192.0.2.1", ["desk.example"], ["192.0.2.1", "192.0.2.1:8701", "desk.example", "desk.example:8701"]),
     ],
 )
 def test_beyond_this_machine_browsers_must_name_what_they_mean(host: str, names: list[str], found: list[str]) -> None:
@@ -88,6 +89,11 @@ def test_the_files_are_their_users_alone(tmp_path: Path) -> None:
         path.chmod(0o644)
     private_file(store)
     assert {stat.S_IMODE(path.stat().st_mode) for path in (store, day_file(store))} == {0o600}
-    with pytest.raises(UsageError) as refused:
-        private_file(tmp_path)
-    assert refused.value.code == "state"
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe, 0o644)
+    for other in (tmp_path, pipe):  # as root, /dev/null would be nobody else's from then on
+        with pytest.raises(UsageError) as refused:
+            private_file(other)
+        assert refused.value.code == "state"
+        assert not day_file(other).exists()
+    assert stat.S_IMODE(pipe.stat().st_mode) == 0o644

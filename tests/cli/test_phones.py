@@ -47,7 +47,7 @@ async def test_the_page_is_served() -> None:
     assert page is not None
     async with page() as address:
         browser = Browser(address.partition("/phone/")[0])
-        assert (await browser.open(address)).headers["location"] == "/phone/"
+        assert (await browser.open(address)).headers["location"] == f"{browser.root}/phone/"
         assert not hands.by_hand
         assert "Simulated phones" in (await browser.get("/phone/")).text
         assert hands.by_hand

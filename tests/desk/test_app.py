@@ -152,8 +152,25 @@ async def test_an_answer_is_missing(desk: Desk) -> None:
     answer = await desk.ask({"o_call_initiator": ""})
     assert answer.status == 422
     assert "Choose an answer" in answer.text
-    assert (await desk.ask({"o_unheard_of": "1"})).status == 422
     assert (await desk.browser.get("/desk/start")).headers["location"] == "./"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"eid": "of a desk with other eIDs"},
+        {"eid": ""},
+        {"id": "../" * 8},
+        *({f"o_{name}": "1"} for name in ("unheard_of", "scope", "login_hint", "identity_guaranteed", "note", "self")),
+    ],
+)
+async def test_what_no_form_of_the_page_has_asks_nobody(
+    desk: Desk, fields: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Least of all through another eID than the form says, or with other claims to prove; and it is no bug."""
+    assert (await desk.ask(fields)).status == 400
+    assert desk.idura.ledger.orders == []
+    assert caplog.records == []
 
 
 async def test_a_form_asks_whatever_an_eid_of_ones_own_needs(
@@ -198,7 +215,7 @@ async def test_an_old_form_for_the_next_caller_is_a_new_one(desk: Desk) -> None:
     id_ = new_id()
     await desk.ask({"id": id_})
     answer = await desk.ask({"id": id_, "number": "209602294564"})
-    assert (answer.status, "for somebody else" in answer.text) == (422, True)
+    assert (answer.status, "sent before" in answer.text) == (422, True)
     assert f'value="{id_}">\n<input type="hidden" name="eid"' not in answer.text
     desk.book._entries.clear()  # as if it were the next day
     answer = await desk.ask({"id": id_})
@@ -256,6 +273,10 @@ async def test_every_tab_sees_every_change(desk: Desk) -> None:
                 shown[found["id"]] = found["html"]
             assert said in shown["calls"]
             assert said in shown["said"]
+            assert "today" not in shown  # a long day is a long list
+        desk.book._put(evolve(ENTRY, state=State.EXPIRED, ended_at=ENTRY.asked_at + 120))
+        for events in (one, two):
+            assert [(await events.shown())["id"] for _ in range(3)] == ["calls", "today", "said"]
     assert (await desk.browser.get("/desk/events/xx")).status == 404
 
 
@@ -278,7 +299,7 @@ async def test_foreign_text_is_text(desk: Desk) -> None:
 
 async def test_nobody_starts_a_login_without_the_guard(desk: Desk) -> None:
     """Without the token, from another page, without the cookie, under a rebound name: nobody is asked."""
-    stranger = Browser(desk.browser.origin, csrf=desk.browser.csrf)
+    stranger = Browser(desk.browser.origin, desk.browser.root, csrf=desk.browser.csrf)
     desk_cookie = desk.browser.cookie
     for answer in (
         await desk.ask({"csrf": ""}),
@@ -294,6 +315,20 @@ async def test_nobody_starts_a_login_without_the_guard(desk: Desk) -> None:
     assert desk.browser.cookie == desk_cookie
     assert desk.idura.ledger.orders == []
     assert desk.book.snapshot().open == ()
+
+
+async def test_a_page_that_can_be_told_nothing_more_is_not_left_as_if_it_were_new(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A bug ends the connections, so that pages say that they may be old; no log has its message."""
+    async with desk.listening("en") as events:
+        monkeypatch.setattr("idura_ciba.desk.app.call", lambda *_: {}[SWEDE])
+        assert (await desk.ask()).status == 303
+        while await events.block() is not None:
+            pass
+    assert (await desk.browser.get("/desk/events/en")).status == 503
+    assert "[internal]" in caplog.text
+    assert SWEDE not in caplog.text
 
 
 async def test_the_number_is_in_no_answer_no_address_and_no_log(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,24 @@ async def test_a_form_that_comes_again_for_somebody_else_is_refused(
     assert len(simulated_idura.ledger.orders) == 1
 
 
+async def test_the_answer_to_an_earlier_caller_is_none_to_a_later_one(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
+) -> None:
+    """Who calls hours later may only say that they are the same person; an old page must not show the old yes."""
+    simulated_idura.script(SWEDE, Script.approve(after=9))
+    async with opened(make_ciba_client) as book:
+        begun = await swedish(book)
+        assert (await ended(book, begun.id)).confirmed
+        await asyncio.sleep(59)
+        assert (await swedish(book, begun.id)).id == begun.id
+        await asyncio.sleep(2)
+        with pytest.raises(UsageError) as refused:
+            await swedish(book, begun.id)
+        assert refused.value.code == "form_used"
+        assert (await swedish(book)).verdict == "asking"
+    assert len(simulated_idura.ledger.orders) == 2
+
+
 async def test_whoever_asks_the_same_person_again_sees_the_first_login(
     simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
 ) -> None:
@@ -166,6 +185,22 @@ async def test_a_prompt_that_nobody_waits_for_still_holds_the_person(
         await asyncio.sleep(again.until - book.snapshot().now + 1)
         assert (await swedish(book)).id != first.id
     assert len(simulated_idura.ledger.orders) == 2
+
+
+async def test_whoever_is_asked_again_is_on_the_desk_again(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
+) -> None:
+    """Although the agent was done with the first login: nothing else says why nobody was rung."""
+    simulated_idura.script(SWEDE, Script.never())
+    async with opened(make_ciba_client) as book:
+        first = await swedish(book)
+        await book.cancel(first.id)
+        await ended(book, first.id)
+        book.done(first.id)
+        again = await swedish(book)
+        assert (again.id, again.is_done, again.again_at is None) == (first.id, False, False)
+        assert not book.snapshot().ended[0].is_done
+        assert len(simulated_idura.ledger.orders) == 1
 
 
 async def test_what_cannot_work_asks_nobody_and_leaves_the_form_as_it_was(
@@ -357,3 +392,34 @@ async def test_a_person_asked_by_a_login_that_the_desk_does_not_know(make_ciba_c
             await swedish(book)
         assert refused.value.until is not None
         book._entries[first.id] = first
+
+
+async def test_a_request_on_its_way_can_be_cancelled(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
+) -> None:
+    """As soon as the provider has it: before that, there is nothing to stop waiting for."""
+    simulated_idura.script(SWEDE, Script.approve(after=30))
+    simulated_idura.faults = [on("bc-authorize", Fault.delay(3.0))]
+    async with opened(make_ciba_client) as book:
+        id_ = new_id()
+        asking = asyncio.create_task(swedish(book, id_))
+        await asyncio.sleep(1)
+        assert await book.cancel(id_)
+        assert (await ended(book, id_)).verdict == "stopped"
+        assert (await asking).id == id_
+        assert not await book.cancel(id_)
+
+
+async def test_whoever_is_asked_after_midnight_has_a_number_of_their_own(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
+) -> None:
+    """Numbers begin again each day, and yesterday's last calls are still on the desk."""
+    for person in (SWEDE, NORWEGIAN):
+        simulated_idura.script(person, Script.never())
+    inner, shift = virtual_clock(), 0.0
+    async with DeskBook(make_ciba_client(), clock=Clock(wall=lambda: inner.wall() + shift)) as book:
+        today = datetime.fromtimestamp(inner.wall()).astimezone()
+        shift = (today.replace(hour=23, minute=59, second=0) - today).total_seconds()
+        assert (await swedish(book)).nth == 1
+        await asyncio.sleep(90)
+        assert (await norwegian(book)).nth == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,19 @@ async def test_a_day_that_cannot_be_written_asks_nobody(
         assert (await swedish(book, id_)).id == id_
 
 
+async def test_a_form_that_rang_nobody_is_gone_whatever_the_disk_says(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would stand there as a request on its way, and for ever: the person's first login is what the agent needs."""
+    simulated_idura.script(SWEDE, Script.never())
+    async with opened(make_ciba_client) as book:
+        first = await swedish(book)
+        with monkeypatch.context() as patch:
+            patch.setattr(Diary, "forget", _away)
+            assert (await swedish(book)).id == first.id
+        assert [entry.id for entry in book.snapshot().open] == [first.id]
+
+
 async def test_an_answer_in_hand_is_shown_whatever_the_disk_says(
     simulated_idura: SimulatedIdura,
     make_ciba_client: MakeClient,
@@ -60,6 +74,37 @@ async def test_an_answer_in_hand_is_shown_whatever_the_disk_says(
         monkeypatch.setattr(Diary, "write", _away)
         assert (await ended(book, begun.id)).state is State.APPROVED
     assert "the store is away" in caplog.text
+
+
+async def test_an_answer_that_comes_while_the_disk_is_full_is_there_when_it_is_not(
+    simulated_idura: SimulatedIdura, make_ciba_client: MakeClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The provider gives it once, so whoever has it keeps it until it can be written."""
+    simulated_idura.script(SWEDE, Script.approve(after=9))
+    async with opened(make_ciba_client, tmp_path / "desk.db") as book:
+        begun = await swedish(book)
+        store, full = book._fleet._store, True
+        inner = store._database
+
+        class Database:
+            """As SQLite on a disk without room for what was answered."""
+
+            in_transaction = property(lambda _: inner.in_transaction)
+
+            def execute(self, statement: str, values: Any = ()) -> Any:
+                if full and "outcome = ?" in statement:
+                    raise sqlite3.OperationalError("database or disk is full")
+                return inner.execute(statement, values)
+
+            def close(self) -> None:
+                inner.close()
+
+        monkeypatch.setattr(store, "_database", Database())
+        await asyncio.sleep(30)
+        assert [entry.id for entry in book.snapshot().open] == [begun.id]
+        full = False
+        async with asyncio.timeout(60):
+            assert (await ended(book, begun.id)).confirmed
 
 
 @pytest.mark.parametrize("method", ["updates", "outcome"])

@@ -113,3 +113,22 @@ async def test_one_process_has_a_file_at_a_time(tmp_path: Path) -> None:
     other = SqliteStore(tmp_path / "store")
     await other.open()
     await other.aclose()
+
+
+async def test_a_full_disk_is_trouble_that_passes(tmp_path: Path) -> None:
+    """Nothing of a transaction that failed is left, and the next one can begin."""
+    store = SqliteStore(tmp_path / "store")
+    await store.open()
+    await store.join("one")
+    owned = await store.hold("a", b"tag", "one", seconds=60)
+    assert isinstance(owned, Owned)
+    store._run("PRAGMA max_page_count=1")  # as many as there are
+    for _ in range(2):
+        with pytest.raises(StoreError, match="full") as caught:
+            await store.end(owned, state="approved", outcome=b"x" * 100_000, gone=True)
+        assert caught.value.code == "store_file"
+    assert isinstance(await store.hold("b", b"tag", "one", seconds=60), Held)
+    store._run("PRAGMA max_page_count=1000")
+    assert await store.end(owned, state="approved", outcome=b"x" * 100_000, gone=True)
+    assert isinstance(await store.hold("b", b"tag", "one", seconds=60), Owned)
+    await store.aclose()

@@ -134,7 +134,7 @@ async def test_a_norwegian_chooses_among_three_word_pairs(played: Played) -> Non
     assert played.state() == "approved"
 
 
-@pytest.mark.parametrize("step", ["choose none", "choose 7", "choose", "decline"])
+@pytest.mark.parametrize("step", ["choose none", "choose 7", "choose " + 5_000 * "9", "choose", "decline"])
 async def test_other_words_end_the_login(step: str, played: Played) -> None:
     """As does saying that one is not on the phone with them."""
     played.ask(NorwegianBankID(NORWEGIAN))
@@ -162,7 +162,7 @@ async def test_a_step_before_its_time_does_nothing(played: Played) -> None:
     await played.act("open")
     for step in ("acknowledge", "approve", "open"):
         await played.act(step)
-    for phone in (2, "", "x", "-1", "²"):
+    for phone in (2, "", "x", "-1", "²", 5_000 * "9"):
         await played.act("decline", phone)
     assert [prompt.state(played.now) for prompt in played.idura.phones.prompts(played.now)] == ["opened"]
 

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from hashlib import sha256
 from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import web
 from attrs import define, field
@@ -66,14 +67,13 @@ async def _here() -> AsyncIterator[Site]:
 
 
 async def test_the_address_lets_in_and_is_left_at_once(here: Site) -> None:
-    """Its secret becomes a cookie that no script, no other site and no other port's tool gets."""
+    """Its secret becomes a cookie that no script and no other site gets."""
     browser = Browser(here.origin)
     entered = await browser.open(here.address)
-    assert (entered.status, entered.headers["location"]) == (303, "/page")
+    assert (entered.status, entered.headers["location"]) == (303, f"{browser.root}/page")
     cookie = entered.headers["set-cookie"]
-    port = here.origin.rpartition(":")[2]
-    assert cookie.startswith(f"idura_ciba_test_{port}=")
-    assert {part.strip() for part in cookie.split(";")[1:]} == {"HttpOnly", "Path=/", "SameSite=Strict"}
+    assert cookie.startswith("idura_ciba_test=")
+    assert {part.strip() for part in cookie.split(";")[1:]} == {"HttpOnly", f"Path={browser.root}/", "SameSite=Strict"}
     assert here.address.partition("key=")[2] not in cookie
     assert (await browser.get("/page", **TYPED)).text == "inside"
     # It may be opened again, and in another browser.
@@ -81,16 +81,60 @@ async def test_the_address_lets_in_and_is_left_at_once(here: Site) -> None:
     assert (await Browser(here.origin).open(here.address)).status == 303
 
 
+async def test_no_other_port_gets_the_cookie(here: Site) -> None:
+    """A browser sends cookies to all ports of a host. The path of this one is in no address that is printed."""
+    received: list[str | None] = []
+
+    async def receive(request: web.Request) -> web.Response:
+        received.append(request.headers.get("Cookie"))
+        return web.Response()
+
+    other, jar = web.Application(), aiohttp.CookieJar(unsafe=True)
+    other.router.add_get("/{path:.*}", receive)
+    runner = web.AppRunner(other)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        async with aiohttp.ClientSession(cookie_jar=jar) as browser:
+            async with browser.get(here.address) as answer:
+                assert await answer.text() == "inside"
+            for path in ("/", "/page", here.address.removeprefix(here.origin)):
+                await browser.get(f"http://127.0.0.1:{runner.addresses[0][1]}{path}")
+    finally:
+        await runner.cleanup()
+    assert received == [None, None, None]
+    assert len(jar) == 1
+
+
+async def test_each_server_has_a_path_of_its_own(here: Site) -> None:
+    """So that one that was told to another program is worth nothing to the next."""
+    async with site() as other:
+        assert (await here.browser()).root != (await other.browser()).root
+
+
 async def test_an_address_for_one_use_works_once(here: Site) -> None:
-    """Whoever has seen it in the list of processes comes too late; whoever is inside may reload it."""
+    """Whoever has seen it in the list of processes comes too late; whoever is inside stays there."""
     once = here.guard.address(here.origin, "/page", once=True)
     browser = Browser(here.origin)
     assert (await browser.open(once)).status == 303
-    assert (await browser.open(once)).status == 303
+    assert (await browser.get("/page")).text == "inside"
     late = await Browser(here.origin).open(once)
     assert late.status == 403
     assert "set-cookie" not in late.headers
     assert "no longer valid" in late.text
+
+
+async def test_whoever_was_faster_than_the_browser_is_shut_out(here: Site) -> None:
+    """The address that the browser was started with comes again: somebody else has read it. That counts once."""
+    once = here.guard.address(here.origin, "/page", once=True)
+    thief, browser = Browser(here.origin), Browser(here.origin)
+    assert (await thief.open(once)).status == 303
+    assert (await thief.get("/page")).text == "inside"
+    assert (await browser.open(once)).status == 403
+    assert (await thief.get("/page")).status == 403
+    assert (await browser.open(here.address)).status == 303
+    assert (await thief.open(once)).status == 403
+    assert (await browser.get("/page")).text == "inside"
 
 
 @pytest.mark.parametrize("key", ["", "wrong", "ä", "x" * 10_000])
@@ -103,23 +147,26 @@ async def test_a_wrong_secret_is_refused(key: str, here: Site) -> None:
 
 
 async def test_the_way_in_leads_nowhere_else(here: Site) -> None:
-    """A path that begins with two slashes would be a host to the browser."""
-    target = f"//elsewhere.example/{here.address.partition('/page')[2]}"
-    answer = await Browser(here.origin).get(target, **TYPED)
-    assert answer.headers.get("location", "/").count("//") == 0
+    """A path that begins with two slashes, of either kind, would be a host to the browser."""
+    for start in ("//", "/\\", "/\\/"):
+        target = f"{start}elsewhere.example/{here.address.partition('/page')[2]}"
+        answer = await Browser(here.origin).get(target, **TYPED)
+        assert re.match(r"/[\w-]{22}/", answer.headers["location"])
 
 
 @pytest.mark.parametrize("cookie", [None, "wrong=1", "{name}=wrong", "{name}=", "{name}=\xe4", "{name}"])
 async def test_without_the_cookie_nobody_is_inside(cookie: str | None, here: Site) -> None:
-    """Another program of this machine, or another of its users, finds the port and no more."""
-    name = f"idura_ciba_test_{here.origin.rpartition(':')[2]}"
-    for sent in (
-        await Browser(here.origin).get("/page", Cookie=cookie and cookie.format(name=name), **TYPED),
-        await Browser(here.origin, csrf=here.guard.csrf).post("/page", Cookie=cookie and cookie.format(name=name)),
-        await Browser(here.origin).get("/nothing", Cookie=cookie and cookie.format(name=name)),
-    ):
-        assert sent.status == 403
-        assert "Open the address that the command has printed." in sent.text
+    """Another program of this machine, or another of its users, finds the port and no more; nor does the path help."""
+    root = (await here.browser()).root
+    sent_cookie = cookie and cookie.format(name="idura_ciba_test")
+    for browser in (Browser(here.origin, root, csrf=here.guard.csrf), Browser(here.origin, csrf=here.guard.csrf)):
+        for sent in (
+            await browser.get("/page", Cookie=sent_cookie, **TYPED),
+            await browser.post("/page", Cookie=sent_cookie),
+            await browser.get("/nothing", Cookie=sent_cookie),
+        ):
+            assert sent.status == 403
+            assert "Open the address that the command has printed." in sent.text
     assert here.reached == []
 
 
@@ -140,7 +187,8 @@ async def test_a_rebound_name_is_refused(host: str | None, here: Site) -> None:
 async def test_two_hosts_are_refused(here: Site) -> None:
     """What is in front might look at the other one."""
     browser = await here.browser()
-    lines = f"GET /page HTTP/1.1\r\nHost: {browser.host}\r\nHost: attacker.example\r\nCookie: {browser.cookie}\r\n\r\n"
+    hosts = f"Host: {browser.host}\r\nHost: attacker.example"
+    lines = f"GET {browser.root}/page HTTP/1.1\r\n{hosts}\r\nCookie: {browser.cookie}\r\n\r\n"
     assert (await exchange(here.origin, lines.encode())).status in {400, 403}
     assert here.reached == []
 
@@ -149,7 +197,7 @@ async def test_no_host_is_refused(here: Site) -> None:
     """HTTP/1.0 has none, so nothing says under which name the browser came."""
     browser = await here.browser()
     assert (
-        await exchange(here.origin, f"GET /page HTTP/1.0\r\nCookie: {browser.cookie}\r\n\r\n".encode())
+        await exchange(here.origin, f"GET {browser.root}/page HTTP/1.0\r\nCookie: {browser.cookie}\r\n\r\n".encode())
     ).status == 403
     assert here.reached == []
 
@@ -224,12 +272,37 @@ async def test_only_forms_change_anything(content_type: str | None, here: Site) 
     assert here.reached == []
 
 
+@pytest.mark.parametrize(
+    ("content_type", "encoding", "end", "status"),
+    [
+        (FORM, None, b"\xff", 400),
+        (f"{FORM}; charset=no-such", None, b"", 415),
+        (f"{FORM}; charset=idna", None, b"", 415),
+        (f"{FORM}; charset=UTF-8", None, b"", 200),
+        (FORM, "gzip", b"", 415),
+    ],
+)
+async def test_a_form_that_cannot_be_read_is_in_no_log(
+    content_type: str, encoding: str | None, end: bytes, status: int, here: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nor in an error that a log record holds: whatever shows those with their frames would show a number."""
+    browser = await here.browser()
+    head = {"Host": browser.host, "Cookie": browser.cookie, "Origin": here.origin, "Content-Type": content_type}
+    body = f"csrf={here.guard.csrf}&what=209801011231".encode() + end
+    with caplog.at_level(logging.DEBUG):
+        sent = request("POST", f"{browser.root}/page", {**head, "Content-Encoding": encoding}, body)
+        assert (await exchange(here.origin, sent)).status == status
+    assert here.reached == (["POST", "209801011231"] if status == 200 else [])
+    assert [record for record in caplog.records if record.exc_info] == []
+    assert "209801011231" not in caplog.text
+
+
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "OPTIONS", "PATCH", "BREW"])
 async def test_other_methods_are_checked_like_forms(method: str, here: Site) -> None:
     """Whatever is not reading needs the token."""
     browser = await here.browser()
     headers = {"Host": browser.host, "Cookie": browser.cookie, "Origin": here.origin}
-    assert (await exchange(here.origin, request(method, "/page", headers))).status in {400, 415}
+    assert (await exchange(here.origin, request(method, f"{browser.root}/page", headers))).status in {400, 415}
 
 
 async def test_a_long_form_is_refused(here: Site) -> None:
@@ -238,9 +311,11 @@ async def test_a_long_form_is_refused(here: Site) -> None:
     head = {"Host": browser.host, "Cookie": browser.cookie, "Origin": here.origin, "Content-Type": FORM}
     assert (await browser.post("/page", {"what": "x" * MAX_BODY})).status == 413
     # Once with its length, of which the end never comes; once in chunks without one.
-    declared = request("POST", "/page", {**head, "Content-Length": "1000000000"}, b"x" * (MAX_BODY + 1))
+    declared = request("POST", f"{browser.root}/page", {**head, "Content-Length": "1000000000"}, b"x" * (MAX_BODY + 1))
     chunk = b"%x\r\n%s\r\n" % (MAX_BODY + 1, b"x" * (MAX_BODY + 1))
-    endless = request("POST", "/page", {**head, "Content-Length": None, "Transfer-Encoding": "chunked"}, chunk)
+    endless = request(
+        "POST", f"{browser.root}/page", {**head, "Content-Length": None, "Transfer-Encoding": "chunked"}, chunk
+    )
     for sent in (declared, endless):
         reader, writer = await connect(here.origin)
         writer.write(sent)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import webbrowser
 
 import pytest
+from aiohttp import web
 
 from idura_ciba import ArgumentError
 from idura_ciba.web.guard import Guard
@@ -48,6 +50,15 @@ async def test_other_machines_are_kept_out_unless_they_are_meant(host: str) -> N
     assert caught.value.code == "web_host"
 
 
+@pytest.mark.parametrize(("host", "name"), [(EVERYWHERE, "127.0.0.1"), ("::", "[::1]")])
+async def test_the_address_of_a_server_that_listens_everywhere_can_be_opened(host: str, name: str) -> None:
+    """On this machine; no browser is anywhere at "any address", and the guard knows none."""
+    guard = Guard("test", unsafe_hosts=["desk.example"])
+    async with serving(guard.application(), guard, host=host) as address:
+        assert address.startswith(f"http://{name}:")
+        assert (await Browser(address.partition("/?")[0]).open(address)).status == 303
+
+
 async def test_other_machines_may_come_where_they_are_meant() -> None:
     """Under the addresses that are named."""
     guard = Guard("test", unsafe_hosts=["desk.example:1"])
@@ -55,6 +66,26 @@ async def test_other_machines_may_come_where_they_are_meant() -> None:
         browser = Browser(f"http://127.0.0.1:{address.partition('/?')[0].rpartition(':')[2]}")
         assert (await browser.get("/", Host="desk.example:1")).text.count("has not been let in") == 2
         assert (await browser.get("/", Host="desk.example:2")).text.count("another address") == 2
+
+
+async def test_a_bug_of_a_page_is_logged_without_what_was_sent(caplog: pytest.LogCaptureFixture) -> None:
+    """Its kind is told; the error and its frames hold the request."""
+
+    async def break_(_: web.Request) -> web.Response:
+        raise RuntimeError("209801011231")
+
+    guard = Guard("test")
+    app = guard.application()
+    app.router.add_get("/", break_)
+    async with serving(app, guard) as address:
+        browser = Browser(address.partition("/?")[0])
+        await browser.open(address)
+        assert (await browser.get("/")).status == 500
+    (record,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert record.getMessage().startswith("the page: Error handling request")
+    assert "RuntimeError" in record.getMessage()
+    assert record.exc_info is None
+    assert "209801011231" not in caplog.text
 
 
 async def test_a_port_that_is_taken_is_told() -> None:

@@ -123,7 +123,7 @@ async def test_a_page_that_never_reads_is_let_go() -> None:
             host, _, port = here.browser.host.partition(":")
             await loop.sock_connect(deaf, (host, int(port)))
             head = {"Host": here.browser.host, "Cookie": here.browser.cookie, "Connection": "keep-alive"}
-            await loop.sock_sendall(deaf, request("GET", "/events", head))
+            await loop.sock_sendall(deaf, request("GET", f"{here.browser.root}/events", head))
             await until(lambda: here.feed.listeners == 1)
             await until(lambda: here.feed.listeners == 0)
         # Others are not harmed.
