@@ -159,7 +159,12 @@ class Pool:
 
     async def aclose(self) -> None:
         """Close all connections."""
+        transports = [line.transport for lines in self._lines.values() for line in lines]
         await self._connector.close()
+        # Older releases of aiohttp do not wait until TLS has ended, and the program may end its event loop next.
+        for transport in filter(None, transports):
+            transport.abort()
+        await asyncio.sleep(0)  # `abort` ends them in the next step of the loop
 
     def connections(self) -> list[Connections]:
         """How many there are, by server; a thread that gathers metrics may ask."""
