@@ -330,6 +330,20 @@ class DeskBook:
 
     async def _follow(self, entry: Entry, login: FleetLogin) -> None:
         self._logins[entry.id] = login
+        try:
+            outcome = await self._watch(entry.id, login)
+        except Exception:
+            # A bug. An end that nobody knows is better than a call that waits for ever.
+            self._end(self._entries[entry.id], _failed(explain.indeterminate(trouble="a bug in the desk")))
+            raise
+        finally:
+            del self._logins[entry.id]
+        if outcome.state is State.HANDED_OVER:
+            self._put(evolve(self._entries[entry.id], phase=Phase.HANDED_OVER))
+            return
+        self._end(self._entries[entry.id], outcome)
+
+    async def _watch(self, id_: str, login: FleetLogin) -> FleetOutcome:
         while True:
             try:
                 async for update in login.updates():
@@ -337,7 +351,7 @@ class DeskBook:
                         break
                     self._put(
                         evolve(
-                            self._entries[entry.id],
+                            self._entries[id_],
                             state=update.state,
                             phase=update.phase,
                             hint=update.hint if update.phase is Phase.UNKNOWN else None,
@@ -345,16 +359,10 @@ class DeskBook:
                             until=update.expires_at,
                         )
                     )
-                outcome = await login.outcome()
-                break
+                return await login.outcome()
             except StoreError as error:
                 _logger.warning("the desk: %s", error.what)
                 await asyncio.sleep(AGAIN)
-        del self._logins[entry.id]
-        if outcome.state is State.HANDED_OVER:
-            self._put(evolve(self._entries[entry.id], phase=Phase.HANDED_OVER))
-            return
-        self._end(self._entries[entry.id], outcome)
 
     def _end(self, entry: Entry, outcome: FleetOutcome) -> Entry:
         entry = entry.ended(outcome, at=self._clock.wall())

@@ -10,7 +10,7 @@ from attrs import evolve, field, frozen
 from idura_ciba.eids.phase import Phase
 from idura_ciba.fleet import FleetOutcome
 from idura_ciba.protocol.machine import State
-from idura_ciba.redaction import Redacted
+from idura_ciba.redaction import Redacted, clean
 from idura_ciba.trust.refusal import DISTRUSTED
 
 __all__ = ["DETAILS_LOST", "Entry", "Verdict"]
@@ -108,7 +108,7 @@ class Entry:
             hint=None,
             words=None,
             ended_at=at,
-            name=name if isinstance(name, str) and name.strip() else None,
+            name=clean(name) if isinstance(name, str) and name.strip() else None,
             level=outcome.acr,
             confirmed=outcome.person_confirmed,
             code=outcome.code,

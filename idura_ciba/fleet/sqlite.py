@@ -354,8 +354,12 @@ class SqliteStore(SqliteBatches):
             if "FOREIGN KEY" in str(error):
                 raise worker_is_dead() from None
             raise
-        except sqlite3.OperationalError as error:  # such as a full disk: whoever has something to write tries again
-            raise _unusable(error) from None
+        except sqlite3.DatabaseError as error:
+            # A full disk, after which whoever has something to write tries again; or a damaged file, which has no class
+            # of its own. The other classes are bugs.
+            if type(error) in {sqlite3.OperationalError, sqlite3.DatabaseError}:
+                raise _unusable(error) from None
+            raise
 
     @contextmanager
     def _whole(self) -> Iterator[Any]:

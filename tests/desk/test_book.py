@@ -394,6 +394,25 @@ async def test_a_person_asked_by_a_login_that_the_desk_does_not_know(make_ciba_c
         book._entries[first.id] = first
 
 
+async def test_a_bug_leaves_no_call_that_waits_for_ever(
+    make_ciba_client: MakeClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The end is unknown, and the log says why; nothing else is."""
+    async with opened(make_ciba_client) as book:
+        with monkeypatch.context() as broken:
+            broken.setattr("idura_ciba.fleet.login.FleetLogin.outcome", broken_outcome)
+            broken.setattr("idura_ciba.fleet.login.FleetLogin.updates", broken_outcome)
+            entry = await ended(book, (await swedish(book)).id)
+        assert (entry.verdict, entry.code) == ("unknown", "indeterminate")
+        assert "a bug" in caplog.text
+        assert not book._logins
+
+
+def broken_outcome(_: object) -> None:
+    """As nothing should be."""
+    raise KeyError
+
+
 async def test_a_request_on_its_way_can_be_cancelled(
     simulated_idura: SimulatedIdura, make_ciba_client: MakeClient
 ) -> None:

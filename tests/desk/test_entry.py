@@ -32,6 +32,15 @@ def test_a_name_that_is_none_is_not_shown(name: object) -> None:
     assert ENTRY.ended(FleetOutcome(State.APPROVED, claims={"name": name}), at=20.0).name is None
 
 
+def test_a_name_reads_as_it_is_written() -> None:
+    """No character of it turns the text around or hides a part: U+202E would show another name."""
+    entry = ENTRY.ended(FleetOutcome(State.APPROVED, claims={"name": "Eva \u202eavE"}), at=20.0)
+    assert entry.name == "Eva \\u202eavE"
+    long = ENTRY.ended(FleetOutcome(State.APPROVED, claims={"name": "Å" * 5000}), at=20.0)
+    assert long.name is not None
+    assert len(long.name) <= 301
+
+
 @pytest.mark.parametrize(
     ("state", "code", "verdict"),
     [

@@ -115,6 +115,22 @@ async def test_one_process_has_a_file_at_a_time(tmp_path: Path) -> None:
     await other.aclose()
 
 
+async def test_a_damaged_file_is_told_as_one(tmp_path: Path) -> None:
+    """Also if the damage is found long after it was opened."""
+    path = tmp_path / "store"
+    store = SqliteStore(path)
+    await store.open()
+    await store.aclose()
+    whole = path.read_bytes()
+    path.write_bytes(whole[:4096] + b"?" * (len(whole) - 4096))  # all pages but the first
+    store = SqliteStore(path)
+    await store.open()
+    with pytest.raises(StoreError, match="malformed") as caught:
+        await store.join("one")
+    assert caught.value.code == "store_file"
+    await store.aclose()
+
+
 async def test_a_full_disk_is_trouble_that_passes(tmp_path: Path) -> None:
     """Nothing of a transaction that failed is left, and the next one can begin."""
     store = SqliteStore(tmp_path / "store")
