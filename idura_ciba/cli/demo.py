@@ -10,11 +10,11 @@ import typer
 from attrs import frozen
 from rich.console import Console
 
-from idura_ciba import ArgumentError, CibaClient, CibaError, EidRequest, Outcome, State
+from idura_ciba import CibaClient, CibaError, EidRequest, Outcome, State
 from idura_ciba.aio.clock import Clock
 from idura_ciba.cli.board import Row, Show, follow, showing
 from idura_ciba.cli.guard import ExitCode
-from idura_ciba.cli.phones import INSTALL, LIBRARIES
+from idura_ciba.cli.phones import needs_extra
 from idura_ciba.cli.simulated import simulated_client
 from idura_ciba.cli.text import OUT, say
 from idura_ciba.eids import EIDS, Eid
@@ -94,13 +94,8 @@ def demo(
 
 
 def _load_web() -> Callable[..., Coroutine[Any, Any, None]]:
-    try:
+    with needs_extra():
         from idura_ciba.cli.web_demo import play_web  # noqa: PLC0415 - the extra may not be installed
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in LIBRARIES:
-            raise
-        missing = ArgumentError("The pages need jinja2 and aiohttp-sse", code="desk_extra", advice=f"Run: {INSTALL}")
-        raise missing from None
     return play_web
 
 

@@ -19,7 +19,7 @@ from idura_ciba.cli.config import Settings, resume_secret
 from idura_ciba.cli.connection import ResumeSecretOption, takes_settings
 from idura_ciba.cli.eids import EidModuleOption, RequirePersonOption, ScopeOption, known_eids
 from idura_ciba.cli.files import PRIVATE
-from idura_ciba.cli.phones import INSTALL, LIBRARIES
+from idura_ciba.cli.phones import needs_extra
 from idura_ciba.cli.simulated import NAME, SEED, known_phones, simulated_client
 from idura_ciba.desk.book import day_file
 from idura_ciba.phone.hands import Hands
@@ -91,13 +91,8 @@ def desk(
 
     Try it: idura-ciba desk --simulate
     """
-    try:
+    with needs_extra():
         from idura_ciba.cli.desk_page import DeskPage, serve_desk  # noqa: PLC0415 - the extra may not be installed
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in LIBRARIES:
-            raise
-        missing = ArgumentError("The pages need jinja2 and aiohttp-sse", code="desk_extra", advice=f"Run: {INSTALL}")
-        raise missing from None
     eids = known_eids(eid_module)
     if simulate and state is not None:
         raise ArgumentError(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import Final
 
 from idura_ciba import ArgumentError
@@ -11,7 +11,7 @@ from idura_ciba.eids import Eids
 from idura_ciba.phone.hands import Hands
 from idura_ciba.simulator import SimulatedIdura
 
-__all__ = ["INSTALL", "LIBRARIES", "PhonePage", "phone_page"]
+__all__ = ["INSTALL", "PhonePage", "needs_extra", "phone_page"]
 
 #: How to get the page.
 INSTALL: Final = "pip install 'idura_ciba[desk]'"
@@ -20,6 +20,22 @@ LIBRARIES: Final = frozenset({"aiohttp_sse", "jinja2", "markupsafe"})
 
 #: Serves the page, and says the address to open.
 PhonePage = Callable[[], AbstractAsyncContextManager[str]]
+
+
+@contextmanager
+def needs_extra() -> Iterator[None]:
+    """Import pages inside of this.
+
+    Raises:
+        UsageError: The extra `desk` is not installed (`desk_extra`).
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in LIBRARIES:
+            raise
+        missing = ArgumentError("The pages need jinja2 and aiohttp-sse", code="desk_extra", advice=f"Run: {INSTALL}")
+        raise missing from None
 
 
 def phone_page(
@@ -35,21 +51,17 @@ def phone_page(
         required: Whether it is an error that it is not installed.
 
     Raises:
-        UsageError: It is required and not installed (`phone`).
+        UsageError: It is required and not installed (`desk_extra`).
     """
     try:
-        from idura_ciba.phone.app import phone_app  # noqa: PLC0415 - the extra may not be installed
-        from idura_ciba.web.guard import Guard  # noqa: PLC0415
-        from idura_ciba.web.serving import serving  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in LIBRARIES:
+        with needs_extra():
+            from idura_ciba.phone.app import phone_app  # noqa: PLC0415 - the extra may not be installed
+            from idura_ciba.web.guard import Guard  # noqa: PLC0415
+            from idura_ciba.web.serving import serving  # noqa: PLC0415
+    except ArgumentError:
+        if required:
             raise
-        if not required:
-            return None
-        missing = ArgumentError(
-            "The page with the phones needs jinja2 and aiohttp-sse", code="phone", advice=f"Run: {INSTALL}"
-        )
-        raise missing from None
+        return None
 
     @asynccontextmanager
     async def serve() -> AsyncIterator[str]:

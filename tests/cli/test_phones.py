@@ -29,7 +29,7 @@ def test_without_the_extra_there_is_no_page(missing: str, monkeypatch: pytest.Mo
     assert phone_page(idura, Hands(), EIDS, port=0) is None
     with pytest.raises(UsageError, match=r"pip install 'idura_ciba\[desk\]'") as caught:
         phone_page(idura, Hands(), EIDS, port=0, required=True)
-    assert caught.value.code == "phone"
+    assert caught.value.code == "desk_extra"
 
 
 def test_another_fault_is_not_taken_for_that(monkeypatch: pytest.MonkeyPatch) -> None:
