@@ -402,7 +402,8 @@ async def test_a_bug_leaves_no_call_that_waits_for_ever(
         with monkeypatch.context() as broken:
             broken.setattr("idura_ciba.fleet.login.FleetLogin.outcome", broken_outcome)
             broken.setattr("idura_ciba.fleet.login.FleetLogin.updates", broken_outcome)
-            entry = await ended(book, (await swedish(book)).id)
+            async with asyncio.timeout(60):
+                entry = await ended(book, (await swedish(book)).id)
         assert (entry.verdict, entry.code) == ("unknown", "indeterminate")
         assert "a bug" in caplog.text
         assert not book._logins
